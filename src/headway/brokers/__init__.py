@@ -1,0 +1,1 @@
+"""Carriers: what accepts, keeps and hands out jobs."""

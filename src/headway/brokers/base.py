@@ -1,0 +1,359 @@
+"""The protocols between Headway and its carriers; nothing else.
+
+Batches everywhere; no client object, key or SQL crosses this line. Instants and durations are whole milliseconds.
+Two decisions of this interface are argued in `docs/explanation/design.md`:
+
+- A lease is held by *worker*: one heartbeat keeps all that a worker holds, and the epoch of each job is the fence.
+- `tend` takes the jobs of dead workers back to the head of their queue under the next epoch, with one crash more; the policy
+  (poison cap, retries) runs in the executor of whoever claims them next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from headway.job import Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from headway.events import Event
+    from headway.job import Delivery
+
+
+class Capabilities(Struct, frozen=True):
+    """What a carrier can do; what it cannot fails at declaration or enqueue, never when the job runs."""
+
+    name: str
+    max_delay_ms: int | None = None  # the horizon of delayed jobs; None: no limit
+    max_payload: int = 512 * 1024 * 1024  # bytes of an encoded payload
+    priority: bool = True
+    unique: bool = True
+    cancel_running: bool = True
+    fifo: bool = True  # first in, first out per queue and priority at concurrency 1
+    pull: bool = True
+
+
+class Retention(Struct, frozen=True):
+    """How long completed jobs are kept. No cap on failed ones: the dead-letter state drops nothing before its time."""
+
+    succeeded_ms: int = 24 * 3600 * 1000
+    failed_ms: int = 7 * 24 * 3600 * 1000
+    max_succeeded: int = 100_000  # of succeeded, cancelled and expired jobs; those of the last minute are kept in any case
+
+
+class BrokerSettings(Struct, frozen=True):
+    """What a driver is opened with, beside its URL."""
+
+    namespace: str  # the app's name: apps with different names never see each other's jobs
+    retention: Retention = Retention()
+    record_events: bool = False  # keep events also while nobody watches
+    max_log_lines: int = 1000  # kept per job
+
+
+class Enqueued(Struct, frozen=True):
+    """The answer to one NewJob: its id, or, as `duplicate_of`, the job that was there first (key, unique key or fire time)."""
+
+    id: JobId
+    duplicate_of: JobId | None = None
+
+
+class CancelResult(Struct, frozen=True):
+    """The job's state after the request: cancelled at once when it waited; still running when its worker was asked; None: unknown."""
+
+    id: JobId
+    state: JobState | None
+
+
+class QueueWant(Struct, frozen=True):
+    """At most `limit` jobs of this queue. Wants are served in their order."""
+
+    queue: str
+    limit: int
+
+
+class Claimed(Struct, frozen=True):
+    """Deliveries, and when to come back at the latest (epoch ms; None: nothing is due, only a wake-up can bring work)."""
+
+    deliveries: list[Delivery]
+    next_ms: int | None = None
+
+
+class Settlement(Struct, frozen=True):
+    """The outcome of a delivery, under its lease."""
+
+    lease: Lease
+    outcome: Outcome
+
+
+class SettleResult(Struct, frozen=True):
+    """`applied` is false when the epoch was stale (superseded): nothing was changed."""
+
+    job_id: JobId
+    applied: bool
+
+
+class Heartbeat(Struct, frozen=True):
+    """`held` is false when the lease ran out and the worker's jobs were taken back (or it holds none)."""
+
+    worker: WorkerId
+    held: bool
+
+
+class CancelRequested(Struct, frozen=True):
+    """Somebody asked to cancel a job that this worker runs."""
+
+    job_id: JobId
+
+
+class LeaseLost(Struct, frozen=True):
+    """The worker's lease ran out; whatever it still runs is already someone else's."""
+
+
+class Wake(Struct, frozen=True):
+    """There may be work: claim. Sent to one idle worker for each enqueue that it could serve."""
+
+
+Signal = CancelRequested | LeaseLost | Wake
+
+
+class Progress(Struct, frozen=True):
+    """`fraction` from 0 to 1, and a short text."""
+
+    fraction: float
+    message: str = ""
+
+
+class LogLine(Struct, frozen=True):
+    """One line of a job's log."""
+
+    at_ms: int
+    level: str
+    message: str
+
+
+class Report(Struct, frozen=True):
+    """Progress or a log line of a running job; refused under a stale epoch."""
+
+    lease: Lease
+    content: Progress | LogLine
+
+
+class Tended(Struct, frozen=True):
+    """What one round of maintenance did, and when the next is due (epoch ms)."""
+
+    promoted: int = 0
+    expired: int = 0
+    reclaimed: int = 0
+    pruned: int = 0
+    next_ms: int | None = None
+
+
+class JobQuery(Struct, frozen=True):
+    """Which jobs: all given conditions hold. `search` is a substring of the id, the task or the key, case-insensitive."""
+
+    states: tuple[JobState, ...] = ()
+    queues: tuple[str, ...] = ()
+    task: str | None = None
+    search: str | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """Jobs in a stable order, and the cursor of the next page (None: that was the last one)."""
+
+    jobs: list[JobRecord]
+    cursor: str | None = None
+
+
+class QueueCounts(Struct, frozen=True):
+    """Jobs of one queue by state, and the instant (epoch ms) since which its oldest ready job waits."""
+
+    queue: str
+    paused: bool
+    counts: dict[JobState, int]
+    oldest_ready_ms: int | None = None
+
+
+class WorkerRecord(Struct, frozen=True):
+    """A worker that holds jobs now: until when its lease runs, and how many it holds."""
+
+    id: WorkerId
+    lease_until_ms: int
+    holds: int
+
+
+class ScheduleRecord(Struct, frozen=True):
+    """A schedule as the carrier keeps it. `spec` is the text of its declaration, `last_fire_ms` the last fire time accepted."""
+
+    name: str
+    spec: str
+    task: str
+    paused: bool = False
+    last_fire_ms: int | None = None
+    declared_ms: int = 0
+
+
+class Broker(Protocol):
+    """Every carrier. Raises BrokerUnavailableError or BrokerRefusedError from each call."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this carrier can do."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; create what is missing. Opening an open broker does nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection. Closing a closed broker does nothing."""
+        ...
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Accept the jobs durably, all or none, in their order. Repeating a call with the same ids adds nothing."""
+        ...
+
+    async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
+        """Cancel waiting jobs at once and ask the workers of running ones (signal CancelRequested)."""
+        ...
+
+    async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
+        """Wait until the job is terminal; return its record then, or as it is when the time is over; None: unknown job."""
+        ...
+
+
+class PullBroker(Broker, Protocol):
+    """A carrier whose jobs are claimed by workers."""
+
+    async def claim(self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int) -> Claimed:
+        """Hand out ready jobs (due ones are promoted first) under leases of `worker`, without waiting.
+
+        When nothing was there, the worker is remembered as idle for these queues: the next job for one of them sends it
+        one Wake through `signals`. Taken jobs keep or start the worker's lease of `lease_ms`.
+        """
+        ...
+
+    async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
+        """Extend all that these workers hold to `lease_ms` from now. Never revives a lease that was lost."""
+        ...
+
+    async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
+        """Apply each outcome whose lease is held under its epoch; refuse the others. Repeating a settle is harmless: superseded."""
+        ...
+
+    async def surrender(self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True) -> int:
+        """Take back at once all that a dead worker holds, to the head of its queues; return how many.
+
+        Those in `started` (None: all) count one crash more. `forget`: the worker is gone for good.
+        """
+        ...
+
+    async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
+        """Record progress and log lines of running jobs, fenced like settle."""
+        ...
+
+    async def tend(self) -> Tended:
+        """Promote due jobs, expire, take back the jobs of dead workers, prune old records. Idempotent; any worker may do it."""
+        ...
+
+    def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+        """Yield what concerns this worker until closed. Sends one Wake at the start and after each reconnection."""
+        ...
+
+
+class Inspector(Protocol):
+    """What the CLI, the API and the dashboard ask of a carrier."""
+
+    async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
+        """Return the records, in the order of the ids."""
+        ...
+
+    async def logs(self, job_id: JobId) -> list[LogLine]:
+        """Return the job's log, oldest line first."""
+        ...
+
+    async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:
+        """List matching jobs; `after` is the cursor of the page before."""
+        ...
+
+    async def counts(self, queues: Sequence[str] | None = None) -> list[QueueCounts]:
+        """Count by state, for these queues or for all that hold a job or are paused, sorted by name."""
+        ...
+
+    async def pause(self, queue: str) -> None:
+        """Hand out no more jobs of this queue; running ones go on, new ones are accepted."""
+        ...
+
+    async def resume(self, queue: str) -> None:
+        """Hand out jobs of this queue again."""
+        ...
+
+    async def paused(self) -> frozenset[str]:
+        """Return the paused queues."""
+        ...
+
+    async def remove(self, ids: Sequence[JobId]) -> list[bool]:
+        """Forget jobs that are not running, with all that belongs to them; tell for each whether it was removed."""
+        ...
+
+    async def retry(self, ids: Sequence[JobId]) -> list[bool]:
+        """Give failed, cancelled or expired jobs a new life: ready, with fresh attempts; tell for each whether it was."""
+        ...
+
+    async def promote(self, ids: Sequence[JobId]) -> list[bool]:
+        """Make scheduled jobs ready now; tell for each whether it was scheduled."""
+        ...
+
+    async def drain(self, queue: str) -> int:
+        """Remove all waiting (ready and scheduled) jobs of the queue; return how many."""
+        ...
+
+    async def clean(self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000) -> int:
+        """Remove completed jobs of a terminal state that finished more than `older_than_ms` ago; return how many."""
+        ...
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return the workers that hold jobs."""
+        ...
+
+    def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """Yield events from now on, or those behind the cursor `after` that are still kept, until closed."""
+        ...
+
+
+class ScheduleStore(Protocol):
+    """Where the schedules of an app are known, so that any process can pause one."""
+
+    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Make these known; keeps `paused` and `last_fire_ms` of those that are there, forgets those no longer declared."""
+        ...
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Return all, sorted by name."""
+        ...
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> bool:
+        """Pause or resume; false when there is no such schedule."""
+        ...
+
+    async def skip_fire(self, fire: Fire) -> None:
+        """Mark the fire time as done without a job (while paused, or skipped by the catch-up policy)."""
+        ...
+
+
+class Carrier(PullBroker, Inspector, ScheduleStore, Protocol):
+    """A carrier with workers, whole. An async context manager that opens and closes."""
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        ...

@@ -1,0 +1,142 @@
+"""Every error that Headway raises, one tree.
+
+```
+HeadwayError
+├── ConfigError               a setting is missing, unknown or out of range
+├── DeclarationError          a task, queue or schedule is declared wrongly
+├── EnqueueError              a job was refused: nothing was written
+│   ├── UnknownTaskError      no task of that name is declared
+│   ├── ArgumentsError        the arguments do not fit the task's signature
+│   ├── SerialisationError    a value cannot be written by the codec
+│   ├── PayloadTooLargeError  the encoded arguments pass the size limit
+│   └── UnsupportedError      the carrier cannot do what was asked
+├── BrokerError               the carrier failed
+│   ├── BrokerUnavailableError  it cannot be reached; the call may or may not have been applied
+│   └── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
+├── CodecError                stored bytes are damaged or of an unknown version
+└── JobError                  about one job
+    ├── JobNotFoundError      no such job, or its record was pruned
+    ├── JobFailedError        the job is in the dead-letter state
+    ├── JobCancelledError     the job was cancelled
+    ├── JobExpiredError       the job expired before it was started
+    └── ResultTimeoutError    the job is not finished yet (also a TimeoutError)
+```
+
+`RetryLater` and `Discard` are not errors: a handler raises them to say how its job goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class HeadwayError(Exception):
+    """Base of every error that Headway raises."""
+
+
+class ConfigError(HeadwayError, ValueError):
+    """A setting is missing, unknown or out of range; the message names it and where it came from."""
+
+
+class DeclarationError(HeadwayError, TypeError):
+    """A task, queue or schedule is declared wrongly; raised at import, not when the job runs."""
+
+
+class EnqueueError(HeadwayError):
+    """A job was refused before anything was written."""
+
+
+class UnknownTaskError(EnqueueError, LookupError):
+    """No task of that name is declared in the app."""
+
+
+class ArgumentsError(EnqueueError, TypeError):
+    """The arguments do not fit the task's signature; the message names the argument."""
+
+
+class SerialisationError(EnqueueError, TypeError):
+    """A value cannot be written by the codec; the message names the argument."""
+
+
+class PayloadTooLargeError(EnqueueError, ValueError):
+    """The encoded arguments pass the payload limit of the app or of the carrier."""
+
+
+class UnsupportedError(EnqueueError, ValueError):
+    """The carrier cannot do what was asked, such as a delay beyond its horizon."""
+
+
+class BrokerError(HeadwayError):
+    """The carrier failed."""
+
+
+class BrokerUnavailableError(BrokerError, ConnectionError):
+    """The carrier cannot be reached. The call may or may not have been applied; repeating it with the same job ids is safe."""
+
+
+class BrokerRefusedError(BrokerError):
+    """The carrier answered no (disk full, read-only, out of memory, no permission). Nothing was written."""
+
+
+class CodecError(HeadwayError, ValueError):
+    """Stored bytes are damaged, or of a version that this Headway does not know."""
+
+
+class JobError(HeadwayError):
+    """About one job, named by `job_id`."""
+
+    def __init__(self, job_id: str, message: str) -> None:
+        """Keep the id beside the message, so that callers need not parse it."""
+        super().__init__(f"job {job_id}: {message}")
+        self.job_id = job_id
+
+
+class JobNotFoundError(JobError, LookupError):
+    """No such job: never accepted here, removed, or its record was pruned after the retention time."""
+
+
+class JobFailedError(JobError):
+    """The job is in the dead-letter state. `error_type` and `traceback` are those of its last attempt."""
+
+    def __init__(self, job_id: str, error_type: str, message: str, traceback: str = "") -> None:
+        """Keep the parts of the last attempt's error."""
+        super().__init__(job_id, f"{error_type}: {message}" if message else error_type)
+        self.error_type = error_type
+        self.traceback = traceback
+
+
+class JobCancelledError(JobError):
+    """The job was cancelled before it completed."""
+
+
+class JobExpiredError(JobError):
+    """The job was not started before its expiry."""
+
+
+class ResultTimeoutError(JobError, TimeoutError):
+    """The job did not finish within the time that the caller gave; it goes on."""
+
+
+class RetryLater(Exception):  # noqa: N818 - a signal of a handler to its worker, not an error
+    """Raise in a handler: run this job again after `delay`, without counting the attempt as failed.
+
+    `delay` is a timedelta or seconds, and not negative.
+    """
+
+    def __init__(self, delay: timedelta | float, reason: str = "") -> None:
+        """Check the delay here, where the handler's author sees the traceback."""
+        self.delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        if self.delay < timedelta(0):
+            msg = f"RetryLater: delay must not be negative, got {self.delay}"
+            raise ValueError(msg)
+        self.reason = reason
+        super().__init__(reason or f"again in {self.delay}")
+
+
+class Discard(Exception):  # noqa: N818 - a signal of a handler to its worker, not an error
+    """Raise in a handler: give the job up at once, without further attempts; it is kept as cancelled with this reason."""
+
+    def __init__(self, reason: str = "") -> None:
+        """Keep the reason for the job's record."""
+        self.reason = reason
+        super().__init__(reason or "discarded by its handler")

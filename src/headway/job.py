@@ -1,0 +1,255 @@
+"""What a job is: its id, its states and their transitions, and the outcomes of running it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from enum import StrEnum
+from typing import Final, NewType
+
+from msgspec import Struct
+
+JobId = NewType("JobId", str)
+WorkerId = NewType("WorkerId", str)
+
+PRIORITY_MIN: Final = 0
+PRIORITY_MAX: Final = 9
+PRIORITY_DEFAULT: Final = 5
+
+
+class JobState(StrEnum):
+    """Where a job is in its life; `docs/explanation/states.md` draws it."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the dead-letter state: kept until retried by hand, removed or pruned
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """True when a job in this state has completed and will not run again on its own."""
+        return self in _TERMINAL
+
+
+_TERMINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
+    JobState.SCHEDULED: frozenset({JobState.READY, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.READY: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+            JobState.CANCELLED,
+            JobState.EXPIRED,
+            JobState.SCHEDULED,  # a retry
+            JobState.READY,  # a release or a reclaim, under the next epoch
+        }
+    ),
+    # By hand only: `retry` gives a completed job a new life with fresh attempts.
+    JobState.FAILED: frozenset({JobState.READY}),
+    JobState.CANCELLED: frozenset({JobState.READY}),
+    JobState.EXPIRED: frozenset({JobState.READY}),
+    JobState.SUCCEEDED: frozenset(),
+}
+"""The states a job may enter from each state."""
+
+
+class UniqueMode(StrEnum):
+    """What happens to a new job while another one holds the same unique key."""
+
+    REJECT = "reject"  # the new one is refused while the holder waits or runs
+    THROTTLE = "throttle"  # the new one is refused until the window after the holder's enqueue has passed
+    DEBOUNCE = "debounce"  # the new one replaces a holder that still waits
+    KEEP_LAST = "keep_last"  # like debounce, and while one runs the last arrival waits for its end
+
+
+class UniqueLock(Struct, frozen=True):
+    """A unique key with its mode. `window_ms` bounds throttle; the other modes hold it until the job completes."""
+
+    key: str
+    mode: UniqueMode
+    window_ms: int = 0
+
+
+class Fire(Struct, frozen=True):
+    """One fire time of a schedule: accepted only when later than the last one accepted (promise 6)."""
+
+    schedule: str
+    at_ms: int
+
+
+class NewJob(Struct, frozen=True):
+    """A job on its way to a carrier. Instants are milliseconds since 1970 UTC; `payload` is an envelope of the codec."""
+
+    id: JobId
+    task: str
+    queue: str
+    payload: bytes
+    priority: int = PRIORITY_DEFAULT
+    due_ms: int | None = None
+    expires_ms: int | None = None
+    key: str | None = None
+    unique: UniqueLock | None = None
+    fire: Fire | None = None
+
+
+class Lease(Struct, frozen=True):
+    """The fence: whoever settles must hold this worker's lease on the job under this very epoch."""
+
+    job_id: JobId
+    worker: WorkerId
+    epoch: int
+
+
+class AttemptError(Struct, frozen=True, omit_defaults=True):
+    """How one attempt ended when it did not succeed. `type` is the exception's qualified name."""
+
+    attempt: int
+    at_ms: int
+    type: str
+    message: str = ""
+    traceback: str = ""
+
+
+class Delivery(Struct, frozen=True):
+    """A job handed to a worker under a lease.
+
+    `attempt` counts starts from 1; `crashes` counts those that ended with the death of their worker. `history` holds the
+    errors of earlier attempts, encoded, oldest first, bounded by the executor.
+    """
+
+    lease: Lease
+    task: str
+    queue: str
+    payload: bytes
+    priority: int
+    attempt: int
+    crashes: int
+    expires_ms: int | None = None
+    history: bytes = b""
+    cancel_requested: bool = False
+
+
+class Succeeded(Struct, frozen=True):
+    """The handler returned; `result` is an envelope of the codec, empty for None."""
+
+    result: bytes = b""
+
+
+class RetryAt(Struct, frozen=True):
+    """Run again at `at_ms`. `counted` is false when the handler asked for it (RetryLater): the attempt is not used up."""
+
+    at_ms: int
+    history: bytes = b""
+    counted: bool = True
+
+
+class Failed(Struct, frozen=True):
+    """To the dead-letter state, with the errors of all attempts."""
+
+    history: bytes = b""
+
+
+class Cancelled(Struct, frozen=True):
+    """Ended on request, or discarded by its handler."""
+
+    reason: str = ""
+
+
+class Expired(Struct, frozen=True):
+    """Not started before its expiry."""
+
+
+class Released(Struct, frozen=True):
+    """Handed back unfinished, to be run again at once; the attempt is not used up."""
+
+
+Outcome = Succeeded | RetryAt | Failed | Cancelled | Expired | Released
+
+
+class JobRecord(Struct, frozen=True, kw_only=True):
+    """All that a carrier knows of a job. Instants are milliseconds since 1970 UTC."""
+
+    id: JobId
+    task: str
+    queue: str
+    state: JobState
+    priority: int
+    payload: bytes
+    attempt: int = 0
+    epoch: int = 0
+    crashes: int = 0
+    due_ms: int | None = None
+    expires_ms: int | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    worker: WorkerId | None = None
+    key: str | None = None
+    result: bytes = b""
+    history: bytes = b""
+    reason: str = ""
+    progress: float | None = None
+    progress_message: str = ""
+    cancel_requested: bool = False
+
+    @property
+    def enqueued_ms(self) -> int:
+        """When the job's id was made."""
+        return id_instant_ms(self.id)
+
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts, no look-alikes
+_ID_LENGTH: Final = 20
+_RANDOM_BITS: Final = 52
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+
+
+class _IdSource:
+    """Ids of one process: sortable by time, and strictly increasing within the process.
+
+    48 bits of milliseconds and 52 of a number that is random at each new millisecond and counts up within it, as in
+    RFC 9562, 6.2, method 2. Two processes collide when they draw overlapping numbers in the same millisecond: about once
+    in 10^12 milliseconds in which both make a hundred.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def next(self) -> JobId:
+        with self._lock:
+            floor = (time.time_ns() // 1_000_000) << _RANDOM_BITS
+            if floor > self._last:
+                # The top bit stays clear, so that counting up does not run over into the milliseconds.
+                self._last = floor | (int.from_bytes(os.urandom(7)) >> 5)
+            else:
+                self._last += 1
+            value = self._last
+        return JobId("".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS]))
+
+
+_SHIFTS: Final = tuple(range(90, -1, -10))
+_ids = _IdSource()
+new_job_id = _ids.next
+"""Make an id: 20 characters of lower-case base 32, sortable by time."""
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether the text has the form of a job id."""
+    return len(text) == _ID_LENGTH and all(character in _ALPHABET for character in text)
+
+
+def id_instant_ms(job_id: str) -> int:
+    """When the id was made, in milliseconds since 1970 UTC; ValueError when it has not the form of an id."""
+    if not is_job_id(job_id):
+        msg = f"{job_id!r} is not a job id: {_ID_LENGTH} characters of lower-case base 32"
+        raise ValueError(msg)
+    value = 0
+    for character in job_id:
+        value = value << 5 | _ALPHABET.index(character)
+    return value >> _RANDOM_BITS
