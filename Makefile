@@ -1,0 +1,70 @@
+# Needs Python 3.11 or newer and make, nothing else; `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+# Extra arguments of pytest, soak and bench: make test ARGS="tests/unit -x"
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
+	--custom-compile-command "make pins"
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format soak bench docs pins clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+venv: $(STAMP) ## Create the environment from the pinned, hashed requirements
+
+# The stamp is written last: an interrupted installation starts again.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headway needs Python 3.11 or newer, this is %s: make PYTHON=python3.12 ..." % sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DOCS_STAMP): requirements/docs.txt $(STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
+demo: $(STAMP) ## Run a small shop's jobs, with no server, and watch what happens
+	$(BIN)/headway demo $(ARGS)
+
+test: $(STAMP) ## Run all tests; each starts the servers that it needs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10 $(ARGS)
+
+check: $(STAMP) ## Lint, formatting, types (mypy, basedpyright) and the directions of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+soak: $(STAMP) ## Run jobs under faults for a long time and count them
+	$(BIN)/python -m bench.soak $(ARGS)
+
+bench: $(STAMP) ## Measure throughput and latency on this machine
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(DOCS_STAMP) ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+
+pins: $(STAMP) ## Pin the newest versions that pyproject.toml allows into requirements/
+	$(UV_COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(UV_COMPILE) --upgrade --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+
+clean: ## Remove the environment and everything that was built
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
