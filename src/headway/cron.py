@@ -1,8 +1,8 @@
 """Cron expressions as sets of local calendar times: the parser and the search.
 
-Nothing here knows of time zones. An expression names *wall-clock* times, and `headway.schedule` turns those into
-instants under a declared daylight-saving policy. Keeping the two apart keeps the search exact: in the calendar
-every day has 24 hours.
+Nothing here knows of time zones. An expression names *wall-clock* times, and `headway.schedule` turns those
+into instants under a declared daylight-saving policy. Keeping the two apart keeps the search exact: in the
+calendar every day has 24 hours.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ _MACROS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_SUNDAY_AS_LAST: Final = 7
 _WEEKS_IN_MONTH: Final = 5
 _LONGEST_NUMBER: Final = 3
 
@@ -59,7 +58,7 @@ _HOUR: Final = _Field("hour", 0, 23)
 _DAY: Final = _Field("day of month", 1, 31)
 _MONTH: Final = _Field("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)})
 # 0 and 7 are both Sunday. Seven belongs to the range, as in Vixie cron, so `*/7` means Sundays.
-_WEEKDAY: Final = _Field("day of week", 0, _SUNDAY_AS_LAST, {name: number for number, name in enumerate(_WEEKDAYS)})
+_WEEKDAY: Final = _Field("day of week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,8 @@ class CronTimes:
     def next_match(self, after: datetime) -> datetime | None:
         """Return the first match later than the naive local time `after`; None when year 9999 has no more.
 
-        The work is bounded: a date that exists comes back within 40 years (29 February on a given weekday, over
-        a year like 2100 that is no leap year), and only the months named are looked at.
+        The work is bounded: a date that exists comes back within 40 years (29 February on a given weekday,
+        over a year like 2100 that is no leap year), and only the months named are looked at.
         """
         start = after.replace(microsecond=0)
         for day in self._days_from(start.date()):
@@ -102,7 +101,7 @@ class CronTimes:
         return None
 
     def previous_match(self, at: datetime) -> datetime | None:
-        """Return the last match no later than the naive local time `at`; None when year 1 has no earlier one."""
+        """Return the last match no later than the naive local time `at`; None when there is none."""
         for day in self._days_back_from(at.date()):
             found = self._last_time(at.time()) if day == at.date() else self._latest
             if found is not None:
@@ -183,7 +182,7 @@ class CronTimes:
 
 
 def parse(expression: str) -> CronTimes:
-    """Parse five fields (minute, hour, day of month, month, day of week), six (a second first) or a macro.
+    """Parse five fields (minute, hour, day of month, month, day of week), six (second first) or a macro.
 
     Raises `ScheduleError` naming the field and the text at fault, also for dates that never come.
     """
@@ -221,8 +220,8 @@ def _fields(expression: str) -> list[str]:
             return six
         case other:
             message = (
-                f"cron expression {expression!r} has {len(other)} fields; write 5 (minute, hour, day of month, "
-                f"month, day of week) or 6 (a second first)"
+                f"cron expression {expression!r} has {len(other)} fields; write 5 (minute, hour, day of month,"
+                f" month, day of week) or 6 (a second first)"
             )
             raise ScheduleError(message)
 
@@ -248,7 +247,7 @@ def _weekdays(text: str) -> tuple[frozenset[int], frozenset[tuple[int, int]], fr
                 raise _refusal(_WEEKDAY, item, "the week after '#' is a number from 1 to 5")
             nth.add((_number(_WEEKDAY, name, item) % 7, week))
         elif item == "L":
-            raise _refusal(_WEEKDAY, item, "'L' needs a weekday before it here: '5L' is the month's last Friday")
+            raise _refusal(_WEEKDAY, item, "'L' needs a weekday before it: '5L' is the last Friday")
         elif item.endswith("L"):
             last.add(_number(_WEEKDAY, item[:-1], item) % 7)
         else:
@@ -257,7 +256,7 @@ def _weekdays(text: str) -> tuple[frozenset[int], frozenset[tuple[int, int]], fr
 
 
 def _item(kind: _Field, item: str) -> range:
-    """Read one element of a list: `*`, `5`, `1-5`, each with a step or without; `5/10` runs to the field's end."""
+    """Read one element of a list: `*`, `5` or `1-5`, with a step or not; `5/10` runs to the field's end."""
     body, slash, step_text = item.partition("/")
     if body == "*":
         first, last = kind.low, kind.high
@@ -266,7 +265,7 @@ def _item(kind: _Field, item: str) -> range:
         first = _number(kind, low, item)
         # MON-SUN is what people write, though Sunday is number 0.
         ends_on_sunday = kind is _WEEKDAY and high == "SUN" and first > 0
-        last = _SUNDAY_AS_LAST if ends_on_sunday else _number(kind, high, item)
+        last = kind.high if ends_on_sunday else _number(kind, high, item)
         if first > last:
             raise _refusal(kind, item, "the range runs backwards; write two, as 22-23,0-2")
     else:
@@ -279,7 +278,7 @@ def _item(kind: _Field, item: str) -> range:
         raise _refusal(kind, item, "the step after '/' is a whole number of 1 or more")
     # Cron takes `*/90` in silence and runs it every hour: an interval that a field cannot hold needs Every.
     if step > last - first:
-        raise _refusal(kind, item, f"a step of {step} leaves {first}-{last} at once; for longer intervals use Every")
+        raise _refusal(kind, item, f"a step of {step} never fits into {first}-{last}; use Every instead")
     return range(first, last + 1, step)
 
 

@@ -1,11 +1,11 @@
 """When a scheduled task runs: cron expressions, intervals, and what happens to fire times that were missed.
 
-Everything is pure: the same schedule and the same instant give the same answer in every process on every host. That
-is what lets any number of schedulers run without a leader: each computes the same fire times, and the carrier accepts
-one job per schedule and fire time.
+Everything is pure: the same schedule and the same instant give the same answer in every process on every
+host. That is what lets any number of schedulers run without a leader: each computes the same fire times, and
+the carrier accepts one job per schedule and fire time.
 
-`Schedule` is a closed union, not an interface: schedules are stored, shown and copied to Cloud Scheduler, which a
-class from outside could not be.
+`Schedule` is a closed union, not an interface: schedules are stored, shown and copied to Cloud Scheduler,
+which a class from outside could not be.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ class Cron:
 
     Daylight saving: each wall-clock time that matches runs once.
 
-    - A time that does not exist because the clock jumps over it runs at the first instant after the jump. Several such
-      times, and a time that matches at that instant anyway, are one run.
-    - A time that comes twice because the clock is set back runs the first time only. This holds for `*/5 * * * *` too:
-      it rests while the hour repeats. Work that must go on in elapsed time wants `Every`, or `timezone="UTC"`.
+    - A time that does not exist because the clock jumps over it runs at the first instant after the jump.
+      Several such times, and a time that matches at that instant anyway, are one run.
+    - A time that comes twice because the clock is set back runs the first time only. This holds for `*/5 * *
+      * *` too: it rests while the hour repeats. Work that must go on in elapsed time wants `Every`, or
+      `timezone="UTC"`.
 
-    Raises `ScheduleError` naming the field, macro or zone at fault, also for dates that never come (31 February).
+    Raises `ScheduleError` naming the field, macro or zone at fault, also for dates that never come (31
+    February).
     """
 
     expression: str
@@ -61,7 +63,7 @@ class Cron:
         return f"{self.expression} ({self.timezone})"
 
     def next_after(self, instant: datetime) -> datetime:
-        """Return the first fire time later than `instant`, in UTC; `ScheduleError` past the end of the calendar."""
+        """Return the first fire time later than `instant`, in UTC; `ScheduleError` past year 9999."""
         instant = _utc(instant)
         try:
             wall = self._times.next_match(_wall(instant, self._zone))
@@ -75,7 +77,7 @@ class Cron:
         raise _out_of_calendar(self, "after", instant)
 
     def previous_or_at(self, instant: datetime) -> datetime:
-        """Return the last fire time no later than `instant`, in UTC; `ScheduleError` before the calendar begins."""
+        """Return the last fire time no later than `instant`, in UTC; `ScheduleError` before year 1."""
         instant = _utc(instant)
         try:
             wall = self._times.previous_match(_wall(instant, self._zone))
@@ -92,14 +94,14 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Fire at `anchor`, and at every whole `interval` before and after it, in elapsed time: daylight saving is ignored.
+    """Fire at `anchor` and at every whole `interval` from it, in elapsed time, blind to daylight saving.
 
-    The anchor, 1970-01-01 UTC unless given, and not the start of a process, fixes the fire times: so all workers of
-    all hosts agree on them, and a restart moves none.
+    The anchor, 1970-01-01 UTC unless given, and not the start of a process, fixes the fire times: so all
+    workers of all hosts agree on them, and a restart moves none.
 
-    The interval is a whole number of seconds, 1 or more: every fire is a job of its own that a carrier must hold
-    durably, and a key `schedule:fire_time` that all carriers and Cloud Scheduler must write alike. What has to run
-    more often is a loop inside one job. Raises `ScheduleError` naming the field.
+    The interval is a whole number of seconds, 1 or more: every fire is a job of its own that a carrier must
+    hold durably, and a key `schedule:fire_time` that all carriers and Cloud Scheduler must write alike. What
+    has to run more often is a loop inside one job. Raises `ScheduleError` naming the field.
     """
 
     interval: timedelta
@@ -121,7 +123,7 @@ class Every:
         return f"every {self.interval}"
 
     def next_after(self, instant: datetime) -> datetime:
-        """Return the first fire time later than `instant`, in UTC; `ScheduleError` past the end of the calendar."""
+        """Return the first fire time later than `instant`, in UTC; `ScheduleError` past year 9999."""
         instant = _utc(instant)
         try:
             return self.anchor + ((instant - self.anchor) // self.interval + 1) * self.interval
@@ -129,7 +131,7 @@ class Every:
             raise _out_of_calendar(self, "after", instant) from None
 
     def previous_or_at(self, instant: datetime) -> datetime:
-        """Return the last fire time no later than `instant`, in UTC; `ScheduleError` before the calendar begins."""
+        """Return the last fire time no later than `instant`, in UTC; `ScheduleError` before year 1."""
         instant = _utc(instant)
         try:
             return self.anchor + (instant - self.anchor) // self.interval * self.interval
@@ -147,8 +149,8 @@ Schedule = Cron | Every
 class CatchUp(StrEnum):
     """What becomes of the fire times that passed while no scheduler ran.
 
-    `LAST` is the default: a nightly report missed at a deployment is still made, and an hour of missed five-minute
-    syncs costs one job rather than twelve that do the same work.
+    `LAST` is the default: a nightly report missed at a deployment is still made, and an hour of missed
+    five-minute syncs costs one job rather than twelve that do the same work.
     """
 
     SKIP = "skip"
@@ -172,12 +174,14 @@ def due_fires(  # noqa: PLR0913 - the two limits are keyword-only and rarely set
 ) -> list[datetime]:
     """Return the fire times to enqueue now, oldest first, in UTC.
 
-    `last_fire` is the latest fire time already dealt with, or any later instant up to which all have been: the moment
-    at which the schedule was declared or resumed, or the `now` of the call before. None means that the schedule is
-    new; a new schedule owes nothing for the time before it existed. Store `now` (or the newest fire) after enqueueing.
+    `last_fire` is the latest fire time already dealt with, or any later instant up to which all have been:
+    the moment at which the schedule was declared or resumed, or the `now` of the call before. None means that
+    the schedule is new; a new schedule owes nothing for the time before it existed. Store `now` (or the
+    newest fire) after enqueueing.
 
-    `limit` bounds `CatchUp.ALL`; the work is proportional to it and not to the length of the outage. `on_time` is how
-    late `CatchUp.SKIP` may see a fire time and still run it. A clock set back gives no fire a second time.
+    `limit` bounds `CatchUp.ALL`; the work is proportional to it and not to the length of the outage.
+    `on_time` is how late `CatchUp.SKIP` may see a fire time and still run it. A clock set back gives no fire
+    a second time.
     """
     if limit < 1:
         message = f"due_fires: limit must be 1 or more; got {limit}"
@@ -197,17 +201,17 @@ def due_fires(  # noqa: PLR0913 - the two limits are keyword-only and rarely set
 
 
 def next_wake(schedule: Schedule, last_fire: datetime | None, now: datetime) -> datetime:
-    """Return when `due_fires` has to be asked again, in UTC: the first fire time after all that is dealt with.
+    """Return when `due_fires` has to be asked again, in UTC: at the first fire time not dealt with.
 
-    `last_fire` and `now` are those given to `due_fires`. After a clock was set back, it is the fire time after
-    `last_fire`, so that a scheduler does not spin.
+    `last_fire` and `now` are those given to `due_fires`. After a clock was set back, it is the fire time
+    after `last_fire`, so that a scheduler does not spin.
     """
     now = _utc(now)
     return schedule.next_after(now if last_fire is None else max(now, _utc(last_fire)))
 
 
 def fires_between(schedule: Schedule, after: datetime, until: datetime, limit: int) -> list[datetime]:
-    """Return the first `limit` fire times later than `after` and no later than `until`, oldest first, in UTC."""
+    """Return the first `limit` fire times after `after` up to and including `until`, in UTC."""
     until = _utc(until)
     fires: list[datetime] = []
     instant = after
@@ -235,8 +239,10 @@ def _backwards(schedule: Schedule, until: datetime) -> Iterator[datetime]:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # ZoneInfo("Europe") fails with the OSError of reading a folder
-        message = f"time zone {name!r} is not known; write a name of the IANA database, such as 'Europe/Zurich'"
+    except (LookupError, ValueError, OSError):  # OSError: a folder such as "Europe"
+        message = (
+            f"time zone {name!r} is not known; write a name of the IANA database, such as 'Europe/Zurich'"
+        )
         raise ScheduleError(message) from None
 
 
@@ -248,7 +254,7 @@ def _utc(instant: datetime, what: str = "the instant") -> datetime:
 
 
 def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Give the one instant at which a wall-clock time runs: its first occurrence, or the end of the gap it falls in."""
+    """Give the instant at which a wall-clock time runs: its first occurrence, or the end of its gap."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     # PEP 495: in a fold `first` is the earlier of two; in a gap the order is reversed, around the jump.
@@ -258,8 +264,8 @@ def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
 def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
     """Give the latest wall-clock second whose turn has come by `instant`, or would have if it matched.
 
-    That is the local time, but while an hour repeats, it is the end of that hour: all of its times ran in the first
-    pass, and none is left to run until the clock has passed them again.
+    That is the local time, but while an hour repeats, it is the end of that hour: all of its times ran in the
+    first pass, and none is left to run until the clock has passed them again.
     """
     local = instant.astimezone(zone)
     if local.fold:
@@ -269,7 +275,7 @@ def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _transition(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """Give the first second of the zone's new offset, by bisection; it lies past `before` and no later than `after`."""
+    """Find, by bisection, the first second of the zone's new offset, later than `before`, up to `after`."""
     before = before.replace(microsecond=0)
     offset = before.astimezone(zone).utcoffset()
     low, high = 0, (after - before) // _SECOND
@@ -283,4 +289,6 @@ def _transition(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _out_of_calendar(schedule: Schedule, side: str, instant: datetime) -> ScheduleError:
-    return ScheduleError(f"schedule {schedule} has no fire time {side} {instant.isoformat()} that a date can hold")
+    return ScheduleError(
+        f"schedule {schedule} has no fire time {side} {instant.isoformat()} that a date can hold"
+    )
