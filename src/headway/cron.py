@@ -220,8 +220,8 @@ def _fields(expression: str) -> list[str]:
             return six
         case other:
             message = (
-                f"cron expression {expression!r} has {len(other)} fields; write 5 (minute, hour, day of month,"
-                f" month, day of week) or 6 (a second first)"
+                f"cron expression {expression!r} has {len(other)} fields; write 5 (minute, hour, day of"
+                f" month, month, day of week) or 6 (a second first)"
             )
             raise ScheduleError(message)
 

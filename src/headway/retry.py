@@ -95,8 +95,8 @@ class Retry:
             raise _wrong(self.factor, "factor", "a finite number, 1 or more")
         if not 0 <= self.jitter <= 1:
             raise _wrong(self.jitter, "jitter", "a share from 0 to 1")
-        object.__setattr__(self, "retry_on", _exceptions("retry_on", self.retry_on))
-        object.__setattr__(self, "give_up_on", _exceptions("give_up_on", self.give_up_on))
+        _check_exceptions("retry_on", self.retry_on)
+        _check_exceptions("give_up_on", self.give_up_on)
         if self.delays is not None:
             if not self.delays:
                 raise _wrong(self.delays, "delays", "None, or one delay at least")
@@ -151,7 +151,7 @@ class Retry:
 
 
 def _checked_rules(rules: Mapping[type[BaseException], Retry]) -> dict[type[BaseException], Retry]:
-    _exceptions("rules", tuple(rules))
+    _check_exceptions("rules", tuple(rules))
     for kind, policy in rules.items():
         if policy.rules or policy.give_up_on or policy.retry_on != (Exception,):
             raise _wrong(
@@ -160,14 +160,13 @@ def _checked_rules(rules: Mapping[type[BaseException], Retry]) -> dict[type[Base
     return dict(rules)
 
 
-def _exceptions(name: str, kinds: object) -> tuple[type[BaseException], ...]:
+def _check_exceptions(name: str, kinds: object) -> None:
     # A lone class or a string is the common slip; isinstance() would only complain when a job fails.
-    items = cast("tuple[object, ...] | None", kinds if isinstance(kinds, tuple) else None)
-    if items is not None:
-        found = tuple(kind for kind in items if isinstance(kind, type) and issubclass(kind, BaseException))
-        if len(found) == len(items):
-            return found
-    raise _wrong(kinds, name, "a tuple of exception classes")
+    if not isinstance(kinds, tuple):
+        raise _wrong(kinds, name, "a tuple of exception classes")
+    for kind in cast("tuple[object, ...]", kinds):
+        if not isinstance(kind, type) or not issubclass(kind, BaseException):
+            raise _wrong(kind, name, "exception classes only")
 
 
 def _seconds(name: str, value: object) -> float:

@@ -163,7 +163,7 @@ class CatchUp(StrEnum):
     """One run each, for the latest `limit` of them; older ones are dropped."""
 
 
-def due_fires(  # noqa: PLR0913 - the two limits are keyword-only and rarely set
+def due_fires(
     schedule: Schedule,
     last_fire: datetime | None,
     now: datetime,

@@ -49,7 +49,9 @@ def test_jitter_is_the_share_of_the_wait_left_to_chance(jitter: float, shortest:
 
 
 policies = st.builds(
-    lambda initial, extra, factor, jitter: Retry(initial=initial, maximum=initial + extra, factor=factor, jitter=jitter),
+    lambda initial, extra, factor, jitter: Retry(
+        initial=initial, maximum=initial + extra, factor=factor, jitter=jitter
+    ),
     st.one_of(st.just(0.0), st.floats(0, 86_400)),
     st.floats(0, 86_400),
     st.floats(1, 1e308),
@@ -77,7 +79,9 @@ def test_attempts_without_number_do_not_overflow(attempt: int) -> None:
 
 def test_the_same_seed_gives_the_same_waits_and_another_seed_others() -> None:
     policy = Retry(jitter=1)
-    one, same, other = ([policy.delay(n, rng) for n in range(1, 9)] for rng in (Random(1), Random(1), Random(2)))
+    one, same, other = (
+        [policy.delay(n, rng) for n in range(1, 9)] for rng in (Random(1), Random(1), Random(2))
+    )
     assert one == same
     assert one != other
 
@@ -195,12 +199,12 @@ def test_attempts_start_from_one(attempt: int) -> None:
 
 
 def test_policies_are_values() -> None:
-    rules = {OSError: Retry.never()}
+    rules: dict[type[BaseException], Retry] = {OSError: Retry.never()}
     delays = [1.0, 2.0]
     policy = Retry(initial=timedelta(seconds=5), rules=rules, delays=delays)
     assert policy == Retry(initial=5, rules={OSError: Retry.never()}, delays=(1, 2))
     assert hash(policy) == hash(Retry(initial=5, rules={OSError: Retry.never()}, delays=(1, 2)))
-    assert pickle.loads(pickle.dumps(policy)) == copy.deepcopy(policy) == policy
+    assert pickle.loads(pickle.dumps(policy)) == copy.deepcopy(policy) == policy  # noqa: S301 - our own bytes
     rules.clear()
     delays.clear()
     assert policy == Retry(initial=5, rules={OSError: Retry.never()}, delays=(1, 2))

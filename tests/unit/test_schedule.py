@@ -59,10 +59,12 @@ EXPRESSIONS = [
 ]
 crons = st.builds(Cron, st.sampled_from([*EXPRESSIONS, "*/20 */9 * * * *"]), st.sampled_from([*ZONES, "UTC"]))
 intervals = st.builds(
-    Every, st.integers(1, 10**7).map(lambda n: n * SECOND), st.sampled_from([NOW, datetime(1970, 1, 1, tzinfo=UTC)])
+    Every,
+    st.integers(1, 10**7).map(lambda n: n * SECOND),
+    st.sampled_from([NOW, datetime(1970, 1, 1, tzinfo=UTC)]),
 )
 schedules = st.one_of(crons, intervals)
-moments = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive
 near_changes = st.builds(
     lambda change, shift: change[1] + timedelta(seconds=shift),
     st.sampled_from(CHANGES),
@@ -99,14 +101,14 @@ def test_fire_times_around_a_change_of_the_clock_follow_the_definition(
 
 
 @given(
-    st.sampled_from([e for e in EXPRESSIONS if not e.startswith("*")]).filter(lambda e: " * * *" in e),
+    st.sampled_from(
+        ["30 1 * * *", "30 2 * * *", "45 1,2 * * *", "0 0 * * *", "15,45 0-3 * * *", "0-59/7 2 * * *"]
+    ),
     st.sampled_from(ZONES),
     moments,
 )
 def test_fixed_times_run_when_debian_cron_runs_them(expression: str, zone: str, start: datetime) -> None:
     # cronsim follows Debian's cron, which treats times that are not wildcards as we treat all of them.
-    if expression.split()[1].startswith("*"):
-        expression = f"{expression.split()[0]} 4 * * *"
     start = start.replace(hour=12)
     theirs = (fire.astimezone(UTC) for fire in CronSim(expression, start.astimezone(ZoneInfo(zone))))
     expected = [fire for fire, _ in itertools.groupby(itertools.islice(theirs, 500))][:400]
@@ -197,13 +199,15 @@ def test_every_refuses_an_interval_that_is_not_whole_seconds(interval: timedelta
 
 
 def test_every_refuses_an_anchor_that_is_not_an_exact_instant() -> None:
-    with pytest.raises(ScheduleError, match="anchor .* has no time zone"):
-        Every(HOUR, datetime(2026, 1, 1))
+    with pytest.raises(ScheduleError, match=r"anchor .* has no time zone"):
+        Every(HOUR, datetime(2026, 1, 1))  # noqa: DTZ001 - refused
     with pytest.raises(ScheduleError, match="anchor must be on a whole second"):
         Every(HOUR, datetime(2026, 1, 1, microsecond=1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("zone", ["Europe/Zürich", "Europe", "Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "x\0"])
+@pytest.mark.parametrize(
+    "zone", ["Europe/Zürich", "Europe", "Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "x\0"]
+)
 def test_an_unknown_zone_is_named(zone: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         Cron("* * * * *", zone)
@@ -214,7 +218,7 @@ def test_an_unknown_zone_is_named(zone: str) -> None:
 def test_naive_instants_are_refused(schedule: Schedule) -> None:
     for ask in (schedule.next_after, schedule.previous_or_at, schedule.matches):
         with pytest.raises(ScheduleError, match="has no time zone"):
-            ask(datetime(2026, 1, 1))
+            ask(datetime(2026, 1, 1))  # noqa: DTZ001 - refused
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/New_York"])
@@ -234,13 +238,15 @@ def test_schedules_are_values() -> None:
     assert len({cron, Cron("0 3 * * MON", "Europe/Zurich"), Every(HOUR), Every(60 * MINUTE)}) == 2
     assert repr(cron) == "Cron(expression='0 3 * * MON', timezone='Europe/Zurich')"
     assert (str(cron), str(Every(HOUR))) == ("0 3 * * MON (Europe/Zurich)", "every 1:00:00")
-    copy = pickle.loads(pickle.dumps(cron))
+    copy = pickle.loads(pickle.dumps(cron))  # noqa: S301 - our own bytes
     assert copy == cron
     assert copy.next_after(NOW) == cron.next_after(NOW)
 
 
 @given(schedules, instants, st.integers(0, 10**6), st.integers(1, 8))
-def test_all_gives_the_latest_of_everything_missed(schedule: Schedule, since: datetime, gap: int, limit: int) -> None:
+def test_all_gives_the_latest_of_everything_missed(
+    schedule: Schedule, since: datetime, gap: int, limit: int
+) -> None:
     now = since + gap * SECOND
     fires = due_fires(schedule, since, now, CatchUp.ALL, limit=limit)
     assert len(fires) <= limit
