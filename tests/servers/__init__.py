@@ -1,0 +1,22 @@
+"""Real servers for tests and benchmarks: from wheels, on private ports of the loopback, in temporary folders.
+
+Each is a context manager; each ends what it started by pid, and its processes die with the one that started them.
+"""
+
+from __future__ import annotations
+
+from tests.servers.cluster import RedisCluster
+from tests.servers.process import ServerError, free_port
+from tests.servers.proxy import Direction, TcpProxy
+from tests.servers.redis import RedisServer
+from tests.servers.sentinel import RedisSentinel
+
+__all__ = [
+    "Direction",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisServer",
+    "ServerError",
+    "TcpProxy",
+    "free_port",
+]

@@ -1,0 +1,157 @@
+"""Processes that do not outlive their tests, private ports, and waiting with a deadline."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+HOST: Final = "127.0.0.1"
+_PR_SET_PDEATHSIG: Final = 1
+# Below the range from which Linux takes the ports of outgoing connections: none can take the port of a server that is
+# down for a restart.
+_PORTS: Final = range(20_000, 32_000)
+
+
+class ServerError(RuntimeError):
+    """A server did not start, did not become ready or did not answer as it must; the message holds its last lines."""
+
+
+def free_port() -> int:
+    """Return a port of the loopback on which nobody listens now; ServerError when none is found."""
+    chance = (
+        random.SystemRandom()
+    )  # seeded generators (hypothesis, xdist workers) would all draw the same ports
+    for port in chance.sample(_PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    msg = f"no free port between {_PORTS.start} and {_PORTS.stop}"
+    raise ServerError(msg)
+
+
+def wait_until(condition: Callable[[], T | None], what: str, timeout: float = 20.0) -> T:
+    """Ask until the answer is true and return it; ServerError names `what` when `timeout` seconds are over."""
+    deadline = time.monotonic() + timeout
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            msg = f"{what}: not within {timeout:g} s"
+            raise ServerError(msg)
+        time.sleep(0.01)
+    return answer
+
+
+class ServerProcess:
+    """One process whose output goes to a file."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        """Remember what to start; start nothing."""
+        self.command = tuple(command)
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; ServerError when it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            msg = f"{self.command[0]} is not running"
+            raise ServerError(msg)
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; ServerError when it runs already."""
+        if self.running:
+            msg = f"{self.command[0]} runs already, pid {self.pid}"
+            raise ServerError(msg)
+        self._process = _spawner().submit(self._spawn).result()
+        atexit.register(self.kill)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.log.parent,
+                # A group of its own: Ctrl-C in the terminal is for the tests, which then end it in order.
+                process_group=0,
+                preexec_fn=_die_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509 - one C call
+            )
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ask it to end (SIGTERM) and wait; kill it after `timeout` seconds. Does nothing when it does not run."""
+        if self._process is None:
+            return
+        if self.running:
+            self._process.send_signal(signal.SIGCONT)  # a paused one would not hear the other
+            self._process.terminate()
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a crash would. Does nothing when it does not run."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP): connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen one go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def last_lines(self, count: int = 20) -> str:
+        """Return the end of its output, for messages."""
+        try:
+            return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+        except FileNotFoundError:
+            return "(no output)"
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait(10)
+        atexit.unregister(self.kill)
+        self._process = None
+
+
+@cache
+def _spawner() -> ThreadPoolExecutor:
+    # Linux ends the children when the *thread* that started them ends: one that lives as long as this process starts
+    # them all, so that a server may be started from a passing thread (asyncio.to_thread) too.
+    return ThreadPoolExecutor(1, thread_name_prefix="servers")
+
+
+@cache
+def _die_with_parent() -> Callable[[], None]:
+    # Loaded before the fork: between fork and exec nothing but the one call is safe.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
