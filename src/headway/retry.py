@@ -164,9 +164,9 @@ def _check_exceptions(name: str, kinds: object) -> None:
     # A lone class or a string is the common slip; isinstance() would only complain when a job fails.
     if not isinstance(kinds, tuple):
         raise _wrong(kinds, name, "a tuple of exception classes")
-    for kind in cast("tuple[object, ...]", kinds):
-        if not isinstance(kind, type) or not issubclass(kind, BaseException):
-            raise _wrong(kind, name, "exception classes only")
+    items = cast("tuple[object, ...]", kinds)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in items):
+        raise _wrong(items, name, "a tuple of exception classes")
 
 
 def _seconds(name: str, value: object) -> float:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.cron import parse
@@ -23,6 +23,8 @@ from headway.schedule import (
     fires_between,
     next_wake,
 )
+
+UNTIMED = settings(deadline=None)  # the machine may be busy: nothing here is about speed
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -100,6 +102,7 @@ def test_fire_times_around_a_change_of_the_clock_follow_the_definition(
     assert fires == by_definition(expression, ZoneInfo(name), start, minutes)
 
 
+@UNTIMED
 @given(
     st.sampled_from(
         ["30 1 * * *", "30 2 * * *", "45 1,2 * * *", "0 0 * * *", "15,45 0-3 * * *", "0-59/7 2 * * *"]
@@ -149,6 +152,7 @@ def test_every_goes_on_in_elapsed_time_while_an_hour_repeats() -> None:
     assert cron == [change - HOUR + n * 5 * MINUTE for n in range(1, 12)] + [change + HOUR]
 
 
+@UNTIMED
 @given(schedules, instants)
 def test_next_previous_and_matches_agree(schedule: Schedule, instant: datetime) -> None:
     following = schedule.next_after(instant)
@@ -167,6 +171,7 @@ def test_next_previous_and_matches_agree(schedule: Schedule, instant: datetime) 
     assert schedule.matches(instant) == (before == instant)
 
 
+@UNTIMED
 @given(schedules, instants, instants)
 def test_next_is_monotonic(schedule: Schedule, one: datetime, other: datetime) -> None:
     early, late = sorted((one, other))
@@ -174,6 +179,7 @@ def test_next_is_monotonic(schedule: Schedule, one: datetime, other: datetime) -
     assert schedule.previous_or_at(early) <= schedule.previous_or_at(late)
 
 
+@UNTIMED
 @given(schedules, instants, st.sampled_from(ZONES))
 def test_the_zone_of_the_question_does_not_matter(schedule: Schedule, instant: datetime, zone: str) -> None:
     assert schedule.next_after(instant.astimezone(ZoneInfo(zone))) == schedule.next_after(instant)
@@ -243,6 +249,7 @@ def test_schedules_are_values() -> None:
     assert copy.next_after(NOW) == cron.next_after(NOW)
 
 
+@UNTIMED
 @given(schedules, instants, st.integers(0, 10**6), st.integers(1, 8))
 def test_all_gives_the_latest_of_everything_missed(
     schedule: Schedule, since: datetime, gap: int, limit: int
@@ -259,6 +266,7 @@ def test_all_gives_the_latest_of_everything_missed(
     assert due_fires(schedule, since, now, CatchUp.LAST) == fires[-1:]
 
 
+@UNTIMED
 @given(schedules, instants, st.lists(st.integers(0, 200_000), max_size=12), st.sampled_from(CatchUp))
 def test_a_run_of_calls_never_gives_a_fire_twice(
     schedule: Schedule, start: datetime, gaps: list[int], catch_up: CatchUp
@@ -275,6 +283,7 @@ def test_a_run_of_calls_never_gives_a_fire_twice(
     assert all(schedule.matches(fire) for fire in seen)
 
 
+@UNTIMED
 @given(schedules, instants, st.integers(1, 20), st.sampled_from(CatchUp))
 def test_a_scheduler_that_wakes_when_told_misses_nothing(
     schedule: Schedule, start: datetime, count: int, catch_up: CatchUp
