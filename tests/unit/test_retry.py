@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from headway.retry import GiveUp, Retry, RetryAfter
 
-
 UNTIMED = settings(deadline=None)  # the machine may be busy: nothing here is about speed
 
 
