@@ -15,6 +15,7 @@ import pytest
 
 from tests.servers import Direction, RedisCluster, RedisServer, ServerError, TcpProxy, free_port
 from tests.servers.process import HOST, wait_until
+from tests.servers.redis import find_binary
 from tests.servers.resp import ReplyError
 
 if TYPE_CHECKING:
@@ -252,3 +253,9 @@ def test_a_free_port_is_free() -> None:
     port = free_port()
     with socket.socket() as probe:
         probe.bind((HOST, port))
+
+
+def test_a_wrong_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWAY_REDIS_SERVER", "no-such-server")
+    with pytest.raises(ServerError, match=r"HEADWAY_REDIS_SERVER names no-such-server"):
+        find_binary.__wrapped__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
 import random
 import signal
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HOST: Final = "127.0.0.1"
-_PR_SET_PDEATHSIG: Final = 1
+# Runs before the server, in its process: asks Linux for SIGKILL when the parent ends (PR_SET_PDEATHSIG is 1), then becomes
+# the server. A preexec_fn would do, but Python 3.12 warns of it where threads run.
+_DIE_WITH_PARENT: Final = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+)
 # Below the range from which Linux takes the ports of outgoing connections: none can take the port of a server that is
 # down for a restart.
 _PORTS: Final = range(20_000, 32_000)
@@ -90,16 +93,16 @@ class ServerProcess:
         atexit.register(self.kill)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        wrapper = (sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT) if sys.platform == "linux" else ()
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                self.command,
+                (*wrapper, *self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
                 # A group of its own: Ctrl-C in the terminal is for the tests, which then end it in order.
                 process_group=0,
-                preexec_fn=_die_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509 - one C call
             )
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -148,10 +151,3 @@ def _spawner() -> ThreadPoolExecutor:
     # Linux ends the children when the *thread* that started them ends: one that lives as long as this process starts
     # them all, so that a server may be started from a passing thread (asyncio.to_thread) too.
     return ThreadPoolExecutor(1, thread_name_prefix="servers")
-
-
-@cache
-def _die_with_parent() -> Callable[[], None]:
-    # Loaded before the fork: between fork and exec nothing but the one call is safe.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

