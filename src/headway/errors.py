@@ -12,7 +12,8 @@ HeadwayError
 │   └── UnsupportedError      the carrier cannot do what was asked
 ├── BrokerError               the carrier failed
 │   ├── BrokerUnavailableError  it cannot be reached; the call may or may not have been applied
-│   └── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
+│   ├── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
+│   └── PartlyAcceptedError   of many jobs, the first ones were accepted, then the carrier failed
 ├── CodecError                stored bytes are damaged or of an unknown version
 └── JobError                  about one job
     ├── JobNotFoundError      no such job, or its record was pruned
@@ -28,6 +29,10 @@ HeadwayError
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class HeadwayError(Exception):
@@ -71,11 +76,23 @@ class BrokerError(HeadwayError):
 
 
 class BrokerUnavailableError(BrokerError, ConnectionError):
-    """The carrier cannot be reached. The call may or may not have been applied; repeating it with the same job ids is safe."""
+    """The carrier cannot be reached.
+
+    The call may or may not have been applied; repeating it with the same job ids is safe.
+    """
 
 
 class BrokerRefusedError(BrokerError):
     """The carrier answered no (disk full, read-only, out of memory, no permission). Nothing was written."""
+
+
+class PartlyAcceptedError(BrokerError):
+    """Of many jobs, those in `accepted` (ids, in order) were accepted before the carrier failed; the cause is chained."""
+
+    def __init__(self, accepted: Sequence[str], cause: Exception) -> None:
+        """Keep the ids, so that the caller can go on behind them."""
+        super().__init__(f"{len(accepted)} jobs were accepted, then the carrier failed: {cause}")
+        self.accepted = tuple(accepted)
 
 
 class CodecError(HeadwayError, ValueError):

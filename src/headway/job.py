@@ -84,7 +84,10 @@ class Fire(Struct, frozen=True):
 
 
 class NewJob(Struct, frozen=True):
-    """A job on its way to a carrier. Instants are milliseconds since 1970 UTC; `payload` is an envelope of the codec."""
+    """A job on its way to a carrier.
+
+    Instants are milliseconds since 1970 UTC; `payload` is an envelope of the codec.
+    """
 
     id: JobId
     task: str
@@ -119,8 +122,8 @@ class AttemptError(Struct, frozen=True, omit_defaults=True):
 class Delivery(Struct, frozen=True):
     """A job handed to a worker under a lease.
 
-    `attempt` counts starts from 1; `crashes` counts those that ended with the death of their worker. `history` holds the
-    errors of earlier attempts, encoded, oldest first, bounded by the executor.
+    `attempt` counts starts from 1; `crashes` counts those that ended with the death of their worker. `history` holds
+    the errors of earlier attempts, encoded, oldest first, bounded by the executor.
     """
 
     lease: Lease
@@ -135,37 +138,40 @@ class Delivery(Struct, frozen=True):
     cancel_requested: bool = False
 
 
-class Succeeded(Struct, frozen=True):
+class Succeeded(Struct, frozen=True, tag=True):
     """The handler returned; `result` is an envelope of the codec, empty for None."""
 
     result: bytes = b""
 
 
-class RetryAt(Struct, frozen=True):
-    """Run again at `at_ms`. `counted` is false when the handler asked for it (RetryLater): the attempt is not used up."""
+class RetryAt(Struct, frozen=True, tag=True):
+    """Run again at `at_ms`.
+
+    `counted` is false when the handler asked for it (RetryLater): the attempt is not used up.
+    """
 
     at_ms: int
     history: bytes = b""
     counted: bool = True
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, tag=True):
     """To the dead-letter state, with the errors of all attempts."""
 
     history: bytes = b""
 
 
-class Cancelled(Struct, frozen=True):
+class Cancelled(Struct, frozen=True, tag=True):
     """Ended on request, or discarded by its handler."""
 
     reason: str = ""
 
 
-class Expired(Struct, frozen=True):
+class Expired(Struct, frozen=True, tag=True):
     """Not started before its expiry."""
 
 
-class Released(Struct, frozen=True):
+class Released(Struct, frozen=True, tag=True):
     """Handed back unfinished, to be run again at once; the attempt is not used up."""
 
 
@@ -203,7 +209,9 @@ class JobRecord(Struct, frozen=True, kw_only=True):
         return id_instant_ms(self.id)
 
 
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts, no look-alikes
+_ALPHABET: Final = (
+    "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts, no look-alikes
+)
 _ID_LENGTH: Final = 20
 _RANDOM_BITS: Final = 52
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
@@ -213,8 +221,8 @@ class _IdSource:
     """Ids of one process: sortable by time, and strictly increasing within the process.
 
     48 bits of milliseconds and 52 of a number that is random at each new millisecond and counts up within it, as in
-    RFC 9562, 6.2, method 2. Two processes collide when they draw overlapping numbers in the same millisecond: about once
-    in 10^12 milliseconds in which both make a hundred.
+    RFC 9562, 6.2, method 2. Two processes collide when they draw overlapping numbers in the same millisecond: about
+    once in 10^12 milliseconds in which both make a hundred.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,293 @@
+"""An app: its tasks, its schedules, its settings, and the carrier that it is open on."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
+
+from headway.clock import SystemClock
+from headway.codec import Codec
+from headway.config import load_settings
+from headway.errors import DeclarationError, UnknownTaskError
+from headway.handle import JobHandle
+from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
+from headway.opened import OpenApps
+from headway.options import TaskOptions, checked_name, checked_priority, declared_ms
+from headway.portal import Portal
+from headway.retry import Retry
+from headway.schedule import CatchUp, Cron, Every, Schedule
+from headway.scheduled import ScheduledTask
+from headway.sync import SyncApp
+from headway.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator, make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from types import TracebackType
+    from typing import Unpack
+
+    from headway.brokers.base import Carrier, Enqueued
+    from headway.clock import Clock
+    from headway.config import GivenSettings, Settings
+    from headway.context import Context
+    from headway.options import RunIn
+    from headway.unique import Unique
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AnyTask = TypeVar("AnyTask", bound=Task[Any, Any])
+
+DEFAULT_QUEUE: Final = "default"
+
+
+class Headway:
+    """An app. Apps of different names share a carrier without seeing each other.
+
+    Settings come from the arguments, `HEADWAY_*` variables and `headway.toml`, in this order; ConfigError names a
+    wrong one. `carrier` replaces the one that the URL names, for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        carrier: Carrier | None = None,
+        clock: Clock | None = None,
+        **settings: Unpack[GivenSettings],
+    ) -> None:
+        """Read the settings; nothing is opened yet."""
+        self.name = checked_name("app", name)
+        self.settings: Settings = load_settings(settings)
+        self.clock: Clock = clock or SystemClock()
+        self.codec = Codec(
+            format=self.settings.format,
+            compress=self.settings.compression == "zstd",
+            compress_over=self.settings.compress_over,
+            limit=self.settings.payload_limit,
+        )
+        self.portal = Portal(self.open, self.close)
+        self.sync = SyncApp(self)
+        self._tasks: dict[str, Task[Any, Any]] = {}
+        self._schedules: dict[str, ScheduledTask] = {}
+        self._opened = OpenApps(self.name, self.settings, carrier, clock)
+
+    # --- declarations -------------------------------------------------------------------------------------------
+
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        timeout: timedelta | float | None = None,
+        retry: Retry | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        expires: timedelta | float | None = None,
+        unique: Unique | None = None,
+        run_in: RunIn | None = None,
+    ) -> TaskDecorator: ...
+    def task(  # noqa: PLR0913 - each is an option of its own
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        timeout: timedelta | float | None = None,
+        retry: Retry | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        expires: timedelta | float | None = None,
+        unique: Unique | None = None,
+        run_in: RunIn | None = None,
+    ) -> Any:
+        """Declare a task.
+
+        `name` defaults to the function's qualified name and must not change while jobs wait. `timeout` (timedelta or
+        seconds) bounds one attempt. `expires`: jobs are not started later than so long after their due time. `run_in`:
+        `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be ended hard.
+        DeclarationError names what is wrong.
+        """
+
+        def declare(written: Callable[..., Any]) -> Task[Any, Any]:
+            chosen = checked_name("task", name or _qualified_name(written))
+            if chosen in self._tasks:
+                msg = f"task {chosen!r} is declared twice; give one of them another name"
+                raise DeclarationError(msg)
+            options = TaskOptions(
+                queue=checked_name("queue", queue),
+                run_in=run_in or ("async" if inspect.iscoroutinefunction(written) else "thread"),
+                retry=retry or Retry(),
+                timeout_ms=declared_ms(
+                    chosen, "timeout", self.settings.timeout if timeout is None else timeout
+                ),
+                priority=checked_priority(priority),
+                expires_ms=None if expires is None else declared_ms(chosen, "expires", expires),
+                unique=unique,
+            )
+            task = make_task(self, chosen, written, options)
+            self._tasks[chosen] = task
+            return task
+
+        return declare if function is None else declare(function)
+
+    def cron(
+        self,
+        expression: str,
+        *,
+        timezone: str = "UTC",
+        catch_up: CatchUp | str = CatchUp.LAST,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        """Run a task at the times of a cron expression (5 fields, or 6 with seconds first) in a time zone.
+
+        A fire time that does not exist in the zone (the clock jumps ahead) runs once at the next valid instant; one
+        that occurs twice runs once. `catch_up`: what becomes of fire times missed while no worker ran. `name` defaults
+        to the task's name. Put it above `@app.task`. ScheduleError or DeclarationError names what is wrong.
+        """
+        return self._scheduler(Cron(expression, timezone), catch_up, name, args, kwargs)
+
+    def every(
+        self,
+        interval: timedelta,
+        *,
+        catch_up: CatchUp | str = CatchUp.LAST,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        """Run a task at every whole interval since 1970 UTC; the other arguments are those of `cron`."""
+        return self._scheduler(Every(interval), catch_up, name, args, kwargs)
+
+    def _scheduler(
+        self,
+        schedule: Schedule,
+        catch_up: CatchUp | str,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        if catch_up not in tuple(CatchUp):
+            msg = f"schedule: catch_up must be one of {', '.join(CatchUp)}; got {catch_up!r}"
+            raise DeclarationError(msg)
+
+        def declare(task: AnyTask) -> AnyTask:
+            if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance] - the usual mistake
+                msg = f"a schedule goes above @app.task, not on {task!r}"
+                raise DeclarationError(msg)
+            chosen = checked_name("schedule", name or task.name)
+            if chosen in self._schedules:
+                msg = f"schedule {chosen!r} is declared twice; give one of them another name="
+                raise DeclarationError(msg)
+            scheduled = ScheduledTask(chosen, schedule, task, CatchUp(catch_up), args, dict(kwargs or {}))
+            try:
+                scheduled.job_now()
+            except Exception as error:
+                msg = f"schedule {chosen!r}: its task cannot be called so: {error}"
+                raise DeclarationError(msg) from error
+            self._schedules[chosen] = scheduled
+            return task
+
+        return declare
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any, Any]]:
+        """The declared tasks by name."""
+        return MappingProxyType(self._tasks)
+
+    @property
+    def schedules(self) -> Mapping[str, ScheduledTask]:
+        """The declared schedules by name."""
+        return MappingProxyType(self._schedules)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues of the declared tasks, sorted."""
+        return sorted({task.options_declared.queue for task in self._tasks.values()})
+
+    def find_task(self, name: str) -> Task[Any, Any]:
+        """Return the task of that name; UnknownTaskError names the ones there are."""
+        task = self._tasks.get(name)
+        if task is None:
+            known = ", ".join(sorted(self._tasks)) or "none"
+            msg = f"app {self.name!r} has no task {name!r}; declared: {known}"
+            raise UnknownTaskError(msg)
+        return task
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
+        """Accept jobs made with `task.job(...)`, a thousand at a time; return their handles in order.
+
+        Each thousand is accepted whole or not at all. PartlyAcceptedError, when the carrier fails behind the first
+        thousand, has the ids that were accepted.
+        """
+        return await self._opened.here().enqueue_many(self, jobs)
+
+    async def accept(self, job: NewJob) -> Enqueued:
+        """Accept one job, together with the others of this loop turn."""
+        return await self._opened.here().accept(job)
+
+    def job(self, job_id: str) -> JobHandle[Any]:
+        """Return the handle of a job by its id; ValueError when it has not the form of one."""
+        if not is_job_id(job_id):
+            msg = f"{job_id!r} is not a job id"
+            raise ValueError(msg)
+        return JobHandle(self, JobId(job_id))
+
+    # --- opening ------------------------------------------------------------------------------------------------
+
+    @property
+    def carrier(self) -> Carrier:
+        """The carrier that is open on the running event loop; HeadwayError when the app is not open there."""
+        return self._opened.here().carrier
+
+    async def open(self) -> Self:
+        """Open the carrier on the running event loop; each call needs its `close`."""
+        opened = await self._opened.open()
+        self.portal.attach(opened.loop)
+        return self
+
+    async def close(self) -> None:
+        """Close what `open` opened, after the enqueues under way."""
+        if await self._opened.close():
+            self.portal.detach()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<Headway {self.name!r}, {len(self._tasks)} tasks>"
+
+
+def _qualified_name(function: Callable[..., Any]) -> str:
+    """Name a function as a worker will find it, also when this is the script being run."""
+    module = getattr(function, "__module__", None) or "unknown"
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        file = getattr(main, "__file__", None)
+        module = spec.name if spec else Path(file).stem if file else module
+    return f"{module}.{getattr(function, '__qualname__', repr(function))}"

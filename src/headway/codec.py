@@ -1,0 +1,268 @@
+"""How values become bytes: a versioned envelope around MessagePack or JSON, optionally compressed; never pickle.
+
+The first byte of an envelope says how to read the rest: the high four bits are the version (1), bit 0 means JSON
+instead of MessagePack, bit 1 means compressed with Zstandard. Stored bytes are hostile input: whatever cannot be read
+raises CodecError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headway.errors import CodecError, ConfigError, PayloadTooLargeError, SerialisationError
+from headway.job import AttemptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Format = Literal["msgpack", "json"]
+
+_VERSION: Final = 1
+_JSON: Final = 1
+_ZSTD: Final = 2
+# Far above any payload limit in use: a compressed envelope that claims more is an attack or damage.
+_MAX_EXPANDED: Final = 512 * 1024 * 1024
+
+
+class Call(Struct, array_like=True, frozen=True):
+    """What a task is called with. `timeout_ms` overrides the task's own limit when it is not 0."""
+
+    args: list[Raw] = []
+    kwargs: dict[str, Raw] = {}
+    headers: dict[str, str] = {}
+    timeout_ms: int = 0
+
+
+class Codec:
+    """Encodes calls and results in one format; decodes every format."""
+
+    def __init__(
+        self,
+        *,
+        format: Format = "msgpack",
+        compress: bool = False,
+        compress_over: int = 1024,
+        limit: int = 256 * 1024,
+    ) -> None:
+        """`compress_over` and `limit` are bytes of an encoded payload; compression needs the extra `zstd`."""
+        self._flags = _VERSION << 4 | (_JSON if format == "json" else 0)
+        self._head = bytes([self._flags])
+        self._encode: Callable[[Any], bytes] = (
+            msgspec.json.Encoder(enc_hook=_to_builtin).encode
+            if format == "json"
+            else msgspec.msgpack.Encoder(enc_hook=_to_builtin).encode
+        )
+        self._compress: Callable[[bytes], bytes] | None = _zstd_compressor() if compress else None
+        self._compress_over = compress_over
+        self.limit = limit
+
+    def encode_call(
+        self,
+        task: str,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+        timeout_ms: int = 0,
+    ) -> bytes:
+        """Encode a call of the task; SerialisationError and PayloadTooLargeError name the task and the argument."""
+        fields: tuple[object, ...]
+        if timeout_ms or headers:
+            fields = (args, kwargs, headers or {}, timeout_ms)
+        else:
+            fields = (args, kwargs) if kwargs else (args,)
+        try:
+            body = self._encode(fields)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise self._culprit(task, args, kwargs, error) from error
+        payload = self._frame(body)
+        if len(payload) > self.limit:
+            name, size = max(
+                ((name, self._size(value)) for name, value in _named(args, kwargs)),
+                key=_second,
+                default=("headers", 0),
+            )
+            msg = (
+                f"task {task!r}: the encoded call has {len(payload)} bytes, the limit is {self.limit} "
+                f"(largest argument: {name}, {size} bytes). Pass a reference to stored data, or raise payload_limit."
+            )
+            raise PayloadTooLargeError(msg)
+        return payload
+
+    def encode_result(self, task: str, value: object) -> bytes:
+        """Encode what a handler returned; None becomes no bytes at all."""
+        if value is None:
+            return b""
+        try:
+            payload = self._frame(self._encode(value))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            msg = f"task {task!r}: its result of type {type(value).__name__} cannot be written: {error}"
+            raise SerialisationError(msg) from error
+        if len(payload) > self.limit:
+            msg = f"task {task!r}: its encoded result has {len(payload)} bytes, the limit is {self.limit} (payload_limit)"
+            raise PayloadTooLargeError(msg)
+        return payload
+
+    def _frame(self, body: bytes) -> bytes:
+        if self._compress is not None and len(body) > self._compress_over:
+            packed = self._compress(body)
+            if len(packed) < len(body):
+                return bytes([self._flags | _ZSTD]) + packed
+        return self._head + body
+
+    def _size(self, value: object) -> int:
+        return len(self._encode(value))
+
+    def _culprit(
+        self, task: str, args: Sequence[object], kwargs: Mapping[str, object], error: Exception
+    ) -> SerialisationError:
+        for name, value in _named(args, kwargs):
+            try:
+                self._encode(value)
+            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as own:
+                msg = f"task {task!r}: {name} of type {type(value).__name__} cannot be written: {own}"
+                return SerialisationError(msg)
+        return SerialisationError(f"task {task!r}: the call cannot be written: {error}")
+
+
+def decode_call(payload: bytes) -> tuple[Call, Format]:
+    """Read an encoded call; its arguments stay raw, in the format that is returned beside it."""
+    body, name = _open(payload)
+    try:
+        if name == "json":
+            return _JSON_CALL.decode(body), name
+        return _MSGPACK_CALL.decode(body), name
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        msg = f"the encoded call is damaged: {error}"
+        raise CodecError(msg) from error
+
+
+def decode_result(payload: bytes, kind: Any = Any) -> Any:  # noqa: ANN401 - any type, any value of it
+    """Read an encoded result as `kind`; CodecError when it is damaged or is no `kind`."""
+    if not payload:
+        return None
+    body, name = _open(payload)
+    try:
+        if name == "json":
+            return msgspec.json.decode(body, type=kind, dec_hook=from_builtin)
+        return msgspec.msgpack.decode(body, type=kind, dec_hook=from_builtin)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        msg = f"the encoded result is damaged or does not fit {kind!r}: {error}"
+        raise CodecError(msg) from error
+
+
+def encode_history(errors: Sequence[AttemptError]) -> bytes:
+    """Encode the errors of a job's attempts, oldest first."""
+    return _ENCODE_HISTORY(errors) if errors else b""
+
+
+def decode_history(history: bytes) -> list[AttemptError]:
+    """Read the errors of a job's attempts; damaged bytes read as no errors, since they are only a report."""
+    if not history:
+        return []
+    try:
+        return _DECODE_HISTORY(history)
+    except (msgspec.MsgspecError, RecursionError):
+        return []
+
+
+def argument_decoder(kind: Any, name: Format) -> Callable[[Raw], Any]:  # noqa: ANN401 - any type
+    """Return what reads one raw argument as `kind`."""
+    if name == "json":
+        return msgspec.json.Decoder(kind, dec_hook=from_builtin).decode
+    return msgspec.msgpack.Decoder(kind, dec_hook=from_builtin).decode
+
+
+def describe(payload: bytes) -> dict[str, Any]:
+    """Return a call as plain values for people: `{"args": [...], "kwargs": {...}, "headers": {...}}`; CodecError if damaged."""
+    call, name = decode_call(payload)
+    read = argument_decoder(Any, name)
+    try:
+        shown: dict[str, Any] = {
+            "args": [read(raw) for raw in call.args],
+            "kwargs": {key: read(raw) for key, raw in call.kwargs.items()},
+        }
+    except (msgspec.MsgspecError, RecursionError) as error:
+        msg = f"the encoded call is damaged: {error}"
+        raise CodecError(msg) from error
+    if call.headers:
+        shown["headers"] = call.headers
+    return shown
+
+
+def _open(payload: bytes) -> tuple[bytes | memoryview, Format]:
+    if not payload:
+        msg = "the envelope is empty"
+        raise CodecError(msg)
+    first = payload[0]
+    if first >> 4 != _VERSION or first & ~(_VERSION << 4 | _JSON | _ZSTD):
+        msg = f"envelope byte {first:#04x} is unknown: damaged, or written by a newer Headway"
+        raise CodecError(msg)
+    body: bytes | memoryview = memoryview(payload)[1:]
+    if first & _ZSTD:
+        body = _zstd_expand(payload[1:])
+    return body, "json" if first & _JSON else "msgpack"
+
+
+def _named(args: Sequence[object], kwargs: Mapping[str, object]) -> list[tuple[str, object]]:
+    return [(f"argument {n}", value) for n, value in enumerate(args, 1)] + [
+        (f"argument {name!r}", value) for name, value in kwargs.items()
+    ]
+
+
+def _second(pair: tuple[str, int]) -> int:
+    return pair[1]
+
+
+def _to_builtin(value: object) -> object:
+    """Let models of pydantic (or of anything with the same method) through as their fields."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    msg = f"objects of type {type(value).__name__} are not supported"
+    raise TypeError(msg)
+
+
+def from_builtin(kind: type, value: Any) -> Any:  # noqa: ANN401 - any type, any value of it
+    """Build a model of pydantic (or of anything with the same method) from its fields."""
+    validate = getattr(kind, "model_validate", None)
+    if callable(validate):
+        return validate(value)
+    if isinstance(value, kind):
+        return value
+    msg = f"values of type {kind.__name__} cannot be read"
+    raise TypeError(msg)
+
+
+def _zstd_compressor() -> Callable[[bytes], bytes]:
+    try:
+        import zstandard  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        msg = "compression = zstd needs the extra: pip install 'headway[zstd]'"
+        raise ConfigError(msg) from error
+    return zstandard.ZstdCompressor(level=3).compress
+
+
+def _zstd_expand(body: bytes) -> bytes:
+    try:
+        import zstandard  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        msg = "the payload is compressed with Zstandard: pip install 'headway[zstd]' where it is read"
+        raise CodecError(msg) from error
+    try:
+        if zstandard.frame_content_size(body) > _MAX_EXPANDED:
+            msg = "the compressed payload claims an unreasonable size"
+            raise CodecError(msg)
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=_MAX_EXPANDED)
+    except zstandard.ZstdError as error:
+        msg = f"the compressed payload is damaged: {error}"
+        raise CodecError(msg) from error
+
+
+_MSGPACK_CALL: Final = msgspec.msgpack.Decoder(Call)
+_JSON_CALL: Final = msgspec.json.Decoder(Call)
+_ENCODE_HISTORY: Final = msgspec.msgpack.Encoder().encode
+_DECODE_HISTORY: Final = msgspec.msgpack.Decoder(list[AttemptError]).decode

@@ -1,0 +1,221 @@
+"""Settings: frozen, read from arguments, `HEADWAY_*` variables and `headway.toml`, in this order, checked once.
+
+Durations are written as a number of seconds or as text: `500ms`, `15s`, `2m`, `24h`, `7d`.
+`docs/explanation/defaults.md` gives the reason of each default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+import msgspec
+from msgspec import Struct
+
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of an app and its workers. Durations are seconds."""
+
+    url: str = "sqlite:///headway.db"
+    namespace: str = ""  # empty: the app's name
+
+    # Jobs
+    timeout: float = 600.0  # of one attempt
+    kill_after: float = 10.0  # from a timeout or a lost lease to the hard end of the process
+    max_crashes: int = 5  # deaths of its worker after which a job goes to the dead-letter state
+    payload_limit: int = 256 * 1024  # bytes of an encoded call or result
+    format: Literal["msgpack", "json"] = "msgpack"
+    compression: Literal["none", "zstd"] = "none"
+    compress_over: int = 1024  # bytes
+
+    # Retention
+    keep_succeeded: float = 24 * 3600.0
+    keep_failed: float = 7 * 24 * 3600.0
+    max_succeeded: int = 100_000
+    record_events: bool = False
+
+    # Workers
+    lease: float = 15.0
+    grace: float = 25.0  # from SIGTERM to the hand-back; Kubernetes kills at 30
+    processes: int = 0  # 0: from the CPU quota
+    concurrency: int = 20  # jobs at once in one process
+    queue_concurrency: dict[str, int] = {}  # of single queues, per process
+    queue_weights: dict[str, int] = {}  # how often a queue comes first; 1 by default
+    queues: list[str] = []  # empty: all queues of the declared tasks
+    max_jobs: int = 0  # recycle a process after so many jobs; 0: never
+    max_memory_mb: int = 0  # recycle a process above so much resident memory; 0: never
+
+
+class GivenSettings(TypedDict, total=False):
+    """The settings that `Headway(name, ...)` takes, as in Settings; durations may also be texts such as `15s`."""
+
+    url: str | None
+    namespace: str
+    timeout: float | str
+    kill_after: float | str
+    max_crashes: int
+    payload_limit: int
+    format: Literal["msgpack", "json"]
+    compression: Literal["none", "zstd"]
+    compress_over: int
+    keep_succeeded: float | str
+    keep_failed: float | str
+    max_succeeded: int
+    record_events: bool
+    lease: float | str
+    grace: float | str
+    processes: int
+    concurrency: int
+    queue_concurrency: dict[str, int]
+    queue_weights: dict[str, int]
+    queues: list[str]
+    max_jobs: int
+    max_memory_mb: int
+
+
+_MINIMA: Final[dict[str, float]] = {
+    "timeout": 0.001,
+    "kill_after": 0,
+    "max_crashes": 1,
+    "payload_limit": 1,
+    "compress_over": 0,
+    "keep_succeeded": 0,
+    "keep_failed": 0,
+    "max_succeeded": 0,
+    "lease": 0.5,
+    "grace": 0,
+    "processes": 0,
+    "concurrency": 1,
+    "max_jobs": 0,
+    "max_memory_mb": 0,
+}
+_DURATIONS: Final = frozenset({"timeout", "kill_after", "keep_succeeded", "keep_failed", "lease", "grace"})
+_LISTS: Final = frozenset({"queues"})
+_TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
+_UNITS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Variables that steer the command line or the tests, not an app.
+_OTHER_VARIABLES: Final = frozenset({"HEADWAY_CONFIG", "HEADWAY_APP", "HEADWAY_REDIS_SERVER"})
+
+
+def load_settings(
+    given: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Read, merge and check the settings.
+
+    `given` are arguments (None values count as not given). `file` defaults to the one named by HEADWAY_CONFIG, else to
+    `headway.toml` in the working directory if there is one. ConfigError names the setting and where it came from.
+    """
+    environ = os.environ if environ is None else environ
+    named = environ.get("HEADWAY_CONFIG")
+    path = file or (Path(named) if named else Path("headway.toml"))
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, values in (
+        (str(path), _from_file(path, required=file is not None or bool(named))),
+        ("environment", _from_environment(environ)),
+        ("argument", {key: value for key, value in (given or {}).items() if value is not None}),
+    ):
+        for key, value in values.items():
+            merged[key] = value
+            origin[key] = f"HEADWAY_{key.upper()}" if source == "environment" else f"{source}: {key}"
+    for key in merged:
+        if key not in _FIELDS:
+            close = _closest(key)
+            msg = f"{origin[key]}: there is no such setting{f', did you mean {close}?' if close else ''}"
+            raise ConfigError(msg)
+        if key in _DURATIONS:
+            merged[key] = parse_duration(merged[key], origin[key])
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        found = re.search(r"`\$\.(\w+)", str(error))
+        msg = f"{origin.get(found[1], found[1]) if found else 'settings'}: {str(error).partition(' - at')[0]}"
+        raise ConfigError(msg) from error
+    for key, least in _MINIMA.items():
+        if not getattr(settings, key) >= least:
+            msg = f"{origin.get(key, key)}: must be at least {least:g}, got {getattr(settings, key):g}"
+            raise ConfigError(msg)
+    for table in _TABLES:
+        for queue, number in getattr(settings, table).items():
+            if number < 1:
+                msg = f"{origin.get(table, table)}.{queue}: must be at least 1, got {number}"
+                raise ConfigError(msg)
+    return settings
+
+
+def parse_duration(value: object, name: str) -> float:
+    """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h` or `7d`; ConfigError names the setting."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", value) if isinstance(value, str) else None
+    if match is None:
+        msg = f"{name}: {value!r} is not a duration; write seconds or 500ms, 15s, 2m, 24h, 7d"
+        raise ConfigError(msg)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if not required:
+            return {}
+        msg = f"{path}: there is no such file"
+        raise ConfigError(msg) from error
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read: {error}"
+        raise ConfigError(msg) from error
+    import tomllib  # noqa: PLC0415 - only where there is a file: it costs 5 ms
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith("HEADWAY_") or variable in _OTHER_VARIABLES:
+            continue
+        key = variable.removeprefix("HEADWAY_").lower()
+        if key in _LISTS:
+            values[key] = [part.strip() for part in text.split(",") if part.strip()]
+        elif key in _TABLES:
+            values[key] = parse_table(text, variable)
+        elif key in _FIELDS:
+            values[key] = text
+        # Unknown variables are left alone: the prefix is not ours alone, unlike the file.
+    return values
+
+
+def parse_table(text: str, name: str) -> dict[str, int]:
+    """Read `email=5,reports=1`; ConfigError names the setting."""
+    table: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        queue, _, number = part.partition("=")
+        if not queue or not number.isdigit():
+            msg = f"{name}: {part!r} must be queue=number"
+            raise ConfigError(msg)
+        table[queue] = int(number)
+    return table
+
+
+def _closest(key: str) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for the message
+
+    return next(iter(get_close_matches(key, _FIELDS, n=1)), None)
+
+
+_FIELDS: Final = frozenset(Settings.__struct_fields__)

@@ -1,0 +1,175 @@
+"""What an app has open: one carrier for each event loop that opened it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
+from headway.handle import JobHandle
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from headway.app import Headway
+    from headway.batching import Batcher
+    from headway.brokers.base import BrokerSettings, Capabilities, Carrier, Enqueued
+    from headway.clock import Clock
+    from headway.config import Settings
+    from headway.job import NewJob
+    from headway.task import PreparedJob
+
+R = TypeVar("R")
+_BATCH = 1000
+
+
+class OpenApp:
+    """An app open on one event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        carrier: Carrier,
+        enqueuer: Batcher[NewJob, Enqueued],
+        clock: Clock,
+    ) -> None:
+        self.loop = loop
+        self.carrier = carrier
+        self.enqueuer = enqueuer
+        self.users = 0
+        self._clock = clock
+        self._limits: Capabilities = carrier.capabilities
+
+    async def accept(self, job: NewJob) -> Enqueued:
+        """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
+        self._check(job)
+        return await self.enqueuer.add(job)
+
+    async def enqueue_many(self, app: Headway, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
+        """Enqueue in batches; see `Headway.enqueue_many`."""
+        handles: list[JobHandle[R]] = []
+        batch: list[PreparedJob[R]] = []
+
+        async def flush() -> None:
+            try:
+                answers = await self.carrier.enqueue([job.new for job in batch])
+            except Exception as error:
+                if handles:
+                    raise PartlyAcceptedError([handle.id for handle in handles], error) from error
+                raise
+            handles.extend(
+                JobHandle(
+                    app,
+                    answer.duplicate_of or answer.id,
+                    result_type=job.result_type,
+                    duplicate=answer.duplicate_of is not None,
+                )
+                for job, answer in zip(batch, answers, strict=True)
+            )
+            batch.clear()
+
+        for job in jobs:
+            self._check(job.new)
+            batch.append(job)
+            if len(batch) == _BATCH:
+                await flush()
+        if batch:
+            await flush()
+        return handles
+
+    def _check(self, job: NewJob) -> None:
+        limits = self._limits
+        if len(job.payload) > limits.max_payload:
+            msg = f"task {job.task!r}: {limits.name} takes payloads of {limits.max_payload} bytes, this one has {len(job.payload)}"
+            raise UnsupportedError(msg)
+        if (
+            limits.max_delay_ms is not None
+            and job.due_ms is not None
+            and job.due_ms - self._clock.now_ms() > limits.max_delay_ms
+        ):
+            msg = f"task {job.task!r}: {limits.name} takes delays of at most {limits.max_delay_ms / 86_400_000:g} days"
+            raise UnsupportedError(msg)
+        if job.unique is not None and not limits.unique:
+            msg = f"task {job.task!r}: {limits.name} has no unique jobs"
+            raise UnsupportedError(msg)
+
+
+class OpenApps:
+    """The loops on which an app is open, and how it is opened."""
+
+    def __init__(self, name: str, settings: Settings, carrier: Carrier | None, clock: Clock | None) -> None:
+        self._name = name
+        self._settings = settings
+        self._given = carrier
+        self._clock = clock
+        self._by_loop: dict[asyncio.AbstractEventLoop, OpenApp] = {}
+
+    def here(self) -> OpenApp:
+        """Return what is open on the running loop; HeadwayError when nothing is."""
+        import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
+
+        try:
+            opened = self._by_loop.get(asyncio.get_running_loop())
+        except RuntimeError:
+            opened = None
+        if opened is None:
+            msg = f"app {self._name!r} is not open on this event loop: use `async with app:`, or the blocking twin `.sync`"
+            raise HeadwayError(msg)
+        return opened
+
+    async def open(self) -> OpenApp:
+        """Open on the running loop, or count one user more."""
+        import asyncio  # noqa: PLC0415 - as above
+
+        from headway.batching import Batcher  # noqa: PLC0415 - as above
+        from headway.brokers.url import from_url  # noqa: PLC0415 - drivers are loaded when they are needed
+        from headway.clock import SystemClock  # noqa: PLC0415 - as above
+
+        loop = asyncio.get_running_loop()
+        for stale in [other for other in self._by_loop if other.is_closed()]:
+            del self._by_loop[stale]
+        opened = self._by_loop.get(loop)
+        if opened is None:
+            carrier = self._given or from_url(
+                self._settings.url, broker_settings(self._name, self._settings), clock=self._clock
+            )
+            opened = OpenApp(loop, carrier, Batcher(carrier.enqueue), self._clock or SystemClock())
+            self._by_loop[loop] = opened
+            opened.users += 1
+            try:
+                await carrier.open()
+            except BaseException:
+                self._by_loop.pop(loop, None)
+                await carrier.close()
+                raise
+            return opened
+        opened.users += 1
+        return opened
+
+    async def close(self) -> bool:
+        """Count one user less; close with the last and tell so."""
+        opened = self.here()
+        opened.users -= 1
+        if opened.users:
+            return False
+        try:
+            await opened.enqueuer.finish()
+        finally:
+            self._by_loop.pop(opened.loop, None)
+            await opened.carrier.close()
+        return True
+
+
+def broker_settings(name: str, settings: Settings) -> BrokerSettings:
+    """Return what a driver is opened with for an app of this name."""
+    from headway.brokers.base import BrokerSettings, Retention  # noqa: PLC0415 - as above
+
+    return BrokerSettings(
+        namespace=settings.namespace or name,
+        retention=Retention(
+            succeeded_ms=round(settings.keep_succeeded * 1000),
+            failed_ms=round(settings.keep_failed * 1000),
+            max_succeeded=settings.max_succeeded,
+        ),
+        record_events=settings.record_events,
+    )

@@ -1,0 +1,122 @@
+"""The one door from blocking code to the async core: a thread with an event loop, shared by all sync twins of an app."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
+
+from headway.errors import HeadwayError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """Calls an async function from blocking code."""
+
+    def __call__(
+        self, function: Callable[P, Coroutine[object, object, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run it on the portal's loop and return what it returned."""
+        ...
+
+
+_START_SECONDS: Final = 30.0
+
+
+class Portal:
+    """Runs coroutines for blocking callers on the app's loop if it has one, else on a thread of its own.
+
+    The thread is started at the first call and again after a fork; `opening` and `closing` run on its loop.
+    """
+
+    def __init__(
+        self, opening: Callable[[], Awaitable[object]], closing: Callable[[], Awaitable[object]]
+    ) -> None:
+        self._opening = opening
+        self._closing = closing
+        self._lock = threading.Lock()
+        self._own: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._host: asyncio.AbstractEventLoop | None = None
+        self._host_thread = 0
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use this running loop, on which the app is open, instead of an own thread: no second set of connections."""
+        self._host = loop
+        self._host_thread = threading.get_ident()
+
+    def detach(self) -> None:
+        """Forget the loop given to `attach`."""
+        self._host = None
+
+    def call(
+        self, function: Callable[P, Coroutine[object, object, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run the async function and wait for it.
+
+        HeadwayError when called on the loop that it would have to wait for.
+        """
+        import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
+
+        loop = self._host if self._host is not None and self._host.is_running() else self._own_loop()
+        if threading.get_ident() == (self._host_thread if loop is self._host else self._thread_id()):
+            msg = f"{getattr(function, '__qualname__', function)}: the blocking twin was called on the event loop; await the async one"
+            raise HeadwayError(msg)
+        future = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Close what was opened and end the thread; does nothing when it was never started."""
+        with self._lock:
+            loop, thread = self._own, self._thread
+            self._own = self._thread = None
+        if loop is not None and thread is not None and self._pid == os.getpid() and thread.is_alive():
+            import asyncio  # noqa: PLC0415 - as above
+
+            asyncio.run_coroutine_threadsafe(_run(self._closing), loop).result(_START_SECONDS)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_START_SECONDS)
+
+    def _thread_id(self) -> int | None:
+        return self._thread.ident if self._thread is not None else None
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio  # noqa: PLC0415 - as above
+        import atexit  # noqa: PLC0415 - as above
+
+        with self._lock:
+            if self._own is not None and self._pid == os.getpid():
+                return self._own
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_serve, args=(loop,), name="headway-portal", daemon=True)
+            thread.start()
+            try:
+                asyncio.run_coroutine_threadsafe(_run(self._opening), loop).result(_START_SECONDS)
+            except BaseException:
+                loop.call_soon_threadsafe(loop.stop)
+                raise
+            self._own, self._thread, self._pid = loop, thread, os.getpid()
+            atexit.register(self.close)
+            return loop
+
+
+async def _run(function: Callable[[], Awaitable[object]]) -> None:
+    await function()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

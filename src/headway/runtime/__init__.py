@@ -1,0 +1,1 @@
+"""What runs jobs; it knows no driver."""

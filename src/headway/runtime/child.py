@@ -1,0 +1,176 @@
+"""The process of one worker: `python -m headway.runtime.child OPTIONS CONTROL SLOTS INDEX`.
+
+Its supervisor starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, assert_never
+
+from headway.errors import ConfigError, HeadwayError
+from headway.opened import broker_settings
+from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_options, decode_to_worker, line
+from headway.runtime.loading import load_app
+from headway.runtime.logs import configure_logging
+from headway.runtime.processes import Processes
+from headway.runtime.slots import Slots
+from headway.runtime.worker import Worker, new_worker_id
+
+if TYPE_CHECKING:
+    from headway.app import Headway
+    from headway.runtime.control import WorkerOptions
+
+_log = logging.getLogger("headway.worker")
+EXIT_CONFIG: Final = 2  # the app cannot be loaded: starting it again will not help
+EXIT_FAILURE: Final = 1
+_ORPHAN_SECONDS: Final = (
+    5.0  # without a supervisor nobody keeps the lease: less than the shortest sensible one
+)
+
+
+def main() -> None:
+    """Run one worker."""
+    options = decode_options(sys.argv[1])
+    control = socket.socket(fileno=int(sys.argv[2]))
+    slots = Slots.attach(int(sys.argv[3]))
+    index = int(sys.argv[4])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    configure_logging()
+    try:
+        app = load_app(options.app)
+        if not app.tasks:
+            msg = (
+                f"app {options.app!r} declares no task; import the modules with its tasks where it is defined"
+            )
+            raise ConfigError(msg)
+    except ConfigError as error:
+        print(f"headway: {error}", file=sys.stderr)
+        os._exit(EXIT_CONFIG)
+    except BaseException:  # noqa: BLE001 - whatever the user's module raises at import
+        traceback.print_exc()
+        print(f"headway: app {options.app!r} cannot be imported", file=sys.stderr)
+        os._exit(EXIT_CONFIG)
+    # What was imported stays: no need to look through it for garbage again and again.
+    gc.collect()
+    gc.freeze()
+    code = EXIT_FAILURE
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(app, options, control, slots, index))
+        code = 0
+    except HeadwayError as error:
+        print(f"headway: {error}", file=sys.stderr)
+        code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE
+    except Exception:  # noqa: BLE001 - the last stop
+        traceback.print_exc()
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit: a handler's thread that goes on must not keep the process. The supervisor hands its job back.
+        os._exit(code)
+
+
+async def _serve(
+    app: Headway, options: WorkerOptions, control: socket.socket, slots: Slots, index: int
+) -> None:
+    reader, writer = await asyncio.open_connection(sock=control)
+    settings = app.settings
+    worker_id = new_worker_id()
+    writer.write(
+        line(
+            Hello(
+                worker=worker_id,
+                url=settings.url,
+                broker=broker_settings(app.name, settings),
+                lease_ms=round((options.lease or settings.lease) * 1000),
+                grace=settings.grace if options.grace is None else options.grace,
+                max_jobs=settings.max_jobs,
+                max_memory_mb=settings.max_memory_mb,
+                processes=settings.processes,
+                files=_source_files(),
+            )
+        )
+    )
+    await writer.drain()
+    async with app:
+        processes = Processes(options.app, kill_after=settings.kill_after)
+        worker = Worker(
+            app,
+            queues=options.queues,
+            concurrency=options.concurrency,
+            lease=options.lease,
+            grace=options.grace,
+            worker_id=worker_id,
+            slots=slots,
+            processes=processes,
+            supervised=True,
+            schedules=index == 0,
+        )
+        obey = asyncio.create_task(_obey(worker, reader))
+        tell = asyncio.create_task(_tell_when_ready(worker, writer))
+        try:
+            await worker.run()
+        finally:
+            obey.cancel()
+            tell.cancel()
+            await processes.close()
+
+
+async def _obey(worker: Worker, reader: asyncio.StreamReader) -> None:
+    while text := await reader.readline():
+        match decode_to_worker(text):
+            case Stop():
+                worker.stop()
+            case Lost():
+                worker.lease_lost()
+            case _ as never:
+                assert_never(never)
+    _log.warning("worker %s: its supervisor is gone; it stops", worker.id)
+    timer = threading.Timer(_ORPHAN_SECONDS, os._exit, (EXIT_FAILURE,))
+    timer.daemon = True
+    timer.start()
+    worker.stop()
+
+
+async def _tell_when_ready(worker: Worker, writer: asyncio.StreamWriter) -> None:
+    await worker.ready.wait()
+    with contextlib.suppress(ConnectionError):
+        writer.write(line(Claiming()))
+        await writer.drain()
+
+
+def _source_files() -> list[str]:
+    """Return the source files of the loaded modules below the working directory: what `headway dev` watches."""
+    root = Path.cwd()
+    files: set[str] = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and file.endswith(".py") and root in Path(file).parents and "site-packages" not in file:
+            files.add(file)
+    return sorted(files)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return loop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a supervisor and its workers say to each other: one JSON object a line over a socket pair."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.brokers.base import BrokerSettings
+from headway.job import WorkerId
+
+
+class WorkerOptions(Struct, frozen=True):
+    """How a worker is started; what is None comes from the app's settings. Durations are seconds."""
+
+    app: str  # module:name
+    queues: list[str] | None = None
+    concurrency: int | None = None
+    lease: float | None = None
+    grace: float | None = None
+
+
+class Hello(Struct, frozen=True, tag=True):
+    """From the worker, once its app is imported: where its jobs are, so that the supervisor can keep its lease."""
+
+    worker: WorkerId
+    url: str
+    broker: BrokerSettings
+    lease_ms: int
+    grace: float
+    max_jobs: int
+    max_memory_mb: int
+    processes: int
+    files: list[str]
+
+
+class Claiming(Struct, frozen=True, tag=True):
+    """From the worker: it is connected and claims."""
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """To the worker: claim no more, finish within the grace time, go."""
+
+
+class Lost(Struct, frozen=True, tag=True):
+    """To the worker: its lease was lost."""
+
+
+FromWorker = Hello | Claiming
+ToWorker = Stop | Lost
+
+_encode: Final = msgspec.json.Encoder().encode
+decode_from_worker: Final = msgspec.json.Decoder(FromWorker).decode
+decode_to_worker: Final = msgspec.json.Decoder(ToWorker).decode
+decode_options: Final = msgspec.json.Decoder(WorkerOptions).decode
+
+
+def line(message: FromWorker | ToWorker | WorkerOptions) -> bytes:
+    """Return the line of a message."""
+    return _encode(message) + b"\n"

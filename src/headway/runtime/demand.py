@@ -1,0 +1,90 @@
+"""What a worker asks for next, and how much of it: pure decisions, apart from the loop that makes the calls."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import QueueWant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_MAX_PREFETCH: Final = 480  # jobs: with these a claim of no-ops costs the carrier some milliseconds
+_PREFETCH_SECONDS: Final = 0.02  # of work held in advance: a round trip to a carrier and some noise
+_SMOOTHING: Final = 0.1
+
+
+class Demand:
+    """How many jobs of which queues a worker wants now."""
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        concurrency: int,
+        *,
+        limits: Mapping[str, int] | None = None,
+        weights: Mapping[str, int] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.concurrency = concurrency
+        self._queues = list(queues)
+        self._limits = dict(limits or {})
+        self._weights = [(weights or {}).get(queue, 1) for queue in self._queues]
+        self._weighted = len(set(self._weights)) > 1
+        self._held: Counter[str] = Counter()
+        self.held = 0
+        self._seconds = 0.0  # smoothed duration of a job; 0: none has ended yet
+        self._rng = rng or random.Random()  # noqa: S311 - fairness, not a secret
+
+    @property
+    def prefetch(self) -> int:
+        """How many jobs to hold beyond the running ones: enough to bridge a round trip when jobs are short, none when long."""
+        if not self._seconds:
+            return 0
+        return min(_MAX_PREFETCH, int(self.concurrency * _PREFETCH_SECONDS / self._seconds))
+
+    def take(self, queue: str) -> None:
+        """Count a job as held."""
+        self._held[queue] += 1
+        self.held += 1
+
+    def give(self, queue: str) -> None:
+        """Count a job as no longer held."""
+        self._held[queue] -= 1
+        self.held -= 1
+
+    def ended(self, seconds: float) -> None:
+        """Learn from a job's duration. A long one counts at once: prefetched jobs must not wait behind long ones."""
+        seconds = max(seconds, 1e-5)
+        self._seconds = max(seconds * _SMOOTHING, self._seconds + (seconds - self._seconds) * _SMOOTHING)
+
+    def room(self) -> int:
+        """How many jobs to claim now; 0 while so few places are free that it pays to wait for more."""
+        prefetch = self.prefetch
+        free = self.concurrency + prefetch - self.held
+        return free if free >= max(1, prefetch // 2) else 0
+
+    def wants(self, room: int) -> list[QueueWant]:
+        """Queues in the order of this claim: at random, the heavier ones first more often, so that none starves."""
+        queues = self._order()
+        if not self._limits:
+            return [QueueWant(queue, room) for queue in queues]
+        wants: list[QueueWant] = []
+        for queue in queues:
+            limit = self._limits.get(queue)
+            free = room if limit is None else min(room, limit - self._held[queue])
+            if free > 0:
+                wants.append(QueueWant(queue, free))
+        return wants
+
+    def _order(self) -> list[str]:
+        if self._weighted:
+            # Efraimidis and Spirakis, 2006: keys u^(1/w) order a weighted random sample.
+            keyed = [
+                (self._rng.random() ** (1 / w), q) for q, w in zip(self._queues, self._weights, strict=True)
+            ]
+            return [queue for _, queue in sorted(keyed, reverse=True)]
+        start = self._rng.randrange(len(self._queues)) if len(self._queues) > 1 else 0
+        return self._queues[start:] + self._queues[:start]

@@ -1,0 +1,232 @@
+"""From a delivery to its outcome: the one pipeline that every carrier's jobs go through, pulled or pushed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.clock import duration_ms
+from headway.codec import Call, decode_call
+from headway.context import Context
+from headway.errors import CodecError, Discard, RetryLater
+from headway.job import (
+    Cancelled,
+    Expired,
+    Failed,
+    Outcome,
+    Released,
+    RetryAt,
+    Succeeded,
+)
+from headway.retry import GiveUp, RetryAfter
+from headway.runtime.failure import JobTimeoutError, error_of, with_error
+from headway.runtime.run import JobRun, Stop
+from headway.runtime.threads import Interrupted, Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headway.app import Headway
+    from headway.runtime.processes import Processes
+    from headway.runtime.slots import Slots
+    from headway.task import Task
+
+_RANDOM: Final = random.Random()  # noqa: S311 - jitter, not a secret
+
+
+class Executor:
+    """Runs jobs of an app."""
+
+    def __init__(
+        self,
+        app: Headway,
+        *,
+        threads: Threads,
+        processes: Processes | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        """`slots` is the table that the supervisor watches; without one there is no hard end."""
+        self._app = app
+        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks
+        self._threads = threads
+        self._processes = processes
+        self._slots = slots
+
+    async def run(self, run: JobRun) -> Outcome:
+        """Run the job and say how it ended.
+
+        Never raises for what the job does; a run is stopped through `JobRun.interrupt`.
+        """
+        delivery = run.delivery
+        refused = self._refusal(run)
+        if refused is not None:
+            return refused
+        task = self._tasks[delivery.task]
+        try:
+            call, form = decode_call(delivery.payload)
+            args, kwargs = task.signature.decode(call, form)
+        except CodecError as error:
+            return Failed(with_error(delivery, error_of(delivery.attempt, self._now(), error)))
+        timeout = (call.timeout_ms or task.options_declared.timeout_ms) / 1000
+        if self._slots is not None:
+            # A job in a process of its own is ended there first.
+            ends = 3 if task.options_declared.run_in == "process" else 1
+            hard = time.monotonic() + timeout + ends * self._app.settings.kill_after
+            run.slot = self._slots.start(delivery.lease.job_id, hard)
+        try:
+            if task.options_declared.run_in == "process" and self._processes is not None:
+                return await self._processes.run(
+                    run, timeout, lambda error: self._judge_error(run, task, error)
+                )
+            return await self.perform(run, task, call, args, kwargs, timeout)
+        finally:
+            if self._slots is not None:
+                self._slots.end(run.slot)
+
+    async def perform(
+        self,
+        run: JobRun,
+        task: Task[Any, Any],
+        call: Call,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        timeout: float,  # noqa: ASYNC109 - the job's limit, applied here
+    ) -> Outcome:
+        """Call the handler within its time and judge how it ended."""
+        if task.signature.takes_context:
+            args = [self._context(run, call), *args]
+        try:
+            if task.options_declared.run_in == "thread" or not inspect.iscoroutinefunction(task.fn):
+                value = await self._in_thread(run, lambda: task.fn(*args, **kwargs), timeout)
+            else:
+                value = await self._on_loop(run, task.fn, args, kwargs, timeout)
+            result = self._app.codec.encode_result(task.name, value)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
+            return self._judge(run, task, error)
+        return Succeeded(result)
+
+    def _refusal(self, run: JobRun) -> Outcome:
+        """What ends a job before its handler is called."""
+        delivery = run.delivery
+        now = self._now()
+        if run.stop is not None:
+            return self._stopped(run)
+        if delivery.cancel_requested:
+            return Cancelled("cancelled before it was started")
+        if delivery.expires_ms is not None and delivery.expires_ms <= now:
+            return Expired()
+        if delivery.crashes >= self._app.settings.max_crashes:
+            text = (
+                f"its worker died {delivery.crashes} times while it ran (max_crashes is {self._app.settings.max_crashes}); "
+                "look for memory use, signals and hard time limits, then retry it by hand"
+            )
+            return Failed(
+                with_error(delivery, error_of(delivery.attempt, now, kind="PoisonJob", message=text))
+            )
+        if delivery.task not in self._tasks:
+            text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
+            return Failed(
+                with_error(delivery, error_of(delivery.attempt, now, kind="UnknownTask", message=text))
+            )
+        return None
+
+    async def _on_loop(
+        self,
+        run: JobRun,
+        function: Callable[..., Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+        timeout: float,  # noqa: ASYNC109 - the job's limit
+    ) -> Any:  # noqa: ANN401 - whatever the handler returns
+        current = asyncio.current_task()
+        if current is None:  # pragma: no cover - run() is always awaited in a task
+            msg = "a job must run in a task"
+            raise RuntimeError(msg)
+        run.on_interrupt(current.cancel)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(timeout, run.interrupt, Stop.TIMEOUT)
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            timer.cancel()
+            run.on_interrupt(None)
+            if run.stop is not None:
+                # The cancellation was ours and is answered here; the worker's own task goes on.
+                while current.uncancel():
+                    pass
+
+    async def _in_thread(
+        self,
+        run: JobRun,
+        function: Callable[[], Any],
+        timeout: float,  # noqa: ASYNC109 - the job's limit
+    ) -> Any:  # noqa: ANN401 - whatever the handler returns
+        timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
+        try:
+            return await self._threads.run(run, function)
+        finally:
+            timer.cancel()
+
+    def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
+        """What follows from an exception of the handler, or from having been stopped."""
+        delivery = run.delivery
+        if run.stop is not None and isinstance(error, asyncio.CancelledError | Interrupted):
+            if run.stop is not Stop.TIMEOUT:
+                return self._stopped(run)
+            error = JobTimeoutError(f"the attempt took longer than its limit (timeout of task {task.name!r})")
+        match error:
+            case RetryLater():
+                return RetryAt(self._now() + duration_ms(error.delay), delivery.history, counted=False)
+            case Discard():
+                return Cancelled(f"discarded: {error.reason}" if error.reason else "discarded by its handler")
+            case _:
+                pass
+        return self._judge_error(run, task, error)
+
+    def _judge_error(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
+        """Ask the retry policy of the task."""
+        delivery = run.delivery
+        now = self._now()
+        history = with_error(delivery, error_of(delivery.attempt, now, error))
+        # Crashes are not the handler's own failures: they have a cap of their own.
+        attempt = max(1, delivery.attempt - delivery.crashes)
+        decision = task.options_declared.retry.decide(_as_exception(error), attempt, _RANDOM)
+        match decision:
+            case RetryAfter(delay=delay):
+                return RetryAt(now + duration_ms(delay), history)
+            case GiveUp():
+                return Failed(history)
+
+    def _stopped(self, run: JobRun) -> Outcome:
+        match run.stop:
+            case Stop.CANCEL:
+                return Cancelled(run.reason)
+            case _:
+                # Drained; or lost: then the release is superseded, and recorded as that.
+                return Released()
+
+    def _context(self, run: JobRun, call: Call) -> Context:
+        delivery = run.delivery
+        return Context(
+            job_id=delivery.lease.job_id,
+            task=delivery.task,
+            queue=delivery.queue,
+            attempt=delivery.attempt,
+            crashes=delivery.crashes,
+            headers=call.headers,
+            app=self._app,
+            channel=run,
+        )
+
+    def _now(self) -> int:
+        return self._app.clock.now_ms()
+
+
+def _as_exception(error: BaseException) -> BaseException:
+    """Let CancelledError, SystemExit and the like, raised by a handler itself, count as failures like any other."""
+    if isinstance(error, Exception):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,111 @@
+"""The process of a job with `run_in="process"`: `python -m headway.runtime.jobprocess APP SOCKET PARENT`.
+
+See `processes.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, assert_never
+
+from headway.codec import decode_call
+from headway.errors import CodecError
+from headway.job import Failed
+from headway.runtime.deathsignal import die_with_parent
+from headway.runtime.executor import Executor
+from headway.runtime.failure import error_of, with_error
+from headway.runtime.loading import load_app
+from headway.runtime.run import JobRun, Stop
+from headway.runtime.threads import Threads
+from headway.runtime.wire import (
+    Done,
+    FromProcess,
+    Interrupt,
+    Logged,
+    Perform,
+    Progressed,
+    Ready,
+    frame,
+    read_frame,
+    read_to_process,
+)
+
+if TYPE_CHECKING:
+    from headway.app import Headway
+    from headway.job import Lease, Outcome
+
+
+class _Line:
+    """The socket to the worker; also the reporter of the job that runs."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._lock = threading.Lock()
+
+    def send(self, message: FromProcess) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._line.sendall(frame(message))
+
+    def progress(self, _lease: Lease, fraction: float, message: str) -> None:
+        self.send(Progressed(fraction, message))
+
+    def log(self, _lease: Lease, level: str, message: str) -> None:
+        self.send(Logged(level, message))
+
+    async def flush(self) -> None:
+        """Do nothing: what was sent is in the socket, in order before the outcome."""
+
+
+async def _serve(app: Headway, ours: socket.socket) -> None:
+    line = _Line(ours.dup())
+    reader, _writer = await asyncio.open_connection(sock=ours)
+    executor = Executor(app, threads=Threads(1))
+    run: JobRun | None = None
+    job: asyncio.Task[None] | None = None
+    line.send(Ready())
+    while (body := await read_frame(reader)) is not None:
+        match read_to_process.decode(body):
+            case Perform(delivery=delivery, timeout=timeout):
+                run = JobRun(delivery, line)
+                job = asyncio.create_task(_perform(executor, app, run, timeout, line))
+            case Interrupt(stop=stop, reason=reason):
+                if run is not None and job is not None and not job.done():
+                    run.interrupt(Stop[stop], reason)
+            case _ as never:
+                assert_never(never)
+    # The worker is gone; whatever still runs here is someone else's soon.
+    os._exit(0)
+
+
+async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float, line: _Line) -> None:  # noqa: ASYNC109
+    outcome: Outcome
+    delivery = run.delivery
+    try:
+        task = app.find_task(delivery.task)
+        call, form = decode_call(delivery.payload)
+        args, kwargs = task.signature.decode(call, form)
+    except (CodecError, LookupError) as error:
+        outcome = Failed(with_error(delivery, error_of(delivery.attempt, app.clock.now_ms(), error)))
+    else:
+        # The worker keeps the time; this limit is only for a worker that does not.
+        outcome = await executor.perform(run, task, call, args, kwargs, timeout * 2)
+    line.send(Done(outcome))
+
+
+def main() -> None:
+    """Run until the worker closes the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the worker decides
+    die_with_parent(int(sys.argv[3]))
+    app = load_app(sys.argv[1])
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(app, socket.socket(fileno=int(sys.argv[2]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The housekeeping that any worker does for all: due jobs, expiry, the jobs of dead workers, old records."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from headway.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.base import PullBroker
+    from headway.clock import Clock
+
+_log = logging.getLogger("headway.worker")
+_LONGEST: Final = 120.0  # seconds without a look; an idle worker claims at due times by itself
+_SHORTEST: Final = 0.5
+_BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look more often
+
+
+async def maintain(broker: PullBroker, clock: Clock, *, busy: Callable[[], bool]) -> None:
+    """Tend the carrier until cancelled, at the times it asks for; spread at random so that workers do not all do it at once."""
+    pause = random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            tended = await broker.tend()
+        except BrokerError as error:
+            _log.warning("maintenance failed, again in %.0f s: %s", _BUSY, error)
+            pause = _BUSY
+            continue
+        if tended.reclaimed:
+            _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
+        longest = _BUSY if busy() else _LONGEST
+        due = longest if tended.next_ms is None else (tended.next_ms - clock.now_ms()) / 1000
+        pause = min(longest, max(_SHORTEST, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread

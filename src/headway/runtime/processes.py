@@ -1,0 +1,188 @@
+"""Handlers in processes of their own (`run_in="process"`), which can be ended hard without harm to other jobs.
+
+A process does one job at a time and is used again. It is started with the app's import path, like a worker, so nothing
+is pickled: see `wire.py` for what crosses the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, assert_never
+
+import msgspec
+
+from headway.errors import CodecError
+from headway.job import Cancelled, Outcome, Released
+from headway.runtime.failure import JobTimeoutError, ProcessDiedError
+from headway.runtime.run import Stop
+from headway.runtime.wire import (
+    Done,
+    Interrupt,
+    Logged,
+    Perform,
+    Progressed,
+    Ready,
+    frame,
+    read_frame,
+    read_from_process,
+)
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Callable
+
+    from headway.runtime.run import JobRun
+
+_log = logging.getLogger("headway.worker")
+_START_SECONDS: Final = 60.0  # for the import of the app
+
+
+class Processes:
+    """The processes of one worker; started when needed, kept for the next job."""
+
+    def __init__(self, app_path: str, *, kill_after: float) -> None:
+        """`kill_after`: seconds from a soft stop to the hard end."""
+        self._app_path = app_path
+        self._kill_after = kill_after
+        self._idle: list[_JobProcess] = []
+        self._all: set[_JobProcess] = set()
+
+    async def run(self, run: JobRun, timeout: float, judge: Callable[[BaseException], Outcome]) -> Outcome:  # noqa: ASYNC109
+        """Run the job in a process; `judge` says what follows when that died or had to be ended for the time limit."""
+        process: _JobProcess | None = None
+        ended: BaseException = ProcessDiedError("the job's process could not be started")
+        try:
+            process = self._idle.pop() if self._idle else await self._start()
+            outcome = await process.perform(run, timeout, self._kill_after)
+        except ProcessDiedError as error:
+            ended = error
+            outcome = None
+        finally:
+            run.on_interrupt(None)
+        if outcome is not None and process is not None:
+            self._idle.append(process)
+            return outcome
+        if process is not None:
+            self._all.discard(process)
+            process.kill()
+        match run.stop:
+            case Stop.CANCEL:
+                return Cancelled(f"{run.reason}; its process was ended")
+            case Stop.LOST | Stop.DRAIN:
+                return Released()
+            case Stop.TIMEOUT:
+                return judge(
+                    JobTimeoutError(f"the attempt took longer than {timeout:g} s; its process was ended hard")
+                )
+            case None:
+                return judge(ended)
+            case _ as never:
+                assert_never(never)
+
+    async def close(self) -> None:
+        """End all processes."""
+        for process in self._all:
+            process.kill()
+        await asyncio.gather(*(process.wait() for process in self._all))
+        self._all.clear()
+        self._idle.clear()
+
+    async def _start(self) -> _JobProcess:
+        ours, theirs = socket.socketpair()
+        try:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "headway.runtime.jobprocess",
+                self._app_path,
+                str(theirs.fileno()),
+                str(os.getpid()),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                env=os.environ,
+            )
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        process = _JobProcess(child, reader, writer)
+        self._all.add(process)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await process.ready()
+        except BaseException as error:
+            self._all.discard(process)
+            process.kill()
+            if isinstance(error, TimeoutError):
+                msg = f"the job's process did not import the app within {_START_SECONDS:.0f} s"
+                raise ProcessDiedError(msg) from error
+            raise
+        return process
+
+
+class _JobProcess:
+    """One process."""
+
+    def __init__(self, child: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._child = child
+        self._reader = reader
+        self._writer = writer
+
+    async def ready(self) -> None:
+        if not isinstance(await self._read(), Ready):
+            msg = "the job's process spoke out of turn"
+            raise ProcessDiedError(msg)
+
+    async def perform(self, run: JobRun, timeout: float, kill_after: float) -> Outcome:  # noqa: ASYNC109
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+
+        def interrupt() -> None:
+            if run.stop is not None:
+                with contextlib.suppress(OSError, RuntimeError):
+                    self._writer.write(frame(Interrupt(run.stop.name, run.reason)))
+                timers.append(loop.call_later(kill_after, self.kill))
+
+        self._writer.write(frame(Perform(run.delivery, timeout)))
+        run.on_interrupt(interrupt)
+        timers.append(loop.call_later(timeout, run.interrupt, Stop.TIMEOUT))
+        try:
+            while True:
+                match await self._read():
+                    case Progressed(fraction=fraction, message=message):
+                        run.progress(fraction, message)
+                    case Logged(level=level, message=message):
+                        run.log(level, message)
+                    case Done(outcome=outcome):
+                        return outcome
+                    case Ready():
+                        pass
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    async def _read(self) -> Ready | Progressed | Logged | Done:
+        try:
+            body = await read_frame(self._reader)
+            if body is not None:
+                return read_from_process.decode(body)
+        except (CodecError, msgspec.MsgspecError) as error:
+            self.kill()
+            msg = f"the job's process sent something unreadable: {error}"
+            raise ProcessDiedError(msg) from error
+        code = await self._child.wait()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        msg = f"the job's process ended without an answer ({how})"
+        raise ProcessDiedError(msg)
+
+    def kill(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._child.kill()
+
+    async def wait(self) -> None:
+        await self._child.wait()

@@ -1,0 +1,75 @@
+"""Progress and log lines of running jobs on their way to the carrier, in batches, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from headway.batching import Batcher
+from headway.brokers.base import LogLine, Progress, Report
+from headway.errors import BrokerError
+
+if TYPE_CHECKING:
+    from headway.brokers.base import PullBroker, SettleResult
+    from headway.clock import Clock
+    from headway.job import Lease
+
+_log = logging.getLogger("headway.worker")
+
+
+class Reporter:
+    """Hands reports to the carrier; those that came while a call was under way travel together."""
+
+    def __init__(self, broker: PullBroker, clock: Clock) -> None:
+        self._batcher: Batcher[Report, SettleResult] = Batcher(broker.report, parallel=1)
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._pending: set[asyncio.Future[SettleResult]] = set()
+
+    def progress(self, lease: Lease, fraction: float, message: str) -> None:
+        """Record how far a job is."""
+        self._take(Report(lease, Progress(fraction, message)))
+
+    def log(self, lease: Lease, level: str, message: str) -> None:
+        """Record a line."""
+        self._take(Report(lease, LogLine(self._clock.now_ms(), level, message)))
+
+    async def flush(self) -> None:
+        """Wait until all reports taken so far are recorded, refused, or given up."""
+        if threading.get_ident() != self._thread:
+            # A handler's own loop in a thread: nothing of this loop may be awaited there.
+            return
+        # One turn for what threads handed over.
+        await asyncio.sleep(0)
+        if self._pending:
+            await asyncio.wait(set(self._pending))
+
+    @property
+    def busy(self) -> bool:
+        """True while reports are under way."""
+        return bool(self._pending)
+
+    def _take(self, report: Report) -> None:
+        if threading.get_ident() == self._thread:
+            self._add(report)
+        else:
+            self._loop.call_soon_threadsafe(self._add, report)
+
+    def _add(self, report: Report) -> None:
+        answer = self._batcher.add(report)
+        self._pending.add(answer)
+        answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: asyncio.Future[SettleResult]) -> None:
+        self._pending.discard(answer)
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        if isinstance(error, BrokerError):
+            # A report is worth less than the job: it is not repeated.
+            _log.warning("a progress report or log line could not be recorded: %s", error)
+        elif error is not None:
+            _log.error("a progress report or log line could not be recorded", exc_info=error)

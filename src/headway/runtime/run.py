@@ -1,0 +1,90 @@
+"""One execution of a job under way, and how it is stopped."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.job import Delivery, Lease
+
+
+class Reports(Protocol):
+    """Where the progress and the log lines of running jobs go; callable from any thread."""
+
+    def progress(self, lease: Lease, fraction: float, message: str, /) -> None:
+        """Take how far a job is."""
+        ...
+
+    def log(self, lease: Lease, level: str, message: str, /) -> None:
+        """Take a log line."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until what was taken is recorded or refused."""
+        ...
+
+
+class Stop(Enum):
+    """Why a run is stopped from outside."""
+
+    CANCEL = auto()  # somebody asked
+    LOST = auto()  # the lease is someone else's now
+    DRAIN = auto()  # the worker goes away
+    TIMEOUT = auto()  # the attempt's time is over
+
+
+class JobRun:
+    """The run of one delivery. It is also the channel of the handler's context."""
+
+    __slots__ = ("_interrupt", "_reporter", "delivery", "reason", "slot", "started", "stop")
+
+    def __init__(self, delivery: Delivery, reporter: Reports) -> None:
+        self.delivery = delivery
+        self.stop: Stop | None = None
+        self.reason = ""
+        self.started = time.monotonic()
+        self.slot = -1
+        self._interrupt: Callable[[], object] | None = None
+        self._reporter = reporter
+
+    def interrupt(self, stop: Stop, reason: str = "") -> None:
+        """Stop the run softly: its coroutine is cancelled, its thread or process is asked. The first reason stands."""
+        if self.stop is None:
+            self.stop = stop
+            self.reason = reason
+            if self._interrupt is not None:
+                self._interrupt()
+
+    def on_interrupt(self, interrupt: Callable[[], object] | None) -> None:
+        """Say how this run is stopped; called at once when that was asked before."""
+        self._interrupt = interrupt
+        if interrupt is not None and self.stop is not None:
+            interrupt()
+
+    # The channel of the context; `progress` and `log` may be called from any thread.
+
+    @property
+    def lease_held(self) -> bool:
+        """False once the lease is known to be lost."""
+        return self.stop is not Stop.LOST
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody asked to cancel."""
+        return self.stop is Stop.CANCEL
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Record how far the job is."""
+        self._reporter.progress(self.delivery.lease, fraction, message)
+
+    def log(self, level: str, message: str) -> None:
+        """Record a log line."""
+        self._reporter.log(self.delivery.lease, level, message)
+
+    async def flush(self) -> None:
+        """Wait until the reports of this run are recorded."""
+        await self._reporter.flush()

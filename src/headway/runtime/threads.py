@@ -1,0 +1,87 @@
+"""Handlers in threads, each of which can be interrupted softly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.runtime.run import JobRun
+
+
+class Interrupted(BaseException):
+    """Raised inside a handler's thread when its job is stopped; not an Exception, so that handlers let it through."""
+
+
+class Threads:
+    """A pool of threads for handlers.
+
+    A thread ends a job when its function returns: Python cannot end it from outside.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="headway-job")
+
+    async def run(self, run: JobRun, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the handler returns
+        """Run the function in a thread and return what it returns; Interrupted when the run was stopped and it obeyed."""
+        guarded = _Guarded(function)
+        context = contextvars.copy_context()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, guarded)
+        run.on_interrupt(guarded.interrupt)
+        try:
+            # Shielded: cancelling the waiting must not look as if the thread had ended.
+            return await asyncio.shield(future)
+        finally:
+            run.on_interrupt(None)
+
+    def close(self) -> None:
+        """Start no more; running ones end with the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Guarded:
+    """A function that can be interrupted while it runs, and only then: never the thread's next job."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._thread = 0
+        self._asked = False
+
+    def __call__(self) -> Any:  # noqa: ANN401 - whatever the handler returns
+        try:
+            with self._lock:
+                if self._asked:
+                    raise Interrupted
+                self._thread = threading.get_ident()
+            try:
+                return self._function()
+            finally:
+                with self._lock:
+                    thread, self._thread = self._thread, 0
+                    if self._asked:
+                        # Not delivered yet: take it back before it hits whatever runs here next.
+                        _raise_in(thread, None)
+        except Interrupted as interrupted:
+            # A fresh one: the traceback of this one holds the handler's frames, and so its arguments.
+            raise Interrupted from interrupted.__cause__
+
+    def interrupt(self) -> None:
+        with self._lock:
+            if not self._asked:
+                self._asked = True
+                if self._thread:
+                    _raise_in(self._thread, Interrupted)
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Ask the interpreter to raise in another thread at its next bytecode; None takes the request back."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None
+    )

@@ -1,0 +1,371 @@
+"""A worker: one process that claims jobs, runs them, and settles their outcomes.
+
+The life of a job here: `_fetch` claims it, `_begin` starts a task for it, `_run` has the executor perform it and the
+settler settle it. `_listen` hears of work, cancellation and a lost lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import CancelRequested, LeaseLost, Wake
+from headway.errors import BrokerError
+from headway.job import JobId, Released, WorkerId, new_job_id
+from headway.runtime.demand import Demand
+from headway.runtime.executor import Executor
+from headway.runtime.keeper import keep_lease
+from headway.runtime.maintenance import maintain
+from headway.runtime.reporter import Reporter
+from headway.runtime.run import JobRun, Stop
+from headway.runtime.scheduler import run_schedules
+from headway.runtime.settler import Settler
+from headway.runtime.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headway.app import Headway
+    from headway.brokers.base import Claimed, Signal
+    from headway.job import Delivery, Outcome
+    from headway.runtime.processes import Processes
+    from headway.runtime.slots import Slots
+
+_log = logging.getLogger("headway.worker")
+
+_LONGEST_WAIT: Final = (
+    60.0  # seconds without a claim although nobody woke us: a wake-up lost to a frozen worker costs no more
+)
+_RETRY_PAUSE: Final = 0.1  # seconds after a failed claim, doubled up to the longest
+_LONGEST_PAUSE: Final = 3.0
+_STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
+_AFTER_CANCEL: Final = 1.0  # seconds that a cancelled coroutine has to clean up during a drain
+
+
+def new_worker_id() -> WorkerId:
+    """Make an id that tells people where the worker runs and is never used twice."""
+    host = "".join(c if c.isalnum() or c in "-." else "-" for c in socket.gethostname())[:40]
+    return WorkerId(f"{host}-{os.getpid()}-{new_job_id()[-6:]}")
+
+
+class Worker:
+    """Runs an app's jobs on the running event loop until `stop` is called and all is handed back."""
+
+    def __init__(  # noqa: PLR0913 - what the command line can set
+        self,
+        app: Headway,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        lease: float | None = None,
+        grace: float | None = None,
+        worker_id: WorkerId | None = None,
+        slots: Slots | None = None,
+        processes: Processes | None = None,
+        supervised: bool = False,
+        schedules: bool = True,
+    ) -> None:
+        """The app must be open on this loop. Durations are seconds; what is None comes from the app's settings.
+
+        `supervised`: a supervisor keeps the lease, ends overdue processes and takes back what is left.
+        """
+        settings = app.settings
+        self.id = worker_id or new_worker_id()
+        self.queues = list(queues or settings.queues or app.queues)
+        self._app = app
+        self._broker = app.carrier
+        self._lease_ms = round((lease or settings.lease) * 1000)
+        self._grace = settings.grace if grace is None else grace
+        self._supervised = supervised
+        self._schedules = schedules
+        self._slots = slots
+        self._processes = processes
+        count = concurrency or settings.concurrency
+        self._demand = Demand(
+            self.queues, count, limits=settings.queue_concurrency, weights=settings.queue_weights
+        )
+        self._threads = Threads(count)
+        self._settler = Settler(self._broker)
+        self._reporter = Reporter(self._broker, app.clock)
+        self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
+        self._runs: dict[JobId, JobRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._buffer: deque[tuple[Delivery, float]] = deque()
+        self._claiming = False
+        self._given_back = 0  # jobs that left this worker, however
+        self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
+        self._woken = True
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()  # listening and about to claim
+
+    # --- from outside -------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Claim no more, finish what runs within the grace time, hand back the rest."""
+        self._stopping.set()
+        self._changed.set()
+
+    def lease_lost(self) -> None:
+        """Stop every run: whatever is held here is someone else's now."""
+        if self._runs or self._buffer:
+            _log.warning("worker %s: the lease was lost; %d jobs are given up", self.id, self._demand.held)
+        # What is no longer ours is superseded; what is (a claim made since) goes back.
+        self._release_buffer()
+        for run in list(self._runs.values()):
+            run.interrupt(Stop.LOST)
+        self._changed.set()
+
+    @property
+    def holds(self) -> int:
+        """How many jobs are held here."""
+        return self._demand.held
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        services = [asyncio.create_task(self._listen(), name="listen")]
+        services.append(
+            asyncio.create_task(maintain(self._broker, self._app.clock, busy=lambda: self.holds > 0))
+        )
+        services.append(asyncio.create_task(self._hand_back_stale()))
+        if not self._supervised:
+            services.append(
+                asyncio.create_task(
+                    keep_lease(
+                        self._broker,
+                        self.id,
+                        self._lease_ms,
+                        holds=lambda: self.holds > 0,
+                        lost=self.lease_lost,
+                    )
+                )
+            )
+        if self._schedules and self._app.schedules:
+            services.append(asyncio.create_task(run_schedules(self._app)))
+        for service in services:
+            service.add_done_callback(self._service_ended)
+        try:
+            await self._fetch()
+            await self._drain()
+        finally:
+            for service in services:
+                service.cancel()
+            await asyncio.gather(*services, return_exceptions=True)
+            self._threads.close()
+
+    # --- claiming -----------------------------------------------------------------------------------------------
+
+    async def _fetch(self) -> None:
+        pause = _RETRY_PAUSE
+        while not self._stopping.is_set():
+            room = self._demand.room()
+            wants = self._demand.wants(room) if room else []
+            if not wants:
+                before = self._given_back
+                await self._wait_until(lambda: self._given_back != before)  # noqa: B023 - awaited here
+                continue
+            self._woken = False
+            self._hold(claiming=True)
+            try:
+                claimed = await self._broker.claim(wants, worker=self.id, limit=room, lease_ms=self._lease_ms)
+            except BrokerError as error:
+                _log.warning("worker %s: claiming failed, again in %.1f s: %s", self.id, pause, error)
+                await self._wait_until(lambda: False, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            finally:
+                self._hold(claiming=False)
+            pause = _RETRY_PAUSE
+            for delivery in claimed.deliveries:
+                self._take(delivery)
+            self._hold(claiming=False)
+            self.ready.set()
+            if len(claimed.deliveries) < room and not self._woken:
+                whole = len(wants) == len(self.queues) and all(want.limit == room for want in wants)
+                await self._wait_for_work(self._until(claimed), freed=not whole)
+
+    def _until(self, claimed: Claimed) -> float:
+        if claimed.next_ms is None:
+            return _LONGEST_WAIT * random.uniform(0.8, 1.2)  # noqa: S311 - spread
+        return min(_LONGEST_WAIT, max(0.0, (claimed.next_ms - self._app.clock.now_ms()) / 1000))
+
+    async def _wait_for_work(self, seconds: float, *, freed: bool) -> None:
+        """Wait until a wake-up: the queues were empty a moment ago.
+
+        With `freed` a job that ends counts too: some queues were full.
+        """
+        before = self._given_back
+        await self._wait_until(lambda: self._woken or (freed and self._given_back != before), seconds)
+
+    async def _wait_until(self, happened: Callable[[], object], seconds: float | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(None if seconds is None else loop.time() + seconds):
+                while not self._stopping.is_set() and not happened():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _take(self, delivery: Delivery) -> None:
+        self._demand.take(delivery.queue)
+        if len(self._runs) < self._demand.concurrency:
+            self._begin(delivery)
+        else:
+            self._buffer.append((delivery, time.monotonic()))
+
+    def _begin(self, delivery: Delivery) -> None:
+        run = JobRun(delivery, self._reporter)
+        self._runs[delivery.lease.job_id] = run
+        task = asyncio.create_task(self._run(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    async def _run(self, run: JobRun) -> None:
+        delivery = run.delivery
+        outcome: Outcome
+        try:
+            outcome = await self._executor.run(run)
+        except Exception:
+            # A fault of ours, not of the job: it is handed back, and the trace says where to look.
+            _log.exception("job %s: the executor failed", delivery.lease.job_id)
+            outcome = Released()
+        finally:
+            self._demand.ended(time.monotonic() - run.started)
+            if self._runs.get(delivery.lease.job_id) is run:
+                del self._runs[delivery.lease.job_id]
+            self._next()
+        try:
+            if self._reporter.busy:
+                # Its last log lines first: behind the outcome they would be refused.
+                await self._reporter.flush()
+            settled = await self._settler.settle(delivery.lease, outcome)
+            if not settled.applied:
+                _log.warning(
+                    "job %s: outcome %s under epoch %d was superseded",
+                    delivery.lease.job_id,
+                    type(outcome).__name__,
+                    delivery.lease.epoch,
+                )
+        except Exception:
+            _log.exception(
+                "job %s: its outcome could not be settled; it comes back after the lease",
+                delivery.lease.job_id,
+            )
+        finally:
+            self._gone(delivery)
+
+    def _next(self) -> None:
+        """Start a job that waits here."""
+        if self._buffer and len(self._runs) < self._demand.concurrency and not self._stopping.is_set():
+            delivery, _ = self._buffer.popleft()
+            self._begin(delivery)
+
+    def _gone(self, delivery: Delivery) -> None:
+        self._demand.give(delivery.queue)
+        self._given_back += 1
+        self._hold(claiming=self._claiming)
+        self._changed.set()
+
+    def _hold(self, *, claiming: bool) -> None:
+        """Tell the supervisor whether there is anything to keep a lease for."""
+        self._claiming = claiming
+        if self._slots is not None:
+            self._slots.held = self._demand.held + claiming
+
+    # --- listening ----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        pause = _RETRY_PAUSE
+        while True:
+            try:
+                async for signal in self._broker.signals(self.id):
+                    pause = _RETRY_PAUSE
+                    self._hear(signal)
+            except BrokerError as error:
+                _log.warning("worker %s: listening failed, again in %.1f s: %s", self.id, pause, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _hear(self, signal: Signal) -> None:
+        match signal:
+            case Wake():
+                self._woken = True
+                self._changed.set()
+            case CancelRequested(job_id=job_id):
+                run = self._runs.get(job_id)
+                if run is not None:
+                    run.interrupt(Stop.CANCEL, "cancelled while it ran")
+                else:
+                    self._cancel_buffered(job_id)
+            case LeaseLost():
+                self.lease_lost()
+
+    def _cancel_buffered(self, job_id: JobId) -> None:
+        for item in self._buffer:
+            if item[0].lease.job_id == job_id:
+                self._buffer.remove(item)
+                # Handed back: the carrier cancels it on the way.
+                self._release([item[0]])
+                return
+
+    async def _hand_back_stale(self) -> None:
+        """Hand back jobs that wait here behind long ones: other workers may be idle."""
+        while True:
+            await asyncio.sleep(_STALE_PREFETCH / 2)
+            if self._buffer and self._buffer[0][1] < time.monotonic() - _STALE_PREFETCH:
+                self._release_buffer()
+
+    def _release_buffer(self) -> None:
+        held = [delivery for delivery, _ in self._buffer]
+        self._buffer.clear()
+        self._release(held)
+
+    def _release(self, deliveries: Sequence[Delivery]) -> None:
+        # Last in, first back, so that the head of the queue keeps its order.
+        for delivery in reversed(deliveries):
+            task = asyncio.create_task(self._settle_released(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _settle_released(self, delivery: Delivery) -> None:
+        try:
+            await self._settler.settle(delivery.lease, Released())
+        except Exception:
+            _log.exception(
+                "job %s: could not be handed back; it comes back after the lease", delivery.lease.job_id
+            )
+        finally:
+            self._gone(delivery)
+
+    def _service_ended(self, service: asyncio.Task[None]) -> None:
+        if not service.cancelled() and (error := service.exception()) is not None:
+            _log.critical("worker %s: a service failed, the worker stops", self.id, exc_info=error)
+            self.stop()
+
+    # --- draining -----------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        self._release_buffer()
+        if self._runs:
+            _log.info("worker %s: waiting up to %.1f s for %d jobs", self.id, self._grace, len(self._runs))
+        await self._wait_for_tasks(self._grace)
+        for run in list(self._runs.values()):
+            run.interrupt(Stop.DRAIN)
+        await self._wait_for_tasks(_AFTER_CANCEL)
+        if self._tasks and not self._supervised:
+            # Threads that go on: their jobs are handed back all the same, and their own outcome will be superseded.
+            self._release([run.delivery for run in self._runs.values()])
+            await self._wait_for_tasks(_AFTER_CANCEL)
+        await self._settler.finish()
+
+    async def _wait_for_tasks(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._tasks and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)

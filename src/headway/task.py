@@ -1,0 +1,249 @@
+"""A declared task: the typed thing that is enqueued."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from msgspec import UNSET, UnsetType
+
+from headway.errors import DeclarationError
+from headway.handle import JobHandle, SyncJobHandle
+from headway.job import Fire, NewJob, new_job_id
+from headway.options import PLAIN, JobOptions, TaskOptions, job_options
+from headway.signature import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime, timedelta
+
+    from headway.app import Headway
+    from headway.context import Context
+    from headway.unique import Unique
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class PreparedJob(Generic[R]):
+    """A job made but not yet enqueued: `task.job(...)`, for `app.enqueue_many`."""
+
+    __slots__ = ("new", "result_type")
+
+    def __init__(self, new: NewJob, result_type: Any) -> None:  # noqa: ANN401 - any type
+        """Made by `task.job`."""
+        self.new = new
+        self.result_type = result_type
+
+
+class Task(Generic[P, R]):
+    """A task of an app. `fn` is the function as written."""
+
+    def __init__(self, app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> None:
+        """Made by `@app.task`."""
+        self.app = app
+        self.name = name
+        self.fn = function
+        self.options_declared = options
+        self.signature = Signature(name, function)
+        self._inspected = _without_context(function, takes_context=self.signature.takes_context)
+        if options.unique is not None:
+            options.unique.check(name, self._inspected)
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", name)
+        self.__wrapped__ = function
+        self._plain = TaskCall(self, PLAIN)
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Accept a job with these arguments durably, and return its handle.
+
+        Raises EnqueueError when the job is refused, BrokerError when the carrier fails.
+        """
+        return await self._plain.enqueue(*args, **kwargs)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
+        """Make a job for `app.enqueue_many`, without enqueueing it."""
+        return self._plain.job(*args, **kwargs)
+
+    def options(  # noqa: PLR0913 - each is an option of its own
+        self,
+        *,
+        delay: timedelta | float | None = None,
+        at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: timedelta | float | None = None,
+        expires: timedelta | float | None = None,
+        unique: Unique | UnsetType | None = UNSET,
+    ) -> TaskCall[P, R]:
+        """Return the task with options of single jobs.
+
+        `delay` (timedelta or seconds) or `at` (aware datetime): not before. `priority` 0 to 9, 9 first. `key`:
+        idempotency key, a second enqueue returns the first job. `headers`: texts for the handler. `timeout` of one
+        attempt. `expires`: not to be started later than so long after its due time. ArgumentsError names what is wrong.
+        """
+        chosen = job_options(
+            delay=delay,
+            at=at,
+            priority=priority,
+            queue=queue,
+            key=key,
+            headers=headers,
+            timeout=timeout,
+            expires=expires,
+            unique=unique,
+        )
+        return TaskCall(self, chosen)
+
+    @property
+    def sync(self) -> SyncTaskCall[P, R]:
+        """The blocking twin."""
+        return SyncTaskCall(self._plain)
+
+    def new_job(
+        self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any], fire: Fire | None = None
+    ) -> NewJob:
+        """Check and encode a call; raises as `enqueue` does."""
+        declared = self.options_declared
+        payload = self.signature.encode(self.app.codec, args, kwargs, options.headers, options.timeout_ms)
+        due_ms = options.at_ms
+        expires_in = declared.expires_ms if options.expires_ms is None else options.expires_ms
+        expires_ms = None
+        if options.delay_ms or expires_in is not None:
+            now = self.app.clock.now_ms()
+            if options.delay_ms:
+                due_ms = now + options.delay_ms
+            if expires_in is not None:
+                expires_ms = (due_ms or now) + expires_in
+        unique = declared.unique if options.unique is UNSET else options.unique
+        return NewJob(
+            new_job_id(),
+            self.name,
+            options.queue or declared.queue,
+            payload,
+            declared.priority if options.priority is None else options.priority,
+            due_ms,
+            expires_ms,
+            options.key,
+            unique.lock(self.name, self._inspected, args, kwargs) if unique else None,
+            fire,
+        )
+
+    def __repr__(self) -> str:
+        """Show name and queue."""
+        return f"<Task {self.name!r} on queue {self.options_declared.queue!r}>"
+
+    def _refuse_context(self) -> None:
+        if self.signature.takes_context:
+            msg = f"task {self.name!r} takes a Context, which only a worker can make; call {self.__name__}.fn(ctx, ...) instead"
+            raise TypeError(msg)
+
+
+class AsyncTask(Task[P, R]):
+    """A task written as `async def`; awaiting a call runs the function here and now, as if it were no task."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Run the function itself."""
+        self._refuse_context()
+        coroutine: Coroutine[Any, Any, R] = self.fn(*args, **kwargs)
+        return coroutine
+
+
+class PlainTask(Task[P, R]):
+    """A task written as `def`; a call runs the function here and now, as if it were no task."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function itself."""
+        self._refuse_context()
+        value: R = self.fn(*args, **kwargs)
+        return value
+
+
+class TaskCall(Generic[P, R]):
+    """A task with options of single jobs."""
+
+    __slots__ = ("_options", "_task")
+
+    def __init__(self, task: Task[P, R], options: JobOptions) -> None:
+        """Made by `task.options`."""
+        self._task = task
+        self._options = options
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""
+        task = self._task
+        new = task.new_job(self._options, args, kwargs)
+        accepted = await task.app.accept(new)
+        if accepted.duplicate_of is not None:
+            return JobHandle(
+                task.app, accepted.duplicate_of, result_type=task.signature.result_type, duplicate=True
+            )
+        return JobHandle(task.app, accepted.id, result_type=task.signature.result_type)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
+        """Make a job for `app.enqueue_many`, without enqueueing it."""
+        return PreparedJob(self._task.new_job(self._options, args, kwargs), self._task.signature.result_type)
+
+    @property
+    def sync(self) -> SyncTaskCall[P, R]:
+        """The blocking twin."""
+        return SyncTaskCall(self)
+
+
+class SyncTaskCall(Generic[P, R]):
+    """The blocking twin of a task with its options."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: TaskCall[P, R]) -> None:
+        """Made by `.sync`."""
+        self._call = call
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+        """Accept a job with these arguments durably, and return its blocking handle; raises as `Task.enqueue` does."""
+        call = self._call
+        return SyncJobHandle(call._task.app.portal.call(call.enqueue, *args, **kwargs))  # noqa: SLF001 - the twin's own other half
+
+
+class TaskDecorator(Protocol):
+    """What `app.task(...)` with options returns."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
+
+
+def make_task(app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
+    """Make the task that fits the function; DeclarationError when it can be no task or cannot run as asked."""
+    if not callable(function) or inspect.isclass(function):
+        msg = f"task {name!r}: @app.task goes on a function, not on {function!r}"
+        raise DeclarationError(msg)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        msg = f"task {name!r}: a generator function cannot be a task"
+        raise DeclarationError(msg)
+    is_async = inspect.iscoroutinefunction(function)
+    if options.run_in == "async" and not is_async:
+        msg = f"task {name!r}: run_in='async' needs an async def; a def runs in a thread or a process"
+        raise DeclarationError(msg)
+    if options.run_in == "thread" and is_async:
+        msg = (
+            f"task {name!r}: run_in='thread' is for def; an async def runs on the event loop or in a process"
+        )
+        raise DeclarationError(msg)
+    return (AsyncTask if is_async else PlainTask)(app, name, function, options)
+
+
+def _without_context(function: Callable[..., Any], *, takes_context: bool) -> inspect.Signature:
+    signature = inspect.signature(function)
+    if not takes_context:
+        return signature
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
