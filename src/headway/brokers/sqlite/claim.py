@@ -1,0 +1,92 @@
+"""Handing out jobs under the lease of a worker, and keeping that lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import Claimed, Heartbeat
+from headway.brokers.sqlite.rows import DELIVERY, DamagedRowError, Header, delivery
+from headway.brokers.sqlite.schema import FAILED, RUNNING
+from headway.brokers.sqlite.transitions import Ending, finish
+from headway.brokers.sqlite.upkeep import advance, next_instant
+from headway.events import EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.base import QueueWant
+    from headway.brokers.sqlite.rows import Row
+    from headway.brokers.sqlite.transaction import Transaction
+    from headway.job import Delivery, WorkerId
+
+_TAKE: Final = (
+    "UPDATE job SET state = 2, worker = ?, epoch = epoch + 1, attempt = attempt + 1, started_ms = ? WHERE seq IN "  # noqa: S608 - a constant
+    "(SELECT seq FROM job INDEXED BY job_ready WHERE app = ? AND state = 1 AND queue = ? "
+    "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY priority DESC, pos LIMIT ?) "
+    f"RETURNING {DELIVERY}"
+)
+
+
+def claim(tx: Transaction, wants: Sequence[QueueWant], worker: WorkerId, limit: int, lease_ms: int) -> Claimed:
+    """Hand out ready jobs of the queues that are not paused, in the order of the wants."""
+    advance(tx)
+    paused = {queue for (queue,) in tx.db.execute("SELECT queue FROM paused WHERE app = ?", (tx.app,))}
+    taken: list[Delivery] = []
+    for want in wants:
+        room = min(want.limit, limit - len(taken))
+        while want.queue not in paused and room > 0:
+            rows = tx.db.execute(_TAKE, (worker, tx.now, tx.app, want.queue, tx.now, room)).fetchall()
+            sound = _deliveries(tx, rows, worker)
+            taken += sound
+            room -= len(sound)
+            if len(rows) == len(sound):
+                break  # only damaged ones leave room for a second try
+    if taken:
+        tx.db.execute(
+            "INSERT INTO lease (app, worker, until_ms) VALUES (?, ?, ?) "
+            "ON CONFLICT (app, worker) DO UPDATE SET until_ms = excluded.until_ms",
+            (tx.app, worker, tx.now + lease_ms),
+        )
+    return Claimed(taken, next_instant(tx, worker))
+
+
+def _order(row: Row) -> tuple[int, int]:
+    priority, place = row[2], row[3]
+    return (-priority, place) if isinstance(priority, int) and isinstance(place, int) else (0, 0)
+
+
+def _deliveries(tx: Transaction, rows: list[Row], worker: WorkerId) -> list[Delivery]:
+    """RETURNING promises no order: sort here. A row that cannot be delivered fails, so that it stops nobody."""
+    rows.sort(key=_order)
+    deliveries: list[Delivery] = []
+    for row in rows:
+        seq, job_id, queue, epoch = row[0], row[1], row[5], row[8]
+        whole = row if row[6] is not None else (*row[:6], _payload(tx, seq), *row[7:])
+        try:
+            deliveries.append(delivery(whole, worker))
+        except DamagedRowError as error:
+            header = Header(seq, job_id, RUNNING, queue, worker, epoch, row[7], row[9], row[12], row[13], "")
+            finish(tx, [Ending(header, FAILED, str(error))])
+        else:
+            tx.event(EventKind.STARTED, job_id, queue, epoch, worker)
+    return deliveries
+
+
+def _payload(tx: Transaction, seq: int) -> object:
+    row = tx.db.execute("SELECT data FROM payload WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else row[0]
+
+
+def heartbeat(tx: Transaction, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
+    """Extend the leases that have not run out."""
+    return [
+        Heartbeat(
+            worker,
+            tx.db.execute(
+                "UPDATE lease SET until_ms = ? WHERE app = ? AND worker = ? AND until_ms > ?",
+                (tx.now + lease_ms, tx.app, worker, tx.now),
+            ).rowcount
+            == 1,
+        )
+        for worker in workers
+    ]

@@ -1,0 +1,111 @@
+"""Accepting jobs: plain ones in bulk, those with a key, a unique key or a fire time one by one, in their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import Enqueued
+from headway.brokers.sqlite import unique
+from headway.brokers.sqlite.rows import INLINE_MAX
+from headway.brokers.sqlite.schema import READY, SCHEDULED
+from headway.events import EventKind
+from headway.job import JobId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.sqlite.rows import Row
+    from headway.brokers.sqlite.transaction import Transaction
+    from headway.job import Fire, NewJob
+
+_INSERT: Final = (
+    "INSERT INTO job (app, id, state, queue, priority, pos, since_ms, due_ms, expires_ms, task, key, lock, payload) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app, id) DO NOTHING"
+)
+
+
+def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """Accept the jobs in their order, or tell whose duplicates they are."""
+    answers: list[Enqueued] = []
+    plain: list[NewJob] = []
+    for job in jobs:
+        if job.key is None and job.unique is None and job.fire is None and len(job.payload) <= INLINE_MAX:
+            plain.append(job)
+            answers.append(Enqueued(job.id))
+        else:
+            _insert_many(tx, plain)
+            plain.clear()
+            answers.append(_enqueue_one(tx, job))
+    _insert_many(tx, plain)
+    return answers
+
+
+def _row(tx: Transaction, job: NewJob, *, held: bool = False) -> Row:
+    ready = not held and (job.due_ms is None or job.due_ms <= tx.now)
+    return (
+        tx.app,
+        job.id,
+        READY if ready else SCHEDULED,
+        job.queue,
+        job.priority,
+        tx.next_place() if ready else 0,
+        tx.now,
+        None if held else job.due_ms,
+        job.expires_ms,
+        job.task,
+        job.key,
+        None if job.unique is None else job.unique.key,
+        job.payload if len(job.payload) <= INLINE_MAX else None,
+    )
+
+
+def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
+    if not jobs:
+        return
+    known = set(tx.headers([job.id for job in jobs])) if tx.recording else set[str]()
+    tx.db.executemany(_INSERT, [_row(tx, job) for job in jobs])
+    tx.wake += 1  # a delayed one too: an idle worker must learn when to come back
+    for job in jobs if tx.recording else ():
+        if job.id not in known:
+            known.add(job.id)
+            tx.event(EventKind.ENQUEUED, job.id, job.queue)
+
+
+def _enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
+    if tx.headers([job.id]):
+        return Enqueued(job.id)
+    if job.fire is not None and (first := _fired(tx, job, job.fire)) is not None:
+        return Enqueued(job.id, duplicate_of=first)
+    if job.key is not None:
+        row = tx.db.execute("SELECT id FROM job WHERE app = ? AND key = ?", (tx.app, job.key)).fetchone()
+        if row is not None:
+            return Enqueued(job.id, duplicate_of=JobId(row[0]))
+    held = False
+    if job.unique is not None:
+        decision = unique.meet(tx, job, job.unique)
+        if isinstance(decision, unique.Refused):
+            return Enqueued(job.id, duplicate_of=decision.duplicate_of)
+        held = decision.held
+    seq = tx.db.execute(_INSERT, _row(tx, job, held=held)).lastrowid
+    if len(job.payload) > INLINE_MAX:
+        tx.db.execute("INSERT INTO payload (seq, data) VALUES (?, ?)", (seq, job.payload))
+    if job.unique is not None:
+        unique.take(tx, job, job.unique, held=held)
+    tx.wake += 1
+    tx.event(EventKind.ENQUEUED, job.id, job.queue)
+    return Enqueued(job.id)
+
+
+def _fired(tx: Transaction, job: NewJob, fire: Fire) -> JobId | None:
+    """Note the fire time; return the job of the last one when this is not later."""
+    row = tx.db.execute(
+        "SELECT last_fire_ms, last_job FROM schedule WHERE app = ? AND name = ?", (tx.app, fire.schedule)
+    ).fetchone()
+    if row is not None and row[0] is not None and fire.at_ms <= row[0]:
+        return JobId(row[1]) if row[1] else job.id
+    tx.db.execute(
+        "INSERT INTO schedule (app, name, last_fire_ms, last_job) VALUES (?, ?, ?, ?) ON CONFLICT (app, name) "
+        "DO UPDATE SET last_fire_ms = excluded.last_fire_ms, last_job = excluded.last_job",
+        (tx.app, fire.schedule, fire.at_ms, job.id),
+    )
+    return None

@@ -1,0 +1,152 @@
+"""Reading: records, logs, pages, counts, workers. Each function takes a connection that cannot write."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
+from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, record, records
+from headway.brokers.sqlite.schema import READY, RUNNING, SCHEDULED, STATES
+from headway.errors import ConfigError
+from headway.job import WorkerId
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from headway.brokers.base import JobQuery
+    from headway.job import JobId, JobRecord, JobState
+
+_log: Final = logging.getLogger(__name__)
+
+LIMIT_MAX: Final = 1000
+
+
+def _sound(rows: Sequence[Row]) -> list[JobRecord]:
+    sound: list[JobRecord] = []
+    for row in rows:
+        try:
+            sound.append(record(row[1:]))
+        except DamagedRowError as error:
+            _log.warning("job %s is left out: %s", row[1], error)
+    return sound
+
+
+def get(db: sqlite3.Connection, app: int, ids: Sequence[JobId]) -> list[JobRecord | None]:
+    """Return the records, in the order of the ids."""
+    found: dict[str, JobRecord] = {}
+    for start in range(0, len(ids), LIMIT_MAX):
+        batch = ids[start : start + LIMIT_MAX]
+        rows = records(
+            db, "WHERE app = ? AND id IN (SELECT value FROM json_each(?))", (app, Header.id_list(batch))
+        )
+        found |= {job.id: job for job in _sound(rows)}
+    return [found.get(job_id) for job_id in ids]
+
+
+def logs(db: sqlite3.Connection, app: int, job_id: JobId) -> list[LogLine]:
+    """Return the job's log, oldest line first."""
+    rows = db.execute(
+        "SELECT at_ms, level, message FROM log WHERE seq = (SELECT seq FROM job WHERE app = ? AND id = ?) ORDER BY n",
+        (app, job_id),
+    )
+    return [LogLine(*row) for row in rows]
+
+
+def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, limit: int) -> JobPage:
+    """List matching jobs.
+
+    One terminal state: the last to complete come first. Otherwise the newest rows first. The cursor names the order and
+    the last place in it.
+    """
+    limit = max(1, min(limit, LIMIT_MAX))
+    only = query.states[0] if len(set(query.states)) == 1 else None
+    by_completion = only is not None and only.terminal
+    column = "pos" if by_completion else "seq"
+    conditions = [f"app = ? AND {column} < ?"]
+    parameters: list[object] = [app, _place(after, "f" if by_completion else "n")]
+    if query.states:
+        codes = sorted({STATES.index(state) for state in query.states})
+        conditions.append(" OR ".join(f"state = {code}" for code in codes).join("()"))
+    if query.queues:
+        conditions.append("queue IN (SELECT value FROM json_each(?))")
+        parameters.append(Header.id_list(query.queues))
+    if query.task is not None:
+        conditions.append("task = ?")
+        parameters.append(query.task)
+    if query.search:
+        conditions.append("(instr(lower(id), ?) OR instr(fold(task), ?) OR instr(fold(key), ?))")
+        parameters += [query.search.casefold()] * 3
+    index = _index(query.states)
+    # Places first, from the index where it suffices; then the records of this page only.
+    places = db.execute(
+        f"SELECT seq, {column} FROM job {index} WHERE {' AND '.join(conditions)} ORDER BY {column} DESC LIMIT ?",  # noqa: S608 - constants only
+        (*parameters, limit + 1),
+    ).fetchall()
+    shown = places[:limit]
+    seqs = Header.id_list([seq for seq, _ in shown])
+    rows = {row[0]: row for row in records(db, "WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))}
+    jobs = _sound([rows[seq] for seq, _ in shown if seq in rows])
+    more = len(places) > limit
+    return JobPage(jobs, f"{'f' if by_completion else 'n'}{shown[-1][1]}" if more else None)
+
+
+def _index(states: Sequence[JobState]) -> str:
+    """Say which partial index holds the wanted jobs, where the planner would walk the whole table instead."""
+    codes = {STATES.index(state) for state in states}
+    if len(codes) != 1:
+        return ""
+    code = codes.pop()
+    if code > RUNNING:
+        return ""
+    return f"INDEXED BY {_LIVE_INDEXES[code]}"
+
+
+_LIVE_INDEXES: Final = {SCHEDULED: "job_scheduled", READY: "job_ready", RUNNING: "job_running"}
+
+
+def _place(after: str | None, order: str) -> int:
+    if after is None:
+        return 2**63 - 1
+    if not (after[:1] == order and after[1:].isascii() and after[1:].isdigit() and len(after) <= 20):  # noqa: PLR2004 - digits of a 64-bit number
+        msg = f"{after!r} is not a cursor of this list: give back the cursor of the page before, with the same query"
+        raise ConfigError(msg)
+    return min(int(after[1:]), 2**63 - 1)
+
+
+def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> list[QueueCounts]:
+    """Count by state; each query reads one index and no row."""
+    by_queue: dict[str, dict[JobState, int]] = {}
+    oldest: dict[str, int] = {}
+    for queue, code, number, since in db.execute(
+        "SELECT queue, 1, count(*), min(since_ms) FROM job INDEXED BY job_ready WHERE app = ?1 AND state = 1 GROUP BY queue "
+        "UNION ALL SELECT queue, 0, count(*), 0 FROM job INDEXED BY job_scheduled WHERE app = ?1 AND state = 0 GROUP BY queue "
+        "UNION ALL SELECT queue, 2, count(*), 0 FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 GROUP BY queue "
+        "UNION ALL SELECT queue, state, count(*), 0 FROM job INDEXED BY job_done WHERE app = ?1 AND state > 2 "
+        "GROUP BY queue, state",
+        (app,),
+    ):
+        if not isinstance(code, int) or not 0 <= code < len(STATES):
+            continue
+        by_queue.setdefault(queue, {})[STATES[code]] = number
+        if code == READY:
+            oldest[queue] = since
+    stopped = paused(db, app)
+    names = set(queues) if queues is not None else by_queue.keys() | stopped
+    return [QueueCounts(name, name in stopped, by_queue.get(name, {}), oldest.get(name)) for name in sorted(names)]
+
+
+def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:
+    """Return the paused queues."""
+    return frozenset(queue for (queue,) in db.execute("SELECT queue FROM paused WHERE app = ?", (app,)))
+
+
+def workers(db: sqlite3.Connection, app: int) -> list[WorkerRecord]:
+    """Return the workers that hold jobs, sorted by name."""
+    rows = db.execute(
+        "SELECT worker, until_ms, (SELECT count(*) FROM job INDEXED BY job_running "
+        "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app = ? ORDER BY worker",
+        (app,),
+    )
+    return [WorkerRecord(WorkerId(worker), until_ms, holds) for worker, until_ms, holds in rows if holds]

@@ -1,0 +1,242 @@
+"""The threads that talk to SQLite, so that nothing blocks the event loop: one that writes, one that reads."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from headway.brokers.sqlite.connection import connect, translate
+from headway.brokers.sqlite.schema import app_number, migrate
+from headway.brokers.sqlite.transaction import Transaction
+from headway.errors import BrokerRefusedError, BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.base import BrokerSettings
+    from headway.brokers.sqlite.location import Location
+    from headway.clock import Clock
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_GROUP: Final = 256  # operations in one commit: bounds how long the first of them waits
+
+
+class _Work(Generic[T]):
+    """An operation, and where its answer goes."""
+
+    def __init__(self, operation: Callable[[Any], T]) -> None:
+        self.operation = operation
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def answer(self) -> None:
+        """On the loop's thread; whoever waited may have gone."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever there is no error
+
+
+def _answer_all(batch: list[_Work[Any]]) -> None:
+    for work in batch:
+        work.answer()
+
+
+def _deliver(batch: list[_Work[Any]]) -> None:
+    if not batch:
+        return
+    try:
+        batch[0].future.get_loop().call_soon_threadsafe(_answer_all, batch)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits any more
+
+
+class _Thread(Generic[S]):
+    """One thread with a connection of its own, which runs operations in the order in which they were submitted."""
+
+    def __init__(self, name: str, location: Location) -> None:
+        self._location = location
+        self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
+        # Ends with the interpreter: a transaction that is cut off then is rolled back by whoever opens the file next.
+        self._thread = threading.Thread(target=self._run, name=f"headway-sqlite-{name}", daemon=True)
+        self._closing = False
+
+    async def start(self) -> None:
+        """Open the connection; translated errors."""
+        opened = _Work[None](lambda _: None)
+        self._queue.put(opened)
+        self._thread.start()
+        await asyncio.shield(opened.future)
+
+    def submit(self, operation: Callable[[S], T]) -> asyncio.Future[T]:
+        """Queue an operation from the loop's thread. Cancelling the future stops it only before it has begun."""
+        if self._closing:
+            msg = f"{self._location.name}: the carrier is closed; open it again before you use it"
+            raise BrokerUnavailableError(msg)
+        work = _Work[T](operation)
+        self._queue.put(work)
+        return work.future
+
+    async def stop(self) -> None:
+        """Wait until what was queued is done and the connection is closed."""
+        self._closing = True
+        self._queue.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        first = self._queue.get()
+        try:
+            db = self._open()
+        except BaseException as error:  # noqa: BLE001 - answered to whoever opens
+            if first is not None:
+                first.error = error
+                _deliver([first])
+            return
+        try:
+            if first is not None:
+                _deliver([first])
+            while batch := self._batch():
+                if wanted := [work for work in batch if not work.future.cancelled()]:
+                    self._serve(db, wanted)
+        finally:
+            db.close()
+
+    def _batch(self) -> list[_Work[Any]]:
+        """Wait for work, and take what has gathered; nothing: the end was asked for."""
+        work = self._queue.get()
+        batch: list[_Work[Any]] = []
+        try:
+            while work is not None:
+                batch.append(work)
+                if len(batch) >= _GROUP:
+                    return batch
+                work = self._queue.get_nowait()
+        except Empty:
+            return batch
+        if batch:
+            self._queue.put(None)  # serve these first; nothing is queued behind the end
+        return batch
+
+    def _open(self) -> sqlite3.Connection:
+        raise NotImplementedError
+
+    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+        raise NotImplementedError
+
+    def _fail(self, work: _Work[Any], error: BaseException) -> None:
+        work.error = self._explain(error)
+
+    def _explain(self, error: BaseException) -> BaseException:
+        match error:
+            case sqlite3.Error():
+                explained = translate(error, self._location)
+            case OverflowError() | UnicodeEncodeError():
+                msg = f"{self._location.name}: a value cannot be stored: {error}"
+                explained = BrokerRefusedError(msg)
+            case _:
+                return error
+        explained.__cause__ = error
+        return explained
+
+
+class Reader(_Thread[sqlite3.Connection]):
+    """Runs queries on a connection that cannot write."""
+
+    def __init__(self, location: Location) -> None:
+        """Prepare the thread; `start` opens the connection."""
+        super().__init__("reader", location)
+
+    def _open(self) -> sqlite3.Connection:
+        db = connect(self._location, reader=True)
+        db.create_function("fold", 1, _fold, deterministic=True)
+        return db
+
+    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+        for work in batch:
+            try:
+                db.execute("BEGIN")  # one snapshot for all statements of an operation
+                try:
+                    work.result = work.operation(db)
+                finally:
+                    db.execute("ROLLBACK")
+            except BaseException as error:  # noqa: BLE001 - answered to whoever asked
+                self._fail(work, error)
+            _deliver([work])
+
+
+def _fold(text: object) -> str | None:
+    return text.casefold() if isinstance(text, str) else None
+
+
+class Writer(_Thread[Transaction]):
+    """Runs operations in transactions; those that have gathered are committed together, each with a savepoint of its own."""
+
+    def __init__(
+        self, location: Location, settings: BrokerSettings, clock: Clock, committed: Callable[[], None]
+    ) -> None:
+        """`committed` is called on the thread after each commit, before the answers go out."""
+        super().__init__("writer", location)
+        self._settings = settings
+        self._clock = clock
+        self._committed = committed
+        self.app = 0
+
+    def _open(self) -> sqlite3.Connection:
+        db = connect(self._location)
+        try:
+            migrate(db, self._location.name)
+            self.app = app_number(db, self._settings.namespace)
+        except BaseException as error:
+            db.close()
+            raise self._explain(error) from error
+        return db
+
+    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            tx = Transaction(db, self.app, self._settings, self._clock)
+            for work in batch:
+                self._perform(tx, work, alone=len(batch) == 1)
+            tx.flush()
+            db.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - answered to those who asked
+            _roll_back(db)
+            for work in batch:
+                if work.error is None:
+                    self._fail(work, error)
+        else:
+            self._committed()
+        _deliver(batch)
+
+    def _perform(self, tx: Transaction, work: _Work[Any], *, alone: bool) -> None:
+        """An operation that fails alone fails whole; among others it is undone and the others stand."""
+        if alone:
+            work.result = work.operation(tx)
+            return
+        mark = tx.mark()
+        tx.db.execute("SAVEPOINT operation")
+        try:
+            work.result = work.operation(tx)
+        except BaseException as error:  # noqa: BLE001 - answered to whoever asked
+            if not tx.db.in_transaction:
+                raise  # SQLite has already undone everything, as after an error of the disk
+            tx.db.execute("ROLLBACK TO operation")
+            tx.restore(mark)
+            self._fail(work, error)
+        tx.db.execute("RELEASE operation")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # the first error tells more; SQLite undoes an open transaction at the latest when the file is opened again

@@ -1,0 +1,77 @@
+"""One write transaction: the present instant, the app's counters, and the events to be recorded."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from headway.brokers.sqlite.rows import Header
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from headway.brokers.base import BrokerSettings
+    from headway.clock import Clock
+    from headway.events import EventKind
+    from headway.job import JobId, WorkerId
+
+_EventRow = tuple[int, str, str, int, str, int, str | None]
+_Mark = tuple[int, int, int, int, int]
+
+
+class Transaction:
+    """What the operations write through. Counters and events go to the file at the end, in one statement each."""
+
+    def __init__(self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock) -> None:
+        """Read the counters; the transaction has begun."""
+        row = db.execute("SELECT tail, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)).fetchone()
+        self.db = db
+        self.app = app
+        self.settings = settings
+        self.now = clock.now_ms()
+        self.tail, self.wake, self.gone, self.kept = self._counters = (row[0], row[1], row[2], row[3])
+        # Presence of watchers is about this machine's time, whatever clock the jobs live by.
+        self.recording = settings.record_events or row[4] > time.time_ns() // 1_000_000
+        self._events: list[_EventRow] = []
+
+    def next_place(self) -> int:
+        """Return the number behind all others: a place at the tail, or the number of a completion."""
+        self.tail += 1
+        return self.tail
+
+    def event(
+        self, kind: EventKind, job_id: JobId, queue: str = "", epoch: int = 0, worker: WorkerId | None = None
+    ) -> None:
+        """Record an event, when somebody watches."""
+        if self.recording:
+            self._events.append((self.app, kind.value, job_id, self.now, queue, epoch, worker))
+
+    def headers(self, ids: Sequence[str]) -> dict[str, Header]:
+        """Return the headers of those of the jobs that are known."""
+        found: dict[str, Header] = {}
+        for start in range(0, len(ids), Header.BATCH):
+            batch = ids[start : start + Header.BATCH]
+            for row in self.db.execute(Header.BY_ID, (Header.id_list(batch), self.app)):
+                header = Header(*row)
+                found[header.id] = header
+        return found
+
+    def mark(self) -> _Mark:
+        """Remember where the counters and events are, for `restore`."""
+        return self.tail, self.wake, self.gone, self.kept, len(self._events)
+
+    def restore(self, mark: _Mark) -> None:
+        """Forget what was counted and recorded since the mark."""
+        self.tail, self.wake, self.gone, self.kept, events = mark
+        del self._events[events:]
+
+    def flush(self) -> None:
+        """Write the counters and events."""
+        counters = (self.tail, self.wake, self.gone, self.kept)
+        if counters != self._counters:
+            self.db.execute("UPDATE app SET tail = ?, wake = ?, gone = ?, kept = ? WHERE id = ?", (*counters, self.app))
+        if self._events:
+            self.db.executemany(
+                "INSERT INTO event (app, kind, job, at_ms, queue, epoch, worker) VALUES (?, ?, ?, ?, ?, ?, ?)", self._events
+            )

@@ -1,0 +1,144 @@
+"""How a job changes its state: each way out of a state is here, with the locks, counters and events that belong to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from headway.brokers.sqlite import locks
+from headway.brokers.sqlite.rows import Header, seq_list
+from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, SUCCEEDED
+from headway.events import EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.sqlite.transaction import Transaction
+    from headway.job import WorkerId
+
+_KINDS: Final = {
+    SUCCEEDED: EventKind.SUCCEEDED,
+    FAILED: EventKind.FAILED,
+    CANCELLED: EventKind.CANCELLED,
+    EXPIRED: EventKind.EXPIRED,
+}
+
+
+class Ending(Struct, frozen=True):
+    """How a job ends. None keeps what is stored."""
+
+    header: Header
+    state: int
+    reason: str = ""
+    result: bytes = b""
+    history: bytes | None = None
+
+
+def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
+    """Put jobs into terminal states, in their order."""
+    if not endings:
+        return
+    tx.db.executemany(
+        "UPDATE job SET state = ?, pos = ?, since_ms = ?, reason = ?, result = ?, history = coalesce(?, history), "
+        "worker = NULL, lock = NULL, attempt = ?, crashes = ? WHERE seq = ?",
+        [
+            (
+                ending.state,
+                tx.next_place(),
+                tx.now,
+                ending.reason,
+                ending.result,
+                ending.history,
+                ending.header.attempt,
+                ending.header.crashes,
+                ending.header.seq,
+            )
+            for ending in endings
+        ],
+    )
+    for ending in endings:
+        header = ending.header
+        header.state = ending.state
+        if ending.state != FAILED:
+            tx.kept += 1
+        if tx.recording:
+            tx.event(_KINDS[ending.state], header.id, header.queue, header.epoch, header.worker)
+        if header.lock is not None:
+            locks.free(tx, header.id, header.lock)
+
+
+def give_back(tx: Transaction, headers: Sequence[Header], kind: EventKind) -> None:
+    """Running jobs go back to the head of their queues: they keep their place, which is before all that came later."""
+    if not headers:
+        return
+    tx.db.executemany(
+        "UPDATE job SET state = 1, since_ms = ?, worker = NULL, attempt = ?, crashes = ? WHERE seq = ?",
+        [(tx.now, header.attempt, header.crashes, header.seq) for header in headers],
+    )
+    for header in headers:
+        header.state = READY
+        tx.event(kind, header.id, header.queue, header.epoch, header.worker)
+    tx.wake += 1
+
+
+def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None, crashed: EventKind) -> int:
+    """Take back all that the worker holds and its lease; jobs in `started` (None: all) count one crash more."""
+    rows = tx.db.execute(
+        f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_running WHERE app = ? AND state = 2 AND worker = ? ORDER BY pos",  # noqa: S608 - a constant
+        (tx.app, worker),
+    ).fetchall()
+    tx.db.execute("DELETE FROM lease WHERE app = ? AND worker = ?", (tx.app, worker))
+    groups: dict[EventKind, list[Header]] = {crashed: [], EventKind.RELEASED: []}
+    cancelled: list[Ending] = []
+    for row in rows:
+        header = Header(*row)
+        if started is None or header.id in started:
+            header.crashes += 1
+            kind = crashed
+        else:
+            header.attempt -= 1
+            kind = EventKind.RELEASED
+        if header.cancel:
+            cancelled.append(Ending(header, CANCELLED, header.reason))
+        else:
+            groups[kind].append(header)
+    for kind, headers in groups.items():
+        give_back(tx, headers, kind)
+    finish(tx, cancelled)
+    return len(rows)
+
+
+def make_ready(tx: Transaction, rows: Sequence[tuple[int, int]]) -> None:
+    """Scheduled jobs, as (seq, waiting since), go to the tail of their queues."""
+    tx.db.executemany(
+        "UPDATE job SET state = 1, pos = ?, since_ms = ? WHERE seq = ?",
+        [(tx.next_place(), since, seq) for seq, since in rows],
+    )
+    if rows:
+        tx.wake += 1
+
+
+def delete(tx: Transaction, headers: Sequence[Header]) -> None:
+    """Forget jobs that do not run, with their payloads and logs."""
+    if not headers:
+        return
+    seqs = seq_list([header.seq for header in headers])
+    for table in ("job", "payload", "log"):
+        tx.db.execute(f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))  # noqa: S608 - constants
+    for header in headers:
+        if header.state in {SCHEDULED, READY}:
+            tx.gone += 1
+        elif header.state not in {FAILED, RUNNING}:
+            tx.kept -= 1
+        if header.lock is not None:
+            locks.free(tx, header.id, header.lock)
+
+
+def end_lease_if_idle(tx: Transaction, worker: WorkerId) -> None:
+    """A worker that holds nothing has no lease."""
+    tx.db.execute(
+        "DELETE FROM lease WHERE app = ?1 AND worker = ?2 AND NOT EXISTS "
+        "(SELECT 1 FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 AND worker = ?2)",
+        (tx.app, worker),
+    )

@@ -1,0 +1,76 @@
+"""What becomes of a new job that meets another one with its unique key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
+
+from headway.brokers.sqlite.locks import holder_of, read
+from headway.brokers.sqlite.schema import CANCELLED, RUNNING
+from headway.brokers.sqlite.transitions import Ending, finish
+from headway.job import JobId, UniqueLock, UniqueMode
+
+if TYPE_CHECKING:
+    from headway.brokers.sqlite.rows import Header
+    from headway.brokers.sqlite.transaction import Transaction
+    from headway.job import NewJob
+
+
+class Accepted(Struct, frozen=True):
+    """The job comes in; when `held` it waits for the end of the holder."""
+
+    held: bool = False
+
+
+class Refused(Struct, frozen=True):
+    """The job is a duplicate of this one."""
+
+    duplicate_of: JobId
+
+
+def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused:
+    """Decide about a new job, and cancel those that it replaces."""
+    lock = read(tx, unique.key)
+    while lock is not None:
+        holder = holder_of(tx, lock, unique.key)
+        match unique.mode:
+            case UniqueMode.REJECT:
+                return Accepted() if holder is None else Refused(lock.holder)
+            case UniqueMode.THROTTLE:
+                within = tx.now < lock.since_ms + unique.window_ms
+                return Refused(lock.holder) if within else Accepted()
+            case UniqueMode.DEBOUNCE | UniqueMode.KEEP_LAST:
+                if holder is None:
+                    return Accepted()
+                if holder.state == RUNNING:
+                    return Accepted(held=unique.mode is UniqueMode.KEEP_LAST)
+                # Its end may make the one that it held back the holder, which waits as well: look again.
+                _replace(tx, holder, job.id)
+                lock = read(tx, unique.key)
+            case _:
+                assert_never(unique.mode)
+    return Accepted()
+
+
+def _replace(tx: Transaction, old: Header, new: JobId) -> None:
+    finish(tx, [Ending(old, CANCELLED, f"replaced by {new}")])
+
+
+def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> None:
+    """The job, just stored, becomes the holder, or the one that waits for the holder's end in place of the one before."""
+    lock = read(tx, unique.key)
+    if held and lock is not None:
+        if lock.held is not None and (before := tx.headers([lock.held]).get(lock.held)) is not None:
+            _replace(tx, before, job.id)
+        tx.db.execute(
+            "UPDATE lock SET held = ?, held_due_ms = ? WHERE app = ? AND name = ?",
+            (job.id, job.due_ms, tx.app, unique.key),
+        )
+        return
+    window = unique.window_ms if unique.mode is UniqueMode.THROTTLE else 0
+    tx.db.execute(
+        "INSERT INTO lock (app, name, holder, since_ms, until_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE "
+        "SET holder = excluded.holder, since_ms = excluded.since_ms, until_ms = excluded.until_ms",
+        (tx.app, unique.key, job.id, tx.now, tx.now + window),
+    )

@@ -1,0 +1,147 @@
+"""What time brings about: due jobs become ready, overdue ones expire, dead workers lose their jobs, old records go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from headway.brokers.base import Tended
+from headway.brokers.sqlite.rows import Header
+from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, SUCCEEDED
+from headway.brokers.sqlite.transitions import Ending, delete, finish, make_ready, take_back
+from headway.events import EventKind
+from headway.job import WorkerId
+
+if TYPE_CHECKING:
+    from headway.brokers.sqlite.transaction import Transaction
+
+# Bounds of one call, so that it does not keep other processes from writing for seconds; the rest follows at once.
+_STEP: Final = 10_000
+_PRUNE: Final = 1000
+
+_SPARED_MS: Final = 60_000  # the cap on completed jobs spares those that somebody may still be waiting for
+_SIGNALS_KEPT_MS: Final = 600_000
+_EVENTS_KEPT: Final = 100_000
+
+
+class Advanced(Struct, frozen=True):
+    """How many jobs became ready, expired, and were taken back."""
+
+    promoted: int
+    expired: int
+    reclaimed: int
+
+
+def advance(tx: Transaction) -> Advanced:
+    """Bring the states up to the present instant."""
+    reclaimed = _reclaim(tx)
+    expired = _expire(tx)
+    due: list[tuple[int, int]] = tx.db.execute(
+        "SELECT seq, due_ms FROM job INDEXED BY job_scheduled WHERE app = ? AND state = 0 AND due_ms <= ? "
+        "ORDER BY due_ms, seq LIMIT ?",
+        (tx.app, tx.now, _STEP),
+    ).fetchall()
+    make_ready(tx, due)
+    return Advanced(len(due), expired, reclaimed)
+
+
+def _expire(tx: Transaction) -> int:
+    count = 0
+    while count < _STEP:
+        # The end of a job may free one that waited for it and is overdue itself: look until there is none.
+        rows = tx.db.execute(
+            f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_expiring "  # noqa: S608 - a constant
+            "WHERE app = ? AND expires_ms IS NOT NULL AND state < 2 AND expires_ms <= ? ORDER BY expires_ms LIMIT 1000",
+            (tx.app, tx.now),
+        ).fetchall()
+        if not rows:
+            break
+        finish(tx, [Ending(Header(*row), EXPIRED) for row in rows])
+        count += len(rows)
+    return count
+
+
+def _reclaim(tx: Transaction) -> int:
+    count = 0
+    for (worker,) in tx.db.execute(
+        "SELECT worker FROM lease WHERE app = ? AND until_ms <= ?", (tx.app, tx.now)
+    ).fetchall():
+        count += take_back(tx, WorkerId(worker), None, EventKind.RECLAIMED)
+        tx.db.execute("INSERT INTO signal (app, worker, at_ms) VALUES (?, ?, ?)", (tx.app, worker, tx.now))
+    return count
+
+
+def next_instant(tx: Transaction, worker: str = "") -> int | None:
+    """When the next job is due, the next waiting one expires, or the lease of another worker ends."""
+    row = tx.db.execute(
+        "SELECT (SELECT due_ms FROM job INDEXED BY job_scheduled "
+        "WHERE app = ?1 AND state = 0 AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1), "
+        "(SELECT expires_ms FROM job INDEXED BY job_expiring "
+        "WHERE app = ?1 AND expires_ms IS NOT NULL AND state < 2 ORDER BY expires_ms LIMIT 1), "
+        "(SELECT min(until_ms) FROM lease WHERE app = ?1 AND worker != ?2)",
+        (tx.app, worker),
+    ).fetchone()
+    return min((instant for instant in row if instant is not None), default=None)
+
+
+def tend(tx: Transaction) -> Tended:
+    """One round of maintenance, bounded."""
+    advanced = advance(tx)
+    pruned = _prune(tx)
+    tx.db.execute("DELETE FROM lock WHERE app = ?1 AND until_ms <= ?2 AND NOT EXISTS "
+                  "(SELECT 1 FROM job WHERE app = ?1 AND id = holder AND job.lock = lock.name)", (tx.app, tx.now))  # fmt: skip
+    tx.db.execute("DELETE FROM signal WHERE app = ? AND at_ms < ?", (tx.app, tx.now - _SIGNALS_KEPT_MS))
+    tx.db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_EVENTS_KEPT,))
+    return Tended(
+        promoted=advanced.promoted,
+        expired=advanced.expired,
+        reclaimed=advanced.reclaimed,
+        pruned=pruned,
+        next_ms=tx.now if pruned >= _PRUNE else next_instant(tx),
+    )
+
+
+def _prune(tx: Transaction) -> int:
+    retention = tx.settings.retention
+    old: list[Header] = []
+    for state in (SUCCEEDED, CANCELLED, EXPIRED):
+        old += _finished_until(tx, state, tx.now - retention.succeeded_ms, _PRUNE - len(old))
+    old += _finished_until(tx, FAILED, tx.now - retention.failed_ms, _PRUNE - len(old))
+    delete(tx, old)
+    surplus = min(tx.kept - retention.max_succeeded, _PRUNE - len(old))
+    if surplus <= 0:
+        return len(old)
+    rows = tx.db.execute(
+        "SELECT seq, since_ms FROM ("
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 3 ORDER BY pos LIMIT ?2)"
+        " UNION ALL "
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 5 ORDER BY pos LIMIT ?2)"
+        " UNION ALL "
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 6 ORDER BY pos LIMIT ?2)"
+        ") ORDER BY pos LIMIT ?2",
+        (tx.app, surplus),
+    ).fetchall()
+    beyond = [_header(tx, seq) for seq, since_ms in rows if since_ms <= tx.now - _SPARED_MS]
+    delete(tx, beyond)
+    return len(old) + len(beyond)
+
+
+def _header(tx: Transaction, seq: int) -> Header:
+    return Header(*tx.db.execute(f"SELECT {Header.COLUMNS} FROM job WHERE seq = ?", (seq,)).fetchone())  # noqa: S608 - a constant
+
+
+def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> list[Header]:
+    """The first to complete come first, so that the walk ends at the first one that is young enough."""
+    rows = tx.db.execute(
+        f"SELECT {Header.COLUMNS}, since_ms FROM job INDEXED BY job_done "  # noqa: S608 - a constant
+        "WHERE app = ? AND state > 2 AND state = ? ORDER BY pos LIMIT ?",
+        (tx.app, state, max(0, limit)),
+    )
+    old: list[Header] = []
+    for row in rows:
+        if row[-1] > until_ms:
+            break
+        old.append(Header(*row[:-1]))
+    rows.close()
+    return old

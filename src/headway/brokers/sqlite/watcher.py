@@ -1,0 +1,157 @@
+"""The thread that notices what changed in the file, whoever changed it.
+
+`PRAGMA data_version` tells at the price of a few microseconds whether any other connection has committed. It is asked every
+10 ms after a change and ever more rarely up to every 40 ms while nothing happens (below half a percent of a core); commits of
+this process are announced, and seen at once. While nobody listens the thread sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from headway.brokers.sqlite.connection import connect
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from headway.brokers.sqlite.location import Location
+
+_log: Final = logging.getLogger(__name__)
+
+_SHORTEST_S: Final = 0.010
+_LONGEST_S: Final = 0.040
+_GROWTH: Final = 1.1
+_AFTER_ERROR_S: Final = 0.5
+_GATHER_S: Final = 0.001  # a busy writer is not looked at after each of its commits
+
+
+class SignalRow(Struct, frozen=True):
+    """Something for a worker: `job` was asked to be cancelled, or (None) its lease was lost."""
+
+    seq: int
+    worker: str
+    job: str | None
+
+
+class Change(Struct, frozen=True):
+    """What changed since the last look. `gap`: jobs may have ended or gone unseen, look at each that matters."""
+
+    wake: int
+    signals: list[SignalRow]
+    finished: list[str]
+    gap: bool
+
+
+class Watcher:
+    """Looks for changes while it is wanted, and reports them on the loop's thread."""
+
+    def __init__(
+        self, location: Location, app: int, loop: asyncio.AbstractEventLoop, report: Callable[[Change], None]
+    ) -> None:
+        """Prepare the thread; it starts with the first `want(True)`."""
+        self._location = location
+        self._app = app
+        self._loop = loop
+        self._report = report
+        self._news = threading.Event()
+        self._wanted = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._version = -1
+        self._tail = self._gone = self._signal = 0
+
+    def want(self, *, wanted: bool) -> None:
+        """Begin to look, or stop looking."""
+        if not wanted:
+            self._wanted.clear()
+            return
+        self._wanted.set()
+        if self._thread is None and not self._ended:
+            self._thread = threading.Thread(target=self._run, name="headway-sqlite-watcher", daemon=True)
+            self._thread.start()
+
+    def nudge(self) -> None:
+        """Look now: this process has committed. May be called from any thread."""
+        self._news.set()
+
+    def stop(self) -> threading.Thread | None:
+        """End the thread; the caller joins it, off the loop."""
+        self._ended = True
+        self._wanted.set()
+        self._news.set()
+        return self._thread
+
+    def _run(self) -> None:
+        while not self._ended:
+            try:
+                db = connect(self._location, reader=True)
+                try:
+                    self._watch(db)
+                finally:
+                    db.close()
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever befalls the file
+                _log.warning("%s: cannot look for changes: %s", self._location.name, error)
+                time.sleep(_AFTER_ERROR_S)
+
+    def _watch(self, db: sqlite3.Connection) -> None:
+        interval = _SHORTEST_S
+        gap = True
+        while not self._ended:
+            if not self._wanted.is_set():
+                self._wanted.wait()
+                gap = True
+            self._news.clear()
+            version: int = db.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version or gap:
+                # The version first: a commit between the two statements shows at the next look.
+                self._version = version
+                self._tell(self._look(db, gap=gap))
+                gap = False
+                interval = _SHORTEST_S
+                time.sleep(_GATHER_S)
+            else:
+                interval = min(interval * _GROWTH, _LONGEST_S)
+            self._news.wait(interval)
+
+    def _look(self, db: sqlite3.Connection, *, gap: bool) -> Change:
+        db.execute("BEGIN")
+        try:
+            tail, wake, gone = db.execute("SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)).fetchone()
+            signals = [
+                SignalRow(*row)
+                for row in db.execute(
+                    "SELECT seq, worker, job FROM signal WHERE app = ? AND seq > ? ORDER BY seq",
+                    (self._app, self._signal),
+                )
+            ]
+            finished: list[str] = []
+            if tail != self._tail and not gap:
+                # `tail` numbers completions as well as places, and each terminal state has its part of the index.
+                for state in (3, 4, 5, 6):
+                    finished += [
+                        job_id
+                        for (job_id,) in db.execute(
+                            "SELECT id FROM job INDEXED BY job_done WHERE app = ? AND state > 2 AND state = ? AND pos > ?",
+                            (self._app, state, self._tail),
+                        )
+                    ]
+        finally:
+            db.execute("ROLLBACK")
+        gap = gap or gone != self._gone
+        self._tail, self._gone = tail, gone
+        if signals:
+            self._signal = signals[-1].seq
+        return Change(wake, signals, finished, gap)
+
+    def _tell(self, change: Change) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._report, change)
+        except RuntimeError:
+            self._ended = True  # the loop is closed: nobody listens any more
