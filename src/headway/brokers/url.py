@@ -64,4 +64,5 @@ def redact(url: str) -> str:
     if at:
         user, colon, _ = credentials.partition(":")
         authority = f"{user}{colon}{'***' if colon else ''}@{host}"
-    return f"{head}://{authority}{_SECRET_OPTION.sub(r'\1***', tail)}"
+    shown = _SECRET_OPTION.sub(r"\1***", tail)
+    return f"{head}://{authority}{shown}"

@@ -189,7 +189,8 @@ class SqliteBroker:
         except asyncio.CancelledError:
             # Nobody will run what this claim took: hand it back, behind it in the writer's queue.
             with suppress(BrokerUnavailableError):
-                opened.writer.submit(lambda tx: _undo(tx, answers))
+                undone = opened.writer.submit(lambda tx: _undo(tx, answers))
+                undone.add_done_callback(_seen)
             raise
         claimed, wake = answers[0]
         if len(claimed.deliveries) < limit:
@@ -367,6 +368,12 @@ class SqliteBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
         await self._write(lambda tx: schedules.skip_fire(tx, fire))
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    """Nobody awaits it: an error must not be reported as forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _undo(tx: Transaction, answers: Sequence[tuple[Claimed, int]]) -> None:

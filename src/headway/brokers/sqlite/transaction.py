@@ -30,7 +30,11 @@ class Transaction:
         self.app = app
         self.settings = settings
         self.now = clock.now_ms()
-        self.tail, self.wake, self.gone, self.kept = self._counters = (row[0], row[1], row[2], row[3])
+        self.tail: int = row[0]
+        self.wake: int = row[1]
+        self.gone: int = row[2]
+        self.kept: int = row[3]
+        self._counters = (self.tail, self.wake, self.gone, self.kept)
         # Presence of watchers is about this machine's time, whatever clock the jobs live by.
         self.recording = settings.record_events or row[4] > time.time_ns() // 1_000_000
         self._events: list[_EventRow] = []
