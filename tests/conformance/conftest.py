@@ -1,0 +1,66 @@
+"""Fixtures of the suite: a store for each carrier, a clock that stands still, and an open broker."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway.testing import FakeClock
+from tests.conformance.scene import Scene
+from tests.conformance.summary import pytest_terminal_summary
+from tests.conformance.store import CARRIERS, Store, store_url
+
+__all__ = ["pytest_terminal_summary"]  # pytest finds the hook by its name here
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from headway.brokers.base import Carrier
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker by which a case names what it needs of the carrier."""
+    config.addinivalue_line(
+        "markers", "needs(*capabilities): skip on carriers whose Capabilities say no to one of these"
+    )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give the test a clock that it moves by hand."""
+    return FakeClock()
+
+
+@pytest.fixture(
+    params=[
+        # one process starts the cluster and runs all its cases
+        pytest.param(name, marks=pytest.mark.xdist_group("cluster")) if name == "redis-cluster" else name
+        for name in CARRIERS
+    ]
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Store:
+    """Give the test a store of its own: a file, or a namespace on the session's server."""
+    name: str = request.param
+    request.node.user_properties.append(("carrier", name))
+    return Store(name, store_url(request, name, tmp_path), f"t-{uuid.uuid4().hex[:12]}", clock)
+
+
+@pytest.fixture
+async def carrier(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[Carrier]:
+    """Give the test an open broker; skips when the case needs what this carrier cannot do."""
+    broker = store.broker()
+    for mark in request.node.iter_markers("needs"):
+        for capability in mark.args:
+            if not getattr(broker.capabilities, capability):
+                pytest.skip(f"{store.carrier} has not the capability {capability!r}")
+    async with broker:
+        yield broker
+
+
+@pytest.fixture
+def scene(carrier: Carrier, clock: FakeClock) -> Scene:
+    """Give the test the verbs of the suite on its carrier."""
+    return Scene(carrier, clock)

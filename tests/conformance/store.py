@@ -1,0 +1,60 @@
+"""Where a carrier keeps its jobs in one test, and how to open a broker on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import BrokerSettings, Retention
+from headway.brokers.url import from_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from headway.brokers.base import Carrier
+    from headway.testing import FakeClock
+
+CARRIERS = ("sqlite", "redis", "redis-cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A carrier's address and the namespace of one test."""
+
+    carrier: str
+    url: str
+    namespace: str
+    clock: FakeClock
+
+    def broker(
+        self,
+        *,
+        namespace: str | None = None,
+        retention: Retention | None = None,
+        record_events: bool = False,
+        max_log_lines: int = 1000,
+    ) -> Carrier:
+        """Make a broker, not open yet."""
+        settings = BrokerSettings(
+            namespace=namespace or self.namespace,
+            retention=retention or Retention(),
+            record_events=record_events,
+            max_log_lines=max_log_lines,
+        )
+        return from_url(self.url, settings, clock=self.clock)
+
+
+def store_url(request: pytest.FixtureRequest, carrier: str, folder: Path) -> str:
+    """Tell the URL of a carrier; starts the session's server when it is needed for the first time."""
+    match carrier:
+        case "sqlite":
+            return f"sqlite:///{folder / 'headway.db'}"
+        case "redis":
+            return str(request.getfixturevalue("redis_server").url)
+        case "redis-cluster":
+            return str(request.getfixturevalue("redis_cluster").url)
+        case _:
+            msg = f"no store is known for carrier {carrier!r}"
+            raise ValueError(msg)
