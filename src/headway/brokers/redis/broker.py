@@ -1,0 +1,233 @@
+"""The Redis carrier: the contract's methods, each one line to the module that does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import Capabilities
+from headway.brokers.redis import acts, enqueue, info, inspect, schedules, work
+from headway.brokers.redis.connect import Target
+from headway.brokers.redis.feed import Feed
+from headway.brokers.redis.keys import prefix, worker_channel
+from headway.brokers.redis.link import Link
+from headway.brokers.redis.listener import Listener
+from headway.brokers.redis.location import parse
+from headway.brokers.redis.session import Session
+from headway.brokers.redis.signals import mailbox
+from headway.brokers.redis.waiting import Waits
+from headway.brokers.redis.work import Claims
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from headway.brokers.base import (
+        BrokerSettings,
+        CancelResult,
+        Claimed,
+        Enqueued,
+        Heartbeat,
+        JobPage,
+        JobQuery,
+        LogLine,
+        QueueCounts,
+        QueueWant,
+        Report,
+        ScheduleRecord,
+        SettleResult,
+        Settlement,
+        Signal,
+        Tended,
+        WorkerRecord,
+    )
+    from headway.brokers.redis.info import ServerInfo
+    from headway.brokers.redis.location import Location
+    from headway.brokers.redis.signals import Mailbox
+    from headway.clock import Clock
+    from headway.events import Event
+    from headway.job import Fire, JobId, JobRecord, JobState, NewJob, WorkerId
+
+
+class RedisBroker:
+    """Jobs of one app on a Redis. Two connections at most stay open: one for commands, one for subscriptions."""
+
+    def __init__(self, location: Location, settings: BrokerSettings, *, clock: Clock | None = None) -> None:
+        """Nothing is connected before `open`. Without a clock the server's own counts."""
+        self._settings = settings
+        start = prefix(settings.namespace)
+        target = Target(location, namespace=settings.namespace, key=start)
+        self._link = Link(target)
+        self._listener = Listener(target)
+        self._session = Session(self._link, start, clock=clock, record_events=settings.record_events)
+        self._claims = Claims(self._session)
+        self._waits = Waits(self._session, self._listener)
+        self._feed = Feed(self._session, self._listener)
+        self._mailboxes: set[Mailbox] = set()
+        self._name = target.name
+
+    @classmethod
+    def from_url(cls, url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Self:
+        """Make a broker for a URL; ConfigError when it is none of Redis."""
+        return cls(parse(url), settings, clock=clock)
+
+    def __repr__(self) -> str:
+        """Name the server without passwords."""
+        return f"RedisBroker({self._name!r}, namespace={self._settings.namespace!r})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All of them."""
+        return Capabilities(name="redis")
+
+    async def open(self) -> None:
+        """Connect."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        """Disconnect; iterators end, calls under way fail."""
+        for box in self._mailboxes:
+            box.close()
+        await self._feed.close()
+        await self._waits.close()
+        await self._listener.close()
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Accept jobs, all or none."""
+        return await enqueue.enqueue(self._session, jobs)
+
+    async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
+        """Cancel waiting jobs, ask the workers of running ones."""
+        return await acts.cancel(self._session, ids, reason)
+
+    async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
+        """Wait until the job is terminal, or the time is over."""
+        return await self._waits.wait(job_id, timeout_ms)
+
+    async def claim(
+        self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
+    ) -> Claimed:
+        """Hand out ready jobs."""
+        return await self._claims.claim(wants, worker=worker, limit=limit, lease_ms=lease_ms)
+
+    async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
+        """Extend leases."""
+        return await work.heartbeat(self._session, workers, lease_ms)
+
+    async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
+        """Apply outcomes under their leases."""
+        return await work.settle(self._session, items)
+
+    async def surrender(self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True) -> int:
+        """Take back what a dead worker holds. Its place among the idle ones passes by itself, whatever `forget` says."""
+        del forget
+        return await work.surrender(self._session, worker, started)
+
+    async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
+        """Record progress and log lines."""
+        return await work.report(self._session, reports, self._settings.max_log_lines)
+
+    async def tend(self) -> Tended:
+        """Do one round of maintenance."""
+        return await work.tend(self._session, self._settings.retention)
+
+    async def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+        """Yield what concerns the worker, a Wake first."""
+        async with mailbox(self._listener, worker_channel(self._session.prefix, worker)) as box:
+            self._mailboxes.add(box)
+            try:
+                while (signal := await box.take()) is not None:
+                    yield signal
+            finally:
+                self._mailboxes.discard(box)
+
+    async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
+        """Return records."""
+        return await inspect.get(self._session, ids)
+
+    async def logs(self, job_id: JobId) -> list[LogLine]:
+        """Return a job's log."""
+        return await inspect.logs(self._session, job_id)
+
+    async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:
+        """Return one page of matching jobs."""
+        return await inspect.jobs(self._session, query, after, limit)
+
+    async def counts(self, queues: Sequence[str] | None = None) -> list[QueueCounts]:
+        """Count by state."""
+        return await inspect.counts(self._session, queues)
+
+    async def pause(self, queue: str) -> None:
+        """Hand out no more jobs of the queue."""
+        await self._session.command("SADD", f"{self._session.prefix}paused", queue)
+
+    async def resume(self, queue: str) -> None:
+        """Hand out jobs of the queue again."""
+        await self._session.run("resume", queue)
+
+    async def paused(self) -> frozenset[str]:
+        """Return the paused queues."""
+        names = await self._session.command("SMEMBERS", f"{self._session.prefix}paused")
+        return frozenset(name.decode() for name in names)
+
+    async def remove(self, ids: Sequence[JobId]) -> list[bool]:
+        """Forget jobs that are not running."""
+        return await acts.act(self._session, "remove", ids)
+
+    async def retry(self, ids: Sequence[JobId]) -> list[bool]:
+        """Give completed jobs a new life."""
+        return await acts.act(self._session, "retry", ids)
+
+    async def promote(self, ids: Sequence[JobId]) -> list[bool]:
+        """Make scheduled jobs ready."""
+        return await acts.act(self._session, "promote", ids)
+
+    async def drain(self, queue: str) -> int:
+        """Remove all waiting jobs of the queue."""
+        return await acts.drain(self._session, queue)
+
+    async def clean(
+        self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000
+    ) -> int:
+        """Remove old completed jobs."""
+        return await acts.clean(self._session, state, older_than_ms, queue, limit)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Return the workers that hold jobs."""
+        return await inspect.workers(self._session)
+
+    def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """Yield events."""
+        return self._feed.events(after)
+
+    async def declare_schedules(self, schedules_: Sequence[ScheduleRecord]) -> None:
+        """Make these schedules known, and no others."""
+        await schedules.declare(self._session, schedules_)
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Return the schedules."""
+        return await schedules.schedules(self._session)
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> bool:
+        """Pause or resume a schedule."""
+        return bool(await self._session.run("pause_schedule", name, int(paused)))
+
+    async def skip_fire(self, fire: Fire) -> None:
+        """Mark a fire time as done."""
+        await self._session.run("skip_fire", fire.schedule, fire.at_ms)
+
+    async def server_info(self) -> ServerInfo:
+        """Return the server's settings and load."""
+        return await info.server_info(self._session)

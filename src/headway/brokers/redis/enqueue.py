@@ -1,0 +1,99 @@
+"""Accept jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import Enqueued
+from headway.brokers.redis.session import Kind
+from headway.errors import BrokerRefusedError
+from headway.job import JobId, UniqueMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.redis.call import Argument
+    from headway.brokers.redis.session import Session
+    from headway.job import NewJob
+
+_MODES: Final = {
+    UniqueMode.REJECT: "r",
+    UniqueMode.THROTTLE: "t",
+    UniqueMode.DEBOUNCE: "d",
+    UniqueMode.KEEP_LAST: "k",
+}
+_TRIES: Final = 3  # the numbers of kinds change once when the server was emptied; more often only if it is emptied all the time
+
+
+async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """Accept all or none; one script call however many."""
+    if not jobs:
+        return []
+    kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
+    for _ in range(_TRIES):
+        numbers = await session.numbers(kinds)
+        answer = await session.run("enqueue", *_arguments(jobs, numbers))
+        if answer == b"KINDS":
+            session.forget_kinds()
+            continue
+        accepted = [Enqueued(job.id) for job in jobs]
+        for place, holder in zip(answer[::2], answer[1::2], strict=True):
+            accepted[place - 1] = Enqueued(jobs[place - 1].id, JobId(holder.decode()))
+        return accepted
+    msg = "the server forgets what it was told: is somebody emptying it?"
+    raise BrokerRefusedError(msg)
+
+
+def _arguments(jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argument]:
+    known = {(kind.priority, kind.queue, kind.task): number for kind, number in numbers.items()}
+    arguments: list[Argument] = [len(numbers)]
+    for kind, number in numbers.items():
+        arguments += (number, kind.text())
+    runs: list[list[Argument]] = []
+    ids: list[Argument] = []
+    blobs: list[Argument] = []
+    special: list[Argument] = []
+    last: bytes | None = None
+    length = 0
+    for place, job in enumerate(jobs, 1):
+        number = known[job.priority, job.queue, job.task]
+        if number != last:
+            if last is not None:
+                runs.append([last, length])
+            last, length = number, 0
+        length += 1
+        ids.append(job.id)
+        blobs.append(b"%b:%b" % (number, job.payload))
+        if (
+            job.due_ms is not None
+            or job.expires_ms is not None
+            or job.key is not None
+            or job.unique is not None
+            or job.fire is not None
+        ):
+            special += _special(place, job)
+    if last is not None:
+        runs.append([last, length])
+    arguments.append(len(runs))
+    for run in runs:
+        arguments += run
+    arguments.append(len(jobs))
+    arguments += ids
+    arguments += blobs
+    arguments += special
+    return arguments
+
+
+def _special(place: int, job: NewJob) -> tuple[Argument, ...]:
+    unique, fire = job.unique, job.fire
+    return (
+        place,
+        "" if job.due_ms is None else job.due_ms,
+        "" if job.expires_ms is None else job.expires_ms,
+        job.key or "",
+        "" if unique is None else _MODES[unique.mode],
+        "" if unique is None else unique.key,
+        0 if unique is None else unique.window_ms,
+        "" if fire is None else fire.schedule,
+        "" if fire is None else fire.at_ms,
+    )

@@ -1,0 +1,174 @@
+"""Read records: by id, page by page, counted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import JobPage, QueueCounts, WorkerRecord
+from headway.brokers.redis.records import LETTERS, STATES, Columns, log_lines, parse_header, record
+from headway.brokers.redis.session import parse_kind
+from headway.errors import ConfigError
+from headway.job import JobId, JobState, WorkerId, id_instant_ms, is_job_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.base import JobQuery, LogLine
+    from headway.brokers.redis.session import Session
+    from headway.job import JobRecord
+
+_BATCH: Final = 1000  # ids per script call
+_MAX_PAGE: Final = 1000
+_MAX_LOOK: Final = 20_000  # records looked at for one page: a rare match costs more pages, not a blocked server
+_ORDER: Final = "RQDFSCX"
+
+
+async def get(session: Session, ids: Sequence[JobId]) -> list[JobRecord | None]:
+    """Return the records."""
+    found: list[JobRecord | None] = []
+    for first in range(0, len(ids), _BATCH):
+        some = ids[first : first + _BATCH]
+        *columns, generation = await session.run("get", *some)
+        rows = [Columns(*row) for row in zip(*columns, strict=True)]
+        kinds = await session.kinds((kind for row in rows if (kind := row.kind())), generation)
+        found += [record(job_id, row, kinds) for job_id, row in zip(some, rows, strict=True)]
+    return found
+
+
+async def logs(session: Session, job_id: JobId) -> list[LogLine]:
+    """Return the job's log."""
+    return log_lines(await session.command("LRANGE", f"{session.prefix}log:{job_id}", 0, -1))
+
+
+async def jobs(session: Session, query: JobQuery, after: str | None, limit: int) -> JobPage:
+    """Return one page."""
+    if not 1 <= limit <= _MAX_PAGE:
+        msg = f"limit must be from 1 to {_MAX_PAGE}, got {limit}"
+        raise ConfigError(msg)
+    start, position = _parse_cursor(after)
+    found: list[JobRecord] = []
+    looked = 0
+    for source in await _sources(session, query):
+        if start is not None and _rank(source) < _rank(start):
+            continue
+        if source != start:
+            position = ""
+        while True:
+            if len(found) >= limit or looked >= _MAX_LOOK:
+                return JobPage(found, _cursor(source, position))
+            size = limit - len(found)
+            following, ids = await session.run("page", source, position, size)
+            looked += len(ids)
+            records = await get(session, [JobId(one.decode()) for one in ids])
+            wanted = STATES[source[:1].encode()]
+            found += [one for one in records if one is not None and one.state is wanted and _matches(one, query)]
+            if not following:
+                break
+            position = following.decode()
+    return JobPage(found)
+
+
+async def _sources(session: Session, query: JobQuery) -> list[str]:
+    wanted = {LETTERS[state] for state in query.states} or set(_ORDER)
+    sources = [letter for letter in _ORDER if letter in wanted and letter != "Q"]
+    if "Q" in wanted:
+        lists = [name.decode() for name in await session.command("SMEMBERS", f"{session.prefix}live")]
+        sources += [f"Q{name}" for name in lists if not query.queues or name[2:] in query.queues]
+    return sorted(sources, key=_rank)
+
+
+def _rank(source: str) -> tuple[int, str, int]:
+    if source[0] != "Q":
+        return _ORDER.index(source[0]), "", 0
+    return _ORDER.index("Q"), source[3:], -int(source[1])
+
+
+def _matches(one: JobRecord, query: JobQuery) -> bool:
+    if query.queues and one.queue not in query.queues:
+        return False
+    if query.task is not None and one.task != query.task:
+        return False
+    if query.search is None:
+        return True
+    text = query.search.lower()
+    return text in one.id.lower() or text in one.task.lower() or (one.key is not None and text in one.key.lower())
+
+
+def _cursor(source: str, position: str) -> str:
+    return base64.urlsafe_b64encode(f"{source}\0{position}".encode()).decode()
+
+
+def _parse_cursor(cursor: str | None) -> tuple[str | None, str]:
+    if cursor is None:
+        return None, ""
+    try:
+        text = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode()
+        source, nul, position = text.partition("\0")
+        if not nul or source[:1] not in _ORDER or not source:
+            raise ValueError(source)
+        _rank(source)
+        if source[0] in "SQ" and position and not position.isdigit():
+            raise ValueError(position)
+        if source[0] in "DFCX" and position:
+            float(position.partition(":")[0])
+    except (ValueError, IndexError, binascii.Error) as error:
+        msg = f"not a cursor of this list: {cursor!r}; pass back the `cursor` of the page before"
+        raise ConfigError(msg) from error
+    return source, position
+
+
+async def counts(session: Session, queues: Sequence[str] | None) -> list[QueueCounts]:
+    """Count by state."""
+    raw_kinds, counters, runs, ready, paused_raw = await session.run("counts")
+    queue_of: dict[bytes, str] = {}
+    for number, text in zip(raw_kinds[::2], raw_kinds[1::2], strict=True):
+        kind = parse_kind(text)
+        if kind is not None:
+            queue_of[number] = kind.queue
+    table: dict[str, dict[JobState, int]] = {}
+    oldest: dict[str, int] = {}
+
+    def add(queue: str | None, state: JobState, count: int) -> None:
+        if queue is not None and count > 0:
+            states = table.setdefault(queue, {})
+            states[state] = states.get(state, 0) + count
+
+    for field, count in zip(counters[::2], counters[1::2], strict=True):
+        state, _, number = field.partition(b":")
+        if state in STATES:
+            add(queue_of.get(number), STATES[state], int(count))
+    for number, count in zip(runs[::2], runs[1::2], strict=True):
+        add(queue_of.get(number), JobState.RUNNING, count)
+    for name, length, tombs, first, header in zip(*[iter(ready)] * 5, strict=True):
+        queue = name[2:].decode()
+        add(queue, JobState.READY, length - tombs)
+        if first and length > tombs:
+            since = _waits_since(first.decode(), header)
+            oldest[queue] = min(since, oldest.get(queue, since))
+    paused = {one.decode() for one in paused_raw}
+    names = sorted(table.keys() | paused) if queues is None else queues
+    return [QueueCounts(name, name in paused, table.get(name, {}), oldest.get(name)) for name in names]
+
+
+def _waits_since(job_id: str, header: bytes) -> int:
+    made = id_instant_ms(job_id) if is_job_id(job_id) else 0
+    try:
+        due = parse_header(header).due_ms if header else None
+    except ValueError:
+        due = None
+    return made if due is None else max(made, due)
+
+
+async def workers(session: Session) -> list[WorkerRecord]:
+    """Return the workers that hold jobs."""
+    *_, leases, holds = await session.run("overview")
+    held = {worker: int(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
+    return sorted(
+        (
+            WorkerRecord(WorkerId(worker.decode()), int(float(till)), held.get(worker, 0))
+            for worker, till in zip(leases[::2], leases[1::2], strict=True)
+        ),
+        key=lambda one: one.id,
+    )

@@ -1,0 +1,35 @@
+"""Names of keys and channels. All of an app share one hash tag, so that each script is atomic and a Cluster serves them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headway.errors import ConfigError
+
+_MAX_NAMESPACE: Final = 128
+
+
+def prefix(namespace: str) -> str:
+    """Return what all keys of the app begin with; ConfigError when the name cannot be a hash tag."""
+    if not namespace or len(namespace) > _MAX_NAMESPACE:
+        msg = f"the app's name must have 1 to {_MAX_NAMESPACE} characters to name Redis keys, got {len(namespace)}"
+        raise ConfigError(msg)
+    if any(character in "{}" or not character.isprintable() for character in namespace):
+        msg = f"the app's name {namespace!r} cannot name Redis keys: braces and control characters are not allowed"
+        raise ConfigError(msg)
+    return f"hw:{{{namespace}}}:"
+
+
+def worker_channel(start: str, worker: str) -> str:
+    """Where a worker hears of work, of cancel requests and of the loss of its lease."""
+    return f"{start}ch:w:{worker}"
+
+
+def process_channel(start: str, token: str) -> str:
+    """Where a process hears that jobs it waits for have finished."""
+    return f"{start}ch:p:{token}"
+
+
+def event_channel(start: str) -> str:
+    """Where watchers hear that the event stream has grown."""
+    return f"{start}ch:ev"

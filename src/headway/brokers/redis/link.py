@@ -1,0 +1,249 @@
+"""The command connection of a process: all calls of all tasks share it, in order, many in flight.
+
+Calls made in one turn of the loop travel in one write. When the connection is cut, it is made anew with a growing, jittered
+delay, and every call whose answer is outstanding is sent again, marked as a repeat (see `ScriptCall`), until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions
+
+from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
+from headway.errors import BrokerError, BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from headway.brokers.redis.call import Call
+    from headway.brokers.redis.connect import Target, Wire
+
+CALL_DEADLINE: Final = 10.0  # seconds: a Sentinel fail-over with usual settings, or a restart, fits in
+ANSWER_TIMEOUT: Final = 4.0  # seconds of silence: a hung connection is found while the deadline still allows a second try
+_OPEN_DEADLINE: Final = 3.0  # opening fails soon: the address may be wrong
+_SWEEP: Final = 0.25  # seconds between looks at deadlines, only while calls are under way
+_AGAIN_SOON: Final = 0.1  # seconds before a call is sent again to a server that is loading or moving the slot
+_BACKOFF_FIRST: Final = 0.02
+_BACKOFF_MAX: Final = 2.0
+
+_CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
+
+
+class Link:
+    """One multiplexed connection to the server of an app."""
+
+    def __init__(self, target: Target, *, role: str = "command") -> None:
+        """Nothing is connected before `open`."""
+        self._target = target
+        self._role = role
+        self._outbox: deque[Call] = deque()
+        self._in_flight: deque[Call] = deque()
+        self._delayed: set[Call] = set()
+        self._work = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._last_answer = 0.0
+        self._stalled = asyncio.Event()
+        self._problem = ""
+
+    async def open(self) -> None:
+        """Connect, with a few tries; raises BrokerUnavailableError or BrokerRefusedError."""
+        if self._runner is not None:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OPEN_DEADLINE
+        delay = _BACKOFF_FIRST
+        while True:
+            try:
+                wire = await self._target.connect(self._role)
+            except _CUT as error:
+                self._check_refusal(error)
+                if loop.time() + delay > deadline:
+                    raise self._unavailable() from error
+                await asyncio.sleep(delay)
+                delay *= 2
+            else:
+                self._runner = loop.create_task(self._run(wire), name="headway redis link")
+                return
+
+    async def close(self) -> None:
+        """Disconnect; calls under way fail."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.cancel()
+            with suppress(asyncio.CancelledError):
+                await runner
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        self._fail_all(BrokerUnavailableError(f"{self._target.name}: the broker was closed"))
+
+    def submit(self, call: Call) -> asyncio.Future[Any]:
+        """Put a call on its way; the future gets the reply or the error."""
+        if self._runner is None:
+            msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
+            raise BrokerUnavailableError(msg)
+        self._outbox.append(call)
+        self._work.set()
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+        return call.future
+
+    async def _run(self, wire: Wire | None) -> None:
+        delay = _BACKOFF_FIRST
+        while True:
+            if wire is None:
+                wire = await self._reconnect(delay)
+                if wire is None:
+                    delay = min(delay * 2, _BACKOFF_MAX)
+                    continue
+            delay = _BACKOFF_FIRST
+            try:
+                await self._serve(wire)
+            finally:
+                with suppress(*_CUT):
+                    await wire.disconnect(nowait=True)
+            wire = None
+            self._take_back()
+
+    async def _reconnect(self, delay: float) -> Wire | None:
+        # Full jitter: the processes of a fleet must not come back in step.
+        await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
+        try:
+            return await self._target.connect(self._role)
+        except _CUT as error:
+            try:
+                self._check_refusal(error)
+            except BrokerError as refusal:
+                self._take_back()
+                self._fail_all(refusal)
+            return None
+
+    async def _serve(self, wire: Wire) -> None:
+        self._stalled.clear()
+        self._last_answer = asyncio.get_running_loop().time()
+        tasks = [
+            asyncio.create_task(self._write(wire)),
+            asyncio.create_task(self._read(wire)),
+            asyncio.create_task(self._wait_stalled()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, _CUT):
+                raise result
+            if isinstance(result, Exception):
+                self._problem = str(result)
+
+    async def _write(self, wire: Wire) -> None:
+        clock = asyncio.get_running_loop().time
+        self._work.set()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            batch = []
+            while self._outbox:
+                call = self._outbox.popleft()
+                if call.future.done():  # its caller has gone
+                    continue
+                call.sent_at = clock()
+                self._in_flight.append(call)
+                batch.append(call.packed())
+            if batch:
+                await wire.send_packed_command(batch, check_health=False)
+
+    async def _read(self, wire: Wire) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                reply: Any = await wire.read_response(
+                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
+                )
+            except REPLY_ERRORS as error:
+                reply = error
+            self._last_answer = clock()
+            call = self._in_flight.popleft()
+            if not isinstance(reply, Exception):
+                if not call.future.done():
+                    call.future.set_result(reply)
+            elif not call.future.done():
+                self._on_error(call, reply)
+
+    def _on_error(self, call: Call, error: Exception) -> None:
+        match classify(error):
+            case Answer.UNKNOWN_SCRIPT if call.use_source():
+                self._outbox.append(call)
+                self._work.set()
+            case Answer.WAIT:
+                self._problem = str(error)
+                self._delayed.add(call)
+                asyncio.get_running_loop().call_later(_AGAIN_SOON, self._send_delayed, call)
+            case Answer.ELSEWHERE if self._target.movable:
+                self._problem = str(error)
+                self._outbox.append(call)
+                address = error.node_addr if isinstance(error, exceptions.MovedError) else None
+                self._target.moved(address)
+                self._stalled.set()
+            case _:
+                call.future.set_exception(refused(self._target.name, error))
+
+    def _send_delayed(self, call: Call) -> None:
+        self._delayed.discard(call)
+        if not call.future.done():
+            self._outbox.append(call)
+            self._work.set()
+
+    async def _wait_stalled(self) -> None:
+        await self._stalled.wait()
+
+    def _take_back(self) -> None:
+        """Send first, and in their order, what was sent before the cut: it may have been applied."""
+        lost = [call for call in self._in_flight if not call.future.done()]
+        self._in_flight.clear()
+        for call in lost:
+            call.repeated = True
+        self._outbox.extendleft(reversed(lost))
+        self._work.set()
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for call in (*self._in_flight, *self._outbox, *self._delayed):
+            if now >= call.deadline and not call.future.done():
+                call.future.set_exception(self._unavailable())
+        if self._in_flight:
+            silent_since = max(self._last_answer, self._in_flight[0].sent_at)
+            if now - silent_since > ANSWER_TIMEOUT:
+                self._problem = f"no answer for {ANSWER_TIMEOUT:g} s"
+                self._stalled.set()
+        if self._in_flight or self._outbox or self._delayed:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+
+    def _fail_all(self, error: BrokerError) -> None:
+        calls = (*self._in_flight, *self._outbox, *self._delayed)
+        self._in_flight.clear()
+        self._outbox.clear()
+        self._delayed.clear()
+        for call in calls:
+            if not call.future.done():
+                call.future.set_exception(error)
+
+    def _check_refusal(self, error: Exception) -> None:
+        self._problem = str(error) or type(error).__name__
+        if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
+            raise refused(self._target.name, error) from error
+
+    def _unavailable(self) -> BrokerUnavailableError:
+        reason = self._problem or "no answer in time"
+        return BrokerUnavailableError(
+            f"{self._target.name} cannot be reached ({reason}): is it running, and is the URL right?"
+        )

@@ -1,0 +1,172 @@
+"""The subscription connection of a process: channels come and go; after a cut all are subscribed again."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions
+
+from headway.brokers.redis.connect import pack
+from headway.brokers.redis.link import CALL_DEADLINE
+from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
+from headway.errors import BrokerRefusedError, BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.redis.connect import Target, Wire
+
+_SILENCE: Final = 60.0  # seconds after which the connection is tried with a PING: middleboxes drop silent ones without a word
+_PONG_TIMEOUT: Final = 10.0
+_BACKOFF_FIRST: Final = 0.02
+_BACKOFF_MAX: Final = 2.0
+_CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
+
+
+class Subscription:
+    """Who listens on a channel. `on_restored` is called after each new subscription that follows a cut."""
+
+    __slots__ = ("confirmed", "on_message", "on_restored")
+
+    def __init__(self, on_message: Callable[[bytes], None], on_restored: Callable[[], None]) -> None:
+        """Both are called on the loop, and must return at once."""
+        self.on_message = on_message
+        self.on_restored = on_restored
+        self.confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Listener:
+    """One connection for all channels; it is made when the first is wanted."""
+
+    def __init__(self, target: Target) -> None:
+        """Nothing is connected yet."""
+        self._target = target
+        self._channels: dict[bytes, list[Subscription]] = {}
+        self._wire: Wire | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._problem = ""
+        self._refusal: BrokerRefusedError | None = None
+
+    async def subscribe(self, channel: str, subscription: Subscription) -> None:
+        """Listen; returns when the server confirmed. Raises BrokerUnavailableError or BrokerRefusedError."""
+        name = channel.encode()
+        others = self._channels.setdefault(name, [])
+        others.append(subscription)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="headway redis listener")
+        elif self._wire is not None:
+            await self._send(b"SUBSCRIBE", name)
+        try:
+            async with asyncio.timeout(CALL_DEADLINE):
+                await asyncio.shield(subscription.confirmed)
+        except TimeoutError as error:
+            await self.unsubscribe(channel, subscription)
+            msg = f"{self._target.name} cannot be reached ({self._problem or 'no answer in time'})"
+            raise self._refusal or BrokerUnavailableError(msg) from error
+        except BaseException:
+            await self.unsubscribe(channel, subscription)
+            raise
+
+    async def unsubscribe(self, channel: str, subscription: Subscription) -> None:
+        """Listen no more."""
+        name = channel.encode()
+        others = self._channels.get(name, [])
+        if subscription in others:
+            others.remove(subscription)
+        if not others and self._channels.pop(name, None) is not None and self._wire is not None:
+            await self._send(b"UNSUBSCRIBE", name)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.cancel()
+            with suppress(asyncio.CancelledError):
+                await runner
+        self._channels.clear()
+
+    async def _send(self, *command: bytes) -> None:
+        wire = self._wire
+        if wire is None:
+            return
+        with suppress(*_CUT):  # the reader notices, and subscribes anew
+            await wire.send_packed_command([pack(*command)], check_health=False)
+
+    async def _run(self) -> None:
+        delay = _BACKOFF_FIRST
+        cut = False
+        while True:
+            try:
+                wire = await self._target.connect("listen")
+            except _CUT as error:
+                self._note(error)
+            else:
+                self._wire = wire
+                try:
+                    delay = _BACKOFF_FIRST
+                    await self._listen(wire, cut=cut)
+                except _CUT as error:
+                    self._note(error)
+                finally:
+                    self._wire = None
+                    with suppress(*_CUT):
+                        await wire.disconnect(nowait=True)
+                cut = True
+            await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
+            delay = min(delay * 2, _BACKOFF_MAX)
+
+    def _note(self, error: Exception) -> None:
+        self._problem = str(error) or type(error).__name__
+        self._refusal = None
+        if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
+            self._refusal = refused(self._target.name, error)
+
+    async def _listen(self, wire: Wire, *, cut: bool) -> None:
+        awaited = set(self._channels) if cut else set[bytes]()
+        if self._channels:
+            await wire.send_packed_command([pack(b"SUBSCRIBE", *self._channels)], check_health=False)
+        reading: asyncio.Task[Any] | None = None
+        silent = False
+        try:
+            while True:
+                reading = reading or asyncio.create_task(_read(wire))
+                done, _ = await asyncio.wait({reading}, timeout=_PONG_TIMEOUT if silent else _SILENCE)
+                if not done:
+                    if silent:
+                        msg = "the subscription connection is dead: no answer to PING"
+                        raise exceptions.ConnectionError(msg)
+                    silent = True
+                    await wire.send_packed_command([pack(b"PING")], check_health=False)
+                    continue
+                silent = False
+                message = reading.result()
+                reading = None
+                self._on_message(message, awaited)
+        finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    def _on_message(self, message: Any, awaited: set[bytes]) -> None:  # noqa: ANN401 - whatever the server sends
+        match message:
+            case [b"message", bytes() as channel, bytes() as content]:
+                for subscription in tuple(self._channels.get(channel, ())):
+                    subscription.on_message(content)
+            case [b"subscribe", bytes() as channel, _]:
+                restored = channel in awaited
+                awaited.discard(channel)
+                for subscription in tuple(self._channels.get(channel, ())):
+                    if not subscription.confirmed.done():
+                        subscription.confirmed.set_result(None)
+                    elif restored:
+                        subscription.on_restored()
+            case _:
+                pass  # answers to UNSUBSCRIBE and PING
+
+
+async def _read(wire: Wire) -> Any:  # noqa: ANN401 - whatever the server sends
+    return await wire.read_response(disable_decoding=True, timeout=math.inf, disconnect_on_error=False)

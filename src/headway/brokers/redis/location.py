@@ -1,0 +1,113 @@
+"""The URL of a Redis: one server, a Sentinel group or a Cluster, with or without TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from headway.errors import ConfigError
+
+Address = tuple[str, int]
+Layout = Literal["standalone", "sentinel", "cluster"]
+
+_SCHEMES: Final[dict[str, tuple[Layout, bool]]] = {
+    "redis": ("standalone", False),
+    "rediss": ("standalone", True),
+    "redis+sentinel": ("sentinel", False),
+    "rediss+sentinel": ("sentinel", True),
+    "redis+cluster": ("cluster", False),
+    "rediss+cluster": ("cluster", True),
+}
+_TLS_OPTIONS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
+)
+_OPTIONS: Final = _TLS_OPTIONS | {"sentinel_username", "sentinel_password"}
+_PORT: Final = {"standalone": 6379, "sentinel": 26379, "cluster": 6379}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed URL. Passwords stay out of its repr and of `name`."""
+
+    layout: Layout
+    addresses: tuple[Address, ...]
+    name: str  # the URL without user, password and options: for messages
+    tls: bool = False
+    db: int = 0
+    service: str = ""  # the Sentinel group's name of its primary
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    tls_options: tuple[tuple[str, str], ...] = ()
+
+
+def parse(url: str) -> Location:
+    """Read a URL; ConfigError names what is wrong without repeating a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        msg = f"not a Redis URL: scheme {parts.scheme!r}, expected one of {', '.join(_SCHEMES)}"
+        raise ConfigError(msg)
+    layout, tls = _SCHEMES[parts.scheme]
+    login, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = login.partition(":")
+    addresses = tuple(_address(host, _PORT[layout]) for host in hosts.split(",") if host) or (
+        ("localhost", _PORT[layout]),
+    )
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    service = ""
+    if layout == "sentinel":
+        if not path:
+            msg = f"{parts.scheme}://: the path must name the primary, as in redis+sentinel://host:26379/mymaster/0"
+            raise ConfigError(msg)
+        service = path.pop(0)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(options.keys() - _OPTIONS)
+    if unknown:
+        msg = f"{parts.scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
+        raise ConfigError(msg)
+    if not tls and options.keys() & _TLS_OPTIONS:
+        msg = f"{parts.scheme}://: options ssl_* need TLS: write rediss{parts.scheme.removeprefix('redis')}://"
+        raise ConfigError(msg)
+    if layout == "standalone" and len(addresses) > 1:
+        msg = f"{parts.scheme}:// takes one host; several need redis+sentinel:// or redis+cluster://"
+        raise ConfigError(msg)
+    db = _database(path, layout)
+    shown = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
+    name = f"{parts.scheme}://{shown}" + (f"/{service}" if service else "") + (f"/{db}" if db else "")
+    return Location(
+        layout=layout,
+        addresses=addresses,
+        name=name,
+        tls=tls,
+        db=db,
+        service=service,
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
+        tls_options=tuple((key, value) for key, value in options.items() if key in _TLS_OPTIONS),
+    )
+
+
+def _address(text: str, port: int) -> Address:
+    split = urlsplit(f"//{text}")
+    try:
+        return unquote(split.hostname or "localhost"), split.port or port
+    except ValueError as error:
+        msg = f"Redis URL: {text!r} is not a host with a port"
+        raise ConfigError(msg) from error
+
+
+def _database(path: list[str], layout: Layout) -> int:
+    if not path:
+        return 0
+    if len(path) > 1 or not path[0].isascii() or not path[0].isdigit():
+        msg = f"Redis URL: the database must be a number, got {'/'.join(path)!r}"
+        raise ConfigError(msg)
+    db = int(path[0])
+    if db and layout == "cluster":
+        msg = f"Redis URL: a Cluster has database 0 only, got {db}"
+        raise ConfigError(msg)
+    return db

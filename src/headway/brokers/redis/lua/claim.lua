@@ -1,0 +1,202 @@
+-- Duty: hand out ready jobs under leases of one worker; before that, what is due (maintain).
+-- KEYS[1] prefix
+-- ARGV[3] worker, [4] limit, [5] lease ms, [6] claim number (rising per worker), [7] class of the wanted queues,
+--         [8..] queue, limit pairs in order of preference.
+-- Returns { next ms or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
+-- A repeat (flag r) hands out again what the first call took, if it took anything.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include giveback
+-- @include maintain
+-- @include close
+local worker, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local claim, class = ARGV[6], ARGV[7]
+local MOST_POPS = 5000 -- tombstones met in one call; the rest waits for the next
+
+local did = maintain()
+local more = did.promoted >= BOUND or did.expired >= BOUND
+local other_lease = math.huge
+local leases = redis.call('ZRANGE', P .. 'leases', 0, 1, 'WITHSCORES')
+for i = 1, #leases, 2 do
+  if leases[i] ~= worker then
+    other_lease = tonumber(leases[i + 1])
+    break
+  end
+end
+
+local function answer(ids, blobs, headers)
+  local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
+  close()
+  return { next_ms == math.huge and -1 or next_ms, ids, blobs, headers, redis.call('HGET', P .. 'kinds', '0') or '' }
+end
+
+if AGAIN then
+  local mine = {}
+  for _, item in ipairs(runs_of({ [worker] = true }, nil)) do
+    if item.run.claim == claim then
+      mine[#mine + 1] = item
+    end
+  end
+  if #mine > 0 then
+    table.sort(mine, claimed_before)
+    local ids, headers = {}, {}
+    for i, item in ipairs(mine) do
+      ids[i] = item.id
+    end
+    local old = gather('HMGET', P .. 'm', ids)
+    for i, item in ipairs(mine) do
+      local job = old[i] and parse_header(old[i]) or { due = '', expires = '', history = '' }
+      job.kind, job.epoch, job.attempt = item.run.kind, item.run.epoch, item.run.attempt
+      job.crashes, job.started = item.run.crashes, item.run.started
+      headers[i] = header_text(job)
+    end
+    return answer(ids, gather('HMGET', P .. 'j', ids), headers)
+  end
+end
+
+local lists = {}
+for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
+  local queue = string.sub(list, 3)
+  lists[queue] = lists[queue] or {}
+  lists[queue][string.sub(list, 1, 1)] = list
+end
+for _, queue in ipairs(redis.call('SMEMBERS', P .. 'paused')) do
+  lists[queue] = nil
+end
+
+local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
+local popped, popped_list, dropped, behind = {}, {}, 0, {}
+
+local function pop(list, most)
+  local ids = redis.call('RPOP', P .. 'r:' .. list, most) or {}
+  for _, id in ipairs(ids) do
+    popped[#popped + 1] = id
+    popped_list[#popped_list + 1] = list
+  end
+  if #ids < most or redis.call('LLEN', P .. 'r:' .. list) == 0 then
+    redis.call('SREM', P .. 'live', list)
+    lists[string.sub(list, 3)][string.sub(list, 1, 1)] = nil
+  end
+  return #ids
+end
+
+local function pop_wanted()
+  popped, popped_list = {}, {}
+  local room = limit - #taken
+  for i = 8, #ARGV, 2 do
+    local queue = ARGV[i]
+    local levels = lists[queue]
+    if levels then
+      local most = math.min(room, tonumber(ARGV[i + 1]) - (taken_queues[queue] or 0))
+      for level = 9, 0, -1 do
+        local list = levels[tostring(level)]
+        if list and most > 0 then
+          local got = pop(list, most)
+          most, room = most - got, room - got
+        end
+      end
+      behind[queue] = next(levels) ~= nil or nil
+    end
+  end
+end
+
+local function bury(id, list, job, reason)
+  job = job or { kind = '0', epoch = '0', attempt = '0', crashes = '0', due = '', expires = '', started = '', history = '' }
+  redis.call('ZREM', P .. 'exp', id)
+  finish(id, 'F', job, '', reason, '')
+end
+
+local new_run, gone_exp = {}, {}
+local function take(id, list, blob, header)
+  local kind = string.match(blob, '^(%d+):')
+  local job
+  if header then
+    job = parse_header(header)
+  end
+  if not kind or (header and not job) then
+    dropped = dropped + 1
+    bury(id, list, kind and fresh_header(blob), 'its record cannot be read: the stored bytes are damaged')
+    return
+  end
+  local suffix = NOW .. '|' .. claim .. '|' .. (#taken + 1) .. '|' .. worker
+  local epoch = '1'
+  if job then
+    if job.expires ~= '' then
+      gone_exp[#gone_exp + 1] = id
+      if tonumber(job.expires) <= now then
+        dropped = dropped + 1
+        finish(id, 'X', job, '', '', '')
+        return
+      end
+    end
+    job.epoch = string.format('%.0f', job.epoch + 1)
+    job.attempt = string.format('%.0f', job.attempt + 1)
+    job.started = NOW
+    epoch = job.epoch
+    new_run[#new_run + 1] = id
+    new_run[#new_run + 1] = kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. '|' .. suffix
+  else
+    new_run[#new_run + 1] = id
+    new_run[#new_run + 1] = kind .. '|1|1|0|' .. suffix
+  end
+  local place, queue = #taken + 1, string.sub(list, 3)
+  taken[place], taken_blobs[place] = id, blob
+  taken_headers[place] = job and header_text(job) or false
+  taken_queues[queue] = (taken_queues[queue] or 0) + 1
+  event('started', id, epoch, queue, worker)
+end
+
+local pops = 0
+repeat
+  pop_wanted()
+  pops = pops + #popped
+  dropped = 0
+  if #popped > 0 then
+    local blobs = gather('HMGET', P .. 'j', popped)
+    local headers = gather_if_any(P .. 'm', popped) or {}
+    local tombs = gather_if_any(P .. 'tomb', popped) or {}
+    for i, id in ipairs(popped) do
+      if tombs[i] then
+        dropped = dropped + 1
+        redis.call('HDEL', P .. 'tomb', id)
+        tomb_count(tombs[i], -1)
+      elseif not blobs[i] then
+        dropped = dropped + 1 -- removed behind our back
+      else
+        take(id, popped_list[i], blobs[i], headers[i])
+      end
+    end
+  end
+until dropped == 0 or pops > MOST_POPS
+
+more = more or dropped > 0
+if #taken > 0 then
+  variadic('HSET', P .. 'run', new_run)
+  redis.call('HINCRBY', P .. 'holds', worker, #taken)
+  redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker)
+end
+if #gone_exp > 0 then
+  variadic('ZREM', P .. 'exp', gone_exp)
+  did.expiry = head(P .. 'exp')
+end
+-- Whoever left jobs behind passes the word on; it must not wake itself.
+local was_idle = redis.call('SREM', P .. 'idle:' .. class, worker) == 1
+if #taken > 0 then
+  for queue in pairs(behind) do
+    wake(queue)
+  end
+end
+if #taken < limit then
+  redis.call('SADD', P .. 'idle:' .. class, worker)
+  if not was_idle and redis.call('SADD', P .. 'classes', class) == 1 then
+    for i = 8, #ARGV, 2 do
+      redis.call('SADD', P .. 'qc:' .. ARGV[i], class)
+    end
+  end
+end
+return answer(taken, taken_blobs, taken_headers)

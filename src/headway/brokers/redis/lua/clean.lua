@@ -1,0 +1,45 @@
+-- Duty: remove old jobs of one terminal state, oldest first, a bounded number per call.
+-- KEYS[1] prefix; ARGV[3] state letter, [4] ms since they finished, [5] queue or "", [6] how many to look at, [7] how many to remove,
+--         [8] place from which to look.
+-- Returns { removed, place to go on from or -1 when nothing is left }.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include removal
+-- @include close
+local state, before, queue = ARGV[3], now - tonumber(ARGV[4]), ARGV[5]
+local look, most, place = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local ids
+if state == 'S' then
+  ids = redis.call('LRANGE', P .. 'done:S', place, place + look - 1)
+else
+  ids = redis.call('ZRANGE', P .. 'done:' .. state, place, place + look - 1)
+end
+local more = #ids == look
+local removed = 0
+for _, id in ipairs(ids) do
+  local job = find(id)
+  local known = job and kind_of(job.kind)
+  if job and job.state == state and tonumber(job.finished or '0') >= before then
+    more = false
+    break
+  end
+  local fits = job and job.state == state and (queue == '' or (known and known.queue == queue))
+  if fits and removed < most and remove_one(id) then
+    removed = removed + 1
+    if state == 'S' then
+      redis.call('LREM', P .. 'done:S', 1, id)
+      redis.call('INCRBY', P .. 'done:base', 1)
+      redis.call('DECRBY', P .. 'done:stale', 1)
+    end
+  else
+    place = place + 1
+  end
+end
+remove_end()
+close()
+return { removed, more and removed < most and place or -1 }

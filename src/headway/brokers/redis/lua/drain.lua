@@ -1,0 +1,50 @@
+-- Duty: remove waiting jobs of one queue, a bounded number per call.
+-- KEYS[1] prefix; ARGV[3] queue, [4] how many at most, [5] rank in zset sched from which to look.
+-- Returns { removed, rank to go on from or -1 when nothing is left }.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include removal
+-- @include close
+local queue, most, rank = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local looked, removed = 0, 0
+for level = 9, 0, -1 do
+  local list = level .. ':' .. queue
+  if looked < most then
+    for _, id in ipairs(redis.call('RPOP', P .. 'r:' .. list, most - looked) or {}) do
+      looked = looked + 1
+      local dead = redis.call('HGET', P .. 'tomb', id)
+      if dead then
+        redis.call('HDEL', P .. 'tomb', id)
+        tomb_count(dead, -1)
+      elseif remove_one(id, true) then
+        removed = removed + 1
+      end
+    end
+    if redis.call('EXISTS', P .. 'r:' .. list) == 0 then
+      redis.call('SREM', P .. 'live', list)
+    end
+  end
+end
+if looked < most then
+  local ids = redis.call('ZRANGE', P .. 'sched', rank, rank + most - 1)
+  for _, id in ipairs(ids) do
+    local job = find(id)
+    local known = job and kind_of(job.kind)
+    if known and known.queue == queue and remove_one(id) then
+      removed = removed + 1
+    else
+      rank = rank + 1
+    end
+  end
+  if #ids < most then
+    rank = -1
+  end
+end
+remove_end()
+close()
+return { removed, rank }

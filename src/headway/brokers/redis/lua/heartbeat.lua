@@ -1,0 +1,12 @@
+-- Duty: extend the leases of workers that still have one. A lease that ran out stays lost, reclaimed or not.
+-- KEYS[1] prefix; ARGV[3] lease ms, [4..] workers. Returns 1 (held) or 0 for each.
+-- @include base
+local held = {}
+for i = 4, #ARGV do
+  local till = tonumber(redis.call('ZSCORE', P .. 'leases', ARGV[i]) or '0')
+  held[#held + 1] = till > now and 1 or 0
+  if till > now then
+    redis.call('ZADD', P .. 'leases', string.format('%.0f', now + ARGV[3]), ARGV[i])
+  end
+end
+return held

@@ -1,0 +1,61 @@
+-- Duty: let go of unique keys.
+-- hash u: unique key -> id|enqueued|until|g (until: end of a throttle window or 0; g = 1: the holder is gone, only the window lasts)
+-- hash uof: id -> unique key; hash uh: unique key -> id of the held job (keep_last); zset ux: unique key -> until.
+local function parse_lock(text)
+  local id, enqueued, till, gone = string.match(text, '^([^|]+)|(%d+)|(%d+)|(%d)$')
+  return id and { id = id, enqueued = tonumber(enqueued), till = tonumber(till), gone = gone == '1' }
+end
+
+local function lock_text(id, enqueued, till, gone)
+  return string.format('%s|%.0f|%.0f|%d', id, enqueued, till, gone and 1 or 0)
+end
+
+-- The held job takes the place of a holder that is done with.
+local function free_held(key, id)
+  redis.call('HDEL', P .. 'uh', key)
+  local job = find(id)
+  if not job or not job.held then
+    redis.call('HDEL', P .. 'u', key)
+    return
+  end
+  redis.call('HSET', P .. 'u', key, lock_text(id, now, 0, false))
+  local due = tonumber(job.due)
+  if due and due > now then
+    redis.call('ZADD', P .. 'sched', job.due, id)
+    return
+  end
+  redis.call('ZREM', P .. 'sched', id)
+  count('D', job.kind, -1)
+  local known = kind_of(job.kind)
+  if known then
+    push_tail(known.list, { id })
+  end
+end
+
+local function release_unique(ids)
+  local keys = gather_if_any(P .. 'uof', ids)
+  if not keys then
+    return
+  end
+  for i, key in ipairs(keys) do
+    if key then
+      local id = ids[i]
+      redis.call('HDEL', P .. 'uof', id)
+      if redis.call('HGET', P .. 'uh', key) == id then
+        redis.call('HDEL', P .. 'uh', key)
+      end
+      local text = redis.call('HGET', P .. 'u', key)
+      local lock = text and parse_lock(text)
+      if lock and lock.id == id then
+        local held = redis.call('HGET', P .. 'uh', key)
+        if held then
+          free_held(key, held)
+        elseif lock.till > now then
+          redis.call('HSET', P .. 'u', key, lock_text(id, lock.enqueued, lock.till, true))
+        else
+          redis.call('HDEL', P .. 'u', key)
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,20 @@
+-- Duty: give numbers to kinds (priority digit, queue, NUL, task).
+-- KEYS[1] prefix; ARGV[3..] texts. Returns their numbers in order.
+-- hash kinds: number -> text, and 0 -> the generation of these numbers, by which clients see that theirs are of another
+-- data set (emptied, or restored from an older state); hash kindof: text -> number.
+-- @include base
+local numbers = {}
+if redis.call('HEXISTS', P .. 'kinds', '0') == 0 then
+  local time = redis.call('TIME')
+  redis.call('HSET', P .. 'kinds', '0', time[1] .. '.' .. time[2])
+end
+for i = 3, #ARGV do
+  local number = redis.call('HGET', P .. 'kindof', ARGV[i])
+  if not number then
+    number = tostring(redis.call('HLEN', P .. 'kinds'))
+    redis.call('HSET', P .. 'kinds', number, ARGV[i])
+    redis.call('HSET', P .. 'kindof', ARGV[i], number)
+  end
+  numbers[#numbers + 1] = number
+end
+return numbers

@@ -1,0 +1,33 @@
+-- Duty: make scheduled jobs ready now, held ones too.
+-- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was scheduled, else 0.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include close
+local promoted = {}
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local job = find(id)
+  local known = job and job.state == 'D' and kind_of(job.kind)
+  if known then
+    if job.held then
+      local key = redis.call('HGET', P .. 'uof', id)
+      if key and redis.call('HGET', P .. 'uh', key) == id then
+        redis.call('HDEL', P .. 'uh', key)
+      end
+    end
+    redis.call('ZREM', P .. 'sched', id)
+    count('D', job.kind, -1)
+    exhume(id)
+    push_tail(known.list, { id })
+    promoted[#promoted + 1] = 1
+  else
+    promoted[#promoted + 1] = 0
+  end
+end
+close()
+return promoted

@@ -1,0 +1,18 @@
+-- Duty: forget jobs that are not running.
+-- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was removed, else 0.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include removal
+-- @include close
+local removed = {}
+for i = 3, #ARGV do
+  removed[#removed + 1] = remove_one(ARGV[i]) and 1 or 0
+end
+remove_end()
+close()
+return removed

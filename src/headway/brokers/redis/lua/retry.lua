@@ -1,0 +1,36 @@
+-- Duty: give failed, cancelled or expired jobs a new life with fresh attempts; the epoch goes on.
+-- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was, else 0.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include close
+local retried = {}
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local job = find(id)
+  local known = job and kind_of(job.kind)
+  if known and not job.broken and (job.state == 'F' or job.state == 'C' or job.state == 'X') then
+    local expires = job.expires ~= '' and tonumber(job.expires) > now and job.expires or ''
+    redis.call('ZREM', P .. 'done:' .. job.state, id)
+    redis.call('HDEL', P .. 'done', id)
+    redis.call('HDEL', P .. 'prog', id)
+    count(job.state, job.kind, -1)
+    redis.call('HSET', P .. 'm', id, header_text({ kind = job.kind, epoch = job.epoch, attempt = '0', crashes = '0', due = '',
+      expires = expires, started = '', history = '' }))
+    if expires ~= '' then
+      redis.call('ZADD', P .. 'exp', expires, id)
+    end
+    exhume(id)
+    push_tail(known.list, { id })
+    event('retried', id, job.epoch, known.queue, '')
+    retried[#retried + 1] = 1
+  else
+    retried[#retried + 1] = 0
+  end
+end
+close()
+return retried

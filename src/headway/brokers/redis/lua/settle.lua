@@ -1,0 +1,141 @@
+-- Duty: apply the outcome of each delivery that this worker holds under its epoch; refuse the others.
+-- KEYS[1] prefix
+-- ARGV[3] worker, then for each: id, epoch and outcome, data. Outcomes: S result; F history; B reason (a record nobody can read);
+--         C reason; X; L (released); R<ms> history and r<ms> history (retry at; r: the attempt is given back).
+-- Returns a string of 1 (applied) and 0 (superseded). A repeat (flag r) answers 1 for what the first call did.
+-- The first write frees memory, so that a server that is full can still be worked off.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include giveback
+-- @include close
+local worker = ARGV[3]
+local ids = {}
+for i = 4, #ARGV, 3 do
+  ids[#ids + 1] = ARGV[i]
+end
+local runs = gather('HMGET', P .. 'run', ids)
+local headers = gather_if_any(P .. 'm', ids) or {}
+local asked = gather_if_any(P .. 'creq', ids) or {}
+local applied, gone, released, seen = {}, {}, {}, {}
+local new_m, new_sched, new_exp = {}, {}, {}
+
+-- Whether an earlier sending of this very call did it.
+local function done_before(id, epoch, code)
+  local job = find(id)
+  if not job or job.epoch ~= epoch then
+    return false
+  end
+  if code == 'R' or code == 'r' then
+    return job.state == 'D' or job.state == 'Q' or job.state == 'C'
+  end
+  if code == 'L' then
+    return job.state == 'Q' or job.state == 'C'
+  end
+  return job.state == (code == 'B' and 'F' or code)
+end
+
+local function retry(id, job, run, code, due, history)
+  if code == 'r' then
+    job.attempt = string.format('%.0f', job.attempt - 1)
+  end
+  local known = kind_of(job.kind)
+  local later = tonumber(due) > now
+  job.history, job.due = history, later and due or ''
+  new_m[#new_m + 1] = id
+  new_m[#new_m + 1] = header_text(job)
+  if job.expires ~= '' then
+    new_exp[#new_exp + 1] = job.expires
+    new_exp[#new_exp + 1] = id
+  end
+  if later then
+    new_sched[#new_sched + 1] = due
+    new_sched[#new_sched + 1] = id
+    count('D', job.kind, 1)
+  elseif known then
+    push_tail(known.list, { id })
+  end
+  event('retry', id, job.epoch, known and known.queue, worker)
+end
+
+local function apply(i, id, run, code, due, data)
+  if code == 'L' then
+    released[#released + 1] = { id = id, run = run, crashed = false }
+    return
+  end
+  local job = headers[i] and parse_header(headers[i]) or { due = '', expires = '', history = '' }
+  job.kind, job.epoch, job.attempt, job.crashes, job.started = run.kind, run.epoch, run.attempt, run.crashes, run.started
+  if code == 'S' then
+    finish(id, 'S', job, worker, '', data)
+  elseif code == 'F' then
+    job.history = data
+    finish(id, 'F', job, worker, '', '')
+  elseif code == 'B' then
+    finish(id, 'F', job, worker, data, '')
+  elseif code == 'C' then
+    finish(id, 'C', job, worker, data ~= '' and data or asked[i] or '', '')
+  elseif code == 'X' then
+    finish(id, 'X', job, worker, '', '')
+  elseif asked[i] then
+    job.history = data
+    finish(id, 'C', job, worker, asked[i], '')
+  else
+    retry(id, job, run, code, due, data)
+  end
+end
+
+local mine, refused = {}, {}
+for i, id in ipairs(ids) do
+  local epoch, code, due = string.match(ARGV[3 * i + 2], '^(%d+)(%a)(%-?%d*)$')
+  local run = runs[i] and not seen[id] and parse_run(runs[i])
+  if run and run.worker == worker and run.epoch == epoch then
+    seen[id] = true
+    applied[i] = '1'
+    gone[#gone + 1] = id
+    mine[#mine + 1] = { place = i, id = id, run = run, code = code, due = due }
+  elseif AGAIN and done_before(id, epoch, code) then
+    applied[i] = '1'
+  else
+    applied[i] = '0'
+    refused[#refused + 1] = { id = id, epoch = epoch }
+  end
+end
+if #mine > 0 then
+  variadic('HDEL', P .. 'run', gone)
+  if redis.call('HINCRBY', P .. 'holds', worker, -#mine) <= 0 then
+    redis.call('HDEL', P .. 'holds', worker)
+    redis.call('ZREM', P .. 'leases', worker)
+  end
+  for _, item in ipairs(mine) do
+    apply(item.place, item.id, item.run, item.code, item.due, ARGV[3 * item.place + 3])
+  end
+  if #new_m > 0 then
+    local first = tonumber(redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')[2]) or math.huge
+    variadic('HSET', P .. 'm', new_m)
+    variadic('ZADD', P .. 'sched', new_sched)
+    variadic('ZADD', P .. 'exp', new_exp)
+    for i = 1, #new_sched, 2 do
+      if tonumber(new_sched[i]) < first then
+        local job = find(new_sched[i + 1])
+        local known = job and kind_of(job.kind)
+        if known then
+          wake_queues[known.queue] = true -- idle workers sleep until a later instant
+        end
+        first = tonumber(new_sched[i])
+      end
+    end
+  end
+  give_back(released, 'released')
+end
+if EVENTS then
+  for _, item in ipairs(refused) do
+    local job = find(item.id)
+    event_of_kind('superseded', item.id, item.epoch, job and job.kind or '0', worker)
+  end
+end
+close()
+return table.concat(applied)

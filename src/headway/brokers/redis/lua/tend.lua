@@ -1,0 +1,158 @@
+-- Duty: one bounded round of maintenance: what is due (maintain), then old records by retention.
+-- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
+-- Returns { promoted, expired, reclaimed, pruned, next ms or -1 }.
+-- @include base
+-- @include kinds
+-- @include events
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include giveback
+-- @include maintain
+-- @include close
+local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
+local LAZY_MS = 60000 -- pruning by age may be late by this much, so that a busy app is not woken for every record
+local did = maintain()
+write_finished()
+write_counts()
+
+local pruned, pruned_ids = 0, {}
+local function drop(state, id, kind)
+  pruned_ids[#pruned_ids + 1] = id
+  if kind then
+    count(state, kind, -1)
+  end
+end
+
+-- The oldest entries of done:S: { id, finished, kind } each; those that are no longer such are taken out on the way.
+local function oldest_succeeded(size)
+  while true do
+    local ids = redis.call('LRANGE', P .. 'done:S', 0, size - 1)
+    local found, stale = {}, 0
+    for i, text in ipairs(gather('HMGET', P .. 'done', ids)) do
+      local job = text and parse_done(text)
+      if job and job.state == 'S' then
+        found[#found + 1] = { state = 'S', id = ids[i], finished = tonumber(job.finished), kind = job.kind }
+      elseif #found == 0 then
+        stale = stale + 1
+      end
+    end
+    if stale > 0 then
+      redis.call('LTRIM', P .. 'done:S', stale, -1)
+      redis.call('INCRBY', P .. 'done:base', stale)
+      redis.call('DECRBY', P .. 'done:stale', stale)
+    end
+    if #found > 0 or #ids == 0 then
+      return found
+    end
+  end
+end
+
+local function oldest(state, size)
+  local list = redis.call('ZRANGE', P .. 'done:' .. state, 0, size - 1, 'WITHSCORES')
+  local found, ids = {}, {}
+  for i = 1, #list, 2 do
+    found[#found + 1] = { state = state, id = list[i], finished = tonumber(list[i + 1]) }
+    ids[#ids + 1] = list[i]
+  end
+  for i, text in ipairs(gather('HMGET', P .. 'done', ids)) do
+    local job = text and parse_done(text)
+    found[i].kind = job and job.kind
+  end
+  return found
+end
+
+local function prune(found)
+  local zset = { F = {}, C = {}, X = {} }
+  local left = 0
+  for _, item in ipairs(found) do
+    drop(item.state, item.id, item.kind)
+    if item.state == 'S' then
+      left = left + 1
+    else
+      table.insert(zset[item.state], item.id)
+    end
+  end
+  if left > 0 then
+    -- stale entries between them stay until they are the oldest
+    for _, item in ipairs(found) do
+      if item.state == 'S' then
+        redis.call('LREM', P .. 'done:S', 1, item.id) -- the first entry or close to it
+      end
+    end
+    redis.call('INCRBY', P .. 'done:base', left)
+  end
+  for state, ids in pairs(zset) do
+    if #ids > 0 then
+      variadic('ZREM', P .. 'done:' .. state, ids)
+    end
+  end
+  pruned = pruned + #found
+end
+
+local function by_age(a, b)
+  return a.finished < b.finished
+end
+
+local candidates = oldest_succeeded(BOUND)
+for _, state in ipairs({ 'C', 'X' }) do
+  for _, item in ipairs(oldest(state, BOUND)) do
+    candidates[#candidates + 1] = item
+  end
+end
+table.sort(candidates, by_age)
+local stale = tonumber(redis.call('GET', P .. 'done:stale') or '0')
+local total = redis.call('LLEN', P .. 'done:S') - stale + redis.call('ZCARD', P .. 'done:C') + redis.call('ZCARD', P .. 'done:X')
+local over = total - most
+local chosen, next_prune = {}, math.huge
+for _, item in ipairs(candidates) do
+  if #chosen >= BOUND then
+    next_prune = now
+    break
+  end
+  if item.finished + keep_ms <= now or (#chosen < over and item.finished + FRESH_MS <= now) then
+    chosen[#chosen + 1] = item
+  else
+    next_prune = item.finished + keep_ms
+    if #chosen < over then
+      next_prune = math.min(next_prune, item.finished + FRESH_MS)
+    end
+    next_prune = math.max(next_prune, now + LAZY_MS)
+    break
+  end
+end
+prune(chosen)
+chosen = {}
+for _, item in ipairs(oldest('F', BOUND)) do
+  if item.finished + keep_failed > now then
+    next_prune = math.min(next_prune, math.max(item.finished + keep_failed, now + LAZY_MS))
+    break
+  end
+  chosen[#chosen + 1] = item
+end
+if #chosen >= BOUND then
+  next_prune = now
+end
+prune(chosen)
+forget(pruned_ids)
+
+local windows = redis.call('ZRANGEBYSCORE', P .. 'ux', '-inf', NOW, 'LIMIT', 0, BOUND)
+for _, key in ipairs(windows) do
+  redis.call('ZREM', P .. 'ux', key)
+  local text = redis.call('HGET', P .. 'u', key)
+  local lock = text and parse_lock(text)
+  if lock and lock.till > now then
+    redis.call('ZADD', P .. 'ux', string.format('%.0f', lock.till), key)
+  elseif lock and lock.gone then
+    redis.call('HDEL', P .. 'u', key)
+  end
+end
+
+local next_ms = math.min(head(P .. 'sched'), head(P .. 'exp'), head(P .. 'leases'), next_prune)
+if did.promoted >= BOUND or did.expired >= BOUND then
+  next_ms = now
+end
+close()
+return { did.promoted, did.expired, did.reclaimed, pruned, next_ms == math.huge and -1 or next_ms }

@@ -1,0 +1,87 @@
+"""What Redis answers when it does not do as asked, told apart and put into words."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import Final
+
+from redis import exceptions
+
+from headway.errors import BrokerRefusedError
+
+REPLY_ERRORS: Final = (
+    exceptions.ResponseError,
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.BusyLoadingError,
+    exceptions.ClusterError,
+)
+"""Errors that are an answer: the connection is sound. redis-py derives some of them from its ConnectionError."""
+
+_ADVICE: Final = {
+    "OOM": "it is out of memory: raise maxmemory, prune, or add workers",
+    "READONLY": "it is a read-only replica: give the address of the primary, or use redis+sentinel://",
+    "MISCONF": "it cannot save its data and stopped writes: look at its disk and its log",
+    "NOREPLICAS": "too few replicas are connected (min-replicas-to-write)",
+    "NOAUTH": "it wants a password: put it into the URL",
+    "WRONGPASS": "it does not accept the user or the password of the URL",
+    "NOPERM": "the user of the URL lacks a permission (scripts, the keys hw:*, or its channels)",
+}
+# Redis 6.2 wraps an error within a script into text of its own: the code stands somewhere inside.
+_CODE: Final = re.compile(r"\b(" + "|".join(_ADVICE) + r")\b")
+
+
+class Answer(Enum):
+    """What an error means for the call."""
+
+    REFUSED = auto()
+    WAIT = auto()  # the same server will answer soon
+    ELSEWHERE = auto()  # another server has the data now
+    UNKNOWN_SCRIPT = auto()
+
+
+def classify(error: Exception) -> Answer:
+    """Tell what to do about an error reply."""
+    match error:
+        case exceptions.NoScriptError():
+            return Answer.UNKNOWN_SCRIPT
+        case exceptions.MovedError():
+            return Answer.ELSEWHERE
+        case exceptions.AskError() | exceptions.TryAgainError() | exceptions.BusyLoadingError():
+            # ASK: the slot is on its way; the script must not run on half of the app's data.
+            return Answer.WAIT
+        case exceptions.ClusterDownError():
+            return Answer.WAIT
+        case _ if str(error).startswith(("BUSY ", "LOADING", "MASTERDOWN", "CLUSTERDOWN")):
+            return Answer.WAIT
+        case exceptions.ReadOnlyError():
+            return Answer.ELSEWHERE
+        case _ if "READONLY" in str(error):
+            return Answer.ELSEWHERE
+        case _:
+            return Answer.REFUSED
+
+
+def refused(where: str, error: Exception) -> BrokerRefusedError:
+    """Word a refusal: which server, what it said, what to do."""
+    code = _code(error)
+    advice = _ADVICE.get(code) if code else None
+    text = f"{where} refused the call: {advice or error}"
+    return BrokerRefusedError(text)
+
+
+def _code(error: Exception) -> str | None:
+    match error:
+        case exceptions.OutOfMemoryError():
+            return "OOM"
+        case exceptions.ReadOnlyError():
+            return "READONLY"
+        case exceptions.NoPermissionError():
+            return "NOPERM"
+        case exceptions.AuthenticationError():
+            status = getattr(error, "status_code", None)
+            return status if status in _ADVICE else "NOAUTH" if "required" in str(error) else "WRONGPASS"
+        case _:
+            found = _CODE.search(f"{getattr(error, 'status_code', '')} {error}")
+            return found.group(1) if found else None

@@ -1,0 +1,104 @@
+"""An app on a Redis: its link, its prefix, its clock; and the kinds of its jobs, known by number."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headway.brokers.redis.call import Argument, Call, ScriptCall
+from headway.brokers.redis.link import CALL_DEADLINE
+from headway.brokers.redis.scripts import script
+from headway.errors import BrokerRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headway.brokers.redis.link import Link
+    from headway.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What jobs have in common: it is stored once, and each job carries its number."""
+
+    priority: int
+    queue: str
+    task: str
+
+    def text(self) -> bytes:
+        """As the server keeps it: one digit, the queue, NUL, the task."""
+        return f"{self.priority}{self.queue}\0{self.task}".encode()
+
+
+def parse_kind(text: bytes) -> Kind | None:
+    """Read a kind as the server keeps it; None when it is damaged."""
+    queue, nul, task = text[1:].partition(b"\0")
+    if not nul or not text[:1].isdigit():
+        return None
+    try:
+        return Kind(int(text[:1]), queue.decode(), task.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+class Session:
+    """Calls of one app through one link."""
+
+    def __init__(self, link: Link, prefix: str, *, clock: Clock | None, record_events: bool) -> None:
+        """Without a clock the server's own counts."""
+        self.prefix = prefix
+        self._link = link
+        self._clock = clock
+        self._flags = "e" if record_events else ""
+        self._numbers: dict[Kind, bytes] = {}
+        self._kinds: dict[bytes, Kind] = {}
+        self._generation = b""
+
+    async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
+        """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
+        now = "" if self._clock is None else self._clock.now_ms()
+        deadline = asyncio.get_running_loop().time() + CALL_DEADLINE
+        call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
+        call.repeated = repeat
+        return await self._link.submit(call)
+
+    async def command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
+        """Run one plain command that may be repeated."""
+        return await self._link.submit(Call(parts, asyncio.get_running_loop().time() + CALL_DEADLINE))
+
+    async def try_command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
+        """Run a command that the server may not permit: None then."""
+        try:
+            return await self.command(*parts)
+        except BrokerRefusedError:
+            return None
+
+    async def numbers(self, kinds: Iterable[Kind]) -> dict[Kind, bytes]:
+        """Return the numbers of kinds; new ones are given numbers by the server."""
+        wanted = list(kinds)
+        missing = [kind for kind in wanted if kind not in self._numbers]
+        if missing:
+            for kind, number in zip(missing, await self.run("intern", *(kind.text() for kind in missing)), strict=True):
+                self._numbers[kind] = number
+                self._kinds[number] = kind
+        return {kind: self._numbers[kind] for kind in wanted}
+
+    async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> dict[bytes, Kind]:
+        """Return what numbers stand for; unknown or damaged ones are left out. `generation` came with the numbers."""
+        if generation != self._generation:
+            self.forget_kinds()
+            self._generation = generation
+        missing = [number for number in set(numbers) if number not in self._kinds]
+        if missing:
+            texts = await self.command("HMGET", f"{self.prefix}kinds", *missing)
+            for number, text in zip(missing, texts, strict=True):
+                kind = parse_kind(text) if text is not None else None
+                if kind is not None:
+                    self._kinds[number] = kind
+        return self._kinds
+
+    def forget_kinds(self) -> None:
+        """The server's numbers are others than ours: it was emptied or restored from an older state."""
+        self._numbers.clear()
+        self._kinds = {}

@@ -1,0 +1,76 @@
+"""Signals to workers, from the worker's channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import CancelRequested, LeaseLost, Signal, Wake
+from headway.brokers.redis.listener import Subscription
+from headway.job import JobId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headway.brokers.redis.listener import Listener
+
+
+class Mailbox:
+    """Signals not yet taken. Wakes are not piled up: one says all."""
+
+    def __init__(self) -> None:
+        """Start with a Wake: jobs may have come before the subscription."""
+        self._signals: deque[Signal] = deque([Wake()])
+        self._filled = asyncio.Event()
+        self._filled.set()
+        self._closed = False
+
+    def put(self, signal: Signal) -> None:
+        """Add a signal."""
+        if not (isinstance(signal, Wake) and any(isinstance(one, Wake) for one in self._signals)):
+            self._signals.append(signal)
+        self._filled.set()
+
+    def on_message(self, content: bytes) -> None:
+        """Read what the scripts publish: W, L, or C and an id."""
+        match content[:1]:
+            case b"W":
+                self.put(Wake())
+            case b"L":
+                self.put(LeaseLost())
+            case b"C":
+                self.put(CancelRequested(JobId(content[1:].decode(errors="replace"))))
+            case _:
+                pass  # of a newer version
+
+    def on_restored(self) -> None:
+        """Whatever was published during the cut is lost: let the worker look."""
+        self.put(Wake())
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._closed = True
+        self._filled.set()
+
+    async def take(self) -> Signal | None:
+        """Wait for the next signal; None: closed."""
+        while not self._signals:
+            if self._closed:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        return self._signals.popleft()
+
+
+@asynccontextmanager
+async def mailbox(listener: Listener, channel: str) -> AsyncIterator[Mailbox]:
+    """Listen on a worker's channel for the length of the block."""
+    box = Mailbox()
+    subscription = Subscription(box.on_message, box.on_restored)
+    await listener.subscribe(channel, subscription)
+    try:
+        yield box
+    finally:
+        await listener.unsubscribe(channel, subscription)
