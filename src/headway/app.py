@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
@@ -26,6 +25,7 @@ from headway.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from datetime import timedelta
     from types import TracebackType
     from typing import Unpack
 
@@ -76,12 +76,15 @@ class Headway:
 
     # --- declarations -------------------------------------------------------------------------------------------
 
+    # An async def is also a function that returns something: the overloads overlap, and the first that fits is meant.
     @overload
-    def task(
+    def task(  # type: ignore[overload-overlap]
         self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def task(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
     @overload
@@ -89,6 +92,8 @@ class Headway:
     @overload
     def task(
         self,
+        function: None = None,
+        /,
         *,
         name: str | None = None,
         queue: str = DEFAULT_QUEUE,
@@ -186,9 +191,7 @@ class Headway:
             raise DeclarationError(msg)
 
         def declare(task: AnyTask) -> AnyTask:
-            if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance] - the usual mistake
-                msg = f"a schedule goes above @app.task, not on {task!r}"
-                raise DeclarationError(msg)
+            _refuse_function(task)
             chosen = checked_name("schedule", name or task.name)
             if chosen in self._schedules:
                 msg = f"schedule {chosen!r} is declared twice; give one of them another name="
@@ -280,6 +283,13 @@ class Headway:
     def __repr__(self) -> str:
         """Show the name."""
         return f"<Headway {self.name!r}, {len(self._tasks)} tasks>"
+
+
+def _refuse_function(task: object) -> None:
+    """Refuse the usual mistake: the decorators in the wrong order."""
+    if not isinstance(task, Task):
+        msg = f"a schedule goes above @app.task, not on {task!r}"
+        raise DeclarationError(msg)
 
 
 def _qualified_name(function: Callable[..., Any]) -> str:

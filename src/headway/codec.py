@@ -7,7 +7,6 @@ raises CodecError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -17,7 +16,7 @@ from headway.errors import CodecError, ConfigError, PayloadTooLargeError, Serial
 from headway.job import AttemptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Format = Literal["msgpack", "json"]
 
@@ -43,7 +42,7 @@ class Codec:
     def __init__(
         self,
         *,
-        format: Format = "msgpack",
+        format: Format = "msgpack",  # noqa: A002 - the setting's name
         compress: bool = False,
         compress_over: int = 1024,
         limit: int = 256 * 1024,
@@ -102,7 +101,7 @@ class Codec:
             msg = f"task {task!r}: its result of type {type(value).__name__} cannot be written: {error}"
             raise SerialisationError(msg) from error
         if len(payload) > self.limit:
-            msg = f"task {task!r}: its encoded result has {len(payload)} bytes, the limit is {self.limit} (payload_limit)"
+            msg = f"task {task!r}: its encoded result has {len(payload)} bytes, payload_limit is {self.limit}"
             raise PayloadTooLargeError(msg)
         return payload
 
@@ -177,7 +176,7 @@ def argument_decoder(kind: Any, name: Format) -> Callable[[Raw], Any]:  # noqa: 
 
 
 def describe(payload: bytes) -> dict[str, Any]:
-    """Return a call as plain values for people: `{"args": [...], "kwargs": {...}, "headers": {...}}`; CodecError if damaged."""
+    """Return a call as plain values, for people: args, kwargs and headers; CodecError when it is damaged."""
     call, name = decode_call(payload)
     read = argument_decoder(Any, name)
     try:

@@ -128,13 +128,18 @@ def load_settings(
         for key, value in values.items():
             merged[key] = value
             origin[key] = f"HEADWAY_{key.upper()}" if source == "environment" else f"{source}: {key}"
-    for key in merged:
+    for key, value in merged.items():
         if key not in _FIELDS:
             close = _closest(key)
             msg = f"{origin[key]}: there is no such setting{f', did you mean {close}?' if close else ''}"
             raise ConfigError(msg)
         if key in _DURATIONS:
-            merged[key] = parse_duration(merged[key], origin[key])
+            merged[key] = parse_duration(value, origin[key])
+    return _checked(merged, origin)
+
+
+def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
+    """Convert and check the values; `origin` says where each came from."""
     try:
         settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:

@@ -23,7 +23,7 @@ class ContextChannel(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Wait until all that was taken is recorded; LeaseLostError semantics are those of cancellation."""
+        """Wait until all that was taken is recorded or refused."""
         ...
 
     @property
@@ -110,7 +110,7 @@ class Context:
         self._channel.progress(fraction, message)
 
     def log(self, message: str, *values: Any, level: str = "info") -> None:  # noqa: ANN401 - as logging takes them
-        """Add a line to the job's log, with `%` formatting as in logging; stored soon, at the latest when the job ends."""
+        """Add a line to the job's log, `%`-formatted as in logging; stored soon, at the latest when the job ends."""
         self._channel.log(level, message % values if values else message)
 
     def __repr__(self) -> str:

@@ -87,7 +87,7 @@ class BrokerRefusedError(BrokerError):
 
 
 class PartlyAcceptedError(BrokerError):
-    """Of many jobs, those in `accepted` (ids, in order) were accepted before the carrier failed; the cause is chained."""
+    """Of many jobs, those in `accepted` (ids, in order) were accepted; then the carrier failed, see the cause."""
 
     def __init__(self, accepted: Sequence[str], cause: Exception) -> None:
         """Keep the ids, so that the caller can go on behind them."""
@@ -151,7 +151,7 @@ class RetryLater(Exception):  # noqa: N818 - a signal of a handler to its worker
 
 
 class Discard(Exception):  # noqa: N818 - a signal of a handler to its worker, not an error
-    """Raise in a handler: give the job up at once, without further attempts; it is kept as cancelled with this reason."""
+    """Raise in a handler: give the job up at once; it is kept as cancelled, with this reason."""
 
     def __init__(self, reason: str = "") -> None:
         """Keep the reason for the job's record."""

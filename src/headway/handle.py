@@ -27,20 +27,25 @@ R = TypeVar("R")
 class JobHandle(Generic[R]):
     """An accepted job. `duplicate` tells that it was there before (idempotency key, unique key)."""
 
-    __slots__ = ("_app", "_result_type", "duplicate", "id")
+    __slots__ = ("_result_type", "app", "duplicate", "id")
 
     def __init__(
-        self, app: Headway, job_id: JobId, *, result_type: Any = Any, duplicate: bool = False
+        self,
+        app: Headway,
+        job_id: JobId,
+        *,
+        result_type: Any = Any,  # noqa: ANN401 - any type
+        duplicate: bool = False,
     ) -> None:
         """Made by enqueue, or by `app.job(id)`."""
-        self._app = app
+        self.app = app
         self._result_type = result_type
         self.id = job_id
         self.duplicate = duplicate
 
     async def record(self) -> JobRecord:
         """Return all that the carrier knows of the job; JobNotFoundError when it knows nothing."""
-        (record,) = await self._app.carrier.get([self.id])
+        (record,) = await self.app.carrier.get([self.id])
         if record is None:
             raise JobNotFoundError(
                 self.id, "not known here: never accepted, removed, or pruned after the retention time"
@@ -77,15 +82,15 @@ class JobHandle(Generic[R]):
                 raise JobExpiredError(self.id, "it expired before it was started")
             case JobState.SCHEDULED | JobState.READY | JobState.RUNNING:
                 raise ResultTimeoutError(self.id, f"still {record.state}")
-            case _ as never:
-                assert_never(never)
+            case _:
+                assert_never(record.state)
 
     async def cancel(self, reason: str = "") -> JobState:
         """Cancel the job: at once when it waits; a running one is asked, see `wait`.
 
         Return its state after the request.
         """
-        (answer,) = await self._app.carrier.cancel([self.id], reason)
+        (answer,) = await self.app.carrier.cancel([self.id], reason)
         if answer.state is None:
             raise JobNotFoundError(self.id, "not known here, so it cannot be cancelled")
         return answer.state
@@ -99,7 +104,7 @@ class JobHandle(Generic[R]):
 
     async def logs(self) -> list[LogLine]:
         """Return the lines that the handler logged through its context, oldest first."""
-        return await self._app.carrier.logs(self.id)
+        return await self.app.carrier.logs(self.id)
 
     @property
     def sync(self) -> SyncJobHandle[R]:
@@ -112,7 +117,7 @@ class JobHandle(Generic[R]):
 
     async def _finished(self, timeout: float | timedelta | None) -> JobRecord:  # noqa: ASYNC109
         limit = None if timeout is None else max(0, duration_ms(timeout))
-        record = await self._app.carrier.wait_finished(self.id, limit)
+        record = await self.app.carrier.wait_finished(self.id, limit)
         if record is None:
             raise JobNotFoundError(
                 self.id, "not known here: never accepted, removed, or pruned after the retention time"
@@ -177,7 +182,7 @@ class SyncJobHandle(Generic[R]):
 
     @property
     def _call(self) -> Caller:
-        return self._handle._app.portal.call  # noqa: SLF001 - the twin's own other half
+        return self._handle.app.portal.call
 
 
 if TYPE_CHECKING:

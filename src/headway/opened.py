@@ -80,7 +80,8 @@ class OpenApp:
     def _check(self, job: NewJob) -> None:
         limits = self._limits
         if len(job.payload) > limits.max_payload:
-            msg = f"task {job.task!r}: {limits.name} takes payloads of {limits.max_payload} bytes, this one has {len(job.payload)}"
+            size = len(job.payload)
+            msg = f"task {job.task!r}: {limits.name} takes payloads of {limits.max_payload} bytes, this has {size}"
             raise UnsupportedError(msg)
         if (
             limits.max_delay_ms is not None
@@ -113,7 +114,7 @@ class OpenApps:
         except RuntimeError:
             opened = None
         if opened is None:
-            msg = f"app {self._name!r} is not open on this event loop: use `async with app:`, or the blocking twin `.sync`"
+            msg = f"app {self._name!r} is not open on this event loop: use `async with app:`, or `.sync` off the loop"
             raise HeadwayError(msg)
         return opened
 

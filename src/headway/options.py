@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -12,11 +11,12 @@ from headway.clock import duration_ms, to_ms
 from headway.errors import ArgumentsError, DeclarationError
 from headway.job import PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN
 from headway.retry import Retry
+from headway.unique import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime, timedelta
 
-    from headway.unique import Unique
 
 RunIn = Literal["async", "thread", "process"]
 
@@ -49,13 +49,13 @@ class JobOptions(Struct, frozen=True):
     headers: dict[str, str] | None = None
     timeout_ms: int = 0
     expires_ms: int | None = None
-    unique: Unique | None | UnsetType = UNSET
+    unique: Unique | UnsetType | None = UNSET
 
 
 PLAIN: Final = JobOptions()
 
 
-def job_options(  # noqa: PLR0913 - each is an option of its own
+def job_options(  # noqa: C901, PLR0913 - each is an option of its own
     base: JobOptions = PLAIN,
     *,
     delay: timedelta | float | None = None,
@@ -105,11 +105,8 @@ def job_options(  # noqa: PLR0913 - each is an option of its own
 
 def checked_priority(priority: int) -> int:
     """Return the priority when it is a whole number from 0 to 9."""
-    if (
-        isinstance(priority, bool)
-        or not isinstance(priority, int)
-        or not PRIORITY_MIN <= priority <= PRIORITY_MAX
-    ):  # pyright: ignore[reportUnnecessaryIsInstance]
+    whole = type(priority) is int  # and no bool
+    if not whole or not PRIORITY_MIN <= priority <= PRIORITY_MAX:
         msg = f"priority must be a whole number from {PRIORITY_MIN} (last) to {PRIORITY_MAX} (first), got {priority!r}"
         raise ArgumentsError(msg)
     return priority
@@ -118,7 +115,8 @@ def checked_priority(priority: int) -> int:
 def checked_name(what: str, name: str) -> str:
     """Return the name of a task, queue, schedule or app when every carrier can hold it."""
     if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"{what} name {name!r}: 1 to {MAX_NAME} characters, without commas, braces, control characters or a space in front"
+        rule = f"1 to {MAX_NAME} characters, no commas, braces or control characters, no space in front"
+        msg = f"{what} name {name!r}: {rule}"
         raise DeclarationError(msg)
     return name
 

@@ -1,4 +1,4 @@
-"""The one door from blocking code to the async core: a thread with an event loop, shared by all sync twins of an app."""
+"""The one door from blocking code to the async core: a thread with an event loop, shared by an app's sync twins."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Portal:
 
         loop = self._host if self._host is not None and self._host.is_running() else self._own_loop()
         if threading.get_ident() == (self._host_thread if loop is self._host else self._thread_id()):
-            msg = f"{getattr(function, '__qualname__', function)}: the blocking twin was called on the event loop; await the async one"
+            name = getattr(function, "__qualname__", function)
+            msg = f"{name}: the blocking twin was called on the event loop; await the async one"
             raise HeadwayError(msg)
         future = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), loop)
         try:

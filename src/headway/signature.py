@@ -149,7 +149,7 @@ class Signature:
             raise DeclarationError(msg) from error
         if isinstance(info, msgspec.inspect.CustomType) and not hasattr(info.cls, "model_validate"):
             msg = (
-                f"task {self.task!r}: parameter {parameter!r} is a {info.cls.__name__}, which cannot be written as data; "
+                f"task {self.task!r}: parameter {parameter!r} is a {info.cls.__name__}, which is no data; "
                 "use built-in types, dataclasses, msgspec structs or pydantic models"
             )
             raise DeclarationError(msg)
@@ -159,7 +159,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Type hints, each on its own: one name that only a type checker can see must not hide the others."""
     try:
         return _with_any(get_type_hints(function))
-    except Exception:  # noqa: BLE001 - an annotation may raise anything when it is evaluated
+    except Exception:  # noqa: BLE001, S110 - an annotation may raise anything; each is tried alone below
         pass
     inner = inspect.unwrap(function)
     scope = {**vars(sys.modules.get(inner.__module__, inspect)), "Context": Context}

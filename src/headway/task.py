@@ -137,7 +137,7 @@ class Task(Generic[P, R]):
 
     def _refuse_context(self) -> None:
         if self.signature.takes_context:
-            msg = f"task {self.name!r} takes a Context, which only a worker can make; call {self.__name__}.fn(ctx, ...) instead"
+            msg = f"task {self.name!r} takes a Context, which only a worker makes; call .fn(ctx, ...) instead"
             raise TypeError(msg)
 
 
@@ -164,16 +164,16 @@ class PlainTask(Task[P, R]):
 class TaskCall(Generic[P, R]):
     """A task with options of single jobs."""
 
-    __slots__ = ("_options", "_task")
+    __slots__ = ("_options", "task")
 
     def __init__(self, task: Task[P, R], options: JobOptions) -> None:
         """Made by `task.options`."""
-        self._task = task
+        self.task = task
         self._options = options
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""
-        task = self._task
+        task = self.task
         new = task.new_job(self._options, args, kwargs)
         accepted = await task.app.accept(new)
         if accepted.duplicate_of is not None:
@@ -184,7 +184,7 @@ class TaskCall(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
-        return PreparedJob(self._task.new_job(self._options, args, kwargs), self._task.signature.result_type)
+        return PreparedJob(self.task.new_job(self._options, args, kwargs), self.task.signature.result_type)
 
     @property
     def sync(self) -> SyncTaskCall[P, R]:
@@ -204,18 +204,21 @@ class SyncTaskCall(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """Accept a job with these arguments durably, and return its blocking handle; raises as `Task.enqueue` does."""
         call = self._call
-        return SyncJobHandle(call._task.app.portal.call(call.enqueue, *args, **kwargs))  # noqa: SLF001 - the twin's own other half
+        return SyncJobHandle(call.task.app.portal.call(call.enqueue, *args, **kwargs))
 
 
 class TaskDecorator(Protocol):
     """What `app.task(...)` with options returns."""
 
+    # An async def is also a function that returns something: the overloads overlap, and the first that fits is meant.
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
     @overload

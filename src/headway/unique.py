@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -15,8 +15,8 @@ from headway.errors import DeclarationError, SerialisationError
 from headway.job import UniqueLock, UniqueMode
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Mapping
-    from datetime import timedelta
 
 By = Sequence[str] | str | Callable[..., str]
 

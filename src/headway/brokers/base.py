@@ -4,8 +4,8 @@ Batches everywhere; no client object, key or SQL crosses this line. Instants and
 Two decisions of this interface are argued in `docs/explanation/design.md`:
 
 - A lease is held by *worker*: one heartbeat keeps all that a worker holds, and the epoch of each job is the fence.
-- `tend` takes the jobs of dead workers back to the head of their queue under the next epoch, with one crash more; the policy
-  (poison cap, retries) runs in the executor of whoever claims them next.
+- `tend` takes the jobs of dead workers back to the head of their queue under the next epoch, with one crash more; the
+  policy (poison cap, retries) runs in the executor of whoever claims them next.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from headway.job import Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
+from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway.events import Event
-    from headway.job import Delivery
 
 
 class Capabilities(Struct, frozen=True):
@@ -43,7 +42,9 @@ class Retention(Struct, frozen=True):
 
     succeeded_ms: int = 24 * 3600 * 1000
     failed_ms: int = 7 * 24 * 3600 * 1000
-    max_succeeded: int = 100_000  # of succeeded, cancelled and expired jobs; those of the last minute are kept in any case
+    max_succeeded: int = (
+        100_000  # of succeeded, cancelled and expired jobs; those of the last minute are kept in any case
+    )
 
 
 class BrokerSettings(Struct, frozen=True):
@@ -56,14 +57,14 @@ class BrokerSettings(Struct, frozen=True):
 
 
 class Enqueued(Struct, frozen=True):
-    """The answer to one NewJob: its id, or, as `duplicate_of`, the job that was there first (key, unique key or fire time)."""
+    """The answer to one NewJob: its id, or the job that was there first (same key, unique key or fire time)."""
 
     id: JobId
     duplicate_of: JobId | None = None
 
 
 class CancelResult(Struct, frozen=True):
-    """The job's state after the request: cancelled at once when it waited; still running when its worker was asked; None: unknown."""
+    """The job's state after the request: a waiting one is cancelled, a running one still runs; None: unknown."""
 
     id: JobId
     state: JobState | None
@@ -77,7 +78,7 @@ class QueueWant(Struct, frozen=True):
 
 
 class Claimed(Struct, frozen=True):
-    """Deliveries, and when to come back at the latest (epoch ms; None: nothing is due, only a wake-up can bring work)."""
+    """Deliveries, and when to come back at the latest (epoch ms; None: only a wake-up can bring work)."""
 
     deliveries: list[Delivery]
     next_ms: int | None = None
@@ -154,7 +155,10 @@ class Tended(Struct, frozen=True):
 
 
 class JobQuery(Struct, frozen=True):
-    """Which jobs: all given conditions hold. `search` is a substring of the id, the task or the key, case-insensitive."""
+    """Which jobs: all given conditions hold.
+
+    `search` is a substring of the id, the task or the key, case-insensitive.
+    """
 
     states: tuple[JobState, ...] = ()
     queues: tuple[str, ...] = ()
@@ -187,7 +191,10 @@ class WorkerRecord(Struct, frozen=True):
 
 
 class ScheduleRecord(Struct, frozen=True):
-    """A schedule as the carrier keeps it. `spec` is the text of its declaration, `last_fire_ms` the last fire time accepted."""
+    """A schedule as the carrier keeps it.
+
+    `spec` is the text of its declaration, `last_fire_ms` the last fire time accepted.
+    """
 
     name: str
     spec: str
@@ -222,14 +229,16 @@ class Broker(Protocol):
         ...
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
-        """Wait until the job is terminal; return its record then, or as it is when the time is over; None: unknown job."""
+        """Wait until the job is terminal; return its record then, or as it is when the time is over; None: unknown."""
         ...
 
 
 class PullBroker(Broker, Protocol):
     """A carrier whose jobs are claimed by workers."""
 
-    async def claim(self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int) -> Claimed:
+    async def claim(
+        self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
+    ) -> Claimed:
         """Hand out ready jobs (due ones are promoted first) under leases of `worker`, without waiting.
 
         When nothing was there, the worker is remembered as idle for these queues: the next job for one of them sends it
@@ -242,10 +251,15 @@ class PullBroker(Broker, Protocol):
         ...
 
     async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
-        """Apply each outcome whose lease is held under its epoch; refuse the others. Repeating a settle is harmless: superseded."""
+        """Apply each outcome whose lease is held under its epoch; refuse the others.
+
+        Repeating a settle is harmless: superseded.
+        """
         ...
 
-    async def surrender(self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True) -> int:
+    async def surrender(
+        self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True
+    ) -> int:
         """Take back at once all that a dead worker holds, to the head of its queues; return how many.
 
         Those in `started` (None: all) count one crash more. `forget`: the worker is gone for good.
@@ -257,7 +271,10 @@ class PullBroker(Broker, Protocol):
         ...
 
     async def tend(self) -> Tended:
-        """Promote due jobs, expire, take back the jobs of dead workers, prune old records. Idempotent; any worker may do it."""
+        """Promote due jobs, expire, take back the jobs of dead workers, prune old records.
+
+        Idempotent; any worker may do it.
+        """
         ...
 
     def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
@@ -301,7 +318,7 @@ class Inspector(Protocol):
         ...
 
     async def retry(self, ids: Sequence[JobId]) -> list[bool]:
-        """Give failed, cancelled or expired jobs a new life: ready, with fresh attempts; tell for each whether it was."""
+        """Give failed, cancelled or expired jobs a new life, ready and with fresh attempts; tell which were."""
         ...
 
     async def promote(self, ids: Sequence[JobId]) -> list[bool]:
@@ -312,7 +329,9 @@ class Inspector(Protocol):
         """Remove all waiting (ready and scheduled) jobs of the queue; return how many."""
         ...
 
-    async def clean(self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000) -> int:
+    async def clean(
+        self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000
+    ) -> int:
         """Remove completed jobs of a terminal state that finished more than `older_than_ms` ago; return how many."""
         ...
 
@@ -329,7 +348,7 @@ class ScheduleStore(Protocol):
     """Where the schedules of an app are known, so that any process can pause one."""
 
     async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
-        """Make these known; keeps `paused` and `last_fire_ms` of those that are there, forgets those no longer declared."""
+        """Make these known and forget all others; `paused` and `last_fire_ms` of known ones stay."""
         ...
 
     async def schedules(self) -> list[ScheduleRecord]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.errors import ConfigError, HeadwayError
 from headway.opened import broker_settings
@@ -50,18 +50,16 @@ def main() -> None:
     configure_logging()
     try:
         app = load_app(options.app)
-        if not app.tasks:
-            msg = (
-                f"app {options.app!r} declares no task; import the modules with its tasks where it is defined"
-            )
-            raise ConfigError(msg)
     except ConfigError as error:
-        print(f"headway: {error}", file=sys.stderr)
-        os._exit(EXIT_CONFIG)
+        _end(EXIT_CONFIG, str(error))
     except BaseException:  # noqa: BLE001 - whatever the user's module raises at import
         traceback.print_exc()
-        print(f"headway: app {options.app!r} cannot be imported", file=sys.stderr)
-        os._exit(EXIT_CONFIG)
+        _end(EXIT_CONFIG, f"app {options.app!r} cannot be imported")
+    if not app.tasks:
+        _end(
+            EXIT_CONFIG,
+            f"app {options.app!r} declares no task; import the modules of its tasks where it is made",
+        )
     # What was imported stays: no need to look through it for garbage again and again.
     gc.collect()
     gc.freeze()
@@ -71,7 +69,7 @@ def main() -> None:
             runner.run(_serve(app, options, control, slots, index))
         code = 0
     except HeadwayError as error:
-        print(f"headway: {error}", file=sys.stderr)
+        sys.stderr.write(f"headway: {error}\n")
         code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE
     except Exception:  # noqa: BLE001 - the last stop
         traceback.print_exc()
@@ -81,6 +79,12 @@ def main() -> None:
         sys.stderr.flush()
         # Not sys.exit: a handler's thread that goes on must not keep the process. The supervisor hands its job back.
         os._exit(code)
+
+
+def _end(code: int, message: str) -> NoReturn:
+    sys.stderr.write(f"headway: {message}\n")
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _serve(

@@ -40,7 +40,7 @@ class Demand:
 
     @property
     def prefetch(self) -> int:
-        """How many jobs to hold beyond the running ones: enough to bridge a round trip when jobs are short, none when long."""
+        """How many jobs to hold beyond the running ones: enough to bridge a round trip."""
         if not self._seconds:
             return 0
         return min(_MAX_PREFETCH, int(self.concurrency * _PREFETCH_SECONDS / self._seconds))

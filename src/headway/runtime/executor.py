@@ -8,8 +8,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from headway.clock import duration_ms
-from headway.codec import Call, decode_call
+from headway.codec import decode_call
 from headway.context import Context
 from headway.errors import CodecError, Discard, RetryLater
 from headway.job import (
@@ -27,14 +29,33 @@ from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from headway.app import Headway
+    from headway.job import Delivery
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
     from headway.task import Task
 
 _RANDOM: Final = random.Random()  # noqa: S311 - jitter, not a secret
+
+
+class Invocation(Struct, frozen=True):
+    """A call, decoded. `timeout` is seconds."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    headers: dict[str, str]
+    timeout: float
+
+
+def read_invocation(task: Task[Any, Any], delivery: Delivery) -> Invocation:
+    """Decode the call of a delivery; CodecError names what is damaged or does not fit."""
+    call, form = decode_call(delivery.payload)
+    args, kwargs = task.signature.decode(call, form)
+    return Invocation(
+        args, kwargs, call.headers, (call.timeout_ms or task.options_declared.timeout_ms) / 1000
+    )
 
 
 class Executor:
@@ -61,54 +82,46 @@ class Executor:
         Never raises for what the job does; a run is stopped through `JobRun.interrupt`.
         """
         delivery = run.delivery
-        refused = self._refusal(run)
-        if refused is not None:
+        if (refused := self._refusal(run)) is not None:
             return refused
         task = self._tasks[delivery.task]
         try:
-            call, form = decode_call(delivery.payload)
-            args, kwargs = task.signature.decode(call, form)
+            invocation = read_invocation(task, delivery)
         except CodecError as error:
             return Failed(with_error(delivery, error_of(delivery.attempt, self._now(), error)))
-        timeout = (call.timeout_ms or task.options_declared.timeout_ms) / 1000
         if self._slots is not None:
             # A job in a process of its own is ended there first.
             ends = 3 if task.options_declared.run_in == "process" else 1
-            hard = time.monotonic() + timeout + ends * self._app.settings.kill_after
+            hard = time.monotonic() + invocation.timeout + ends * self._app.settings.kill_after
             run.slot = self._slots.start(delivery.lease.job_id, hard)
         try:
             if task.options_declared.run_in == "process" and self._processes is not None:
                 return await self._processes.run(
-                    run, timeout, lambda error: self._judge_error(run, task, error)
+                    run, invocation.timeout, lambda error: self._judge_error(run, task, error)
                 )
-            return await self.perform(run, task, call, args, kwargs, timeout)
+            return await self.perform(run, task, invocation)
         finally:
             if self._slots is not None:
                 self._slots.end(run.slot)
 
-    async def perform(
-        self,
-        run: JobRun,
-        task: Task[Any, Any],
-        call: Call,
-        args: list[Any],
-        kwargs: dict[str, Any],
-        timeout: float,  # noqa: ASYNC109 - the job's limit, applied here
-    ) -> Outcome:
+    async def perform(self, run: JobRun, task: Task[Any, Any], invocation: Invocation) -> Outcome:
         """Call the handler within its time and judge how it ended."""
+        args = list(invocation.args)
+        kwargs = invocation.kwargs
+        timeout = invocation.timeout
         if task.signature.takes_context:
-            args = [self._context(run, call), *args]
+            args.insert(0, self._context(run, invocation.headers))
         try:
             if task.options_declared.run_in == "thread" or not inspect.iscoroutinefunction(task.fn):
                 value = await self._in_thread(run, lambda: task.fn(*args, **kwargs), timeout)
             else:
-                value = await self._on_loop(run, task.fn, args, kwargs, timeout)
+                value = await self._on_loop(run, task.fn(*args, **kwargs), timeout)
             result = self._app.codec.encode_result(task.name, value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
             return self._judge(run, task, error)
         return Succeeded(result)
 
-    def _refusal(self, run: JobRun) -> Outcome:
+    def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
         delivery = run.delivery
         now = self._now()
@@ -118,9 +131,10 @@ class Executor:
             return Cancelled("cancelled before it was started")
         if delivery.expires_ms is not None and delivery.expires_ms <= now:
             return Expired()
-        if delivery.crashes >= self._app.settings.max_crashes:
+        limit = self._app.settings.max_crashes
+        if delivery.crashes >= limit:
             text = (
-                f"its worker died {delivery.crashes} times while it ran (max_crashes is {self._app.settings.max_crashes}); "
+                f"its worker died {delivery.crashes} times while it ran, max_crashes is {limit}; "
                 "look for memory use, signals and hard time limits, then retry it by hand"
             )
             return Failed(
@@ -133,23 +147,15 @@ class Executor:
             )
         return None
 
-    async def _on_loop(
-        self,
-        run: JobRun,
-        function: Callable[..., Any],
-        args: list[Any],
-        kwargs: dict[str, Any],
-        timeout: float,  # noqa: ASYNC109 - the job's limit
-    ) -> Any:  # noqa: ANN401 - whatever the handler returns
+    async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any], timeout: float) -> Any:  # noqa: ANN401, ASYNC109
         current = asyncio.current_task()
         if current is None:  # pragma: no cover - run() is always awaited in a task
             msg = "a job must run in a task"
             raise RuntimeError(msg)
         run.on_interrupt(current.cancel)
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(timeout, run.interrupt, Stop.TIMEOUT)
+        timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
         try:
-            return await function(*args, **kwargs)
+            return await handler
         finally:
             timer.cancel()
             run.on_interrupt(None)
@@ -158,12 +164,7 @@ class Executor:
                 while current.uncancel():
                     pass
 
-    async def _in_thread(
-        self,
-        run: JobRun,
-        function: Callable[[], Any],
-        timeout: float,  # noqa: ASYNC109 - the job's limit
-    ) -> Any:  # noqa: ANN401 - whatever the handler returns
+    async def _in_thread(self, run: JobRun, function: Callable[[], Any], timeout: float) -> Any:  # noqa: ANN401, ASYNC109
         timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
         try:
             return await self._threads.run(run, function)
@@ -204,11 +205,11 @@ class Executor:
         match run.stop:
             case Stop.CANCEL:
                 return Cancelled(run.reason)
-            case _:
-                # Drained; or lost: then the release is superseded, and recorded as that.
+            case Stop.LOST | Stop.DRAIN | Stop.TIMEOUT | None:
+                # Lost: then the release is superseded, and recorded as that.
                 return Released()
 
-    def _context(self, run: JobRun, call: Call) -> Context:
+    def _context(self, run: JobRun, headers: Mapping[str, str]) -> Context:
         delivery = run.delivery
         return Context(
             job_id=delivery.lease.job_id,
@@ -216,7 +217,7 @@ class Executor:
             queue=delivery.queue,
             attempt=delivery.attempt,
             crashes=delivery.crashes,
-            headers=call.headers,
+            headers=headers,
             app=self._app,
             channel=run,
         )

@@ -1,4 +1,4 @@
-"""Who keeps a worker's lease: its supervisor, from outside the interpreter, or, without one, a task on the worker's own loop."""
+"""The heart of a worker without a supervisor: a task on its own loop."""
 
 from __future__ import annotations
 

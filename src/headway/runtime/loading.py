@@ -45,7 +45,7 @@ def load_app(path: str) -> Headway:
 
 
 def path_of(app: Headway) -> str | None:
-    """Return a path under which another process can import the app; None when there is none (a script, a local variable)."""
+    """Return a path under which another process can import the app; None for a script's or a local one."""
     for task in app.tasks.values():
         module = sys.modules.get(task.fn.__module__)
         if module is None or module.__name__ == "__main__":

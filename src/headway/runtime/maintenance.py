@@ -22,7 +22,7 @@ _BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look m
 
 
 async def maintain(broker: PullBroker, clock: Clock, *, busy: Callable[[], bool]) -> None:
-    """Tend the carrier until cancelled, at the times it asks for; spread at random so that workers do not all do it at once."""
+    """Tend the carrier until cancelled, at the times it asks for, spread at random so that workers take turns."""
     pause = random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
     while True:
         await asyncio.sleep(pause)

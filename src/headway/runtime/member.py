@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway.job import JobId
-    from headway.runtime.control import ToWorker, WorkerOptions
+    from headway.runtime.control import FromWorker, ToWorker, WorkerOptions
 
 
 class Member:
@@ -72,7 +72,8 @@ class Member:
         """Take what the worker says until it ends."""
         with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
             while text := await reader.readline():
-                match decode_from_worker(text):
+                message: FromWorker = decode_from_worker(text)
+                match message:
                     case Hello() as hello:
                         self.hello = hello
                         self.introduced.set()

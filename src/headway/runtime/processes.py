@@ -22,6 +22,7 @@ from headway.runtime.failure import JobTimeoutError, ProcessDiedError
 from headway.runtime.run import Stop
 from headway.runtime.wire import (
     Done,
+    FromProcess,
     Interrupt,
     Logged,
     Perform,
@@ -81,8 +82,8 @@ class Processes:
                 )
             case None:
                 return judge(ended)
-            case _ as never:
-                assert_never(never)
+            case _:
+                assert_never(run.stop)
 
     async def close(self) -> None:
         """End all processes."""
@@ -165,11 +166,12 @@ class _JobProcess:
             for timer in timers:
                 timer.cancel()
 
-    async def _read(self) -> Ready | Progressed | Logged | Done:
+    async def _read(self) -> FromProcess:
         try:
             body = await read_frame(self._reader)
             if body is not None:
-                return read_from_process.decode(body)
+                message: FromProcess = read_from_process.decode(body)
+                return message
         except (CodecError, msgspec.MsgspecError) as error:
             self.kill()
             msg = f"the job's process sent something unreadable: {error}"

@@ -1,4 +1,4 @@
-"""The supervisor: starts worker processes, keeps their leases from outside, ends overdue ones, takes back what the dead held.
+"""Start worker processes, keep their leases from outside, end overdue ones, take back what the dead held.
 
 It runs no code of the app, so nothing that a job does can stop its heart.
 """

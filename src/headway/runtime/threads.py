@@ -29,7 +29,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="headway-job")
 
     async def run(self, run: JobRun, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the handler returns
-        """Run the function in a thread and return what it returns; Interrupted when the run was stopped and it obeyed."""
+        """Run the function in a thread and return its value; Interrupted when the run was stopped and it obeyed."""
         guarded = _Guarded(function)
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, guarded)
@@ -52,30 +52,26 @@ class _Guarded:
         self._function = function
         self._lock = threading.Lock()
         self._thread = 0
-        self._asked = False
+        self._asked = threading.Event()
 
     def __call__(self) -> Any:  # noqa: ANN401 - whatever the handler returns
+        with self._lock:
+            if self._asked.is_set():
+                raise Interrupted
+            self._thread = threading.get_ident()
         try:
+            return self._function()
+        finally:
             with self._lock:
-                if self._asked:
-                    raise Interrupted
-                self._thread = threading.get_ident()
-            try:
-                return self._function()
-            finally:
-                with self._lock:
-                    thread, self._thread = self._thread, 0
-                    if self._asked:
-                        # Not delivered yet: take it back before it hits whatever runs here next.
-                        _raise_in(thread, None)
-        except Interrupted as interrupted:
-            # A fresh one: the traceback of this one holds the handler's frames, and so its arguments.
-            raise Interrupted from interrupted.__cause__
+                thread, self._thread = self._thread, 0
+                if self._asked.is_set():
+                    # Not delivered yet, perhaps: take it back before it hits whatever runs here next.
+                    _raise_in(thread, None)
 
     def interrupt(self) -> None:
         with self._lock:
-            if not self._asked:
-                self._asked = True
+            if not self._asked.is_set():
+                self._asked.set()
                 if self._thread:
                     _raise_in(self._thread, Interrupted)
 

@@ -232,7 +232,7 @@ class Worker:
         outcome: Outcome
         try:
             outcome = await self._executor.run(run)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged
             # A fault of ours, not of the job: it is handed back, and the trace says where to look.
             _log.exception("job %s: the executor failed", delivery.lease.job_id)
             outcome = Released()
@@ -253,7 +253,7 @@ class Worker:
                     type(outcome).__name__,
                     delivery.lease.epoch,
                 )
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged
             _log.exception(
                 "job %s: its outcome could not be settled; it comes back after the lease",
                 delivery.lease.job_id,
@@ -337,7 +337,7 @@ class Worker:
     async def _settle_released(self, delivery: Delivery) -> None:
         try:
             await self._settler.settle(delivery.lease, Released())
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged
             _log.exception(
                 "job %s: could not be handed back; it comes back after the lease", delivery.lease.job_id
             )
