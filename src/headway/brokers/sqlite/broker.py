@@ -84,7 +84,7 @@ class _Open:
         if self.watcher is not None:
             self.watcher.nudge()
 
-    def _want(self, wanted: bool) -> None:  # noqa: FBT001 - the one argument of a switch
+    def _want(self, *, wanted: bool) -> None:
         if self.watcher is not None:
             self.watcher.want(wanted=wanted)
 
@@ -347,7 +347,9 @@ class SqliteBroker:
         total = 0
         while total < limit:
             step = min(manage.STEP, limit - total)
-            removed = await self._write(lambda tx, step=step: manage.clean(tx, state, older_than_ms, queue, step))  # type: ignore[misc]
+            removed = await self._write(
+                lambda tx, step=step: manage.clean(tx, state, older_than_ms, queue, step)
+            )  # type: ignore[misc]
             total += removed
             if removed < step:
                 break

@@ -27,7 +27,9 @@ _TAKE: Final = (
 )
 
 
-def claim(tx: Transaction, wants: Sequence[QueueWant], worker: WorkerId, limit: int, lease_ms: int) -> Claimed:
+def claim(
+    tx: Transaction, wants: Sequence[QueueWant], worker: WorkerId, limit: int, lease_ms: int
+) -> Claimed:
     """Hand out ready jobs of the queues that are not paused, in the order of the wants."""
     advance(tx)
     paused = {queue for (queue,) in tx.db.execute("SELECT queue FROM paused WHERE app = ?", (tx.app,))}

@@ -52,7 +52,10 @@ def connect(location: Location, *, reader: bool = False) -> sqlite3.Connection:
     """Open a connection for the calling thread; translated errors. A reader cannot change anything."""
     try:
         db = sqlite3.connect(
-            location.path, timeout=location.timeout_ms / 1000, isolation_level=None, cached_statements=_STATEMENTS
+            location.path,
+            timeout=location.timeout_ms / 1000,
+            isolation_level=None,
+            cached_statements=_STATEMENTS,
         )
     except sqlite3.Error as error:
         raise translate(error, location) from error

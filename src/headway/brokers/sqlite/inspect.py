@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
-from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, record, records
-from headway.brokers.sqlite.schema import READY, RUNNING, SCHEDULED, STATES
+from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, record, records, seq_list
+from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
 from headway.errors import ConfigError
 from headway.job import WorkerId
 
@@ -64,11 +64,15 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
     only = query.states[0] if len(set(query.states)) == 1 else None
     by_completion = only is not None and only.terminal
     column = "pos" if by_completion else "seq"
-    conditions = [f"app = ? AND {column} < ?"]
+    index = _index(query.states)
+    # The plus keeps the planner from looking up by app and sorting, where walking the rows backwards is in order.
+    conditions = [f"{'' if index else '+'}app = ? AND {column} < ?"]
     parameters: list[object] = [app, _place(after, "f" if by_completion else "n")]
     if query.states:
         codes = sorted({STATES.index(state) for state in query.states})
         conditions.append(" OR ".join(f"state = {code}" for code in codes).join("()"))
+        if by_completion:
+            conditions.append(COMPLETED)
     if query.queues:
         conditions.append("queue IN (SELECT value FROM json_each(?))")
         parameters.append(Header.id_list(query.queues))
@@ -78,14 +82,13 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
     if query.search:
         conditions.append("(instr(lower(id), ?) OR instr(fold(task), ?) OR instr(fold(key), ?))")
         parameters += [query.search.casefold()] * 3
-    index = _index(query.states)
     # Places first, from the index where it suffices; then the records of this page only.
     places = db.execute(
         f"SELECT seq, {column} FROM job {index} WHERE {' AND '.join(conditions)} ORDER BY {column} DESC LIMIT ?",  # noqa: S608 - constants only
         (*parameters, limit + 1),
     ).fetchall()
     shown = places[:limit]
-    seqs = Header.id_list([seq for seq, _ in shown])
+    seqs = seq_list([seq for seq, _ in shown])
     rows = {row[0]: row for row in records(db, "WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))}
     jobs = _sound([rows[seq] for seq, _ in shown if seq in rows])
     more = len(places) > limit
@@ -98,9 +101,7 @@ def _index(states: Sequence[JobState]) -> str:
     if len(codes) != 1:
         return ""
     code = codes.pop()
-    if code > RUNNING:
-        return ""
-    return f"INDEXED BY {_LIVE_INDEXES[code]}"
+    return f"INDEXED BY {_LIVE_INDEXES.get(code, 'job_done')}"
 
 
 _LIVE_INDEXES: Final = {SCHEDULED: "job_scheduled", READY: "job_ready", RUNNING: "job_running"}
@@ -123,7 +124,7 @@ def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> li
         "SELECT queue, 1, count(*), min(since_ms) FROM job INDEXED BY job_ready WHERE app = ?1 AND state = 1 GROUP BY queue "
         "UNION ALL SELECT queue, 0, count(*), 0 FROM job INDEXED BY job_scheduled WHERE app = ?1 AND state = 0 GROUP BY queue "
         "UNION ALL SELECT queue, 2, count(*), 0 FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 GROUP BY queue "
-        "UNION ALL SELECT queue, state, count(*), 0 FROM job INDEXED BY job_done WHERE app = ?1 AND state > 2 "
+        "UNION ALL SELECT queue, state, count(*), 0 FROM job INDEXED BY job_done WHERE app = ?1 AND +state > 2 "
         "GROUP BY queue, state",
         (app,),
     ):
@@ -134,7 +135,9 @@ def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> li
             oldest[queue] = since
     stopped = paused(db, app)
     names = set(queues) if queues is not None else by_queue.keys() | stopped
-    return [QueueCounts(name, name in stopped, by_queue.get(name, {}), oldest.get(name)) for name in sorted(names)]
+    return [
+        QueueCounts(name, name in stopped, by_queue.get(name, {}), oldest.get(name)) for name in sorted(names)
+    ]
 
 
 def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headway.brokers.base import CancelRequested, LeaseLost, Wake
 from headway.brokers.sqlite.watcher import SignalRow
@@ -17,13 +17,22 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.watcher import Change
     from headway.job import WorkerId
 
+
+class Want(Protocol):
+    """Switches the watcher."""
+
+    def __call__(self, *, wanted: bool) -> None:
+        """Begin to look, or stop looking."""
+        ...
+
+
 Mail = asyncio.Queue[SignalRow | Wake | None]
 
 
 class Listeners:
     """Lives on the loop's thread. `want` switches the watcher on while anybody listens; `recheck` looks at waited-for jobs."""
 
-    def __init__(self, want: Callable[[bool], None], recheck: Callable[[], None]) -> None:
+    def __init__(self, want: Want, recheck: Callable[[], None]) -> None:
         """Nobody listens yet."""
         self._want = want
         self._recheck = recheck
@@ -48,13 +57,13 @@ class Listeners:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         self._count += 1
-        self._want(True)
+        self._want(wanted=True)
         try:
             yield
         finally:
             self._count -= 1
             if not self._count and not self._closed:
-                self._want(False)
+                self._want(wanted=False)
 
     @contextmanager
     def mail(self, worker: WorkerId) -> Iterator[Mail]:

@@ -27,7 +27,8 @@ class Lock(Struct, frozen=True):
 def read(tx: Transaction, name: str) -> Lock | None:
     """Return who holds the key and who waits for it."""
     row = tx.db.execute(
-        "SELECT holder, since_ms, until_ms, held, held_due_ms FROM lock WHERE app = ? AND name = ?", (tx.app, name)
+        "SELECT holder, since_ms, until_ms, held, held_due_ms FROM lock WHERE app = ? AND name = ?",
+        (tx.app, name),
     ).fetchone()
     return None if row is None else Lock(*row)
 
@@ -41,7 +42,8 @@ def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:
 def let_go(tx: Transaction, job_id: JobId, name: str) -> None:
     """A held job goes its own way (promoted by hand): nobody waits for the holder any more."""
     tx.db.execute(
-        "UPDATE lock SET held = NULL, held_due_ms = NULL WHERE app = ? AND name = ? AND held = ?", (tx.app, name, job_id)
+        "UPDATE lock SET held = NULL, held_due_ms = NULL WHERE app = ? AND name = ? AND held = ?",
+        (tx.app, name, job_id),
     )
 
 

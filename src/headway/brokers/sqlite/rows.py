@@ -55,9 +55,7 @@ def seq_list(values: Sequence[int]) -> str:
     return msgspec.json.encode(values).decode()
 
 
-DELIVERY: Final = (
-    "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, reason"
-)
+DELIVERY: Final = "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, reason"
 
 
 class DamagedRowError(ValueError):
@@ -81,7 +79,23 @@ _DELIVERY_KINDS: Final = (
 def delivery(row: Row, worker: WorkerId) -> Delivery:
     """Make a delivery of a row of the DELIVERY columns; DamagedRowError."""
     _want(row, _DELIVERY_NAMES, _DELIVERY_KINDS)
-    _, job_id, priority, _, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, _, _ = row
+    (
+        _,
+        job_id,
+        priority,
+        _,
+        task,
+        queue,
+        payload,
+        attempt,
+        epoch,
+        crashes,
+        expires_ms,
+        history,
+        cancel,
+        _,
+        _,
+    ) = row
     return Delivery(
         Lease(JobId(job_id), worker, epoch),
         task,

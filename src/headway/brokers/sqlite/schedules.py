@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
     """Make these known, and the others forgotten but for their last fire, which must not come twice after a redeploy."""
-    before = {name for (name,) in tx.db.execute("SELECT name FROM schedule WHERE app = ? AND declared = 1", (tx.app,))}
+    before = {
+        name
+        for (name,) in tx.db.execute("SELECT name FROM schedule WHERE app = ? AND declared = 1", (tx.app,))
+    }
     gone = before - {schedule.name for schedule in schedules}
     tx.db.executemany(
-        "UPDATE schedule SET declared = 0, paused = 0 WHERE app = ? AND name = ?", [(tx.app, name) for name in gone]
+        "UPDATE schedule SET declared = 0, paused = 0 WHERE app = ? AND name = ?",
+        [(tx.app, name) for name in gone],
     )
     tx.db.executemany(
         "INSERT INTO schedule (app, name, declared, spec, task, paused, last_fire_ms, declared_ms) "
@@ -27,7 +31,15 @@ def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
         "task = excluded.task, declared_ms = excluded.declared_ms, last_fire_ms = coalesce(last_fire_ms, excluded.last_fire_ms), "
         "paused = CASE WHEN declared THEN paused ELSE excluded.paused END, declared = 1",
         [
-            (tx.app, schedule.name, schedule.spec, schedule.task, schedule.paused, schedule.last_fire_ms, schedule.declared_ms)
+            (
+                tx.app,
+                schedule.name,
+                schedule.spec,
+                schedule.task,
+                schedule.paused,
+                schedule.last_fire_ms,
+                schedule.declared_ms,
+            )
             for schedule in schedules
         ],
     )

@@ -33,6 +33,10 @@ FAILED: Final = 4
 CANCELLED: Final = 5
 EXPIRED: Final = 6
 
+# The condition of the index of completed jobs. The plus lets it select the index without narrowing the search to a range of
+# states, so that one state can still be looked up in the order of completion.
+COMPLETED: Final = "+state > 2"
+
 # Columns of `app`: `tail` numbers positions in queues and the order of completions; `wake` grows when there may be new work,
 # `gone` when a job that did not complete was removed; `kept` counts succeeded, cancelled and expired jobs.
 # Columns of `job`: `pos` is the place in the queue while ready (kept while running, so that a release goes back to the head),
@@ -58,7 +62,7 @@ CREATE INDEX job_ready ON job (app, queue, priority DESC, pos, since_ms) WHERE s
 CREATE INDEX job_scheduled ON job (app, due_ms, queue) WHERE state = 0;
 CREATE INDEX job_running ON job (app, worker, queue) WHERE state = 2;
 CREATE INDEX job_expiring ON job (app, expires_ms) WHERE expires_ms IS NOT NULL AND state < 2;
-CREATE INDEX job_done ON job (app, state, pos, since_ms, queue) WHERE state > 2;
+CREATE INDEX job_done ON job (app, state, pos, since_ms, queue) WHERE +state > 2;
 CREATE TABLE payload (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE log (
     seq INTEGER NOT NULL, n INTEGER NOT NULL, at_ms INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,

@@ -44,7 +44,8 @@ def last_number(db: sqlite3.Connection, table: str) -> int:
 def signals_since(db: sqlite3.Connection, app: int, worker: WorkerId, since: int) -> list[SignalRow]:
     """Return the worker's signals behind a number."""
     rows = db.execute(
-        "SELECT seq, worker, job FROM signal WHERE app = ? AND worker = ? AND seq > ? ORDER BY seq", (app, worker, since)
+        "SELECT seq, worker, job FROM signal WHERE app = ? AND worker = ? AND seq > ? ORDER BY seq",
+        (app, worker, since),
     )
     return [SignalRow(*row) for row in rows]
 
@@ -52,7 +53,8 @@ def signals_since(db: sqlite3.Connection, app: int, worker: WorkerId, since: int
 def cancellations(db: sqlite3.Connection, app: int, worker: WorkerId) -> list[JobId]:
     """Return the jobs that the worker runs and was asked to cancel."""
     rows = db.execute(
-        "SELECT id FROM job INDEXED BY job_running WHERE app = ? AND state = 2 AND worker = ? AND cancel = 1", (app, worker)
+        "SELECT id FROM job INDEXED BY job_running WHERE app = ? AND state = 2 AND worker = ? AND cancel = 1",
+        (app, worker),
     )
     return [JobId(job_id) for (job_id,) in rows]
 
@@ -64,7 +66,15 @@ def events_since(db: sqlite3.Connection, app: int, since: int, limit: int) -> li
         (since, app, limit),
     )
     return [
-        Event(str(seq), _KINDS[kind], JobId(job), at_ms, queue, epoch, None if worker is None else WorkerId(worker))
+        Event(
+            str(seq),
+            _KINDS[kind],
+            JobId(job),
+            at_ms,
+            queue,
+            epoch,
+            None if worker is None else WorkerId(worker),
+        )
         for seq, kind, job, at_ms, queue, epoch, worker in rows
         if kind in _KINDS
     ]

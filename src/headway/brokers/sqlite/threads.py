@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -53,10 +54,8 @@ def _answer_all(batch: list[_Work[Any]]) -> None:
 def _deliver(batch: list[_Work[Any]]) -> None:
     if not batch:
         return
-    try:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         batch[0].future.get_loop().call_soon_threadsafe(_answer_all, batch)
-    except RuntimeError:
-        pass  # the loop is closed: nobody waits any more
 
 
 class _Thread(Generic[S]):
@@ -88,6 +87,8 @@ class _Thread(Generic[S]):
     async def stop(self) -> None:
         """Wait until what was queued is done and the connection is closed."""
         self._closing = True
+        if self._thread.ident is None:
+            return  # never started: the other thread could not open the file
         self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
@@ -235,8 +236,7 @@ class Writer(_Thread[Transaction]):
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
-    try:
+    # The first error tells more; SQLite undoes an open transaction at the latest when the file is opened again.
+    with suppress(sqlite3.Error):
         if db.in_transaction:
             db.execute("ROLLBACK")
-    except sqlite3.Error:
-        pass  # the first error tells more; SQLite undoes an open transaction at the latest when the file is opened again

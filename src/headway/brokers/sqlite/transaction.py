@@ -25,7 +25,9 @@ class Transaction:
 
     def __init__(self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock) -> None:
         """Read the counters; the transaction has begun."""
-        row = db.execute("SELECT tail, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)).fetchone()
+        row = db.execute(
+            "SELECT tail, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)
+        ).fetchone()
         self.db = db
         self.app = app
         self.settings = settings
@@ -74,8 +76,11 @@ class Transaction:
         """Write the counters and events."""
         counters = (self.tail, self.wake, self.gone, self.kept)
         if counters != self._counters:
-            self.db.execute("UPDATE app SET tail = ?, wake = ?, gone = ?, kept = ? WHERE id = ?", (*counters, self.app))
+            self.db.execute(
+                "UPDATE app SET tail = ?, wake = ?, gone = ?, kept = ? WHERE id = ?", (*counters, self.app)
+            )
         if self._events:
             self.db.executemany(
-                "INSERT INTO event (app, kind, job, at_ms, queue, epoch, worker) VALUES (?, ?, ?, ?, ?, ?, ?)", self._events
+                "INSERT INTO event (app, kind, job, at_ms, queue, epoch, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                self._events,
             )

@@ -114,11 +114,11 @@ def _prune(tx: Transaction) -> int:
         return len(old)
     rows = tx.db.execute(
         "SELECT seq, since_ms FROM ("
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 3 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 3 ORDER BY pos LIMIT ?2)"
         " UNION ALL "
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 5 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 5 ORDER BY pos LIMIT ?2)"
         " UNION ALL "
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND state > 2 AND state = 6 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 6 ORDER BY pos LIMIT ?2)"
         ") ORDER BY pos LIMIT ?2",
         (tx.app, surplus),
     ).fetchall()
@@ -135,7 +135,7 @@ def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> l
     """The first to complete come first, so that the walk ends at the first one that is young enough."""
     rows = tx.db.execute(
         f"SELECT {Header.COLUMNS}, since_ms FROM job INDEXED BY job_done "  # noqa: S608 - a constant
-        "WHERE app = ? AND state > 2 AND state = ? ORDER BY pos LIMIT ?",
+        "WHERE app = ? AND +state > 2 AND state = ? ORDER BY pos LIMIT ?",
         (tx.app, state, max(0, limit)),
     )
     old: list[Header] = []

@@ -123,7 +123,9 @@ class Watcher:
     def _look(self, db: sqlite3.Connection, *, gap: bool) -> Change:
         db.execute("BEGIN")
         try:
-            tail, wake, gone = db.execute("SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)).fetchone()
+            tail, wake, gone = db.execute(
+                "SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)
+            ).fetchone()
             signals = [
                 SignalRow(*row)
                 for row in db.execute(
@@ -138,7 +140,7 @@ class Watcher:
                     finished += [
                         job_id
                         for (job_id,) in db.execute(
-                            "SELECT id FROM job INDEXED BY job_done WHERE app = ? AND state > 2 AND state = ? AND pos > ?",
+                            "SELECT id FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 AND state = ? AND pos > ?",
                             (self._app, state, self._tail),
                         )
                     ]
