@@ -35,8 +35,8 @@ if TYPE_CHECKING:
         QueueWant,
         Report,
         ScheduleRecord,
-        SettleResult,
         Settlement,
+        SettleResult,
         Signal,
         Tended,
         WorkerRecord,
@@ -130,8 +130,10 @@ class RedisBroker:
         """Apply outcomes under their leases."""
         return await work.settle(self._session, items)
 
-    async def surrender(self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True) -> int:
-        """Take back what a dead worker holds. Its place among the idle ones passes by itself, whatever `forget` says."""
+    async def surrender(
+        self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True
+    ) -> int:
+        """Take back what a dead worker holds. `forget` adds nothing: dead idle workers are skipped by the wakes."""
         del forget
         return await work.surrender(self._session, worker, started)
 
@@ -160,10 +162,6 @@ class RedisBroker:
     async def logs(self, job_id: JobId) -> list[LogLine]:
         """Return a job's log."""
         return await inspect.logs(self._session, job_id)
-
-    async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:
-        """Return one page of matching jobs."""
-        return await inspect.jobs(self._session, query, after, limit)
 
     async def counts(self, queues: Sequence[str] | None = None) -> list[QueueCounts]:
         """Count by state."""
@@ -231,3 +229,8 @@ class RedisBroker:
     async def server_info(self) -> ServerInfo:
         """Return the server's settings and load."""
         return await info.server_info(self._session)
+
+    # Last, so that `list` means the built-in type in the annotations above.
+    async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:
+        """Return one page of matching jobs."""
+        return await inspect.jobs(self._session, query, after, limit)

@@ -41,7 +41,12 @@ class ScriptCall(Call):
     __slots__ = ("flags", "script", "whole")
 
     def __init__(
-        self, script: Script, head: tuple[Argument, Argument], flags: str, parts: tuple[Argument, ...], deadline: float
+        self,
+        script: Script,
+        head: tuple[Argument, Argument],
+        flags: str,
+        parts: tuple[Argument, ...],
+        deadline: float,
     ) -> None:
         """`head` is the key prefix and the instant, "" for the server's clock."""
         super().__init__((*head, *parts), deadline)

@@ -16,11 +16,13 @@ from redis.crc import key_slot
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from headway.brokers.redis.location import Address, Location
 
 CONNECT_TIMEOUT: Final = 3.0  # seconds for the connection and its greeting
+# hiredis annotates it as taking one part, and says nothing of the result.
+_pack = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _KEEPALIVE_IDLE: Final = 15  # seconds: below the idle limit of every host and balancer that is known to cut
 _KEEPALIVE: Final = {
     option: value
@@ -45,7 +47,11 @@ class Wire(Protocol):
         ...
 
     async def read_response(
-        self, *, disable_decoding: bool = False, timeout: float | None = None, disconnect_on_error: bool = True
+        self,
+        *,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - redis-py's signature
+        disconnect_on_error: bool = True,
     ) -> Any:  # noqa: ANN401 - whatever the server answers
         """Read one reply; an error reply is raised."""
         ...
@@ -79,7 +85,7 @@ class Target:
         self._owner = address
 
     async def connect(self, role: str) -> Wire:
-        """Open a connection for `role`. Raises what redis-py raises: ConnectionError, TimeoutError, AuthenticationError."""
+        """Open a connection for `role`. Raises what redis-py raises, or TimeoutError."""
         async with asyncio.timeout(CONNECT_TIMEOUT * 2):
             address = await self._locate()
             try:
@@ -117,7 +123,12 @@ class Target:
     async def _ask_sentinel(self, address: Address) -> Address:
         where = self.location
         wire = _build(
-            where, address, username=where.sentinel_username, password=where.sentinel_password, client="", db=0
+            where,
+            address,
+            username=where.sentinel_username,
+            password=where.sentinel_password,
+            client="",
+            db=0,
         )
         reply = await _ask_once(wire, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", where.service.encode())
         if not reply:
@@ -158,7 +169,7 @@ class Target:
         )
 
 
-def _build(  # noqa: PLR0913 - the parts of a greeting
+def _build(
     where: Location, address: Address, *, username: str | None, password: str | None, client: str, db: int
 ) -> Wire:
     options: dict[str, Any] = {
@@ -190,7 +201,7 @@ def _build(  # noqa: PLR0913 - the parts of a greeting
 
 def pack(*parts: bytes | str | int) -> bytes:
     """Write one command in the protocol of Redis."""
-    return cast("bytes", hiredis.pack_command(parts))
+    return _pack(parts)
 
 
 async def _ask(wire: Wire, *command: bytes) -> Any:  # noqa: ANN401 - whatever the server answers

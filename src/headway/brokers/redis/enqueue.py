@@ -22,11 +22,17 @@ _MODES: Final = {
     UniqueMode.DEBOUNCE: "d",
     UniqueMode.KEEP_LAST: "k",
 }
-_TRIES: Final = 3  # the numbers of kinds change once when the server was emptied; more often only if it is emptied all the time
+# The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
+_TRIES: Final = 3
 
 
 async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Accept all or none; one script call however many."""
+    first = {job.id: job for job in reversed(jobs)}
+    if len(first) < len(jobs):
+        each_once = [first.pop(job.id) for job in jobs if job.id in first]
+        answers = {one.id: one for one in await enqueue(session, each_once)}
+        return [answers[job.id] for job in jobs]
     if not jobs:
         return []
     kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
@@ -36,9 +42,9 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if answer == b"KINDS":
             session.forget_kinds()
             continue
-        accepted = [Enqueued(job.id) for job in jobs]
+        accepted: list[Enqueued] = [Enqueued(job.id) for job in jobs]
         for place, holder in zip(answer[::2], answer[1::2], strict=True):
-            accepted[place - 1] = Enqueued(jobs[place - 1].id, JobId(holder.decode()))
+            accepted[place - 1] = Enqueued(accepted[place - 1].id, JobId(holder.decode()))
         return accepted
     msg = "the server forgets what it was told: is somebody emptying it?"
     raise BrokerRefusedError(msg)
@@ -90,7 +96,7 @@ def _special(place: int, job: NewJob) -> tuple[Argument, ...]:
         place,
         "" if job.due_ms is None else job.due_ms,
         "" if job.expires_ms is None else job.expires_ms,
-        job.key or "",
+        "" if job.key is None else f"={job.key}",
         "" if unique is None else _MODES[unique.mode],
         "" if unique is None else unique.key,
         0 if unique is None else unique.window_ms,

@@ -56,11 +56,13 @@ class Feed:
         subscription = Subscription(lambda _: bell.set(), bell.set)
         self._watchers += 1
         try:
-            await self._listener.subscribe(channel, subscription)
-            await self._announce()
+            # Both travel in one write, before anything else: "from now on" begins here.
+            announced = asyncio.ensure_future(self._announce())
+            cursor = after if after is not None else await self._last()
+            await announced
             if self._presence is None:
                 self._presence = asyncio.create_task(self._stay_present())
-            cursor = after if after is not None else await self._last()
+            await self._listener.subscribe(channel, subscription)
             while not self._closed:
                 bell.clear()
                 entries = await self._read(cursor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobPage, QueueCounts, WorkerRecord
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 1000  # ids per script call
 _MAX_PAGE: Final = 1000
-_MAX_LOOK: Final = 20_000  # records looked at for one page: a rare match costs more pages, not a blocked server
+_MAX_LOOK: Final = (
+    20_000  # records looked at for one page: a rare match costs more pages, not a blocked server
+)
 _ORDER: Final = "RQDFSCX"
+_CURSOR: Final = re.compile(
+    r"R\0[^\0]*|S\0\d*|Q\d:.*\0\d*|[DFCX]\0(?:(?:-?\d+(?:\.\d+)?(?:e\+\d+)?|inf):.*)?", re.DOTALL
+)
 
 
 async def get(session: Session, ids: Sequence[JobId]) -> list[JobRecord | None]:
@@ -63,7 +69,9 @@ async def jobs(session: Session, query: JobQuery, after: str | None, limit: int)
             looked += len(ids)
             records = await get(session, [JobId(one.decode()) for one in ids])
             wanted = STATES[source[:1].encode()]
-            found += [one for one in records if one is not None and one.state is wanted and _matches(one, query)]
+            found += [
+                one for one in records if one is not None and one.state is wanted and _matches(one, query)
+            ]
             if not following:
                 break
             position = following.decode()
@@ -93,7 +101,11 @@ def _matches(one: JobRecord, query: JobQuery) -> bool:
     if query.search is None:
         return True
     text = query.search.lower()
-    return text in one.id.lower() or text in one.task.lower() or (one.key is not None and text in one.key.lower())
+    return (
+        text in one.id.lower()
+        or text in one.task.lower()
+        or (one.key is not None and text in one.key.lower())
+    )
 
 
 def _cursor(source: str, position: str) -> str:
@@ -103,19 +115,21 @@ def _cursor(source: str, position: str) -> str:
 def _parse_cursor(cursor: str | None) -> tuple[str | None, str]:
     if cursor is None:
         return None, ""
+    text = ""
     try:
         text = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode()
-        source, nul, position = text.partition("\0")
-        if not nul or source[:1] not in _ORDER or not source:
-            raise ValueError(source)
-        _rank(source)
-        if source[0] in "SQ" and position and not position.isdigit():
-            raise ValueError(position)
-        if source[0] in "DFCX" and position:
-            float(position.partition(":")[0])
-    except (ValueError, IndexError, binascii.Error) as error:
+        match = _CURSOR.fullmatch(text)
+    except (ValueError, binascii.Error):
+        match = None
+    if match is None:
         msg = f"not a cursor of this list: {cursor!r}; pass back the `cursor` of the page before"
-        raise ConfigError(msg) from error
+        raise ConfigError(msg)
+    source, _, position = text.partition("\0")
+    return (source, position) if source[0] != "Q" else _parse_ready(text)
+
+
+def _parse_ready(text: str) -> tuple[str, str]:
+    source, _, position = text.rpartition("\0")  # a queue's name may hold anything
     return source, position
 
 

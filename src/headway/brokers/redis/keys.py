@@ -1,4 +1,4 @@
-"""Names of keys and channels. All of an app share one hash tag, so that each script is atomic and a Cluster serves them."""
+"""Names of keys and channels. All of an app share a hash tag: each script is atomic, also in a Cluster."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The command connection of a process: all calls of all tasks share it, in order, many in flight.
 
-Calls made in one turn of the loop travel in one write. When the connection is cut, it is made anew with a growing, jittered
-delay, and every call whose answer is outstanding is sent again, marked as a repeat (see `ScriptCall`), until its deadline.
+Calls made in one turn of the loop travel in one write. When the connection is cut, it is made anew
+with a growing, jittered delay, and every call whose answer is outstanding is sent again, marked as a repeat (see
+`ScriptCall`), until its deadline.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import random
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis import exceptions
 
@@ -21,9 +22,12 @@ from headway.errors import BrokerError, BrokerUnavailableError
 if TYPE_CHECKING:
     from headway.brokers.redis.call import Call
     from headway.brokers.redis.connect import Target, Wire
+    from headway.brokers.redis.location import Address
 
 CALL_DEADLINE: Final = 10.0  # seconds: a Sentinel fail-over with usual settings, or a restart, fits in
-ANSWER_TIMEOUT: Final = 4.0  # seconds of silence: a hung connection is found while the deadline still allows a second try
+ANSWER_TIMEOUT: Final = (
+    4.0  # seconds of silence: a hung connection is found while the deadline still allows a second try
+)
 _OPEN_DEADLINE: Final = 3.0  # opening fails soon: the address may be wrong
 _SWEEP: Final = 0.25  # seconds between looks at deadlines, only while calls are under way
 _AGAIN_SOON: Final = 0.1  # seconds before a call is sent again to a server that is loading or moving the slot
@@ -149,7 +153,7 @@ class Link:
         while True:
             await self._work.wait()
             self._work.clear()
-            batch = []
+            batch: list[bytes] = []
             while self._outbox:
                 call = self._outbox.popleft()
                 if call.future.done():  # its caller has gone
@@ -189,8 +193,7 @@ class Link:
             case Answer.ELSEWHERE if self._target.movable:
                 self._problem = str(error)
                 self._outbox.append(call)
-                address = error.node_addr if isinstance(error, exceptions.MovedError) else None
-                self._target.moved(address)
+                self._target.moved(_new_address(error))
                 self._stalled.set()
             case _:
                 call.future.set_exception(refused(self._target.name, error))
@@ -247,3 +250,10 @@ class Link:
         return BrokerUnavailableError(
             f"{self._target.name} cannot be reached ({reason}): is it running, and is the URL right?"
         )
+
+
+def _new_address(error: Exception) -> Address | None:
+    if not isinstance(error, exceptions.MovedError):
+        return None
+    host = str(cast("Any", error).host)
+    return (host, int(error.port)) if host else None  # empty: the server does not know its own name

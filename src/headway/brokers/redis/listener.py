@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.connect import Target, Wire
 
-_SILENCE: Final = 60.0  # seconds after which the connection is tried with a PING: middleboxes drop silent ones without a word
+# Seconds after which the connection is tried with a PING: middleboxes drop silent ones without a word.
+_SILENCE: Final = 60.0
 _PONG_TIMEOUT: Final = 10.0
 _BACKOFF_FIRST: Final = 0.02
 _BACKOFF_MAX: Final = 2.0

@@ -68,7 +68,9 @@ def parse(url: str) -> Location:
         msg = f"{parts.scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
         raise ConfigError(msg)
     if not tls and options.keys() & _TLS_OPTIONS:
-        msg = f"{parts.scheme}://: options ssl_* need TLS: write rediss{parts.scheme.removeprefix('redis')}://"
+        msg = (
+            f"{parts.scheme}://: options ssl_* need TLS: write rediss{parts.scheme.removeprefix('redis')}://"
+        )
         raise ConfigError(msg)
     if layout == "standalone" and len(addresses) > 1:
         msg = f"{parts.scheme}:// takes one host; several need redis+sentinel:// or redis+cluster://"

@@ -41,7 +41,7 @@ class Answer(Enum):
     UNKNOWN_SCRIPT = auto()
 
 
-def classify(error: Exception) -> Answer:
+def classify(error: Exception) -> Answer:  # noqa: PLR0911 - a table
     """Tell what to do about an error reply."""
     match error:
         case exceptions.NoScriptError():

@@ -25,7 +25,7 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """Load `lua/<name>.lua`."""
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files("headway.brokers.redis") / "lua"
 
     def include(match: re.Match[str]) -> str:
         return (folder / "include" / f"{match.group(1)}.lua").read_text(encoding="utf-8")

@@ -27,18 +27,18 @@ class Kind:
     task: str
 
     def text(self) -> bytes:
-        """As the server keeps it: one digit, the queue, NUL, the task."""
-        return f"{self.priority}{self.queue}\0{self.task}".encode()
+        """As the server keeps it: priority digit, length of the queue's name, colon, queue, task."""
+        queue = self.queue.encode()
+        return b"%d%d:%b%b" % (self.priority, len(queue), queue, self.task.encode())
 
 
 def parse_kind(text: bytes) -> Kind | None:
     """Read a kind as the server keeps it; None when it is damaged."""
-    queue, nul, task = text[1:].partition(b"\0")
-    if not nul or not text[:1].isdigit():
-        return None
+    head, _, names = text.partition(b":")
     try:
-        return Kind(int(text[:1]), queue.decode(), task.decode())
-    except UnicodeDecodeError:
+        size = int(head[1:])
+        return Kind(int(head[:1]), names[:size].decode(), names[size:].decode())
+    except ValueError:
         return None
 
 
@@ -79,7 +79,9 @@ class Session:
         wanted = list(kinds)
         missing = [kind for kind in wanted if kind not in self._numbers]
         if missing:
-            for kind, number in zip(missing, await self.run("intern", *(kind.text() for kind in missing)), strict=True):
+            for kind, number in zip(
+                missing, await self.run("intern", *(kind.text() for kind in missing)), strict=True
+            ):
                 self._numbers[kind] = number
                 self._kinds[number] = kind
         return {kind: self._numbers[kind] for kind in wanted}

@@ -12,7 +12,7 @@ from headway.brokers.redis.listener import Subscription
 from headway.job import JobId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from headway.brokers.redis.listener import Listener
 
@@ -65,7 +65,7 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailbox(listener: Listener, channel: str) -> AsyncIterator[Mailbox]:
+async def mailbox(listener: Listener, channel: str) -> AsyncGenerator[Mailbox]:
     """Listen on a worker's channel for the length of the block."""
     box = Mailbox()
     subscription = Subscription(box.on_message, box.on_restored)

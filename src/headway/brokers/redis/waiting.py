@@ -66,7 +66,9 @@ class Waits:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listening = self._subscription = None
-        self._fail(tuple(self._waiting), BrokerUnavailableError("the broker was closed while a job was awaited"))
+        self._fail(
+            tuple(self._waiting), BrokerUnavailableError("the broker was closed while a job was awaited")
+        )
 
     async def _listen(self) -> None:
         if self._subscription is not None and self._subscription.confirmed.done():
@@ -141,7 +143,9 @@ class Waits:
         try:
             records = await inspect.get(self._session, list(wanted))
         except BaseException as error:
-            failure = error if isinstance(error, BrokerError) else BrokerUnavailableError("the broker was closed")
+            failure = (
+                error if isinstance(error, BrokerError) else BrokerUnavailableError("the broker was closed")
+            )
             for future in wanted.values():
                 if not future.done():
                     future.set_exception(failure)

@@ -34,7 +34,7 @@ _UNREADABLE: Final = "its kind number is unknown: the record is damaged"
 
 
 class Claims:
-    """Claims of this process. A claim whose answer was lost, or whose caller went away, is repeated by the worker's next one."""
+    """Claims of this process. What an unheard one took is handed out by the worker's next: no job may get lost."""
 
     def __init__(self, session: Session) -> None:
         """Number the claims from the present instant on, so that the numbers of a worker rise over restarts."""
@@ -55,7 +55,13 @@ class Claims:
         else:
             self._last += 1
             number = self._last
-        parts: list[Argument] = [worker, limit, lease_ms, number, _class_of(tuple(want.queue for want in wants))]
+        parts: list[Argument] = [
+            worker,
+            limit,
+            lease_ms,
+            number,
+            _class_of(tuple(want.queue for want in wants)),
+        ]
         for want in wants:
             parts += (want.queue, want.limit)
         try:
@@ -189,4 +195,3 @@ async def tend(session: Session, retention: Retention) -> Tended:
         "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
     )
     return Tended(promoted, expired, reclaimed, pruned, None if next_ms < 0 else next_ms)
-

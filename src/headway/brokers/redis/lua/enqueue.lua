@@ -2,7 +2,7 @@
 -- KEYS[1] prefix
 -- ARGV[3] how many kinds, then number, text each; how many runs, then kind number, count each (jobs in order, cut where the
 --         kind changes); how many jobs, then their ids, then their blobs (kind:payload);
---         then for each job that is not plain: place, due, expires, key, unique mode (r t d k), unique key, window, schedule, fire.
+--         then for each job that is not plain: place, due, expires, = and key, unique mode (r t d k), unique key, window, schedule, fire.
 -- Returns place, id pairs of the duplicates, flat; or the string KINDS when the numbers are not those of this server.
 -- @include base
 -- @include kinds
@@ -89,6 +89,9 @@ while at <= #ARGV do
   local place = tonumber(next_arg())
   special[place] = { due = next_arg(), expires = next_arg(), key = next_arg(), mode = next_arg(), unique = next_arg(),
     window = tonumber(next_arg()) or 0, schedule = next_arg(), fire = next_arg() }
+  local wish = special[place]
+  wish.key = wish.key ~= '' and string.sub(wish.key, 2) or nil
+  wish.schedule = wish.fire ~= '' and wish.schedule or nil
 end
 
 local duplicates, seen = {}, {}
@@ -165,7 +168,7 @@ local function check_unique(id, wish)
 end
 
 local function blocked(id, wish)
-  if wish.schedule ~= '' then
+  if wish.schedule then
     local last = redis.call('HGET', P .. 'fire', wish.schedule)
     if last then
       local fired, job = string.match(last, '^(%-?%d+)|(.*)$')
@@ -174,7 +177,7 @@ local function blocked(id, wish)
       end
     end
   end
-  if wish.key ~= '' then
+  if wish.key then
     local holder = redis.call('HGET', P .. 'keys', wish.key)
     if holder then
       return holder, false, false
@@ -187,7 +190,7 @@ local function blocked(id, wish)
 end
 
 local function remember(id, wish, held)
-  if wish.key ~= '' then
+  if wish.key then
     redis.call('HSET', P .. 'keys', wish.key, id)
     redis.call('HSET', P .. 'keyof', id, wish.key)
   end
@@ -206,10 +209,10 @@ local function remember(id, wish, held)
   end
 end
 
-local PLAIN = { due = '', expires = '', key = '', mode = '', schedule = '' }
+local PLAIN = { due = '', expires = '', mode = '' }
 local function accept(id, blob, run, wish)
   local holder, held, stale_fire = blocked(id, wish)
-  if wish.schedule ~= '' and not stale_fire then
+  if wish.schedule and not stale_fire then
     redis.call('HSET', P .. 'fire', wish.schedule, wish.fire .. '|' .. (holder or id))
   end
   if holder then

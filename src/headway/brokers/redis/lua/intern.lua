@@ -1,4 +1,4 @@
--- Duty: give numbers to kinds (priority digit, queue, NUL, task).
+-- Duty: give numbers to kinds (as in kinds.lua).
 -- KEYS[1] prefix; ARGV[3..] texts. Returns their numbers in order.
 -- hash kinds: number -> text, and 0 -> the generation of these numbers, by which clients see that theirs are of another
 -- data set (emptied, or restored from an older state); hash kindof: text -> number.

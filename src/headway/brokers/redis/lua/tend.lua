@@ -109,7 +109,6 @@ local over = total - most
 local chosen, next_prune = {}, math.huge
 for _, item in ipairs(candidates) do
   if #chosen >= BOUND then
-    next_prune = now
     break
   end
   if item.finished + keep_ms <= now or (#chosen < over and item.finished + FRESH_MS <= now) then
@@ -122,6 +121,9 @@ for _, item in ipairs(candidates) do
     next_prune = math.max(next_prune, now + LAZY_MS)
     break
   end
+end
+if #chosen >= BOUND then
+  next_prune = now
 end
 prune(chosen)
 chosen = {}
