@@ -17,6 +17,7 @@ from msgspec import Struct
 from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
 
 if TYPE_CHECKING:
+    import builtins  # in Inspector `list` is a method
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
     from typing import Self
@@ -285,11 +286,11 @@ class PullBroker(Broker, Protocol):
 class Inspector(Protocol):
     """What the CLI, the API and the dashboard ask of a carrier."""
 
-    async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
+    async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records, in the order of the ids."""
         ...
 
-    async def logs(self, job_id: JobId) -> list[LogLine]:
+    async def logs(self, job_id: JobId) -> builtins.list[LogLine]:
         """Return the job's log, oldest line first."""
         ...
 
@@ -297,7 +298,7 @@ class Inspector(Protocol):
         """List matching jobs; `after` is the cursor of the page before."""
         ...
 
-    async def counts(self, queues: Sequence[str] | None = None) -> list[QueueCounts]:
+    async def counts(self, queues: Sequence[str] | None = None) -> builtins.list[QueueCounts]:
         """Count by state, for these queues or for all that hold a job or are paused, sorted by name."""
         ...
 
@@ -313,15 +314,15 @@ class Inspector(Protocol):
         """Return the paused queues."""
         ...
 
-    async def remove(self, ids: Sequence[JobId]) -> list[bool]:
+    async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Forget jobs that are not running, with all that belongs to them; tell for each whether it was removed."""
         ...
 
-    async def retry(self, ids: Sequence[JobId]) -> list[bool]:
+    async def retry(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Give failed, cancelled or expired jobs a new life, ready and with fresh attempts; tell which were."""
         ...
 
-    async def promote(self, ids: Sequence[JobId]) -> list[bool]:
+    async def promote(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Make scheduled jobs ready now; tell for each whether it was scheduled."""
         ...
 
@@ -335,7 +336,7 @@ class Inspector(Protocol):
         """Remove completed jobs of a terminal state that finished more than `older_than_ms` ago; return how many."""
         ...
 
-    async def workers(self) -> list[WorkerRecord]:
+    async def workers(self) -> builtins.list[WorkerRecord]:
         """Return the workers that hold jobs."""
         ...
 
