@@ -24,7 +24,10 @@ class _RedisDriver(Protocol):
 
 
 def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Carrier:
-    """Return the carrier that the URL names, not opened yet; ConfigError when there is none, or its extra is missing."""
+    """Return the carrier that the URL names, not opened yet.
+
+    ConfigError when there is none of that scheme, or its extra is not installed.
+    """
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import BrokerSettings, CancelRequested, Capabilities, Settlement, Wake
-from headway.brokers.sqlite import claim, enqueue, inspect, manage, schedules, settle, streams, upkeep
+from headway.brokers.sqlite import claim, enqueue, inspect, manage, schedule_store, settle, streams, upkeep
 from headway.brokers.sqlite.connection import check_library
 from headway.brokers.sqlite.listeners import Listeners, signal_of
 from headway.brokers.sqlite.location import parse
@@ -102,7 +103,8 @@ class _Open:
 class SqliteBroker:
     """A file in WAL mode. Every process that opens it must be on the same machine.
 
-    A Wake goes to each idle worker of the app in every process, not to one: a claim that finds nothing costs little here.
+    A Wake goes to each idle worker of the app in every process, not to one: a claim that finds nothing costs
+    little here.
     """
 
     def __init__(self, url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> None:
@@ -270,10 +272,7 @@ class SqliteBroker:
         with listeners.changes() as changed:
             while not listeners.closed:
                 changed.clear()
-                start = number
-                found = await self._read(
-                    lambda db, app, start=start: streams.events_since(db, app, start, _EVENTS_STEP)  # type: ignore[misc]
-                )
+                found = await self._read(partial(streams.events_since, since=number, limit=_EVENTS_STEP))
                 for event in found:
                     number = int(event.cursor)
                     yield event
@@ -348,28 +347,28 @@ class SqliteBroker:
         while total < limit:
             step = min(manage.STEP, limit - total)
             removed = await self._write(
-                lambda tx, step=step: manage.clean(tx, state, older_than_ms, queue, step)
-            )  # type: ignore[misc]
+                partial(manage.clean, state=state, older_than_ms=older_than_ms, queue=queue, limit=step)
+            )
             total += removed
             if removed < step:
                 break
         return total
 
-    async def declare_schedules(self, records: Sequence[ScheduleRecord]) -> None:
+    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Make these schedules known."""
-        await self._write(lambda tx: schedules.declare(tx, records))
+        await self._write(lambda tx: schedule_store.declare(tx, schedules))
 
     async def schedules(self) -> builtins.list[ScheduleRecord]:
         """Return the schedules, sorted by name."""
-        return await self._read(schedules.read)
+        return await self._read(schedule_store.read)
 
     async def pause_schedule(self, name: str, *, paused: bool) -> bool:
         """Pause or resume a schedule."""
-        return await self._write(lambda tx: schedules.pause(tx, name, paused=paused))
+        return await self._write(lambda tx: schedule_store.pause(tx, name, paused=paused))
 
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
-        await self._write(lambda tx: schedules.skip_fire(tx, fire))
+        await self._write(lambda tx: schedule_store.skip_fire(tx, fire))
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from headway.job import Delivery, WorkerId
 
 _TAKE: Final = (
-    "UPDATE job SET state = 2, worker = ?, epoch = epoch + 1, attempt = attempt + 1, started_ms = ? WHERE seq IN "  # noqa: S608 - a constant
-    "(SELECT seq FROM job INDEXED BY job_ready WHERE app = ? AND state = 1 AND queue = ? "
+    "UPDATE job SET state = 2, worker = ?, epoch = epoch + 1, attempt = attempt + 1, started_ms = ? "  # noqa: S608 - a constant
+    "WHERE seq IN (SELECT seq FROM job INDEXED BY job_ready WHERE app = ? AND state = 1 AND queue = ? "
     "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY priority DESC, pos LIMIT ?) "
-    f"RETURNING {DELIVERY}"
+    "RETURNING " + DELIVERY
 )
 
 

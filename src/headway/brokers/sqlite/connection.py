@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 MIN_VERSION: Final = (3, 35, 0)  # UPDATE ... RETURNING
 
-# A checkpoint moves pages from the log to the file. With 4,000 pages (16 MB) between checkpoints instead of 1,000, a page
-# that is changed often is moved once instead of many times: about twice as many jobs a second.
+# A checkpoint moves pages from the log to the file. With 4,000 pages (16 MB) between checkpoints instead of
+# 1,000, a page that is changed often is moved once instead of many times: about twice as many jobs a second.
 _CHECKPOINT_PAGES: Final = 4000
 _LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 32 * 1024
@@ -28,10 +28,10 @@ _ADVICE: Final = {
     sqlite3.SQLITE_READONLY: "the file or its folder cannot be written: give this user write permission to both",
     sqlite3.SQLITE_PERM: "access is denied: give this user permission to the file and its folder",
     sqlite3.SQLITE_AUTH: "access is denied: give this user permission to the file and its folder",
-    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: check that its folder exists and that this user may write there",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: check that its folder exists and may be written",
     sqlite3.SQLITE_IOERR: "the disk reports an error: check the file system, then the file (PRAGMA integrity_check)",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database: name another file, or restore this one from a backup",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup, or recover it with the sqlite3 command .recover",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup, or try the .recover of the sqlite3 shell",
     sqlite3.SQLITE_TOOBIG: "a value passes SQLite's limit of 1 GB: send less, or keep the payload elsewhere",
     sqlite3.SQLITE_NOMEM: "out of memory: give this process more",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 
 LIMIT_MAX: Final = 1000
+_NUMBER: Final = re.compile("[0-9]{1,19}")
 
 
 def _sound(rows: Sequence[Row]) -> list[JobRecord]:
@@ -84,7 +86,8 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
         parameters += [query.search.casefold()] * 3
     # Places first, from the index where it suffices; then the records of this page only.
     places = db.execute(
-        f"SELECT seq, {column} FROM job {index} WHERE {' AND '.join(conditions)} ORDER BY {column} DESC LIMIT ?",  # noqa: S608 - constants only
+        f"SELECT seq, {column} FROM job {index} "  # noqa: S608 - constants only, values are parameters
+        f"WHERE {' AND '.join(conditions)} ORDER BY {column} DESC LIMIT ?",
         (*parameters, limit + 1),
     ).fetchall()
     shown = places[:limit]
@@ -110,7 +113,7 @@ _LIVE_INDEXES: Final = {SCHEDULED: "job_scheduled", READY: "job_ready", RUNNING:
 def _place(after: str | None, order: str) -> int:
     if after is None:
         return 2**63 - 1
-    if not (after[:1] == order and after[1:].isascii() and after[1:].isdigit() and len(after) <= 20):  # noqa: PLR2004 - digits of a 64-bit number
+    if not (after[:1] == order and _NUMBER.fullmatch(after[1:])):
         msg = f"{after!r} is not a cursor of this list: give back the cursor of the page before, with the same query"
         raise ConfigError(msg)
     return min(int(after[1:]), 2**63 - 1)
@@ -121,9 +124,12 @@ def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> li
     by_queue: dict[str, dict[JobState, int]] = {}
     oldest: dict[str, int] = {}
     for queue, code, number, since in db.execute(
-        "SELECT queue, 1, count(*), min(since_ms) FROM job INDEXED BY job_ready WHERE app = ?1 AND state = 1 GROUP BY queue "
-        "UNION ALL SELECT queue, 0, count(*), 0 FROM job INDEXED BY job_scheduled WHERE app = ?1 AND state = 0 GROUP BY queue "
-        "UNION ALL SELECT queue, 2, count(*), 0 FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 GROUP BY queue "
+        "SELECT queue, 1, count(*), min(since_ms) FROM job INDEXED BY job_ready WHERE app = ?1 AND "
+        "state = 1 GROUP BY queue "
+        "UNION ALL SELECT queue, 0, count(*), 0 FROM job INDEXED BY job_scheduled WHERE app = ?1 AND "
+        "state = 0 GROUP BY queue "
+        "UNION ALL SELECT queue, 2, count(*), 0 FROM job INDEXED BY job_running WHERE app = ?1 AND "
+        "state = 2 GROUP BY queue "
         "UNION ALL SELECT queue, state, count(*), 0 FROM job INDEXED BY job_done WHERE app = ?1 AND +state > 2 "
         "GROUP BY queue, state",
         (app,),
@@ -149,7 +155,8 @@ def workers(db: sqlite3.Connection, app: int) -> list[WorkerRecord]:
     """Return the workers that hold jobs, sorted by name."""
     rows = db.execute(
         "SELECT worker, until_ms, (SELECT count(*) FROM job INDEXED BY job_running "
-        "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app = ? ORDER BY worker",
+        "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app "
+        "= ? ORDER BY worker",
         (app,),
     )
     return [WorkerRecord(WorkerId(worker), until_ms, holds) for worker, until_ms, holds in rows if holds]

@@ -11,7 +11,7 @@ from headway.brokers.sqlite.watcher import SignalRow
 from headway.job import JobId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from headway.brokers.base import Signal
     from headway.brokers.sqlite.watcher import Change
@@ -30,7 +30,10 @@ Mail = asyncio.Queue[SignalRow | Wake | None]
 
 
 class Listeners:
-    """Lives on the loop's thread. `want` switches the watcher on while anybody listens; `recheck` looks at waited-for jobs."""
+    """Lives on the loop's thread.
+
+    `want` switches the watcher on while anybody listens; `recheck` looks at the jobs that are waited for.
+    """
 
     def __init__(self, want: Want, recheck: Callable[[], None]) -> None:
         """Nobody listens yet."""
@@ -39,7 +42,7 @@ class Listeners:
         self._count = 0
         self._wake = 0
         self._idle: dict[WorkerId, int] = {}
-        self._mail: dict[WorkerId, set[Mail]] = {}
+        self._mail: dict[str, set[Mail]] = {}
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._changes: set[asyncio.Event] = set()
         self._closed = False
@@ -55,7 +58,7 @@ class Listeners:
         return self._closed
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _listening(self) -> Generator[None]:
         self._count += 1
         self._want(wanted=True)
         try:
@@ -66,7 +69,7 @@ class Listeners:
                 self._want(wanted=False)
 
     @contextmanager
-    def mail(self, worker: WorkerId) -> Iterator[Mail]:
+    def mail(self, worker: WorkerId) -> Generator[Mail]:
         """Receive what concerns a worker; None: the carrier was closed."""
         box = Mail()
         with self._listening():
@@ -80,7 +83,7 @@ class Listeners:
                     del self._mail[worker]
 
     @contextmanager
-    def waiting(self, job_id: JobId) -> Iterator[asyncio.Future[None]]:
+    def waiting(self, job_id: JobId) -> Generator[asyncio.Future[None]]:
         """Receive a future that is done when the job has ended or gone, or the carrier was closed."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._listening():
@@ -95,7 +98,7 @@ class Listeners:
                     del self._waiters[job_id]
 
     @contextmanager
-    def changes(self) -> Iterator[asyncio.Event]:
+    def changes(self) -> Generator[asyncio.Event]:
         """Receive an event that is set at each change of the file."""
         event = asyncio.Event()
         with self._listening():
@@ -127,7 +130,7 @@ class Listeners:
         self._wake = max(self._wake, change.wake)
         self._wake_idle()
         for row in change.signals:
-            for box in self._mail.get(row.worker, ()):  # type: ignore[call-overload]  # a WorkerId is a str
+            for box in self._mail.get(row.worker, ()):
                 box.put_nowait(row)
         self.ended(change.finished)
         if change.gap and self._waiters:

@@ -17,8 +17,9 @@ _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
 class Location(Struct, frozen=True):
     """`timeout_ms` is how long a statement waits for other processes' transactions.
 
-    `synchronous`: NORMAL survives the crash of any process; a crash of the machine or a power cut may lose the last commits
-    (never damages the file). FULL waits for the disk at each commit and closes that gap, at a price in speed.
+    `synchronous`: NORMAL survives the crash of any process; a crash of the machine or a power cut may lose
+    the last commits (never damages the file). FULL waits for the disk at each commit and closes that gap, at
+    a price in speed.
     """
 
     path: Path

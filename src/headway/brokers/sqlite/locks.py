@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from headway.brokers.sqlite.rows import Header
 from headway.brokers.sqlite.schema import READY, RUNNING, SCHEDULED
 from headway.job import JobId
 
 if TYPE_CHECKING:
+    from headway.brokers.sqlite.rows import Header
     from headway.brokers.sqlite.transaction import Transaction
 
 
@@ -78,6 +78,7 @@ def _follow(tx: Transaction, name: str, job_id: JobId, due_ms: int | None) -> No
         )
         tx.wake += 1
     tx.db.execute(
-        "UPDATE lock SET holder = ?, since_ms = ?, until_ms = ?, held = NULL, held_due_ms = NULL WHERE app = ? AND name = ?",
+        "UPDATE lock SET holder = ?, since_ms = ?, until_ms = ?, held = NULL, held_due_ms = NULL "
+        "WHERE app = ? AND name = ?",
         (job_id, since, since, tx.app, name),
     )

@@ -124,7 +124,8 @@ def clean(tx: Transaction, state: JobState, older_than_ms: int, queue: str | Non
     """Remove up to `limit` jobs that completed more than `older_than_ms` ago, the oldest first; return how many."""
     rows = tx.db.execute(
         f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_done "  # noqa: S608 - a constant
-        "WHERE app = ?1 AND +state > 2 AND state = ?2 AND since_ms < ?3 AND (?4 IS NULL OR queue = ?4) ORDER BY pos LIMIT ?5",
+        "WHERE app = ?1 AND +state > 2 AND state = ?2 AND since_ms < ?3 AND (?4 IS NULL OR queue = "
+        "?4) ORDER BY pos LIMIT ?5",
         (tx.app, STATES.index(state), tx.now - older_than_ms, queue, limit),
     ).fetchall()
     _remove(tx, [Header(*row) for row in rows])

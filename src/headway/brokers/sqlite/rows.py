@@ -55,7 +55,10 @@ def seq_list(values: Sequence[int]) -> str:
     return msgspec.json.encode(values).decode()
 
 
-DELIVERY: Final = "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, reason"
+DELIVERY: Final = (
+    "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, "
+    "reason"
+)
 
 
 class DamagedRowError(ValueError):
@@ -111,7 +114,8 @@ def delivery(row: Row, worker: WorkerId) -> Delivery:
 
 
 RECORD: Final = (
-    "id, task, queue, state, priority, payload, attempt, epoch, crashes, due_ms, expires_ms, started_ms, since_ms, worker, "
+    "id, task, queue, state, priority, payload, attempt, epoch, crashes, due_ms, expires_ms, "
+    "started_ms, since_ms, worker, "
     "key, result, history, reason, progress, message, cancel"
 )
 _RECORD_SELECT: Final = RECORD.replace(
@@ -129,10 +133,11 @@ _RECORD_KINDS: Final = (
 def record(row: Row) -> JobRecord:
     """Make a record of a row of the RECORD columns; DamagedRowError."""
     _want(row, _RECORD_NAMES, _RECORD_KINDS)
-    if not 0 <= row[3] < len(STATES):
-        msg = f"its stored record is damaged: column state holds {row[3]}"
+    code: int = row[3]
+    if not 0 <= code < len(STATES):
+        msg = f"its stored record is damaged: column state holds {code}"
         raise DamagedRowError(msg)
-    state = STATES[row[3]]
+    state = STATES[code]
     return JobRecord(
         id=JobId(row[0]),
         task=row[1],
@@ -160,4 +165,5 @@ def record(row: Row) -> JobRecord:
 
 def records(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[Row]:
     """Select rows of the RECORD columns, each behind its row number."""
-    return db.execute(f"SELECT seq, {_RECORD_SELECT} FROM job {where}", parameters).fetchall()  # noqa: S608 - constants only
+    statement = f"SELECT seq, {_RECORD_SELECT} FROM job {where}"  # noqa: S608 - constants only
+    return db.execute(statement, parameters).fetchall()

@@ -1,7 +1,7 @@
 """The tables of the file, their versions, and how a file of an older version is brought up to date.
 
-One file holds several apps: each row carries the number of its app, first in every index. The states are stored as small
-numbers in the order of `STATES`, because the conditions of partial indexes must be literals.
+One file holds several apps: each row carries the number of its app, first in every index. The states are
+stored as small numbers in the order of `STATES`, because the conditions of partial indexes must be literals.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ FAILED: Final = 4
 CANCELLED: Final = 5
 EXPIRED: Final = 6
 
-# The condition of the index of completed jobs. The plus lets it select the index without narrowing the search to a range of
-# states, so that one state can still be looked up in the order of completion.
+# The condition of the index of completed jobs. The plus lets it select the index without narrowing the search
+# to a range of states, so that one state can still be looked up in the order of completion.
 COMPLETED: Final = "+state > 2"
 
-# Columns of `app`: `tail` numbers positions in queues and the order of completions; `wake` grows when there may be new work,
-# `gone` when a job that did not complete was removed; `kept` counts succeeded, cancelled and expired jobs.
-# Columns of `job`: `pos` is the place in the queue while ready (kept while running, so that a release goes back to the head),
-# and the number of the completion when terminal; `since_ms` is when it became ready, or when it completed. A payload above
-# `INLINE_MAX` is kept in its own table, so that a change of state does not write it again.
+# Columns of `app`: `tail` numbers the places behind all others and the completions, `head` the places before
+# all others, downwards; `wake` grows when there may be new work, `gone` when a job that did not complete was
+# removed; `kept` counts succeeded, cancelled and expired jobs. Columns of `job`: `pos` is the place in the
+# queue while ready, and the number of the completion when terminal; `since_ms` is when it became ready, or
+# when it completed. A payload above `INLINE_MAX` is kept in its own table, so that a change of state does not
+# write it again.
 _V1: Final = """
 CREATE TABLE app (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    tail INTEGER NOT NULL DEFAULT 0, wake INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
-    kept INTEGER NOT NULL DEFAULT 0, watched_until_ms INTEGER NOT NULL DEFAULT 0
+    tail INTEGER NOT NULL DEFAULT 0, head INTEGER NOT NULL DEFAULT 0, wake INTEGER NOT NULL DEFAULT 0, gone
+    INTEGER NOT NULL DEFAULT 0, kept INTEGER NOT NULL DEFAULT 0, watched_until_ms INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE job (
     seq INTEGER PRIMARY KEY, app INTEGER NOT NULL, id TEXT NOT NULL, state INTEGER NOT NULL, queue TEXT NOT NULL,
@@ -72,8 +73,8 @@ CREATE TABLE lease (
     app INTEGER NOT NULL, worker TEXT NOT NULL, until_ms INTEGER NOT NULL, PRIMARY KEY (app, worker)
 ) WITHOUT ROWID;
 CREATE TABLE lock (
-    app INTEGER NOT NULL, name TEXT NOT NULL, holder TEXT NOT NULL, since_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-    held TEXT, held_due_ms INTEGER, PRIMARY KEY (app, name)
+    app INTEGER NOT NULL, name TEXT NOT NULL, holder TEXT NOT NULL, since_ms INTEGER NOT NULL, until_ms
+    INTEGER NOT NULL, held TEXT, held_due_ms INTEGER, PRIMARY KEY (app, name)
 ) WITHOUT ROWID;
 CREATE INDEX lock_until ON lock (app, until_ms);
 CREATE TABLE paused (app INTEGER NOT NULL, queue TEXT NOT NULL, PRIMARY KEY (app, queue)) WITHOUT ROWID;

@@ -40,6 +40,7 @@ def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
     headers = tx.headers([item.lease.job_id for item in items])
     results: list[SettleResult] = []
     endings: list[Ending] = []
+    released: list[Header] = []
     for item in items:
         header = headers.get(item.lease.job_id)
         applied = _held(tx, item.lease, header)
@@ -48,12 +49,17 @@ def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
             continue
         ending = _ending(header, item.outcome)
         if ending is not None:
-            # Written together below, but a second outcome for the same job in this batch must already find it ended.
+            # Written together below, as releases are: a second outcome for the same job must find it ended.
             header.state = ending.state
             endings.append(ending)
+        elif isinstance(item.outcome, RetryAt):
+            _retry(tx, header, item.outcome)
         else:
-            _go_on(tx, header, item.outcome)
+            header.state = READY
+            header.attempt -= 1
+            released.append(header)
     finish(tx, endings)
+    give_back(tx, released, [EventKind.RELEASED] * len(released))
     for worker in {item.lease.worker for item, result in zip(items, results, strict=True) if result.applied}:
         end_lease_if_idle(tx, worker)
     return results
@@ -78,25 +84,15 @@ def _ending(header: Header, outcome: Outcome) -> Ending | None:
             assert_never(outcome)
 
 
-def _go_on(tx: Transaction, header: Header, outcome: Outcome) -> None:
-    match outcome:
-        case RetryAt(at_ms=at_ms, history=history, counted=counted):
-            _retry(tx, header, at_ms, history, counted=counted)
-        case Released():
-            header.attempt -= 1
-            give_back(tx, [header], EventKind.RELEASED)
-        case _:
-            msg = f"{outcome!r} ends a job"
-            raise AssertionError(msg)
-
-
-def _retry(tx: Transaction, header: Header, at_ms: int, history: bytes, *, counted: bool) -> None:
-    ready = at_ms <= tx.now
+def _retry(tx: Transaction, header: Header, outcome: RetryAt) -> None:
+    ready = outcome.at_ms <= tx.now
     header.state = READY if ready else SCHEDULED
-    header.attempt -= 0 if counted else 1
+    header.attempt -= 0 if outcome.counted else 1
+    place = tx.next_place() if ready else 0
     tx.db.execute(
-        "UPDATE job SET state = ?, pos = ?, since_ms = ?, due_ms = ?, attempt = ?, history = ?, worker = NULL WHERE seq = ?",
-        (header.state, tx.next_place() if ready else 0, tx.now, at_ms, header.attempt, history, header.seq),
+        "UPDATE job SET state = ?, pos = ?, since_ms = ?, due_ms = ?, attempt = ?, history = ?, worker = NULL "
+        "WHERE seq = ?",
+        (header.state, place, tx.now, outcome.at_ms, header.attempt, outcome.history, header.seq),
     )
     tx.event(EventKind.RETRY, header.id, header.queue, header.epoch, header.worker)
     tx.wake += 1

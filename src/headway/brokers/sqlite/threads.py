@@ -178,7 +178,10 @@ def _fold(text: object) -> str | None:
 
 
 class Writer(_Thread[Transaction]):
-    """Runs operations in transactions; those that have gathered are committed together, each with a savepoint of its own."""
+    """Runs operations in transactions.
+
+    Those that have gathered are committed together, each with a savepoint of its own.
+    """
 
     def __init__(
         self, location: Location, settings: BrokerSettings, clock: Clock, committed: Callable[[], None]
@@ -226,7 +229,7 @@ class Writer(_Thread[Transaction]):
         tx.db.execute("SAVEPOINT operation")
         try:
             work.result = work.operation(tx)
-        except BaseException as error:  # noqa: BLE001 - answered to whoever asked
+        except BaseException as error:
             if not tx.db.in_transaction:
                 raise  # SQLite has already undone everything, as after an error of the disk
             tx.db.execute("ROLLBACK TO operation")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headway.job import JobId, WorkerId
 
 _EventRow = tuple[int, str, str, int, str, int, str | None]
-_Mark = tuple[int, int, int, int, int]
+_Counters = tuple[int, int, int, int, int]
 
 
 class Transaction:
@@ -26,20 +26,29 @@ class Transaction:
     def __init__(self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock) -> None:
         """Read the counters; the transaction has begun."""
         row = db.execute(
-            "SELECT tail, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)
+            "SELECT tail, head, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)
         ).fetchone()
         self.db = db
         self.app = app
         self.settings = settings
         self.now = clock.now_ms()
         self.tail: int = row[0]
-        self.wake: int = row[1]
-        self.gone: int = row[2]
-        self.kept: int = row[3]
-        self._counters = (self.tail, self.wake, self.gone, self.kept)
+        self.head: int = row[1]
+        self.wake: int = row[2]
+        self.gone: int = row[3]
+        self.kept: int = row[4]
+        self._counters = self._count()
         # Presence of watchers is about this machine's time, whatever clock the jobs live by.
-        self.recording = settings.record_events or row[4] > time.time_ns() // 1_000_000
+        self.recording = settings.record_events or row[5] > time.time_ns() // 1_000_000
         self._events: list[_EventRow] = []
+
+    def _count(self) -> _Counters:
+        return self.tail, self.head, self.wake, self.gone, self.kept
+
+    def places_before(self, count: int) -> int:
+        """Return the first of so many numbers before all others, which follow each other: places at the head."""
+        self.head -= count
+        return self.head
 
     def next_place(self) -> int:
         """Return the number behind all others: a place at the tail, or the number of a completion."""
@@ -63,21 +72,21 @@ class Transaction:
                 found[header.id] = header
         return found
 
-    def mark(self) -> _Mark:
+    def mark(self) -> tuple[_Counters, int]:
         """Remember where the counters and events are, for `restore`."""
-        return self.tail, self.wake, self.gone, self.kept, len(self._events)
+        return self._count(), len(self._events)
 
-    def restore(self, mark: _Mark) -> None:
+    def restore(self, mark: tuple[_Counters, int]) -> None:
         """Forget what was counted and recorded since the mark."""
-        self.tail, self.wake, self.gone, self.kept, events = mark
+        (self.tail, self.head, self.wake, self.gone, self.kept), events = mark
         del self._events[events:]
 
     def flush(self) -> None:
         """Write the counters and events."""
-        counters = (self.tail, self.wake, self.gone, self.kept)
-        if counters != self._counters:
+        if (counters := self._count()) != self._counters:
             self.db.execute(
-                "UPDATE app SET tail = ?, wake = ?, gone = ?, kept = ? WHERE id = ?", (*counters, self.app)
+                "UPDATE app SET tail = ?, head = ?, wake = ?, gone = ?, kept = ? WHERE id = ?",
+                (*counters, self.app),
             )
         if self._events:
             self.db.executemany(

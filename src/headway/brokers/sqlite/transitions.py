@@ -1,4 +1,4 @@
-"""How a job changes its state: each way out of a state is here, with the locks, counters and events that belong to it."""
+"""How a job changes its state: each way, with the locks, counters and events that belong to it."""
 
 from __future__ import annotations
 
@@ -68,15 +68,18 @@ def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
             locks.free(tx, header.id, header.lock)
 
 
-def give_back(tx: Transaction, headers: Sequence[Header], kind: EventKind) -> None:
-    """Running jobs go back to the head of their queues: they keep their place, which is before all that came later."""
+def give_back(tx: Transaction, headers: Sequence[Header], kinds: Sequence[EventKind]) -> None:
+    """Running jobs go back to the head of their queues, in their order."""
     if not headers:
         return
     tx.db.executemany(
-        "UPDATE job SET state = 1, since_ms = ?, worker = NULL, attempt = ?, crashes = ? WHERE seq = ?",
-        [(tx.now, header.attempt, header.crashes, header.seq) for header in headers],
+        "UPDATE job SET state = 1, pos = ?, since_ms = ?, worker = NULL, attempt = ?, crashes = ? WHERE seq = ?",
+        [
+            (place, tx.now, header.attempt, header.crashes, header.seq)
+            for place, header in enumerate(headers, start=tx.places_before(len(headers)))
+        ],
     )
-    for header in headers:
+    for header, kind in zip(headers, kinds, strict=True):
         header.state = READY
         tx.event(kind, header.id, header.queue, header.epoch, header.worker)
     tx.wake += 1
@@ -85,11 +88,13 @@ def give_back(tx: Transaction, headers: Sequence[Header], kind: EventKind) -> No
 def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None, crashed: EventKind) -> int:
     """Take back all that the worker holds and its lease; jobs in `started` (None: all) count one crash more."""
     rows = tx.db.execute(
-        f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_running WHERE app = ? AND state = 2 AND worker = ? ORDER BY pos",  # noqa: S608 - a constant
+        f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_running "  # noqa: S608 - a constant
+        "WHERE app = ? AND state = 2 AND worker = ? ORDER BY pos",
         (tx.app, worker),
     ).fetchall()
     tx.db.execute("DELETE FROM lease WHERE app = ? AND worker = ?", (tx.app, worker))
-    groups: dict[EventKind, list[Header]] = {crashed: [], EventKind.RELEASED: []}
+    back: list[Header] = []
+    kinds: list[EventKind] = []
     cancelled: list[Ending] = []
     for row in rows:
         header = Header(*row)
@@ -102,9 +107,9 @@ def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None,
         if header.cancel:
             cancelled.append(Ending(header, CANCELLED, header.reason))
         else:
-            groups[kind].append(header)
-    for kind, headers in groups.items():
-        give_back(tx, headers, kind)
+            back.append(header)
+            kinds.append(kind)
+    give_back(tx, back, kinds)
     finish(tx, cancelled)
     return len(rows)
 
@@ -125,7 +130,8 @@ def delete(tx: Transaction, headers: Sequence[Header]) -> None:
         return
     seqs = seq_list([header.seq for header in headers])
     for table in ("job", "payload", "log"):
-        tx.db.execute(f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))  # noqa: S608 - constants
+        statement = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+        tx.db.execute(statement, (seqs,))
     for header in headers:
         if header.state in {SCHEDULED, READY}:
             tx.gone += 1

@@ -58,7 +58,7 @@ def _replace(tx: Transaction, old: Header, new: JobId) -> None:
 
 
 def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> None:
-    """The job, just stored, becomes the holder, or the one that waits for the holder's end in place of the one before."""
+    """The job, just stored, becomes the holder, or waits for the holder's end in place of the one before."""
     lock = read(tx, unique.key)
     if held and lock is not None:
         if lock.held is not None and (before := tx.headers([lock.held]).get(lock.held)) is not None:
@@ -70,7 +70,8 @@ def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> Non
         return
     window = unique.window_ms if unique.mode is UniqueMode.THROTTLE else 0
     tx.db.execute(
-        "INSERT INTO lock (app, name, holder, since_ms, until_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE "
+        "INSERT INTO lock (app, name, holder, since_ms, until_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
+        "(app, name) DO UPDATE "
         "SET holder = excluded.holder, since_ms = excluded.since_ms, until_ms = excluded.until_ms",
         (tx.app, unique.key, job.id, tx.now, tx.now + window),
     )

@@ -89,8 +89,11 @@ def tend(tx: Transaction) -> Tended:
     """One round of maintenance, bounded."""
     advanced = advance(tx)
     pruned = _prune(tx)
-    tx.db.execute("DELETE FROM lock WHERE app = ?1 AND until_ms <= ?2 AND NOT EXISTS "
-                  "(SELECT 1 FROM job WHERE app = ?1 AND id = holder AND job.lock = lock.name)", (tx.app, tx.now))  # fmt: skip
+    tx.db.execute(
+        "DELETE FROM lock WHERE app = ?1 AND until_ms <= ?2 AND NOT EXISTS "
+        "(SELECT 1 FROM job WHERE app = ?1 AND id = holder AND job.lock = lock.name)",
+        (tx.app, tx.now),
+    )
     tx.db.execute("DELETE FROM signal WHERE app = ? AND at_ms < ?", (tx.app, tx.now - _SIGNALS_KEPT_MS))
     tx.db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_EVENTS_KEPT,))
     return Tended(
@@ -114,11 +117,14 @@ def _prune(tx: Transaction) -> int:
         return len(old)
     rows = tx.db.execute(
         "SELECT seq, since_ms FROM ("
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 3 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
+        "3 ORDER BY pos LIMIT ?2)"
         " UNION ALL "
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 5 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
+        "5 ORDER BY pos LIMIT ?2)"
         " UNION ALL "
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = 6 ORDER BY pos LIMIT ?2)"
+        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
+        "6 ORDER BY pos LIMIT ?2)"
         ") ORDER BY pos LIMIT ?2",
         (tx.app, surplus),
     ).fetchall()
@@ -128,7 +134,8 @@ def _prune(tx: Transaction) -> int:
 
 
 def _header(tx: Transaction, seq: int) -> Header:
-    return Header(*tx.db.execute(f"SELECT {Header.COLUMNS} FROM job WHERE seq = ?", (seq,)).fetchone())  # noqa: S608 - a constant
+    statement = f"SELECT {Header.COLUMNS} FROM job WHERE seq = ?"  # noqa: S608 - a constant
+    return Header(*tx.db.execute(statement, (seq,)).fetchone())
 
 
 def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> list[Header]:

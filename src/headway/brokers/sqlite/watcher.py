@@ -1,14 +1,14 @@
 """The thread that notices what changed in the file, whoever changed it.
 
-`PRAGMA data_version` tells at the price of a few microseconds whether any other connection has committed. It is asked every
-10 ms after a change and ever more rarely up to every 40 ms while nothing happens (below half a percent of a core); commits of
-this process are announced, and seen at once. While nobody listens the thread sleeps.
+`PRAGMA data_version` tells at the price of a few microseconds whether any other connection has committed. It
+is asked every 10 ms after a change and ever more rarely up to every 40 ms while nothing happens (below half a
+percent of a core); commits of this process are announced, and seen at once. While nobody listens the thread
+sleeps.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from headway.brokers.sqlite.connection import connect
 
 if TYPE_CHECKING:
     import asyncio
+    import sqlite3
     from collections.abc import Callable
 
     from headway.brokers.sqlite.location import Location
@@ -65,7 +66,9 @@ class Watcher:
         self._ended = False
         self._thread: threading.Thread | None = None
         self._version = -1
-        self._tail = self._gone = self._signal = 0
+        self._tail: int = 0
+        self._gone: int = 0
+        self._signal: int = 0
 
     def want(self, *, wanted: bool) -> None:
         """Begin to look, or stop looking."""
@@ -123,9 +126,8 @@ class Watcher:
     def _look(self, db: sqlite3.Connection, *, gap: bool) -> Change:
         db.execute("BEGIN")
         try:
-            tail, wake, gone = db.execute(
-                "SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)
-            ).fetchone()
+            counters = db.execute("SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)).fetchone()
+            tail, wake, gone = int(counters[0]), int(counters[1]), int(counters[2])
             signals = [
                 SignalRow(*row)
                 for row in db.execute(
@@ -140,17 +142,18 @@ class Watcher:
                     finished += [
                         job_id
                         for (job_id,) in db.execute(
-                            "SELECT id FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 AND state = ? AND pos > ?",
+                            "SELECT id FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 AND "
+                            "state = ? AND pos > ?",
                             (self._app, state, self._tail),
                         )
                     ]
         finally:
             db.execute("ROLLBACK")
-        gap = gap or gone != self._gone
+        unseen = gap or gone != self._gone
         self._tail, self._gone = tail, gone
         if signals:
             self._signal = signals[-1].seq
-        return Change(wake, signals, finished, gap)
+        return Change(wake, signals, finished, unseen)
 
     def _tell(self, change: Change) -> None:
         try:

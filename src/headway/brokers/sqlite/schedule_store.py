@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
-    """Make these known, and the others forgotten but for their last fire, which must not come twice after a redeploy."""
+    """Make these known, and forget the others but for their last fire: it must not come twice after a redeploy."""
     before = {
         name
         for (name,) in tx.db.execute("SELECT name FROM schedule WHERE app = ? AND declared = 1", (tx.app,))
@@ -28,7 +28,8 @@ def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
     tx.db.executemany(
         "INSERT INTO schedule (app, name, declared, spec, task, paused, last_fire_ms, declared_ms) "
         "VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (app, name) DO UPDATE SET spec = excluded.spec, "
-        "task = excluded.task, declared_ms = excluded.declared_ms, last_fire_ms = coalesce(last_fire_ms, excluded.last_fire_ms), "
+        "task = excluded.task, declared_ms = excluded.declared_ms, last_fire_ms = "
+        "coalesce(last_fire_ms, excluded.last_fire_ms), "
         "paused = CASE WHEN declared THEN paused ELSE excluded.paused END, declared = 1",
         [
             (
