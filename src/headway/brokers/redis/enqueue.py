@@ -28,13 +28,17 @@ _TRIES: Final = 3
 
 async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Accept all or none; one script call however many."""
-    first = {job.id: job for job in reversed(jobs)}
-    if len(first) < len(jobs):
-        each_once = [first.pop(job.id) for job in jobs if job.id in first]
-        answers = {one.id: one for one in await enqueue(session, each_once)}
-        return [answers[job.id] for job in jobs]
     if not jobs:
         return []
+    first = {job.id: job for job in reversed(jobs)}
+    if len(first) == len(jobs):
+        return await _enqueue(session, jobs)
+    each_once = [first.pop(job.id) for job in jobs if job.id in first]
+    answers = {one.id: one for one in await _enqueue(session, each_once)}
+    return [answers[job.id] for job in jobs]
+
+
+async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
     for _ in range(_TRIES):
         numbers = await session.numbers(kinds)
