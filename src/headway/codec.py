@@ -148,7 +148,8 @@ def decode_result(payload: bytes, kind: Any = Any) -> Any:  # noqa: ANN401 - any
         if name == "json":
             return msgspec.json.decode(body, type=kind, dec_hook=from_builtin)
         return msgspec.msgpack.decode(body, type=kind, dec_hook=from_builtin)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except Exception as error:
+        # Also whatever a model's own validation raises.
         msg = f"the encoded result is damaged or does not fit {kind!r}: {error}"
         raise CodecError(msg) from error
 
@@ -164,7 +165,7 @@ def decode_history(history: bytes) -> list[AttemptError]:
         return []
     try:
         return _DECODE_HISTORY(history)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return []
 
 
@@ -184,7 +185,7 @@ def describe(payload: bytes) -> dict[str, Any]:
             "args": [read(raw) for raw in call.args],
             "kwargs": {key: read(raw) for key, raw in call.kwargs.items()},
         }
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         msg = f"the encoded call is damaged: {error}"
         raise CodecError(msg) from error
     if call.headers:

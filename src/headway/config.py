@@ -6,6 +6,7 @@ Durations are written as a number of seconds or as text: `500ms`, `15s`, `2m`, `
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -147,8 +148,8 @@ def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
         msg = f"{origin.get(found[1], found[1]) if found else 'settings'}: {str(error).partition(' - at')[0]}"
         raise ConfigError(msg) from error
     for key, least in _MINIMA.items():
-        if not getattr(settings, key) >= least:
-            msg = f"{origin.get(key, key)}: must be at least {least:g}, got {getattr(settings, key):g}"
+        if not least <= getattr(settings, key) < math.inf:
+            msg = f"{origin.get(key, key)}: must be at least {least:g} and finite, got {getattr(settings, key):g}"
             raise ConfigError(msg)
     for table in _TABLES:
         for queue, number in getattr(settings, table).items():
@@ -162,7 +163,11 @@ def parse_duration(value: object, name: str) -> float:
     """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h` or `7d`; ConfigError names the setting."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)\s*", value)
+        if isinstance(value, str)
+        else None
+    )
     if match is None:
         msg = f"{name}: {value!r} is not a duration; write seconds or 500ms, 15s, 2m, 24h, 7d"
         raise ConfigError(msg)
@@ -210,7 +215,7 @@ def parse_table(text: str, name: str) -> dict[str, int]:
     table: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         queue, _, number = part.partition("=")
-        if not queue or not number.isdigit():
+        if not queue or not number.isdecimal():
             msg = f"{name}: {part!r} must be queue=number"
             raise ConfigError(msg)
         table[queue] = int(number)
