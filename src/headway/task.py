@@ -44,6 +44,7 @@ class Task(Generic[P, R]):
         self.app = app
         self.name = name
         self.fn = function
+        self.is_async = inspect.iscoroutinefunction(function)
         self.options_declared = options
         self.signature = Signature(name, function)
         self._inspected = _without_context(function, takes_context=self.signature.takes_context)

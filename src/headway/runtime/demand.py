@@ -58,6 +58,8 @@ class Demand:
     def ended(self, seconds: float) -> None:
         """Learn from a job's duration. A long one counts at once: prefetched jobs must not wait behind long ones."""
         seconds = max(seconds, 1e-5)
+        if not self._seconds:
+            self._seconds = seconds
         self._seconds = max(seconds * _SMOOTHING, self._seconds + (seconds - self._seconds) * _SMOOTHING)
 
     def room(self) -> int:

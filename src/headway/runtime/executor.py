@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import contextlib
+import functools
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,7 @@ from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from headway.app import Headway
     from headway.job import Delivery
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from headway.runtime.slots import Slots
     from headway.task import Task
 
+_LOOK_SECONDS: Final = 0.25
+_PRECISE_BELOW: Final = 5.0  # seconds: shorter limits get a timer of their own
 _RANDOM: Final = random.Random()  # noqa: S311 - jitter, not a secret
 
 
@@ -75,6 +78,7 @@ class Executor:
         self._threads = threads
         self._processes = processes
         self._slots = slots
+        self._watched: set[JobRun] = set()
 
     async def run(self, run: JobRun) -> Outcome:
         """Run the job and say how it ended.
@@ -112,10 +116,11 @@ class Executor:
         if task.signature.takes_context:
             args.insert(0, self._context(run, invocation.headers))
         try:
-            if task.options_declared.run_in == "thread" or not inspect.iscoroutinefunction(task.fn):
-                value = await self._in_thread(run, lambda: task.fn(*args, **kwargs), timeout)
-            else:
-                value = await self._on_loop(run, task.fn(*args, **kwargs), timeout)
+            with self._limited(run, timeout):
+                if task.is_async:
+                    value = await self._on_loop(run, task.fn(*args, **kwargs))
+                else:
+                    value = await self._threads.run(run, functools.partial(task.fn, *args, **kwargs))
             result = self._app.codec.encode_result(task.name, value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
             return self._judge(run, task, error)
@@ -147,29 +152,44 @@ class Executor:
             )
         return None
 
-    async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any], timeout: float) -> Any:  # noqa: ANN401, ASYNC109
+    async def end_overdue(self) -> None:
+        """Stop runs whose time is over, until cancelled: one look at all of them is cheaper than a timer for each."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = time.monotonic()
+            for run in [run for run in self._watched if run.deadline <= now]:
+                run.interrupt(Stop.TIMEOUT)
+
+    @contextlib.contextmanager
+    def _limited(self, run: JobRun, timeout: float) -> Iterator[None]:
+        if timeout < _PRECISE_BELOW:
+            timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
+            try:
+                yield
+            finally:
+                timer.cancel()
+        else:
+            run.deadline = run.started + timeout
+            self._watched.add(run)
+            try:
+                yield
+            finally:
+                self._watched.discard(run)
+
+    async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
         current = asyncio.current_task()
         if current is None:  # pragma: no cover - run() is always awaited in a task
             msg = "a job must run in a task"
             raise RuntimeError(msg)
         run.on_interrupt(current.cancel)
-        timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
         try:
             return await handler
         finally:
-            timer.cancel()
             run.on_interrupt(None)
             if run.stop is not None:
                 # The cancellation was ours and is answered here; the worker's own task goes on.
                 while current.uncancel():
                     pass
-
-    async def _in_thread(self, run: JobRun, function: Callable[[], Any], timeout: float) -> Any:  # noqa: ANN401, ASYNC109
-        timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
-        try:
-            return await self._threads.run(run, function)
-        finally:
-            timer.cancel()
 
     def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
         """What follows from an exception of the handler, or from having been stopped."""

@@ -40,13 +40,14 @@ class Stop(Enum):
 class JobRun:
     """The run of one delivery. It is also the channel of the handler's context."""
 
-    __slots__ = ("_interrupt", "_reporter", "delivery", "reason", "slot", "started", "stop")
+    __slots__ = ("_interrupt", "_reporter", "deadline", "delivery", "reason", "slot", "started", "stop")
 
     def __init__(self, delivery: Delivery, reporter: Reports) -> None:
         self.delivery = delivery
         self.stop: Stop | None = None
         self.reason = ""
         self.started = time.monotonic()
+        self.deadline = 0.0  # time.monotonic() of its soft end; 0: watched elsewhere
         self.slot = -1
         self._interrupt: Callable[[], object] | None = None
         self._reporter = reporter

@@ -7,17 +7,17 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from headway.batching import Batcher
-from headway.brokers.base import Settlement, SettleResult
+from headway.brokers.base import Settlement
 from headway.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from headway.brokers.base import PullBroker
-    from headway.job import Lease, Outcome
+    from headway.brokers.base import PullBroker, SettleResult
+    from headway.job import Delivery, Outcome
 
 _log = logging.getLogger("headway.worker")
+_MAX_BATCH: Final = 500  # outcomes in one call: the carrier stays within milliseconds
 _FIRST_PAUSE: Final = 0.05  # seconds; doubled up to the longest
 _LONGEST_PAUSE: Final = 2.0  # a carrier that came back is used again soon
 
@@ -25,19 +25,59 @@ _LONGEST_PAUSE: Final = 2.0  # a carrier that came back is used again soon
 class Settler:
     """Settles outcomes. One call is under way at a time, so what ends meanwhile travels together."""
 
-    def __init__(self, broker: PullBroker) -> None:
+    def __init__(self, broker: PullBroker, answered: Callable[[Sequence[Delivery]], None]) -> None:
+        """`answered` is told which deliveries are off this worker's hands, applied or superseded."""
         self._broker = broker
-        self._batcher: Batcher[Settlement, SettleResult] = Batcher(self._settle, limit=500, parallel=1)
+        self._answered = answered
+        self._deliveries: list[Delivery] = []
+        self._items: list[Settlement] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._flush_is_due = False
 
-    def settle(self, lease: Lease, outcome: Outcome) -> asyncio.Future[SettleResult]:
-        """Take an outcome; the future tells whether it was applied or superseded."""
-        return self._batcher.add(Settlement(lease, outcome))
+    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Take an outcome; it leaves in the loop's next turn, or with the next batch while one is under way."""
+        self._deliveries.append(delivery)
+        self._items.append(Settlement(delivery.lease, outcome))
+        if self._sending is None and not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     async def finish(self) -> None:
         """Wait until all outcomes are settled."""
-        await self._batcher.finish()
+        while self._items or self._sending is not None:
+            self._flush()
+            if self._sending is not None:
+                await asyncio.wait([self._sending])
 
-    async def _settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        if self._items and self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+            self._sending.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending = None
+        if not task.cancelled() and task.exception() is not None:
+            _log.critical("outcomes could not be settled; their jobs come back", exc_info=task.exception())
+        self._flush()
+
+    async def _send_all(self) -> None:
+        while self._items:
+            items, self._items = self._items[:_MAX_BATCH], self._items[_MAX_BATCH:]
+            deliveries, self._deliveries = self._deliveries[:_MAX_BATCH], self._deliveries[_MAX_BATCH:]
+            try:
+                for item, result in zip(items, await self._send(items), strict=True):
+                    if not result.applied:
+                        _log.warning(
+                            "job %s: outcome %s under epoch %d was superseded",
+                            item.lease.job_id,
+                            type(item.outcome).__name__,
+                            item.lease.epoch,
+                        )
+            finally:
+                self._answered(deliveries)
+
+    async def _send(self, items: Sequence[Settlement]) -> Sequence[SettleResult]:
         pause = _FIRST_PAUSE
         while True:
             try:

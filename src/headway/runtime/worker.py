@@ -13,18 +13,18 @@ import os
 import random
 import socket
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelRequested, LeaseLost, Wake
 from headway.errors import BrokerError
-from headway.job import JobId, Released, WorkerId, new_job_id
+from headway.job import Released, WorkerId, new_job_id
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
 from headway.runtime.keeper import keep_lease
 from headway.runtime.maintenance import maintain
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
+from headway.runtime.runners import Runners
 from headway.runtime.scheduler import run_schedules
 from headway.runtime.settler import Settler
 from headway.runtime.threads import Threads
@@ -92,12 +92,10 @@ class Worker:
             self.queues, count, limits=settings.queue_concurrency, weights=settings.queue_weights
         )
         self._threads = Threads(count)
-        self._settler = Settler(self._broker)
+        self._settler = Settler(self._broker, self._answered)
         self._reporter = Reporter(self._broker, app.clock)
         self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
-        self._runs: dict[JobId, JobRun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._buffer: deque[tuple[Delivery, float]] = deque()
+        self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False
         self._given_back = 0  # jobs that left this worker, however
         self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
@@ -114,11 +112,11 @@ class Worker:
 
     def lease_lost(self) -> None:
         """Stop every run: whatever is held here is someone else's now."""
-        if self._runs or self._buffer:
-            _log.warning("worker %s: the lease was lost; %d jobs are given up", self.id, self._demand.held)
+        if self.holds:
+            _log.warning("worker %s: the lease was lost; %d jobs are given up", self.id, self.holds)
         # What is no longer ours is superseded; what is (a claim made since) goes back.
-        self._release_buffer()
-        for run in list(self._runs.values()):
+        self._hand_back(self._runners.take_waiting())
+        for run in self._runners.running:
             run.interrupt(Stop.LOST)
         self._changed.set()
 
@@ -134,6 +132,7 @@ class Worker:
             asyncio.create_task(maintain(self._broker, self._app.clock, busy=lambda: self.holds > 0))
         )
         services.append(asyncio.create_task(self._hand_back_stale()))
+        services.append(asyncio.create_task(self._executor.end_overdue()))
         if not self._supervised:
             services.append(
                 asyncio.create_task(
@@ -183,7 +182,8 @@ class Worker:
                 self._hold(claiming=False)
             pause = _RETRY_PAUSE
             for delivery in claimed.deliveries:
-                self._take(delivery)
+                self._demand.take(delivery.queue)
+                self._runners.add(delivery)
             self._hold(claiming=False)
             self.ready.set()
             if len(claimed.deliveries) < room and not self._woken:
@@ -211,65 +211,20 @@ class Worker:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _take(self, delivery: Delivery) -> None:
-        self._demand.take(delivery.queue)
-        if len(self._runs) < self._demand.concurrency:
-            self._begin(delivery)
-        else:
-            self._buffer.append((delivery, time.monotonic()))
+    def _run_ended(self, run: JobRun, outcome: Outcome) -> None:
+        self._demand.ended(time.monotonic() - run.started)
+        self._settler.settle(run.delivery, outcome)
 
-    def _begin(self, delivery: Delivery) -> None:
-        run = JobRun(delivery, self._reporter)
-        self._runs[delivery.lease.job_id] = run
-        task = asyncio.create_task(self._run(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        # Last in, first back, so that the head of the queue keeps its order.
+        for delivery in reversed(deliveries):
+            self._settler.settle(delivery, Released())
 
-    # --- running ------------------------------------------------------------------------------------------------
-
-    async def _run(self, run: JobRun) -> None:
-        delivery = run.delivery
-        outcome: Outcome
-        try:
-            outcome = await self._executor.run(run)
-        except Exception:  # noqa: BLE001 - logged
-            # A fault of ours, not of the job: it is handed back, and the trace says where to look.
-            _log.exception("job %s: the executor failed", delivery.lease.job_id)
-            outcome = Released()
-        finally:
-            self._demand.ended(time.monotonic() - run.started)
-            if self._runs.get(delivery.lease.job_id) is run:
-                del self._runs[delivery.lease.job_id]
-            self._next()
-        try:
-            if self._reporter.busy:
-                # Its last log lines first: behind the outcome they would be refused.
-                await self._reporter.flush()
-            settled = await self._settler.settle(delivery.lease, outcome)
-            if not settled.applied:
-                _log.warning(
-                    "job %s: outcome %s under epoch %d was superseded",
-                    delivery.lease.job_id,
-                    type(outcome).__name__,
-                    delivery.lease.epoch,
-                )
-        except Exception:  # noqa: BLE001 - logged
-            _log.exception(
-                "job %s: its outcome could not be settled; it comes back after the lease",
-                delivery.lease.job_id,
-            )
-        finally:
-            self._gone(delivery)
-
-    def _next(self) -> None:
-        """Start a job that waits here."""
-        if self._buffer and len(self._runs) < self._demand.concurrency and not self._stopping.is_set():
-            delivery, _ = self._buffer.popleft()
-            self._begin(delivery)
-
-    def _gone(self, delivery: Delivery) -> None:
-        self._demand.give(delivery.queue)
-        self._given_back += 1
+    def _answered(self, deliveries: Sequence[Delivery]) -> None:
+        """Count deliveries that are off this worker's hands."""
+        for delivery in deliveries:
+            self._demand.give(delivery.queue)
+        self._given_back += len(deliveries)
         self._hold(claiming=self._claiming)
         self._changed.set()
 
@@ -299,50 +254,20 @@ class Worker:
                 self._woken = True
                 self._changed.set()
             case CancelRequested(job_id=job_id):
-                run = self._runs.get(job_id)
-                if run is not None:
-                    run.interrupt(Stop.CANCEL, "cancelled while it ran")
-                else:
-                    self._cancel_buffered(job_id)
+                waiting = self._runners.cancel(job_id)
+                if waiting is not None:
+                    # Handed back: the carrier cancels it on the way.
+                    self._hand_back([waiting])
             case LeaseLost():
                 self.lease_lost()
-
-    def _cancel_buffered(self, job_id: JobId) -> None:
-        for item in self._buffer:
-            if item[0].lease.job_id == job_id:
-                self._buffer.remove(item)
-                # Handed back: the carrier cancels it on the way.
-                self._release([item[0]])
-                return
 
     async def _hand_back_stale(self) -> None:
         """Hand back jobs that wait here behind long ones: other workers may be idle."""
         while True:
             await asyncio.sleep(_STALE_PREFETCH / 2)
-            if self._buffer and self._buffer[0][1] < time.monotonic() - _STALE_PREFETCH:
-                self._release_buffer()
-
-    def _release_buffer(self) -> None:
-        held = [delivery for delivery, _ in self._buffer]
-        self._buffer.clear()
-        self._release(held)
-
-    def _release(self, deliveries: Sequence[Delivery]) -> None:
-        # Last in, first back, so that the head of the queue keeps its order.
-        for delivery in reversed(deliveries):
-            task = asyncio.create_task(self._settle_released(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _settle_released(self, delivery: Delivery) -> None:
-        try:
-            await self._settler.settle(delivery.lease, Released())
-        except Exception:  # noqa: BLE001 - logged
-            _log.exception(
-                "job %s: could not be handed back; it comes back after the lease", delivery.lease.job_id
-            )
-        finally:
-            self._gone(delivery)
+            since = self._runners.waiting_since()
+            if since is not None and since < time.monotonic() - _STALE_PREFETCH:
+                self._hand_back(self._runners.take_waiting())
 
     def _service_ended(self, service: asyncio.Task[None]) -> None:
         if not service.cancelled() and (error := service.exception()) is not None:
@@ -352,20 +277,19 @@ class Worker:
     # --- draining -----------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        self._release_buffer()
-        if self._runs:
-            _log.info("worker %s: waiting up to %.1f s for %d jobs", self.id, self._grace, len(self._runs))
-        await self._wait_for_tasks(self._grace)
-        for run in list(self._runs.values()):
+        self._hand_back(self._runners.take_waiting())
+        if self._runners.running:
+            _log.info(
+                "worker %s: waiting up to %.1f s for %d jobs",
+                self.id,
+                self._grace,
+                len(self._runners.running),
+            )
+        await self._runners.wait(self._grace)
+        for run in self._runners.running:
             run.interrupt(Stop.DRAIN)
-        await self._wait_for_tasks(_AFTER_CANCEL)
-        if self._tasks and not self._supervised:
+        await self._runners.wait(_AFTER_CANCEL)
+        if not self._supervised:
             # Threads that go on: their jobs are handed back all the same, and their own outcome will be superseded.
-            self._release([run.delivery for run in self._runs.values()])
-            await self._wait_for_tasks(_AFTER_CANCEL)
+            self._hand_back([run.delivery for run in self._runners.running])
         await self._settler.finish()
-
-    async def _wait_for_tasks(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self._tasks and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait(set(self._tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)

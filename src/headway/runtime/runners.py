@@ -1,0 +1,128 @@
+"""The places of a worker: tasks that take deliveries from a buffer and run them one after the other.
+
+A task serves many jobs, because making one costs as much as a small job. It makes way for others after a slice of time,
+and for good when a job left something in its context variables: no job sees those of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from headway.job import JobId, Released
+from headway.runtime.run import JobRun, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.job import Delivery, Outcome
+    from headway.runtime.executor import Executor
+    from headway.runtime.reporter import Reporter
+
+_log = logging.getLogger("headway.worker")
+_SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop may look after everything else
+
+
+class Runners:
+    """Runs deliveries, at most `count` at once."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        reporter: Reporter,
+        count: int,
+        ended: Callable[[JobRun, Outcome], None],
+    ) -> None:
+        """`ended` is told the outcome of each run, once its reports are recorded."""
+        self._executor = executor
+        self._reporter = reporter
+        self._count = count
+        self._ended = ended
+        self._buffer: deque[tuple[Delivery, float]] = deque()
+        self._runs: dict[JobId, JobRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, delivery: Delivery) -> None:
+        """Run the delivery as soon as there is a place."""
+        self._buffer.append((delivery, time.monotonic()))
+        self._open_place()
+
+    @property
+    def running(self) -> list[JobRun]:
+        """The runs under way."""
+        return list(self._runs.values())
+
+    def waiting_since(self) -> float | None:
+        """Return the time.monotonic() since which the first delivery waits for a place; None when none waits."""
+        return self._buffer[0][1] if self._buffer else None
+
+    def take_waiting(self) -> list[Delivery]:
+        """Take out all deliveries that wait for a place."""
+        waiting = [delivery for delivery, _ in self._buffer]
+        self._buffer.clear()
+        return waiting
+
+    def cancel(self, job_id: JobId) -> Delivery | None:
+        """Stop the run of this job softly; a delivery of it that still waits is taken out and returned."""
+        run = self._runs.get(job_id)
+        if run is not None:
+            run.interrupt(Stop.CANCEL, "cancelled while it ran")
+            return None
+        for item in self._buffer:
+            if item[0].lease.job_id == job_id:
+                self._buffer.remove(item)
+                return item[0]
+        return None
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until all runs have ended, at most so long."""
+        deadline = time.monotonic() + seconds
+        while self._tasks and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("a place of this worker failed", exc_info=error)
+        if self._buffer:
+            self._open_place()
+
+    def _open_place(self) -> None:
+        if len(self._tasks) < self._count:
+            task = asyncio.create_task(self._serve())
+            self._tasks.add(task)
+            task.add_done_callback(self._task_ended)
+
+    async def _serve(self) -> None:
+        clean = contextvars.copy_context()
+        pause_at = time.monotonic() + _SLICE
+        while self._buffer:
+            delivery, _ = self._buffer.popleft()
+            await self._run(JobRun(delivery, self._reporter))
+            if contextvars.copy_context() != clean:
+                return
+            if time.monotonic() > pause_at:
+                await asyncio.sleep(0)
+                pause_at = time.monotonic() + _SLICE
+
+    async def _run(self, run: JobRun) -> None:
+        job_id = run.delivery.lease.job_id
+        self._runs[job_id] = run
+        outcome: Outcome
+        try:
+            outcome = await self._executor.run(run)
+            if self._reporter.busy:
+                # Its last log lines first: behind the outcome they would be refused.
+                await self._reporter.flush()
+        except Exception:  # noqa: BLE001 - logged
+            # A fault of ours, not of the job: it is handed back, and the trace says where to look.
+            _log.exception("job %s: the executor failed", job_id)
+            outcome = Released()
+        finally:
+            if self._runs.get(job_id) is run:
+                del self._runs[job_id]
+        self._ended(run, outcome)
