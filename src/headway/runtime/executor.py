@@ -30,7 +30,7 @@ from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping
+    from collections.abc import Coroutine, Generator, Mapping
 
     from headway.app import Headway
     from headway.job import Delivery
@@ -161,7 +161,7 @@ class Executor:
                 run.interrupt(Stop.TIMEOUT)
 
     @contextlib.contextmanager
-    def _limited(self, run: JobRun, timeout: float) -> Iterator[None]:
+    def _limited(self, run: JobRun, timeout: float) -> Generator[None]:
         if timeout < _PRECISE_BELOW:
             timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
             try:
