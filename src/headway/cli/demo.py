@@ -1,0 +1,75 @@
+"""`headway demo`: see it work, and survive, in under a minute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.cli.options import examples, json_option
+
+if TYPE_CHECKING:
+    from headway.demo.run import Outcome
+
+
+@click.command(
+    epilog=examples(
+        "headway demo", "headway demo --processes 4 --seed 7", "headway demo --url redis://localhost:6379/0 --json"
+    )
+)
+@click.option("--url", help="Another carrier than a temporary SQLite file; a namespace of its own is used.")
+@click.option(
+    "--processes", type=click.IntRange(2), help="Worker processes; one of them is killed.  [default: 2, or the CPU quota]"
+)
+@click.option("--limit", type=click.IntRange(1), help="Analyse only so many files.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides on the order and on what fails.")
+@click.option("--keep", is_flag=True, help="Keep the SQLite file, to look at it with the other commands.")
+@json_option("the account")
+def demo(  # noqa: PLR0913 - the options of the command
+    *, url: str | None, processes: int | None, limit: int | None, seed: int, keep: bool, as_json: bool
+) -> int:
+    """Analyse every source file of Python's standard library with real workers, and kill one of them.
+
+    Thousands of jobs: parse, count, hash. Some fail at first and are retried, one is delayed, one runs every second.
+    Half-way a worker process is killed with SIGKILL. Then the account, drawn up from the store: exit code 1 when a job
+    was lost or completed twice.
+    """
+    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import os  # noqa: PLC0415 - as above
+
+    from headway.cli.demo_output import Screen, print_outcome  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+    from headway.demo.place import place  # noqa: PLC0415 - as above
+    from headway.runtime.limits import cpu_quota  # noqa: PLC0415 - as above
+
+    # The worker that is killed is the point, not the warnings that its supervisor writes about it.
+    os.environ.setdefault("HEADWAY_LOG_LEVEL", "CRITICAL")
+    import logging  # noqa: PLC0415 - as above
+
+    logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
+    with place(url, keep=keep) as here:
+        # The app reads its settings when it is imported: only now.
+        from headway.demo.run import Plan, run  # noqa: PLC0415 - as above
+
+        plan = Plan(processes or max(2, min(4, cpu_quota())), seed, limit)
+        screen = Screen()
+        try:
+            outcome = asyncio.run(run(here, plan, screen))
+        finally:
+            screen.close()
+        if as_json:
+            print_json(_fields(outcome, seed))
+        else:
+            print_outcome(outcome)
+        if keep and url is None:
+            click.echo(
+                f"kept: headway jobs list --url {here.url} --namespace {here.broker.namespace}", err=True
+            )
+    return 0 if outcome.ledger.sound else 1
+
+
+def _fields(outcome: Outcome, seed: int) -> dict[str, Any]:
+    import msgspec  # noqa: PLC0415 - when it is needed
+
+    fields: dict[str, Any] = msgspec.to_builtins(outcome)
+    return {**fields, "seed": seed, "ok": outcome.ledger.sound}

@@ -1,0 +1,99 @@
+"""What the demo shows: a bar while it runs, its account afterwards."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from headway.cli.output import Column, print_fields, print_table
+from headway.demo.watch import Watcher
+
+if TYPE_CHECKING:
+    from headway.demo.run import Outcome
+
+_BAR: Final = 30  # characters
+_QUIET_STEPS: Final = 4  # lines instead of the bar where stderr is no terminal
+
+
+class Screen(Watcher):
+    """Writes to stderr: stdout is for the account."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._began = time.monotonic()
+        self._shown = 0
+        self._drawn = False
+
+    def step(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._wipe()
+        click.echo(f"{time.monotonic() - self._began:5.1f} s  {text}", err=True)
+
+    def show(self, done: int, total: int) -> None:
+        """Draw the bar, or write a line for each quarter."""
+        share = done / total if total else 0.0
+        if self._live:
+            filled = round(share * _BAR)
+            bar = "\N{FULL BLOCK}" * filled + "\N{LIGHT SHADE}" * (_BAR - filled)
+            click.echo(f"\r\x1b[K{bar} {done}/{total}", nl=False, err=True)
+            self._drawn = True
+        elif int(share * _QUIET_STEPS) > self._shown:
+            self._shown = int(share * _QUIET_STEPS)
+            self.step(f"{done} of {total} jobs completed")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._wipe()
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._drawn = False
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print the account and what the jobs found."""
+    ledger, findings = outcome.ledger, outcome.findings
+    click.echo("\nThe account, from the store:")
+    print_table(
+        [
+            Column("accepted", right=True),
+            Column("completed", right=True),
+            Column("attempts", right=True),
+            Column("retries", right=True),
+            Column("recovered", right=True),
+            Column("lost", right=True, colour=_alarming),
+            Column("completed twice", right=True, colour=_alarming),
+            Column("jobs/s", right=True),
+        ],
+        [
+            [
+                *(str(n) for n in (ledger.accepted, ledger.completed, ledger.attempts, ledger.retries)),
+                *(str(n) for n in (ledger.recovered, ledger.lost, ledger.completed_twice)),
+                f"{ledger.jobs_per_second:.0f}",
+            ]
+        ],
+        empty="",
+    )
+    click.echo("\nWhat the jobs found in the standard library:")
+    print_fields(
+        [
+            ("files", f"{findings.files:,} ({findings.unparsable} wrong on purpose), {findings.bytes / 1e6:.1f} MB"),
+            ("lines", f"{findings.lines:,}"),
+            ("functions", f"{findings.functions:,}"),
+            ("classes", f"{findings.classes:,}"),
+            ("longest", "\n".join(f"{path} ({lines:,} lines)" for path, lines in findings.longest)),
+            ("most imported", ", ".join(f"{module} ({count})" for module, count in findings.most_imported)),
+            ("same contents", f"{findings.same_contents} files"),
+            ("digest", findings.digest),
+            ("delayed job", "did not run" if findings.census is None else f"counted {findings.census.folders} folders"),
+            ("scheduled job", f"ran {findings.samples} times, once a second"),
+        ]
+    )
+
+
+def _alarming(cell: str) -> str:
+    return "green" if cell == "0" else "red"

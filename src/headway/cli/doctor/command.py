@@ -1,0 +1,108 @@
+"""The command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from headway.cli.options import examples, json_option
+from headway.cli.target import Target, import_app, settings_of, takes_target, with_target
+
+if TYPE_CHECKING:
+    from headway.cli.doctor.finding import Finding
+    from headway.config import Settings
+
+
+@click.command(
+    epilog=examples(
+        "headway doctor --app shop.jobs:app",
+        "headway doctor --url redis://localhost:6379/0",
+        "headway doctor --url sqlite:///headway.db --namespace shop --json",
+    )
+)
+@json_option("the findings")
+@takes_target
+def doctor(target: Target, *, as_json: bool) -> int:
+    """Check a carrier, and with --app or --namespace an app's work on it, and say what to change.
+
+    Exit code 1 when something is wrong (error); warnings do not count.
+    """
+    from headway.cli.doctor.finding import Level  # noqa: PLC0415 - when it is needed
+
+    settings, namespace = _settings(target)
+    findings = _examine(target, settings, namespace)
+    failed = any(finding.level is Level.ERROR for finding in findings)
+    if as_json:
+        _print_json(settings.url, findings, failed=failed)
+    else:
+        _print(settings.url, findings)
+    return 1 if failed else 0
+
+
+def _settings(target: Target) -> tuple[Settings, str]:
+    if target.app is not None:
+        app = import_app(target.app)
+        return app.settings, app.settings.namespace or app.name
+    settings = settings_of(target)
+    return settings, settings.namespace
+
+
+def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding]:
+    import asyncio  # noqa: PLC0415 - when it is needed
+
+    from headway.cli.doctor.finding import Level, error  # noqa: PLC0415 - as above
+    from headway.cli.doctor.work import WORK_CHECKS, work_facts  # noqa: PLC0415 - as above
+    from headway.errors import BrokerError  # noqa: PLC0415 - as above
+
+    findings: list[Finding]
+    try:
+        if settings.url.startswith("sqlite:"):
+            from headway.cli.doctor.sqlite import SQLITE_CHECKS  # noqa: PLC0415 - as above
+            from headway.cli.doctor.sqlite_probe import sqlite_facts  # noqa: PLC0415 - as above
+
+            seen = sqlite_facts(settings.url)
+            findings = [check(seen) for check in SQLITE_CHECKS]
+            if not seen.exists:
+                return findings  # opening it would make it
+        else:
+            from headway.brokers.base import BrokerSettings  # noqa: PLC0415 - as above
+            from headway.brokers.url import from_url  # noqa: PLC0415 - as above
+            from headway.cli.doctor.redis import REDIS_CHECKS  # noqa: PLC0415 - as above
+            from headway.cli.doctor.redis_probe import redis_facts  # noqa: PLC0415 - as above
+
+            from_url(settings.url, BrokerSettings("headway-doctor"))  # says what is wrong with a URL or missing
+            facts = asyncio.run(redis_facts(settings.url, namespace))
+            findings = [check(facts) for check in REDIS_CHECKS]
+        if namespace and not any(finding.level is Level.ERROR for finding in findings):
+            work = with_target(target, lambda opened: work_facts(opened.carrier, opened.settings))
+            findings += [check(work) for check in WORK_CHECKS]
+    except BrokerError as problem:
+        return [error("carrier", str(problem), "start it, or correct the URL")]
+    return findings
+
+
+def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
+    from dataclasses import asdict  # noqa: PLC0415 - when it is needed
+
+    from headway.brokers.url import redact  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+
+    print_json({"url": redact(url), "ok": not failed, "findings": [asdict(finding) for finding in findings]})
+
+
+def _print(url: str, findings: list[Finding]) -> None:
+    from headway.brokers.url import redact  # noqa: PLC0415 - when it is needed
+    from headway.cli.doctor.finding import Level  # noqa: PLC0415 - as above
+    from headway.cli.output import printable  # noqa: PLC0415 - as above
+
+    colours = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
+    click.echo(redact(url))
+    widest = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        level = click.style(f"{finding.level.value:<5}", fg=colours[finding.level])
+        click.echo(f"{level}  {finding.check:<{widest}}  {printable(finding.message)}")
+        if finding.advice:
+            click.echo(f"{'':<{widest + 9}}{printable(finding.advice)}")
+    counted = [f"{sum(f.level is level for f in findings)} {level.value}" for level in Level]
+    click.echo(", ".join(counted))

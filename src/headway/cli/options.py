@@ -1,0 +1,86 @@
+"""What the options of several commands share: types of values, texts of help."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from headway.config import parse_duration
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Duration(click.ParamType):
+    """Seconds, written as `15`, `500ms`, `15s`, `2m`, `24h` or `7d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        try:
+            return parse_duration(value if isinstance(value, int | float) else str(value), "duration")
+        except ConfigError as error:
+            self.fail(str(error).removeprefix("duration: "), param, ctx)
+
+
+class Instant(click.ParamType):
+    """An instant of ISO 8601 with its time zone."""
+
+    name = "iso-time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no ISO 8601 time; write 2030-01-31T09:00+01:00", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(
+                f"{value!r} has no time zone; write {value}Z for UTC, or its offset such as {value}+01:00",
+                param,
+                ctx,
+            )
+        return instant
+
+
+class Names(click.ParamType):
+    """Names with commas between them."""
+
+    name = "a,b"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the names."""
+        if isinstance(value, list):
+            return [str(name) for name in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        names = [name.strip() for name in str(value).split(",") if name.strip()]
+        if not names:
+            self.fail("names nothing", param, ctx)
+        return names
+
+
+DURATION = Duration()
+INSTANT = Instant()
+NAMES = Names()
+
+
+def examples(*lines: str) -> str:
+    """Return an epilog of examples, each on a line of its own."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON on stdout.")
+
+
+def yes_option(function: F) -> F:
+    """Add `--yes`."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)

@@ -1,0 +1,113 @@
+"""What commands print: tables that fit the terminal, JSON, and texts that cannot play tricks on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_GAP: Final = "  "
+_NARROWEST: Final = 8  # characters to which a column may be cut
+
+
+class Column(NamedTuple):
+    """A column of a table. `colour` gives click's name of a cell's colour, or None."""
+
+    title: str
+    right: bool = False
+    colour: Callable[[str], str | None] | None = None
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None = None) -> list[str]:
+    """Return the lines of a table, its head first.
+
+    With a `width` the widest columns are cut until each line fits, as far as they can be.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max([len(column.title), *(len(row[n]) for row in cells)]) for n, column in enumerate(columns)]
+    if width is not None:
+        _narrow(widths, width - len(_GAP) * (len(widths) - 1))
+    lines = [_line(columns, [column.title.upper() for column in columns], widths, head=True)]
+    lines += [_line(columns, row, widths) for row in cells]
+    return lines
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print a table to stdout, or the text `empty`, without colour, when it has no rows."""
+    if not rows:
+        click.echo(empty)
+        return
+    for line in table(columns, rows, width=terminal_width()):
+        click.echo(line)
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print names with their values, one a line; further lines of a value are indented."""
+    widest = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        first, *further = [printable(line) for line in value.splitlines()] or [""]
+        click.echo(f"{click.style(f'{name:<{widest}}', bold=True)}{_GAP}{first}")
+        for line in further:
+            click.echo(f"{'':<{widest}}{_GAP}{line}")
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401 - any plain value
+    """Print one JSON document, indented."""
+    import msgspec  # noqa: PLC0415 - only where it is printed
+
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def print_json_line(document: Any) -> None:  # noqa: ANN401 - any plain value
+    """Print one JSON document on a line, at once."""
+    import msgspec  # noqa: PLC0415 - only where it is printed
+
+    click.echo(msgspec.json.encode(document).decode())
+    sys.stdout.flush()
+
+
+def terminal_width() -> int | None:
+    """Return the terminal's width; None when stdout is none and nobody set COLUMNS: then nothing is cut."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def printable(text: str) -> str:
+    """Return the text with what moves the cursor or changes colours made visible: jobs may hold anything."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def state_colour(state: str) -> str | None:
+    """Return the colour of a job's state."""
+    return {"failed": "red", "succeeded": "green", "running": "cyan", "expired": "yellow", "cancelled": "yellow"}.get(
+        state
+    )
+
+
+def _narrow(widths: list[int], room: int) -> None:
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widest = widths.index(max(widths))
+        others = sum(widths) - widths[widest]
+        second = max([_NARROWEST, *(w for n, w in enumerate(widths) if n != widest and w < widths[widest])])
+        widths[widest] = max(second if second < widths[widest] else widths[widest] - 1, room - others, _NARROWEST)
+
+
+def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], *, head: bool = False) -> str:
+    shown: list[str] = []
+    for n, (column, cell, width) in enumerate(zip(columns, row, widths, strict=True)):
+        cut = cell if len(cell) <= width else f"{cell[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+        last = n == len(widths) - 1
+        padded = cut.rjust(width) if column.right else cut if last else cut.ljust(width)
+        if head:
+            padded = click.style(padded, bold=True)
+        elif column.colour is not None and (colour := column.colour(cell)):
+            padded = click.style(padded, fg=colour)
+        shown.append(padded)
+    return _GAP.join(shown)

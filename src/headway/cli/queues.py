@@ -1,0 +1,177 @@
+"""`headway queues`: counts, pause, resume, drain, clean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from headway.cli.options import DURATION, examples, json_option, yes_option
+from headway.cli.target import Target, takes_target, with_target
+from headway.job import JobState
+
+if TYPE_CHECKING:
+    from headway.brokers.base import QueueCounts
+    from headway.cli.target import OpenTarget
+
+_TERMINAL: Final = [state.value for state in JobState if state.terminal]
+
+
+@click.group(epilog=examples("headway queues list --app shop.jobs:app", "headway queues pause email --app shop.jobs:app"))
+def queues() -> None:
+    """List queues; pause, resume, drain and clean them."""
+
+
+@queues.command(
+    "list",
+    epilog=examples(
+        "headway queues list --app shop.jobs:app", "headway queues list --url redis://localhost --namespace shop --json"
+    ),
+)
+@json_option("the queues with their counts")
+@takes_target
+def list_queues(target: Target, *, as_json: bool) -> None:
+    """List the queues that hold a job or are paused, and those of the app's tasks."""
+    from headway.brokers.base import QueueCounts  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+    from headway.cli.render import queue_fields  # noqa: PLC0415 - as above
+
+    async def read(opened: OpenTarget) -> list[QueueCounts]:
+        found = {counts.queue: counts for counts in await opened.carrier.counts()}
+        for name in opened.app.queues if opened.app is not None else ():
+            found.setdefault(name, QueueCounts(name, paused=False, counts={}))
+        return [found[name] for name in sorted(found)]
+
+    found = with_target(target, read)
+    if as_json:
+        print_json({"queues": [queue_fields(counts) for counts in found]})
+    else:
+        _print_counts(found)
+
+
+def _print_counts(found: list[QueueCounts]) -> None:
+    from headway.cli.output import Column, print_table, state_colour  # noqa: PLC0415 - when it is needed
+    from headway.cli.render import relative  # noqa: PLC0415 - as above
+    from headway.clock import SystemClock  # noqa: PLC0415 - as above
+
+    now = SystemClock().now_ms()
+    print_table(
+        [
+            Column("queue"),
+            Column("", colour=lambda _: "yellow"),
+            *(
+                Column(state.value, right=True, colour=lambda n, s=state.value: state_colour(s) if n != "0" else None)  # type: ignore[misc]
+                for state in JobState
+            ),
+            Column("oldest ready", right=True),
+        ],
+        [
+            [
+                counts.queue,
+                "paused" if counts.paused else "",
+                *(str(counts.counts.get(state, 0)) for state in JobState),
+                relative(counts.oldest_ready_ms, now),
+            ]
+            for counts in found
+        ],
+        empty="no queues: nothing was enqueued yet",
+    )
+
+
+@queues.command(epilog=examples("headway queues pause email reports --app shop.jobs:app"))
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@json_option("the paused queues")
+@takes_target
+def pause(target: Target, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Hand out no more jobs of these queues; running ones go on, new ones are accepted."""
+    _switch(target, names, paused=True, as_json=as_json)
+
+
+@queues.command(epilog=examples("headway queues resume email --app shop.jobs:app"))
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@json_option("the paused queues")
+@takes_target
+def resume(target: Target, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Hand out jobs of these queues again."""
+    _switch(target, names, paused=False, as_json=as_json)
+
+
+def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
+    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.options import checked_name  # noqa: PLC0415 - as above
+
+    wanted = [checked_name("queue", name) for name in dict.fromkeys(names)]
+
+    async def switch(opened: OpenTarget) -> list[str]:
+        for name in wanted:
+            await (opened.carrier.pause(name) if paused else opened.carrier.resume(name))
+        return sorted(await opened.carrier.paused())
+
+    now = with_target(target, switch)
+    if as_json:
+        print_json({"paused": now})
+    else:
+        for name in wanted:
+            click.echo(f"{name} {'paused' if paused else 'resumed'}")
+
+
+@queues.command(epilog=examples("headway queues drain email --app shop.jobs:app", "headway queues drain email --yes"))
+@click.argument("name", metavar="QUEUE")
+@yes_option
+@json_option("how many were removed")
+@takes_target
+def drain(target: Target, *, name: str, yes: bool, as_json: bool) -> None:
+    """Remove all jobs of a queue that wait, ready and scheduled; they are not run."""
+    if not yes:
+        click.confirm(f"Remove all waiting jobs of queue {name!r} for good?", abort=True, err=True)
+    _print_removed(with_target(target, lambda opened: opened.carrier.drain(name)), as_json=as_json)
+
+
+@queues.command(
+    epilog=examples(
+        "headway queues clean --app shop.jobs:app",
+        "headway queues clean email reports --state failed --older-than 30d --yes --app shop.jobs:app",
+    )
+)
+@click.argument("names", nargs=-1, metavar="[QUEUE]...")
+@click.option(
+    "--state", type=click.Choice(_TERMINAL), default="succeeded", show_default=True, help="Of which terminal state."
+)
+@click.option("--older-than", type=DURATION, default="24h", show_default=True, help="Finished so long ago.")
+@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many a queue.")
+@yes_option
+@json_option("how many were removed")
+@takes_target
+def clean(  # noqa: PLR0913 - the options of the command
+    target: Target,
+    *,
+    names: tuple[str, ...],
+    state: str,
+    older_than: float,
+    limit: int,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove completed jobs of these queues (none given: of all), with their results."""
+    if not yes:
+        where = f"of {', '.join(names)}" if names else "of ALL queues"
+        click.confirm(f"Remove {state} jobs {where} that finished over {older_than:g} s ago?", abort=True, err=True)
+
+    async def sweep(opened: OpenTarget) -> int:
+        total = 0
+        for name in dict.fromkeys(names) or (None,):
+            total += await opened.carrier.clean(
+                JobState(state), older_than_ms=round(older_than * 1000), queue=name, limit=limit
+            )
+        return total
+
+    _print_removed(with_target(target, sweep), as_json=as_json)
+
+
+def _print_removed(count: int, *, as_json: bool) -> None:
+    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+
+    if as_json:
+        print_json({"removed": count})
+    else:
+        click.echo(f"{count} removed")

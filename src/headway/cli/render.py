@@ -1,0 +1,128 @@
+"""Jobs, queues and schedules as plain values for JSON, and as short texts for tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.clock import from_ms
+from headway.codec import decode_history, decode_result, describe
+from headway.errors import CodecError
+from headway.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.base import LogLine, QueueCounts
+    from headway.events import Event
+    from headway.job import JobRecord
+
+_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
+
+
+def iso(instant_ms: int | None) -> str | None:
+    """ISO 8601 in UTC, to the millisecond."""
+    if instant_ms is None:
+        return None
+    return from_ms(instant_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span(milliseconds: float) -> str:
+    """A duration in its largest fitting unit: `350 ms`, `12 s`, `5 m`, `3 h`, `2 d`."""
+    for size, unit in _UNITS:
+        if milliseconds >= size:
+            return f"{milliseconds / size:.0f}{unit}"
+    return f"{milliseconds:.0f}ms"
+
+
+def relative(instant_ms: int | None, now_ms: int) -> str:
+    """How long ago, or in how long."""
+    if instant_ms is None:
+        return "-"
+    past = now_ms - instant_ms
+    return f"{span(past)} ago" if past >= 0 else f"in {span(-past)}"
+
+
+def job_fields(record: JobRecord) -> dict[str, Any]:
+    """Return a job for JSON, without its contents."""
+    return {
+        "id": record.id,
+        "task": record.task,
+        "queue": record.queue,
+        "state": record.state.value,
+        "priority": record.priority,
+        "attempt": record.attempt,
+        "epoch": record.epoch,
+        "crashes": record.crashes,
+        "key": record.key,
+        "enqueued_at": iso(record.enqueued_ms),
+        "due_at": iso(record.due_ms),
+        "expires_at": iso(record.expires_ms),
+        "started_at": iso(record.started_ms),
+        "finished_at": iso(record.finished_ms),
+        "worker": record.worker,
+        "reason": record.reason,
+        "cancel_requested": record.cancel_requested,
+        "progress": record.progress,
+        "progress_message": record.progress_message,
+    }
+
+
+def job_contents(record: JobRecord, logs: Sequence[LogLine]) -> dict[str, Any]:
+    """Return what a job was called with, what came of it, its attempts' errors and its log, for JSON.
+
+    What cannot be read is said in `unreadable`, so that a damaged job can still be looked at.
+    """
+    contents: dict[str, Any] = {"args": [], "kwargs": {}, "result": None}
+    unreadable: list[str] = []
+    try:
+        contents |= plain(describe(record.payload))
+    except CodecError as error:
+        unreadable.append(f"arguments: {error}")
+    try:
+        contents["result"] = plain(decode_result(record.result))
+    except CodecError as error:
+        unreadable.append(f"result: {error}")
+    contents["errors"] = [
+        {
+            "attempt": error.attempt,
+            "at": iso(error.at_ms),
+            "type": error.type,
+            "message": error.message,
+            "traceback": error.traceback,
+        }
+        for error in decode_history(record.history)
+    ]
+    contents["logs"] = [{"at": iso(line.at_ms), "level": line.level, "message": line.message} for line in logs]
+    if unreadable:
+        contents["unreadable"] = unreadable
+    return contents
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any decoded value
+    """Return a decoded value as JSON can hold it: keys as texts, bytes as base64, other things as their text."""
+    import msgspec  # noqa: PLC0415 - only where contents are shown
+
+    return msgspec.to_builtins(value, builtin_types=(), str_keys=True, enc_hook=str)
+
+
+def queue_fields(counts: QueueCounts) -> dict[str, Any]:
+    """Return a queue for JSON."""
+    return {
+        "queue": counts.queue,
+        "paused": counts.paused,
+        "counts": {state.value: counts.counts.get(state, 0) for state in JobState},
+        "oldest_ready_at": iso(counts.oldest_ready_ms),
+    }
+
+
+def event_fields(event: Event) -> dict[str, Any]:
+    """Return an event for JSON."""
+    return {
+        "cursor": event.cursor,
+        "kind": event.kind.value,
+        "job_id": event.job_id,
+        "at": iso(event.at_ms),
+        "queue": event.queue,
+        "epoch": event.epoch,
+        "worker": event.worker,
+    }

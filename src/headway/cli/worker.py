@@ -1,0 +1,142 @@
+"""`headway worker` and `headway dev`: run an app's jobs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.cli.options import DURATION, NAMES, examples, json_option
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.runtime.supervisor import Supervisor
+
+
+@click.command(
+    epilog=examples(
+        "headway worker shop.jobs:app",
+        "headway worker shop.jobs:app --queues email,reports --processes 4 --concurrency 50",
+        "headway worker shop.jobs:app --lease 30s --grace 25s --max-memory-mb 512",
+    )
+)
+@click.argument("app")
+@click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
+@click.option("--concurrency", type=click.IntRange(1), help="Jobs at once in one process.  [default: 20]")
+@click.option("--processes", type=click.IntRange(1), help="Worker processes.  [default: the CPU quota, 8 at most]")
+@click.option("--lease", type=DURATION, help="How long a dead host keeps its jobs.  [default: 15s]")
+@click.option("--grace", type=DURATION, help="From SIGTERM to the hand-back of what still runs.  [default: 25s]")
+@click.option("--max-jobs", type=click.IntRange(0), help="Replace a process after so many jobs; 0: never.")
+@click.option("--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never.")
+@json_option("when it is ready and when it has ended, one line each,")
+def worker(app: str, **given: Any) -> int:
+    """Run the jobs of APP (module:name) until SIGTERM or Ctrl-C.
+
+    The first signal drains: running jobs may finish within the grace time, the rest is handed back. The second ends
+    every process at once. What is not given here comes from the app's settings. Exit code 2: the app cannot be loaded.
+    """
+    return _serve(app, watch=None, **given)
+
+
+@click.command(
+    epilog=examples("headway dev shop.jobs:app", "headway dev shop.jobs:app --queues email --concurrency 1")
+)
+@click.argument("app")
+@click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
+@click.option("--concurrency", type=click.IntRange(1), help="Jobs at once.  [default: 20]")
+@click.option("--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish.")
+@json_option("when it is ready and when it has ended, one line each,")
+def dev(app: str, **given: Any) -> int:
+    """Run the jobs of APP in one process, started anew whenever one of its source files changes."""
+    from headway.cli.watch import ChangedFiles  # noqa: PLC0415 - when it is needed
+
+    return _serve(
+        app, watch=ChangedFiles(), processes=1, lease=None, max_jobs=None, max_memory_mb=None, **given
+    )
+
+
+def _serve(  # noqa: PLR0913 - the options of the command
+    app: str,
+    *,
+    queues: list[str] | None,
+    concurrency: int | None,
+    processes: int | None,
+    lease: float | None,
+    grace: float | None,
+    max_jobs: int | None,
+    max_memory_mb: int | None,
+    as_json: bool,
+    watch: Callable[[list[str]], list[str]] | None,
+) -> int:
+    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+
+    from headway.brokers.url import from_url  # noqa: PLC0415 - as above
+    from headway.config import load_settings  # noqa: PLC0415 - as above
+    from headway.runtime.control import WorkerOptions  # noqa: PLC0415 - as above
+    from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
+    from headway.runtime.supervisor import Supervisor  # noqa: PLC0415 - as above
+
+    module, colon, name = app.partition(":")
+    if not (module and colon and name):
+        msg = f"app {app!r}: write it as module:name, such as shop.jobs:app"
+        raise ConfigError(msg)
+    load_settings({"lease": lease, "grace": grace})  # refuses what no worker would take, before one is started
+    configure_logging()
+
+    async def serve() -> int:
+        supervisor = Supervisor(
+            WorkerOptions(app=app, queues=queues, concurrency=concurrency, lease=lease, grace=grace),
+            open_carrier=from_url,
+            processes=processes,
+            max_jobs=max_jobs,
+            max_memory_mb=max_memory_mb,
+            watch=watch,
+        )
+        _obey_signals(supervisor)
+        announced = asyncio.create_task(_announce(supervisor, app, as_json=as_json))
+        try:
+            return await supervisor.run()
+        finally:
+            announced.cancel()
+
+    code = asyncio.run(serve())
+    if as_json:
+        from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
+
+        print_json_line({"event": "ended", "pid": os.getpid(), "exit_code": code})
+    return code
+
+
+def _obey_signals(supervisor: Supervisor) -> None:
+    import asyncio  # noqa: PLC0415 - as above
+    import signal  # noqa: PLC0415 - as above
+
+    loop = asyncio.get_running_loop()
+    heard: list[int] = []
+
+    def stop() -> None:
+        click.echo(
+            "headway: ending every worker process now"
+            if heard
+            else "headway: draining; the same signal again ends it at once",
+            err=True,
+        )
+        heard.append(1)
+        supervisor.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+async def _announce(supervisor: Supervisor, app: str, *, as_json: bool) -> None:
+    """Say once that every process claims: what tests, scripts and service managers wait for."""
+    await supervisor.claiming.wait()
+    pids = supervisor.pids
+    click.echo(f"headway: worker ready: {app}, processes {', '.join(map(str, pids))}", err=True)
+    if as_json:
+        from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
+
+        print_json_line({"event": "ready", "pid": os.getpid(), "processes": pids})

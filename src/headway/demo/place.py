@@ -1,0 +1,62 @@
+"""Where a run of the demo keeps its jobs: a folder or a namespace of its own, removed afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from headway.config import load_settings
+from headway.job import new_job_id
+from headway.opened import broker_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headway.brokers.base import BrokerSettings
+
+_KEPT = frozenset({"HEADWAY_LOG_LEVEL"})
+
+
+class Place(Struct, frozen=True):
+    """A carrier's URL and what it is opened with."""
+
+    url: str
+    broker: BrokerSettings
+    folder: Path
+
+
+@contextmanager
+def place(url: str | None, *, keep: bool) -> Iterator[Place]:
+    """Make a place, and let this process and its workers find it through their environment while it lasts.
+
+    Without `url` it is a SQLite file in a temporary folder; `keep` leaves it there.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="headway-demo-"))
+    config = folder / "headway.toml"
+    config.touch()  # empty: neither the user's settings nor their variables are the demo's
+    namespace = f"demo-{new_job_id()}"
+    own = {
+        "HEADWAY_URL": url or f"sqlite:///{folder / 'demo.db'}",
+        "HEADWAY_NAMESPACE": namespace,
+        "HEADWAY_CONFIG": str(config),
+        "HEADWAY_RECORD_EVENTS": "true",
+    }
+    before = {name: value for name, value in os.environ.items() if name.startswith("HEADWAY_")}
+    for name in before.keys() - _KEPT:
+        del os.environ[name]
+    os.environ.update(own)
+    try:
+        settings = load_settings()
+        yield Place(settings.url, broker_settings(namespace, settings), folder)
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+        if not keep or url is not None:
+            shutil.rmtree(folder, ignore_errors=True)
