@@ -46,9 +46,10 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if answer == b"KINDS":
             session.forget_kinds()
             continue
-        accepted: list[Enqueued] = [Enqueued(job.id) for job in jobs]
+        accepted = [Enqueued(job.id) for job in jobs]
         for place, holder in zip(answer[::2], answer[1::2], strict=True):
-            accepted[place - 1] = Enqueued(accepted[place - 1].id, JobId(holder.decode()))
+            at = int(place) - 1
+            accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode()))
         return accepted
     msg = "the server forgets what it was told: is somebody emptying it?"
     raise BrokerRefusedError(msg)

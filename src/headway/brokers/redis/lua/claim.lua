@@ -70,23 +70,24 @@ for _, queue in ipairs(redis.call('SMEMBERS', P .. 'paused')) do
 end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
-local popped, popped_list, dropped, behind = {}, {}, 0, {}
+local popped, popped_queues, dropped, behind = {}, {}, 0, {}
 
 local function pop(list, most)
   local ids = redis.call('RPOP', P .. 'r:' .. list, most) or {}
+  local queue = string.sub(list, 3)
   for _, id in ipairs(ids) do
-    popped[#popped + 1] = id
-    popped_list[#popped_list + 1] = list
+    local place = #popped + 1
+    popped[place], popped_queues[place] = id, queue
   end
   if #ids < most or redis.call('LLEN', P .. 'r:' .. list) == 0 then
     redis.call('SREM', P .. 'live', list)
-    lists[string.sub(list, 3)][string.sub(list, 1, 1)] = nil
+    lists[queue][string.sub(list, 1, 1)] = nil
   end
   return #ids
 end
 
 local function pop_wanted()
-  popped, popped_list = {}, {}
+  popped, popped_queues = {}, {}
   local room = limit - #taken
   for i = 8, #ARGV, 2 do
     local queue = ARGV[i]
@@ -105,50 +106,56 @@ local function pop_wanted()
   end
 end
 
-local function bury(id, list, job, reason)
+local function bury(id, job, reason)
   job = job or { kind = '0', epoch = '0', attempt = '0', crashes = '0', due = '', expires = '', started = '', history = '' }
   redis.call('ZREM', P .. 'exp', id)
   finish(id, 'F', job, '', reason, '')
 end
 
 local new_run, gone_exp = {}, {}
-local function take(id, list, blob, header)
-  local kind = string.match(blob, '^(%d+):')
-  local job
-  if header then
-    job = parse_header(header)
+local CLAIMED, BY = '|' .. NOW .. '|' .. claim .. '|', '|' .. worker
+
+-- A job that has a header: it was here before, or it can expire. nil when it is not to be handed out.
+local function revive(id, kind, header, place)
+  local job = parse_header(header)
+  if not job then
+    bury(id, fresh_header(kind .. ':'), 'its record cannot be read: the stored bytes are damaged')
+    return nil
   end
-  if not kind or (header and not job) then
+  if job.expires ~= '' then
+    gone_exp[#gone_exp + 1] = id
+    if tonumber(job.expires) <= now then
+      finish(id, 'X', job, '', '', '')
+      return nil
+    end
+  end
+  job.epoch = string.format('%.0f', job.epoch + 1)
+  job.attempt = string.format('%.0f', job.attempt + 1)
+  job.started = NOW
+  return job, kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. CLAIMED .. place .. BY
+end
+
+local function take(id, queue, blob, header)
+  local kind = string.match(blob, '^(%d+):')
+  local place = #taken + 1
+  local job, run
+  if not kind then
+    bury(id, nil, 'its record cannot be read: the stored bytes are damaged')
+  elseif header then
+    job, run = revive(id, kind, header, place)
+  else
+    run = kind .. '|1|1|0' .. CLAIMED .. place .. BY
+  end
+  if not run then
     dropped = dropped + 1
-    bury(id, list, kind and fresh_header(blob), 'its record cannot be read: the stored bytes are damaged')
     return
   end
-  local suffix = NOW .. '|' .. claim .. '|' .. (#taken + 1) .. '|' .. worker
-  local epoch = '1'
-  if job then
-    if job.expires ~= '' then
-      gone_exp[#gone_exp + 1] = id
-      if tonumber(job.expires) <= now then
-        dropped = dropped + 1
-        finish(id, 'X', job, '', '', '')
-        return
-      end
-    end
-    job.epoch = string.format('%.0f', job.epoch + 1)
-    job.attempt = string.format('%.0f', job.attempt + 1)
-    job.started = NOW
-    epoch = job.epoch
-    new_run[#new_run + 1] = id
-    new_run[#new_run + 1] = kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. '|' .. suffix
-  else
-    new_run[#new_run + 1] = id
-    new_run[#new_run + 1] = kind .. '|1|1|0|' .. suffix
-  end
-  local place, queue = #taken + 1, string.sub(list, 3)
-  taken[place], taken_blobs[place] = id, blob
-  taken_headers[place] = job and header_text(job) or false
+  new_run[2 * place - 1], new_run[2 * place] = id, run
+  taken[place], taken_blobs[place], taken_headers[place] = id, blob, job and header_text(job) or false
   taken_queues[queue] = (taken_queues[queue] or 0) + 1
-  event('started', id, epoch, queue, worker)
+  if EVENTS then
+    event('started', id, job and job.epoch or '1', queue, worker)
+  end
 end
 
 local pops = 0
@@ -168,7 +175,7 @@ repeat
       elseif not blobs[i] then
         dropped = dropped + 1 -- removed behind our back
       else
-        take(id, popped_list[i], blobs[i], headers[i])
+        take(id, popped_queues[i], blobs[i], headers[i])
       end
     end
   end

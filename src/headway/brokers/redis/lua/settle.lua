@@ -89,7 +89,31 @@ local function apply(i, id, run, code, due, data)
 end
 
 local mine, refused = {}, {}
-for i, id in ipairs(ids) do
+local TAIL = '|' .. NOW .. '|' .. #worker .. '|0|'
+local SUCCEEDED = 83 -- the letter S
+local fresh_kinds, fresh = {}, 0
+
+-- A fresh job that succeeded needs no table and no further look; true when it was one.
+local function apply_fresh(i, id)
+  local outcome, text = ARGV[3 * i + 2], runs[i]
+  if not text or headers[i] or string.byte(outcome, -1) ~= SUCCEEDED or seen[id] then
+    return false
+  end
+  local kind, epoch, attempt, crashes, started, holder =
+    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|%d+|%d+|(.*)$')
+  if holder ~= worker or epoch .. 'S' ~= outcome then
+    return false
+  end
+  seen[id] = true
+  applied[i] = '1'
+  gone[#gone + 1] = id
+  fresh = fresh + 1
+  fresh_kinds[kind] = (fresh_kinds[kind] or 0) + 1
+  finish_fresh(id, kind, epoch, attempt, crashes, started, worker, TAIL, ARGV[3 * i + 3])
+  return true
+end
+
+local function judge(i, id)
   local epoch, code, due = string.match(ARGV[3 * i + 2], '^(%d+)(%a)(%-?%d*)$')
   local run = runs[i] and not seen[id] and parse_run(runs[i])
   if run and run.worker == worker and run.epoch == epoch then
@@ -104,9 +128,18 @@ for i, id in ipairs(ids) do
     refused[#refused + 1] = { id = id, epoch = epoch }
   end
 end
-if #mine > 0 then
+
+for i, id in ipairs(ids) do
+  if EVENTS or not apply_fresh(i, id) then
+    judge(i, id)
+  end
+end
+for kind, some in pairs(fresh_kinds) do
+  count('S', kind, some)
+end
+if #mine + fresh > 0 then
   variadic('HDEL', P .. 'run', gone)
-  if redis.call('HINCRBY', P .. 'holds', worker, -#mine) <= 0 then
+  if redis.call('HINCRBY', P .. 'holds', worker, -#mine - fresh) <= 0 then
     redis.call('HDEL', P .. 'holds', worker)
     redis.call('ZREM', P .. 'leases', worker)
   end
