@@ -7,19 +7,25 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from headway.brokers.base import BrokerSettings, CancelRequested, Capabilities, Settlement, Wake
-from headway.brokers.sqlite import claim, enqueue, inspect, manage, schedule_store, settle, streams, upkeep
+from headway.brokers.base import Capabilities
+from headway.brokers.sqlite import (
+    claim,
+    enqueue,
+    inspect,
+    manage,
+    schedule_store,
+    settle,
+    streams,
+    upkeep,
+    waiting,
+)
 from headway.brokers.sqlite.connection import check_library
-from headway.brokers.sqlite.listeners import Listeners, signal_of
 from headway.brokers.sqlite.location import parse
-from headway.brokers.sqlite.schema import RUNNING
-from headway.brokers.sqlite.threads import Reader, Writer
+from headway.brokers.sqlite.opened import Opened
 from headway.brokers.sqlite.transitions import take_back
-from headway.brokers.sqlite.watcher import SignalRow, Watcher
 from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError, ConfigError
 from headway.events import EventKind
-from headway.job import Released
 
 if TYPE_CHECKING:
     import builtins
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from headway.brokers.base import (
+        BrokerSettings,
         CancelResult,
         Claimed,
         Enqueued,
@@ -40,64 +47,18 @@ if TYPE_CHECKING:
         QueueWant,
         Report,
         ScheduleRecord,
+        Settlement,
         SettleResult,
         Signal,
         Tended,
         WorkerRecord,
     )
-    from headway.brokers.sqlite.location import Location
     from headway.brokers.sqlite.transaction import Transaction
     from headway.clock import Clock
     from headway.events import Event
-    from headway.job import Fire, JobId, JobRecord, JobState, NewJob, WorkerId
+    from headway.job import Delivery, Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
     T = TypeVar("T")
-
-_EVENTS_STEP = 500
-
-
-class _Open:
-    """What an open carrier has and a closed one has not."""
-
-    def __init__(self, location: Location, settings: BrokerSettings, clock: Clock) -> None:
-        self.writer = Writer(location, settings, clock, self._nudge)
-        self.reader = Reader(location)
-        self.listeners = Listeners(self._want, self._recheck)
-        self.watcher: Watcher | None = None
-        self._location = location
-        self._checks: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        await self.writer.start()
-        await self.reader.start()
-        self.watcher = Watcher(
-            self._location, self.writer.app, asyncio.get_running_loop(), self.listeners.report
-        )
-
-    async def stop(self) -> None:
-        self.listeners.close()
-        await self.writer.stop()
-        await self.reader.stop()
-        if self.watcher is not None and (thread := self.watcher.stop()) is not None:
-            await asyncio.get_running_loop().run_in_executor(None, thread.join)
-
-    def _nudge(self) -> None:
-        if self.watcher is not None:
-            self.watcher.nudge()
-
-    def _want(self, *, wanted: bool) -> None:
-        if self.watcher is not None:
-            self.watcher.want(wanted=wanted)
-
-    def _recheck(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._check())
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
-
-    async def _check(self) -> None:
-        ids, app = self.listeners.waited_for, self.writer.app
-        with suppress(BrokerUnavailableError):  # closing: everybody has been let go
-            self.listeners.ended(await self.reader.submit(lambda db: streams.ended(db, app, ids)))
 
 
 class SqliteBroker:
@@ -113,7 +74,7 @@ class SqliteBroker:
         self._location = parse(url)
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        self._state: _Open | None = None
+        self._state: Opened | None = None
         self._switch = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -141,7 +102,7 @@ class SqliteBroker:
         async with self._switch:
             if self._state is not None:
                 return
-            state = _Open(self._location, self._settings, self._clock)
+            state = Opened(self._location, self._settings, self._clock)
             try:
                 await state.start()
             except BaseException:
@@ -157,19 +118,17 @@ class SqliteBroker:
                 await asyncio.shield(state.stop())
 
     @property
-    def _opened(self) -> _Open:
+    def _opened(self) -> Opened:
         if self._state is None:
             msg = f"{self._location.name}: the carrier is not open; use `async with`, or call open() first"
             raise BrokerUnavailableError(msg)
         return self._state
 
     def _write(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        return self._opened.writer.submit(operation)
+        return self._opened.write(operation)
 
     def _read(self, operation: Callable[[sqlite3.Connection, int], T]) -> asyncio.Future[T]:
-        opened = self._opened
-        app = opened.writer.app
-        return opened.reader.submit(lambda db: operation(db, app))
+        return self._opened.read(operation)
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued]:
         """Accept the jobs in one transaction."""
@@ -180,21 +139,21 @@ class SqliteBroker:
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
     ) -> Claimed:
         """Hand out ready jobs; a worker that got fewer than it could take is idle until its next Wake."""
-        answers: list[tuple[Claimed, int]] = []
-
-        def operation(tx: Transaction) -> None:
-            answers.append((claim.claim(tx, wants, worker, limit, lease_ms), tx.wake))
-
         opened = self._opened
+        taken: list[Delivery] = []
+
+        def operation(tx: Transaction) -> tuple[Claimed, int]:
+            claimed = claim.claim(tx, wants, worker, limit, lease_ms)
+            taken.extend(claimed.deliveries)
+            return claimed, tx.wake
+
         try:
-            await opened.writer.submit(operation)
+            claimed, wake = await opened.write(operation)
         except asyncio.CancelledError:
             # Nobody will run what this claim took: hand it back, behind it in the writer's queue.
             with suppress(BrokerUnavailableError):
-                undone = opened.writer.submit(lambda tx: _undo(tx, answers))
-                undone.add_done_callback(_seen)
+                opened.write(lambda tx: settle.hand_back(tx, taken)).add_done_callback(_forget)
             raise
-        claimed, wake = answers[0]
         if len(claimed.deliveries) < limit:
             opened.listeners.idle(worker, wake)
         else:
@@ -235,54 +194,16 @@ class SqliteBroker:
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
-        listeners = self._opened.listeners
-        with listeners.waiting(job_id) as ended:
-            (record,) = await self.get([job_id])
-            if record is None or record.state.terminal:
-                return record
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended, None if timeout_ms is None else timeout_ms / 1000)
-        (record,) = await self.get([job_id])
-        return record
+        return await waiting.finished(self._opened, job_id, timeout_ms)
 
-    async def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+    def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
         """Yield a Wake, then what concerns the worker, until closed."""
-        with self._opened.listeners.mail(worker) as box:
-            last = await self._write(streams.last_signal)
-            yield Wake()
-            for job_id in await self._read(lambda db, app: streams.cancellations(db, app, worker)):
-                yield CancelRequested(job_id)
-            while (item := await box.get()) is not None:
-                if not isinstance(item, SignalRow):
-                    yield item
-                elif item.seq > last:
-                    yield signal_of(item)
+        return waiting.signals(self._opened, worker)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
         since = None if after is None else streams.event_number(after)
-        return self._events(since, self._write(streams.watch))
-
-    async def _events(self, since: int | None, present: asyncio.Future[int]) -> AsyncIterator[Event]:
-        number = await present
-        if since is not None:
-            number = since
-        renewed = asyncio.get_running_loop().time()
-        listeners = self._opened.listeners
-        with listeners.changes() as changed:
-            while not listeners.closed:
-                changed.clear()
-                found = await self._read(partial(streams.events_since, since=number, limit=_EVENTS_STEP))
-                for event in found:
-                    number = int(event.cursor)
-                    yield event
-                if not found:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), streams.WATCH_MS / 3000)
-                now = asyncio.get_running_loop().time()
-                if now - renewed > streams.WATCH_MS / 3000 and not listeners.closed:
-                    renewed = now
-                    await self._write(streams.watch)
+        return waiting.events(self._opened, since, self._write(streams.watch))
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records, in the order of the ids."""
@@ -371,22 +292,7 @@ class SqliteBroker:
         await self._write(lambda tx: schedule_store.skip_fire(tx, fire))
 
 
-def _seen(future: asyncio.Future[None]) -> None:
-    """Nobody awaits it: an error must not be reported as forgotten."""
+def _forget(future: asyncio.Future[None]) -> None:
+    """Nobody awaits it: its error must not be reported as overlooked."""
     if not future.cancelled():
         future.exception()
-
-
-def _undo(tx: Transaction, answers: Sequence[tuple[Claimed, int]]) -> None:
-    deliveries = [delivery for claimed, _ in answers for delivery in claimed.deliveries]
-    known = tx.headers([delivery.lease.job_id for delivery in deliveries])
-    settle.settle(
-        tx,
-        [
-            Settlement(delivery.lease, Released())
-            for delivery in deliveries
-            if (header := known.get(delivery.lease.job_id)) is not None
-            and header.state == RUNNING
-            and header.epoch == delivery.lease.epoch
-        ],
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from headway.brokers.base import LogLine, Progress, SettleResult
+from headway.brokers.base import LogLine, Progress, Settlement, SettleResult
 from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, SUCCEEDED
 from headway.brokers.sqlite.transitions import Ending, end_lease_if_idle, finish, give_back
 from headway.events import EventKind
@@ -13,10 +13,10 @@ from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base import Report, Settlement
+    from headway.brokers.base import Report
     from headway.brokers.sqlite.rows import Header
     from headway.brokers.sqlite.transaction import Transaction
-    from headway.job import Lease, Outcome
+    from headway.job import Delivery, Lease, Outcome
 
 
 def _held(tx: Transaction, lease: Lease, header: Header | None) -> bool:
@@ -59,10 +59,24 @@ def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
             header.attempt -= 1
             released.append(header)
     finish(tx, endings)
-    give_back(tx, released, [EventKind.RELEASED] * len(released))
+    # Each goes to the head in its turn, so the last of the batch comes to stand first.
+    give_back(tx, released[::-1], [EventKind.RELEASED] * len(released))
     for worker in {item.lease.worker for item, result in zip(items, results, strict=True) if result.applied}:
         end_lease_if_idle(tx, worker)
     return results
+
+
+def hand_back(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
+    """Release what a claim took for a caller that has gone; nothing is said of those that are not held any more."""
+    known = tx.headers([delivery.lease.job_id for delivery in deliveries])
+    leases = [
+        delivery.lease
+        for delivery in deliveries
+        if (header := known.get(delivery.lease.job_id)) is not None
+        and header.state == RUNNING
+        and header.epoch == delivery.lease.epoch
+    ]
+    settle(tx, [Settlement(lease, Released()) for lease in leases])
 
 
 def _ending(header: Header, outcome: Outcome) -> Ending | None:
