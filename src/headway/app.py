@@ -15,7 +15,7 @@ from headway.errors import DeclarationError, UnknownTaskError
 from headway.handle import JobHandle
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.opened import OpenApps
-from headway.options import TaskOptions, checked_name, checked_priority, declared_ms
+from headway.options import TaskOptions, checked_name, declared_ms, declared_priority
 from headway.portal import Portal
 from headway.retry import Retry
 from headway.schedule import CatchUp, Cron, Every, Schedule
@@ -138,7 +138,7 @@ class Headway:
                 timeout_ms=declared_ms(
                     chosen, "timeout", self.settings.timeout if timeout is None else timeout
                 ),
-                priority=checked_priority(priority),
+                priority=declared_priority(chosen, priority),
                 expires_ms=None if expires is None else declared_ms(chosen, "expires", expires),
                 unique=unique,
             )

@@ -51,9 +51,9 @@ class Codec:
         self._flags = _VERSION << 4 | (_JSON if format == "json" else 0)
         self._head = bytes([self._flags])
         self._encode: Callable[[Any], bytes] = (
-            msgspec.json.Encoder(enc_hook=_to_builtin).encode
+            msgspec.json.Encoder(enc_hook=to_builtin).encode
             if format == "json"
-            else msgspec.msgpack.Encoder(enc_hook=_to_builtin).encode
+            else msgspec.msgpack.Encoder(enc_hook=to_builtin).encode
         )
         self._compress: Callable[[bytes], bytes] | None = _zstd_compressor() if compress else None
         self._compress_over = compress_over
@@ -217,7 +217,7 @@ def _second(pair: tuple[str, int]) -> int:
     return pair[1]
 
 
-def _to_builtin(value: object) -> object:
+def to_builtin(value: object) -> object:
     """Let models of pydantic (or of anything with the same method) through as their fields."""
     dump = getattr(value, "model_dump", None)
     if callable(dump):

@@ -226,6 +226,10 @@ class _IdSource:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: a forked process that went on counting would repeat the ids of its parent."""
         self._lock = threading.Lock()
         self._last = 0
 
@@ -243,6 +247,8 @@ class _IdSource:
 
 _SHIFTS: Final = tuple(range(90, -1, -10))
 _ids = _IdSource()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.forget)
 new_job_id = _ids.next
 """Make an id: 20 characters of lower-case base 32, sortable by time."""
 

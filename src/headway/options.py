@@ -23,7 +23,9 @@ RunIn = Literal["async", "thread", "process"]
 MAX_NAME: Final = 200  # characters of a task's, queue's or schedule's name
 _MAX_KEY: Final = 500  # characters of an idempotency key
 # Names travel through Redis keys, URLs, command lines and metric labels.
-_NAME: Final = re.compile(r"[^\s,{}\x00-\x1f\x7f][^,{}\x00-\x1f\x7f]*")
+_NAME: Final = re.compile(r"[^\s,{}\x00-\x1f\x7f\ud800-\udfff][^,{}\x00-\x1f\x7f\ud800-\udfff]*")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # has no encoding
+_LONGEST_MS: Final = 1000 * 365 * 24 * 3600 * 1000  # an instant behind it still fits into every carrier
 
 
 class TaskOptions(Struct, frozen=True):
@@ -86,12 +88,9 @@ def job_options(  # noqa: C901, PLR0913 - each is an option of its own
     if priority is not None:
         changes["priority"] = checked_priority(priority)
     if queue is not None:
-        changes["queue"] = checked_name("queue", queue)
+        changes["queue"] = _queue(queue)
     if key is not None:
-        if not isinstance(key, str) or not 0 < len(key) <= _MAX_KEY:  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"options: key must be a text of 1 to {_MAX_KEY} characters"
-            raise ArgumentsError(msg)
-        changes["key"] = key
+        changes["key"] = _key(key)
     if headers is not None:
         changes["headers"] = _headers(headers)
     if timeout is not None:
@@ -114,11 +113,20 @@ def checked_priority(priority: int) -> int:
 
 def checked_name(what: str, name: str) -> str:
     """Return the name of a task, queue, schedule or app when every carrier can hold it."""
-    if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not _is_text(name) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
         rule = f"1 to {MAX_NAME} characters, no commas, braces or control characters, no space in front"
         msg = f"{what} name {name!r}: {rule}"
         raise DeclarationError(msg)
     return name
+
+
+def declared_priority(task: str, priority: int) -> int:
+    """Return the priority of a declaration; DeclarationError names the task."""
+    try:
+        return checked_priority(priority)
+    except ArgumentsError as error:
+        msg = f"task {task!r}: {error}"
+        raise DeclarationError(msg) from error
 
 
 def declared_ms(task: str, name: str, duration: timedelta | float) -> int:
@@ -136,16 +144,39 @@ def _positive(name: str, duration: timedelta | float, *, zero: bool = False) -> 
     except (TypeError, ValueError, OverflowError) as error:
         msg = f"options: {name} must be a timedelta or seconds, got {duration!r}"
         raise ArgumentsError(msg) from error
+    if value > _LONGEST_MS:
+        msg = f"options: {name} must be at most 1000 years, got {duration!r}"
+        raise ArgumentsError(msg)
     if value < 0 or (value == 0 and not zero):
         msg = f"options: {name} must be positive, got {duration!r}"
         raise ArgumentsError(msg)
     return value
 
 
+def _queue(name: str) -> str:
+    try:
+        return checked_name("queue", name)
+    except DeclarationError as error:
+        msg = f"options: {error}"
+        raise ArgumentsError(msg) from error
+
+
+def _key(key: str) -> str:
+    if not _is_text(key) or not 0 < len(key) <= _MAX_KEY or _SURROGATE.search(key):
+        msg = f"options: key must be a text of 1 to {_MAX_KEY} characters"
+        raise ArgumentsError(msg)
+    return key
+
+
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     checked = dict(headers)
     for name, value in checked.items():
-        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not (_is_text(name) and _is_text(value)):
             msg = f"options: header {name!r} must be a text with a text as value"
             raise ArgumentsError(msg)
     return checked
+
+
+def _is_text(value: object) -> bool:
+    """Tell at run time what the annotation promises: callers are not all type-checked."""
+    return isinstance(value, str)

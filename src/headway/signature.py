@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, cast, get_type_hints
 
 import msgspec
 
@@ -86,7 +87,7 @@ class Signature:
         for n, raw in enumerate(call.args):
             args.append(self._read(positional[n] if n < len(positional) else self._varargs or "", raw, name))
         kwargs = {
-            key: self._read(key if key in self._types else self._varkwargs or "", raw, name, key)
+            key: self._read(key if key in self._by_name else self._varkwargs or "", raw, name, key)
             for key, raw in call.kwargs.items()
         }
         return args, kwargs
@@ -108,15 +109,10 @@ class Signature:
         types = self._types
         if len(args) > len(self._positional):
             return False
-        for parameter, value in zip(self._positional, args, strict=False):
-            kind = types[parameter]
-            if kind is not Any and not (type(value) is kind and kind in _EXACT):
-                return False
-        for parameter, value in kwargs.items():
-            kind = types.get(parameter)
-            if kind is not Any and not (type(value) is kind and kind in _EXACT):
-                return False
-        return True
+        given = zip(self._positional, args, strict=False)
+        return all(_plain(types[name], value) for name, value in given) and all(
+            _plain(types.get(name), value) for name, value in kwargs.items()
+        )
 
     def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         positional = self._positional
@@ -133,7 +129,8 @@ class Signature:
                 msg = f"task {self.task!r} has no parameter {name!r}"
                 raise ArgumentsError(msg)
         for name in self._required:
-            if name not in kwargs and name not in positional[:given]:
+            # A positional-only name among the keywords goes to **kwargs, in Python as here.
+            if name not in positional[:given] and not (name in kwargs and name in self._by_name):
                 msg = f"task {self.task!r}: argument {name!r} is missing"
                 raise ArgumentsError(msg)
 
@@ -155,6 +152,15 @@ class Signature:
             raise DeclarationError(msg)
 
 
+def _plain(kind: Any, value: object) -> bool:  # noqa: ANN401 - any annotation
+    if kind is Any:
+        return True
+    # JSON has no NaN and no infinity.
+    return (
+        type(value) is kind and kind in _EXACT and (kind is not float or math.isfinite(cast("float", value)))
+    )
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Type hints, each on its own: one name that only a type checker can see must not hide the others."""
     try:
@@ -168,7 +174,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         try:
             found[name] = eval(annotation, scope) if isinstance(annotation, str) else annotation  # noqa: S307 - the author's own
         except Exception:  # noqa: BLE001 - unknown here: not checked at run time
-            found[name] = Any
+            found[name] = Context if _is_context(annotation) else Any
     return _with_any(found)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.clock import duration_ms
+from headway.codec import to_builtin
 from headway.errors import DeclarationError, SerialisationError
 from headway.job import UniqueLock, UniqueMode
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 By = Sequence[str] | str | Callable[..., str]
 
 _KEY_BYTES: Final = 16  # 128 bits: no two argument lists of one task meet by chance
-_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr).encode
+_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=to_builtin).encode
 
 
 class Unique(Struct, frozen=True):
