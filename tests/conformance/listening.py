@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S: Final = 15.0  # generous: two shared cores; a sound carrier answers within milliseconds
 _BEACON_QUEUE: Final = "beacon"
-_BEACON_INTERVAL_S: Final = 0.25
+_BEACON_INTERVAL_S: Final = 0.05
 
 T = TypeVar("T")
 

@@ -201,7 +201,7 @@ class Scene:
 
     async def states(self, ids: Sequence[JobId]) -> list[JobState | None]:
         """Tell the states of jobs; None: unknown."""
-        return [record and record.state for record in await self.carrier.get(ids)]
+        return [record.state if record else None for record in await self.carrier.get(ids)]
 
     async def count(self, state: JobState, queue: str = "q") -> int:
         """Count the jobs of a queue in a state."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headway.job import Cancelled, Failed, JobState, RetryAt, Succeeded
+from headway.brokers.base import QueueWant
+from headway.job import Cancelled, Failed, JobState, RetryAt, Succeeded, WorkerId
 from tests.conformance.scene import MINUTE, SECOND, TERMINAL, WAITING, Scene
 
 
@@ -15,7 +16,11 @@ async def test_a_waiting_job_is_cancelled_at_once(scene: Scene, state: JobState)
     [answer] = await scene.carrier.cancel([job_id], reason="customer left")
     assert (answer.id, answer.state) == (job_id, JobState.CANCELLED)
     record = await scene.record(job_id)
-    assert (record.state, record.reason, record.finished_ms) == (JobState.CANCELLED, "customer left", scene.now)
+    assert (record.state, record.reason, record.finished_ms) == (
+        JobState.CANCELLED,
+        "customer left",
+        scene.now,
+    )
     scene.clock.advance(24 * 60 * MINUTE - 1)
     assert await scene.take() == []
 
@@ -122,3 +127,14 @@ async def test_a_job_waiting_for_its_retry_can_be_cancelled(scene: Scene) -> Non
     scene.clock.advance(MINUTE)
     assert await scene.take() == []
     assert (await scene.record(delivery.lease.job_id)).history == b"history"
+
+
+async def test_a_cancelled_job_does_not_cost_its_queue_its_turn(scene: Scene) -> None:
+    """Wants are served in their order, whatever lies between a queue's jobs."""
+    a = await scene.put_many(4, queue="a")
+    await scene.put_many(2, queue="b")
+    await scene.carrier.cancel([a[2]])
+    claimed = await scene.carrier.claim(
+        [QueueWant("a", 3), QueueWant("b", 3)], worker=WorkerId("w"), limit=3, lease_ms=MINUTE
+    )
+    assert [delivery.lease.job_id for delivery in claimed.deliveries] == [a[0], a[1], a[3]]

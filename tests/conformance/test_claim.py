@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from tests.conformance.store import Store
 
 
-async def _claim(carrier: Carrier, wants: Sequence[tuple[str, int]], limit: int, worker: str = "w") -> list[JobId]:
+async def _claim(
+    carrier: Carrier, wants: Sequence[tuple[str, int]], limit: int, worker: str = "w"
+) -> list[JobId]:
     claimed = await carrier.claim(
-        [QueueWant(queue, most) for queue, most in wants], worker=WorkerId(worker), limit=limit, lease_ms=LEASE_MS
+        [QueueWant(queue, most) for queue, most in wants],
+        worker=WorkerId(worker),
+        limit=limit,
+        lease_ms=LEASE_MS,
     )
     return [delivery.lease.job_id for delivery in claimed.deliveries]
 
@@ -41,7 +46,9 @@ async def test_batches_keep_the_order_between_and_within_them(scene: Scene) -> N
 
 @pytest.mark.needs("priority")
 async def test_higher_priorities_go_first(scene: Scene) -> None:
-    by_priority = {priority: await scene.put(scene.job(priority=priority)) for priority in (3, 0, 9, 5, 1, 8, 2, 7, 4, 6)}
+    by_priority = {
+        priority: await scene.put(scene.job(priority=priority)) for priority in (3, 0, 9, 5, 1, 8, 2, 7, 4, 6)
+    }
     assert await scene.take_ids() == [by_priority[priority] for priority in range(9, -1, -1)]
 
 
@@ -119,7 +126,9 @@ async def test_one_claim_may_want_hundreds_of_queues(scene: Scene) -> None:
     """B8: one connection serves 500 queues."""
     jobs = [scene.job(queue=f"queue-{number}") for number in range(0, 500, 7)]
     await scene.carrier.enqueue(jobs)
-    assert await _claim(scene.carrier, [(f"queue-{n}", 1) for n in range(500)], 1000) == [job.id for job in jobs]
+    assert await _claim(scene.carrier, [(f"queue-{n}", 1) for n in range(500)], 1000) == [
+        job.id for job in jobs
+    ]
 
 
 async def test_a_batch_of_a_thousand_is_claimed_and_settled_at_once(scene: Scene) -> None:
@@ -132,7 +141,12 @@ async def test_a_delivery_carries_the_job(scene: Scene) -> None:
     job = scene.job(queue="mail", task="shop.send", payload=b"args", priority=3, expires=HOUR)
     delivery = await scene.start(job, worker="host:1")
     assert delivery.lease == Lease(job.id, WorkerId("host:1"), 1)
-    assert (delivery.task, delivery.queue, delivery.payload, delivery.priority) == ("shop.send", "mail", b"args", 3)
+    assert (delivery.task, delivery.queue, delivery.payload, delivery.priority) == (
+        "shop.send",
+        "mail",
+        b"args",
+        3,
+    )
     assert (delivery.attempt, delivery.crashes, delivery.history) == (1, 0, b"")
     assert delivery.expires_ms == job.expires_ms
     assert delivery.cancel_requested is False
@@ -198,7 +212,11 @@ async def test_claims_interleaved_with_enqueues_and_settles_lose_nothing(scene: 
 
     async with store.broker() as other, asyncio.timeout(60):
         results = await asyncio.gather(
-            produce(total // 2), produce(total // 2), work(scene.carrier, "a"), work(other, "b"), work(other, "c")
+            produce(total // 2),
+            produce(total // 2),
+            work(scene.carrier, "a"),
+            work(other, "b"),
+            work(other, "c"),
         )
     made = [*(results[0] or []), *(results[1] or [])]
     assert sorted(done) == sorted(made)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 async def test_an_accepted_job_is_recorded_as_given(scene: Scene) -> None:
-    job = scene.job(queue="mail", task="shop.send", payload=b"\x00\xffdata", priority=7, expires=HOUR, key="order-1")
+    job = scene.job(
+        queue="mail", task="shop.send", payload=b"\x00\xffdata", priority=7, expires=HOUR, key="order-1"
+    )
     await scene.put(job)
     assert await scene.record(job.id) == JobRecord(
         id=job.id,
@@ -142,7 +144,27 @@ async def test_a_big_payload_arrives_whole(scene: Scene, size: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "courrier-é", "очередь", "優先", "a b", "a:b", "a|b", "a,b", "{a}", "a{b", "}", "a*b?[c]", "%s", "'; --", '"', "\\", "x" * 200, "a\nb", "a\x00b"],
+    [
+        "",
+        "courrier-é",
+        "очередь",
+        "優先",
+        "a b",
+        "a:b",
+        "a|b",
+        "a,b",
+        "{a}",
+        "a{b",
+        "}",
+        "a*b?[c]",
+        "%s",
+        "'; --",
+        '"',
+        "\\",
+        "x" * 200,
+        "a\nb",
+        "a\x00b",
+    ],
 )
 async def test_any_queue_task_and_key_works_or_is_refused_before_anything_is_written(
     scene: Scene, name: str

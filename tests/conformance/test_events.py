@@ -58,7 +58,9 @@ async def _kinds(scene: Scene, cursor: str, job_id: JobId) -> list[EventKind]:
     ],
     ids=repr,
 )
-async def test_a_life_is_told_from_enqueue_to_outcome(recorded: Scene, outcome: Outcome, kind: EventKind) -> None:
+async def test_a_life_is_told_from_enqueue_to_outcome(
+    recorded: Scene, outcome: Outcome, kind: EventKind
+) -> None:
     cursor = await settled_cursor(recorded)
     delivery = await recorded.start(recorded.job(queue="mail"), worker="host:1")
     started = recorded.now
@@ -216,7 +218,11 @@ async def test_several_watchers_see_the_same_events(recorded: Scene, store: Stor
     ):
         ids = await recorded.put_many(20)
         told = [
-            [event for event in await listener.until(lambda event: event.job_id == ids[-1]) if event.queue == "q"]
+            [
+                event
+                for event in await listener.until(lambda event: event.job_id == ids[-1])
+                if event.queue == "q"
+            ]
             for listener in (first, second, third)
         ]
     assert [event.job_id for event in told[0]] == ids

@@ -219,13 +219,22 @@ async def test_a_job_that_kills_its_workers_is_seen_by_its_crash_count(scene: Sc
     job_id = await scene.put()
     for crashes in range(5):
         delivery = await scene.take_one(worker=f"victim-{crashes}")
-        assert (delivery.crashes, delivery.attempt, delivery.lease.epoch) == (crashes, crashes + 1, crashes + 1)
+        assert (delivery.crashes, delivery.attempt, delivery.lease.epoch) == (
+            crashes,
+            crashes + 1,
+            crashes + 1,
+        )
         scene.clock.advance(LEASE_MS + 1)
         await scene.carrier.tend()
     assert (await scene.record(job_id)).crashes == 5
     assert await scene.settle(await scene.take_one(), Failed(b"poison"))
     record = await scene.record(job_id)
-    assert (record.state, record.crashes, record.attempt, record.history) == (JobState.FAILED, 5, 6, b"poison")
+    assert (record.state, record.crashes, record.attempt, record.history) == (
+        JobState.FAILED,
+        5,
+        6,
+        b"poison",
+    )
 
 
 async def test_a_release_leaves_the_crash_count_as_it_is(scene: Scene) -> None:
@@ -242,7 +251,11 @@ async def test_a_reclaimed_job_whose_cancel_was_asked_for_is_cancelled(scene: Sc
     scene.clock.advance(LEASE_MS + 1)
     await scene.carrier.tend()
     record = await scene.record(delivery.lease.job_id)
-    assert (record.state, record.finished_ms, record.reason) == (JobState.CANCELLED, scene.now, "no longer wanted")
+    assert (record.state, record.finished_ms, record.reason) == (
+        JobState.CANCELLED,
+        scene.now,
+        "no longer wanted",
+    )
     assert await scene.take() == []
 
 

@@ -116,7 +116,9 @@ async def test_all_conditions_of_a_query_hold(scene: Scene) -> None:
     page = await scene.carrier.list(
         JobQuery(states=(JobState.READY,), queues=("b",), task="send", search="B-S")
     )
-    assert [(job.queue, job.task, job.state, job.key) for job in page.jobs] == [("b", "send", JobState.READY, "b-send")]
+    assert [(job.queue, job.task, job.state, job.key) for job in page.jobs] == [
+        ("b", "send", JobState.READY, "b-send")
+    ]
 
 
 @pytest.mark.parametrize("state", [JobState.SCHEDULED, JobState.READY, JobState.RUNNING, JobState.SUCCEEDED])
@@ -167,7 +169,9 @@ async def test_counts_tell_the_jobs_of_each_queue_by_state(scene: Scene) -> None
     await scene.put_many(4, queue="some")
     rows = {row.queue: row for row in await scene.carrier.counts()}
     assert sorted(rows) == ["all", "some"]
-    assert {state: count for state, count in rows["all"].counts.items() if count} == dict.fromkeys(JobState, 1)
+    assert {state: count for state, count in rows["all"].counts.items() if count} == dict.fromkeys(
+        JobState, 1
+    )
     assert {state: count for state, count in rows["some"].counts.items() if count} == {JobState.READY: 4}
 
 

@@ -150,7 +150,12 @@ async def test_other_jobs_are_not_promoted(scene: Scene, state: JobState) -> Non
 async def test_a_batch_is_promoted_each_on_its_own(scene: Scene) -> None:
     later = [await scene.put(scene.job(due=HOUR)) for _ in range(2)]
     ready = await scene.put()
-    assert await scene.carrier.promote([later[1], ready, scene.job().id, later[0]]) == [True, False, False, True]
+    assert await scene.carrier.promote([later[1], ready, scene.job().id, later[0]]) == [
+        True,
+        False,
+        False,
+        True,
+    ]
     assert await scene.carrier.promote([]) == []
 
 

@@ -55,8 +55,12 @@ async def test_a_release_keeps_the_history_of_earlier_attempts(scene: Scene) -> 
 
 
 @pytest.mark.needs("cancel_running")
-@pytest.mark.parametrize("outcome", [Released(), RetryAt(0), RetryAt(2**42, b"h"), RetryAt(0, counted=False)], ids=repr)
-async def test_a_job_handed_back_after_a_cancel_was_asked_for_is_cancelled(scene: Scene, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    "outcome", [Released(), RetryAt(0), RetryAt(2**42, b"h"), RetryAt(0, counted=False)], ids=repr
+)
+async def test_a_job_handed_back_after_a_cancel_was_asked_for_is_cancelled(
+    scene: Scene, outcome: Outcome
+) -> None:
     delivery = await scene.start()
     await scene.carrier.cancel([delivery.lease.job_id], reason="stop")
     assert await scene.settle(delivery, outcome)
@@ -125,7 +129,12 @@ async def test_a_surrender_ignores_started_jobs_that_are_not_the_workers(scene: 
     own = await scene.start()
     started = [others.lease.job_id, done, waiting, own.lease.job_id, scene.job().id]
     assert await scene.carrier.surrender(W, started=started) == 1
-    assert await scene.states(started[:4]) == [JobState.RUNNING, JobState.SUCCEEDED, JobState.READY, JobState.READY]
+    assert await scene.states(started[:4]) == [
+        JobState.RUNNING,
+        JobState.SUCCEEDED,
+        JobState.READY,
+        JobState.READY,
+    ]
     assert (await scene.record(waiting)).crashes == 0
     assert await scene.settle(others, Succeeded())
 

@@ -118,7 +118,8 @@ async def test_many_callers_wait_for_one_job(scene: Scene, store: Store) -> None
     job_id = await scene.put()
     async with store.broker() as other:
         waiters = [
-            asyncio.create_task(_wait(Scene((scene.carrier, other)[n % 2], scene.clock), job_id)) for n in range(50)
+            asyncio.create_task(_wait(Scene((scene.carrier, other)[n % 2], scene.clock), job_id))
+            for n in range(50)
         ]
         await asyncio.sleep(0)
         await scene.finish(await scene.take_one(), Succeeded(b"r"))
@@ -199,9 +200,13 @@ async def test_a_job_without_lines_and_an_unknown_job_have_an_empty_log(scene: S
     assert await scene.carrier.logs(scene.job().id) == []
 
 
-@pytest.mark.parametrize("content", [Progress(0.9, "stale"), LogLine(1, "info", "stale")], ids=["progress", "log"])
+@pytest.mark.parametrize(
+    "content", [Progress(0.9, "stale"), LogLine(1, "info", "stale")], ids=["progress", "log"]
+)
 @pytest.mark.parametrize("lease", ["older epoch", "another worker", "settled", "unknown"])
-async def test_a_report_without_the_lease_is_refused(scene: Scene, content: Progress | LogLine, lease: str) -> None:
+async def test_a_report_without_the_lease_is_refused(
+    scene: Scene, content: Progress | LogLine, lease: str
+) -> None:
     """Promise 3: a progress report or a log line under a stale epoch is refused."""
     await scene.finish(await scene.start(), Released())
     current = await scene.take_one()

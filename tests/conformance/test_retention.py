@@ -27,7 +27,9 @@ async def _tend_all(scene: Scene) -> int:
 async def _complete(scene: Scene, count: int, outcome: Outcome | None = None) -> list[JobId]:
     ids = await scene.put_many(count)
     deliveries = await scene.take(count)
-    await scene.carrier.settle([Settlement(delivery.lease, outcome or Succeeded()) for delivery in deliveries])
+    await scene.carrier.settle(
+        [Settlement(delivery.lease, outcome or Succeeded()) for delivery in deliveries]
+    )
     return ids
 
 
@@ -149,7 +151,9 @@ async def test_the_cap_spares_what_finished_in_the_last_minute(store: Store, sce
         assert await _tend_all(own) == 45
 
 
-async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs(store: Store, scene: Scene) -> None:
+async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs(
+    store: Store, scene: Scene
+) -> None:
     """The dead-letter state drops nothing before its time."""
     async with store.broker(retention=Retention(max_succeeded=4)) as broker:
         own = Scene(broker, scene.clock)
@@ -160,5 +164,7 @@ async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs
         scene.clock.advance(2 * MINUTE)
         assert await _tend_all(own) == 11
         assert await own.count(JobState.FAILED) == 5
-        left = sum([await own.count(state) for state in (JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED)])
+        left = sum(
+            [await own.count(state) for state in (JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED)]
+        )
         assert left == 4

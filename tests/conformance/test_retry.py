@@ -13,7 +13,11 @@ async def test_a_retry_waits_for_its_time(scene: Scene) -> None:
     delivery = await scene.start()
     assert await scene.settle(delivery, RetryAt(scene.now + MINUTE, b"first error"))
     record = await scene.record(delivery.lease.job_id)
-    assert (record.state, record.due_ms, record.history) == (JobState.SCHEDULED, scene.now + MINUTE, b"first error")
+    assert (record.state, record.due_ms, record.history) == (
+        JobState.SCHEDULED,
+        scene.now + MINUTE,
+        b"first error",
+    )
     assert (record.attempt, record.epoch, record.finished_ms) == (1, 1, None)
     scene.clock.advance(MINUTE - 1)
     assert await scene.take() == []
@@ -90,7 +94,13 @@ async def test_a_completed_job_is_given_a_new_life_by_hand(scene: Scene, state: 
     assert await scene.carrier.retry([job_id]) == [True]
     record = await scene.record(job_id)
     assert record.state is JobState.READY
-    assert (record.attempt, record.crashes, record.history, record.result, record.reason) == (0, 0, b"", b"", "")
+    assert (record.attempt, record.crashes, record.history, record.result, record.reason) == (
+        0,
+        0,
+        b"",
+        b"",
+        "",
+    )
     assert (record.epoch, record.finished_ms, record.cancel_requested) == (epoch, None, False)
     delivery = await scene.take_one()
     assert (delivery.lease, delivery.attempt) == (Lease(job_id, WorkerId("w"), epoch + 1), 1)
@@ -138,7 +148,9 @@ async def test_a_job_retried_by_hand_goes_to_the_tail(scene: Scene) -> None:
     assert await scene.take_ids() == [*waiting, failed]
 
 
-async def test_a_cancelled_waiting_job_retried_by_hand_is_handed_out_once_and_at_the_tail(scene: Scene) -> None:
+async def test_a_cancelled_waiting_job_retried_by_hand_is_handed_out_once_and_at_the_tail(
+    scene: Scene,
+) -> None:
     """It must not come back at its old place, nor twice."""
     first, second, third = await scene.put_many(3)
     await scene.carrier.cancel([first])
@@ -176,5 +188,3 @@ async def test_a_job_can_live_many_lives(scene: Scene) -> None:
         assert await scene.count(JobState.FAILED) == 1
         assert await scene.carrier.retry([job_id]) == [True]
         assert await scene.count(JobState.FAILED) == 0
-
-

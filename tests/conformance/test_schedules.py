@@ -106,7 +106,9 @@ async def test_a_new_declaration_changes_the_spec_and_keeps_pause_and_last_fire(
     assert await scene.carrier.pause_schedule("daily", paused=True)
     await scene.carrier.declare_schedules([_daily(spec="0 4 * * *", task="shop.other", declared_ms=9)])
     [record] = await scene.carrier.schedules()
-    assert record == _daily(spec="0 4 * * *", task="shop.other", declared_ms=9, paused=True, last_fire_ms=scene.now)
+    assert record == _daily(
+        spec="0 4 * * *", task="shop.other", declared_ms=9, paused=True, last_fire_ms=scene.now
+    )
 
 
 async def test_a_schedule_that_is_no_longer_declared_is_forgotten(scene: Scene) -> None:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.brokers.base import Settlement
-from headway.job import Cancelled, Expired, Failed, JobState, Lease, Outcome, Released, RetryAt, Succeeded, WorkerId
+from headway.job import (
+    Cancelled,
+    Expired,
+    Failed,
+    JobState,
+    Lease,
+    Outcome,
+    Released,
+    RetryAt,
+    Succeeded,
+    WorkerId,
+)
 from tests.conformance.scene import LEASE_MS, OUTCOMES, SECOND, Scene
 
 if TYPE_CHECKING:
@@ -60,7 +71,9 @@ async def test_a_job_completes_once_and_later_outcomes_are_superseded(scene: Sce
 
 @by_name
 @pytest.mark.parametrize("difference", ["older epoch", "newer epoch", "another worker"])
-async def test_a_settle_without_the_lease_changes_nothing(scene: Scene, outcome: Outcome, difference: str) -> None:
+async def test_a_settle_without_the_lease_changes_nothing(
+    scene: Scene, outcome: Outcome, difference: str
+) -> None:
     """Promise 3: a settle under a stale epoch is refused."""
     await scene.finish(await scene.start(), Released())
     lease = (await scene.take_one()).lease
@@ -179,7 +192,10 @@ async def test_concurrent_settles_of_one_lease_are_applied_once(scene: Scene, st
     delivery = await scene.start()
     async with store.broker() as other:
         answers = await asyncio.gather(
-            *(Scene(broker, scene.clock).settle(delivery, Succeeded(str(n).encode())) for n, broker in enumerate((scene.carrier, other) * 10))
+            *(
+                Scene(broker, scene.clock).settle(delivery, Succeeded(str(n).encode()))
+                for n, broker in enumerate((scene.carrier, other) * 10)
+            )
         )
     assert sum(answers) == 1
     assert (await scene.record(delivery.lease.job_id)).result == str(answers.index(True)).encode()

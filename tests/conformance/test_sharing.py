@@ -174,6 +174,7 @@ async def test_a_job_travels_between_processes_and_its_result_back(scene: Scene,
 
 async def test_brokers_come_and_go_while_others_work(scene: Scene, store: Store) -> None:
     """Short-lived processes, as in serverless: nothing is lost and nobody is disturbed."""
+
     async def visit() -> JobId:
         async with store.broker() as broker:
             return await Scene(broker, scene.clock).put()

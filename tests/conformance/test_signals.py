@@ -13,14 +13,15 @@ from tests.conformance.listening import DEADLINE_S, Listener
 from tests.conformance.scene import HOUR, LEASE_MS, SECOND, Scene
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from headway.brokers.base import Signal
-    from headway.job import Delivery
+    from headway.job import Delivery, JobId
     from headway.testing import FakeClock
     from tests.conformance.store import Store
 
 W = WorkerId("w")
+KEEP_LAST = UniqueLock("u", UniqueMode.KEEP_LAST)
 
 
 @pytest.fixture
@@ -114,13 +115,22 @@ async def test_of_several_idle_workers_enough_are_woken(scene: Scene, other: Sce
 
 
 @pytest.mark.parametrize(
-    "way", ["release", "retry now", "retry by hand", "promote", "resume", "surrender", "reclaim", "unique end"]
+    "way",
+    ["release", "retry now", "retry by hand", "promote", "resume", "surrender", "reclaim", "unique end"],
 )
 async def test_whatever_makes_a_job_ready_wakes_an_idle_worker(scene: Scene, other: Scene, way: str) -> None:
     """Promise 2: a job that can be started does not lie beside an idle worker."""
-    lock = UniqueLock("u", UniqueMode.KEEP_LAST)
-    delivery = await other.start(other.job(unique=lock), worker="other")
-    job_id = delivery.lease.job_id
+    delivery = await other.start(other.job(unique=KEEP_LAST), worker="other")
+    job_id = await _put_away(other, delivery, way)
+    async with Listener(scene.carrier.signals(W)) as listener:
+        await listener.next()
+        assert await scene.take() == []
+        await _bring_back(other, delivery, way)
+        [again] = await _take_when_woken(scene, listener)
+    assert again.lease.job_id == job_id
+
+
+async def _put_away(other: Scene, delivery: Delivery, way: str) -> JobId:
     match way:
         case "retry by hand":
             await other.finish(delivery, Failed())
@@ -130,32 +140,26 @@ async def test_whatever_makes_a_job_ready_wakes_an_idle_worker(scene: Scene, oth
             await other.carrier.pause("q")
             await other.finish(delivery, Released())
         case "unique end":
-            job_id = await other.put(other.job(unique=lock))
+            return await other.put(other.job(unique=KEEP_LAST))
         case _:
             pass
-    async with Listener(scene.carrier.signals(W)) as listener:
-        await listener.next()
-        assert await scene.take() == []
-        match way:
-            case "release":
-                await other.finish(delivery, Released())
-            case "retry now":
-                await other.finish(delivery, RetryAt(other.now))
-            case "retry by hand":
-                await other.carrier.retry([job_id])
-            case "promote":
-                await other.carrier.promote([job_id])
-            case "resume":
-                await other.carrier.resume("q")
-            case "surrender":
-                await other.carrier.surrender(WorkerId("other"), started=None)
-            case "reclaim":
-                other.clock.advance(LEASE_MS + 1)
-                await other.carrier.tend()
-            case _:
-                await other.finish(delivery)
-        [again] = await _take_when_woken(scene, listener)
-    assert again.lease.job_id == job_id
+    return delivery.lease.job_id
+
+
+async def _bring_back(other: Scene, delivery: Delivery, way: str) -> None:
+    acts: dict[str, Callable[[], Awaitable[object]]] = {
+        "release": lambda: other.finish(delivery, Released()),
+        "retry now": lambda: other.finish(delivery, RetryAt(other.now)),
+        "retry by hand": lambda: other.carrier.retry([delivery.lease.job_id]),
+        "promote": lambda: other.carrier.promote([delivery.lease.job_id]),
+        "resume": lambda: other.carrier.resume("q"),
+        "surrender": lambda: other.carrier.surrender(WorkerId("other"), started=None),
+        "reclaim": other.carrier.tend,
+        "unique end": lambda: other.finish(delivery),
+    }
+    if way == "reclaim":
+        other.clock.advance(LEASE_MS + 1)
+    await acts[way]()
 
 
 async def test_a_delayed_job_wakes_a_worker_that_knows_of_nothing_due(scene: Scene, other: Scene) -> None:

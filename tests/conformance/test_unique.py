@@ -149,7 +149,9 @@ async def test_the_end_of_a_job_that_lost_the_lock_does_not_free_it(scene: Scene
 
 
 @pytest.mark.parametrize("state", [*WAITING, JobState.RUNNING, *TERMINAL])
-async def test_throttle_refuses_within_the_window_whatever_became_of_the_holder(scene: Scene, state: JobState) -> None:
+async def test_throttle_refuses_within_the_window_whatever_became_of_the_holder(
+    scene: Scene, state: JobState
+) -> None:
     enqueued = scene.now
     holder = await scene.reach(state, _job(scene, THROTTLE))
     scene.clock.advance(enqueued + MINUTE - 1 - scene.now)
@@ -188,7 +190,9 @@ async def test_a_window_of_the_past_is_forgotten_by_maintenance_without_harm(sce
 
 @pytest.mark.parametrize("state", WAITING)
 @pytest.mark.parametrize("lock", [DEBOUNCE, KEEP_LAST], ids=lambda lock: lock.mode)
-async def test_debounce_and_keep_last_replace_a_waiting_holder(scene: Scene, lock: UniqueLock, state: JobState) -> None:
+async def test_debounce_and_keep_last_replace_a_waiting_holder(
+    scene: Scene, lock: UniqueLock, state: JobState
+) -> None:
     holder = await scene.reach(state, _job(scene, lock))
     second = await scene.put(_job(scene, lock))
     record = await scene.record(holder)
@@ -266,7 +270,9 @@ async def test_keep_last_starts_the_held_one_when_the_holder_is_cancelled_by_its
     assert await scene.states([holder.id, held]) == [JobState.CANCELLED, JobState.READY]
 
 
-async def test_keep_last_starts_the_held_one_when_the_holder_dies_with_a_cancel_asked_for(scene: Scene) -> None:
+async def test_keep_last_starts_the_held_one_when_the_holder_dies_with_a_cancel_asked_for(
+    scene: Scene,
+) -> None:
     holder, _ = await _running(scene, KEEP_LAST)
     held = await scene.put(_job(scene, KEEP_LAST))
     await scene.carrier.cancel([holder.id])
@@ -276,7 +282,9 @@ async def test_keep_last_starts_the_held_one_when_the_holder_dies_with_a_cancel_
 
 
 @pytest.mark.parametrize("by", ["cancel", "remove", "drain"])
-async def test_keep_last_starts_the_held_one_when_the_returned_holder_is_dropped(scene: Scene, by: str) -> None:
+async def test_keep_last_starts_the_held_one_when_the_returned_holder_is_dropped(
+    scene: Scene, by: str
+) -> None:
     _, end = await _running(scene, KEEP_LAST)
     held = await scene.put(scene.job(queue="elsewhere", unique=KEEP_LAST))
     await scene.carrier.settle([Settlement(end.lease, Released())])

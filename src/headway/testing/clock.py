@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-_DEFAULT_START_MS = 1_800_000_000_000  # 15 January 2027: a round number, and later than any job id made before this was written
+_DEFAULT_START_MS = 1_800_000_000_000  # 15 January 2027: a round number
 
 
 class FakeClock:

@@ -1,0 +1,244 @@
+"""Random stories, told to a carrier and to the model; after each step both must know the same."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from headway.brokers.base import QueueWant, Settlement
+from headway.events import EventKind
+from headway.job import (
+    Cancelled,
+    Expired,
+    Failed,
+    JobId,
+    JobState,
+    Lease,
+    NewJob,
+    Outcome,
+    Released,
+    RetryAt,
+    Succeeded,
+    UniqueLock,
+    UniqueMode,
+    WorkerId,
+)
+from tests.conformance.listening import events_since, settled_cursor
+from tests.conformance.scene import Scene
+from tests.model.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from headway.brokers.base import Carrier
+    from headway.testing import FakeClock
+    from tests.conformance.store import Store
+
+LEASE_MS = 10_500  # never a sum of steps of the clock: the very instant of its end is nobody's promise
+QUEUES = ("a", "b")
+WORKERS = tuple(WorkerId(name) for name in ("w0", "w1", "w2"))
+T = TypeVar("T")
+
+pick = st.integers(0, 30)
+picks = st.lists(pick, min_size=1, max_size=4)
+worker_ids = st.sampled_from(WORKERS)
+locks = st.sampled_from([UniqueLock(f"lock-{mode}", mode, 5_000) for mode in UniqueMode])
+specs = st.fixed_dictionaries(
+    {
+        "queue": st.sampled_from(QUEUES),
+        "priority": st.sampled_from((5, 5, 0, 9)),
+        "due": st.sampled_from((None, None, None, 0, 1_000, 5_000, 60_000)),
+        "expires": st.sampled_from((None, None, None, 3_000, 20_000)),
+        "key": st.sampled_from((None, None, None, None, "k0", "k1")),
+        "unique": st.none() | locks,
+    }
+)
+outcomes: st.SearchStrategy[Outcome | int] = st.sampled_from(
+    (Succeeded(b"r"), Failed(b"h"), Cancelled("c"), Expired(), Released(), 0, 1_000, -5_000, 30_000)
+)
+"""An integer is a retry so many milliseconds from now; a negative one does not count."""
+
+
+class Machine(RuleBasedStateMachine):
+    """One story. Each has a namespace and an event loop of its own."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.model = Model(clock.now_ms())
+        self.leases: list[Lease] = []
+        self.made: list[NewJob] = []
+        self.sound = True
+        self.runner = asyncio.Runner()
+        self.carrier: Carrier = store.broker(namespace=f"m-{uuid.uuid4().hex[:12]}", record_events=True)
+        self.scene = Scene(self.carrier, clock)
+        self.cursor = ""
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(call)
+
+    def id_at(self, place: int) -> JobId:
+        """Tell the id of a job made earlier, the youngest first: known, removed or never accepted."""
+        return self.made[-1 - place % len(self.made)].id
+
+    @initialize()
+    def open(self) -> None:
+        self.run(self.carrier.open())
+        self.cursor = self.run(settled_cursor(self.scene))
+
+    @rule(batch=st.lists(specs, min_size=1, max_size=4))
+    def enqueue(self, batch: list[dict[str, Any]]) -> None:
+        jobs: list[NewJob] = []
+        expected: list[JobId | None] = []
+        for job in (self.scene.job(**spec) for spec in batch):
+            if not self.model.ambiguous(job):
+                jobs.append(job)
+                expected.append(self.model.enqueue(job))
+        answers = self.run(self.carrier.enqueue(jobs))
+        self.agree(
+            [(answer.id, answer.duplicate_of) for answer in answers],
+            list(zip([j.id for j in jobs], expected, strict=True)),
+        )
+        self.made += jobs
+
+    @precondition(lambda self: self.made)
+    @rule(places=picks)
+    def repeat_enqueue(self, places: list[int]) -> None:
+        jobs = [
+            job
+            for job in self.made
+            if job.id in {self.id_at(place) for place in places} & self.model.jobs.keys()
+        ]
+        answers = self.run(self.carrier.enqueue(jobs))
+        self.agree([(answer.id, answer.duplicate_of) for answer in answers], [(job.id, None) for job in jobs])
+
+    @rule(worker=worker_ids, queues=st.permutations(QUEUES), each=st.integers(1, 3), limit=st.integers(1, 5))
+    def claim(self, worker: WorkerId, queues: list[str], each: int, limit: int) -> None:
+        wants = [QueueWant(queue, each) for queue in queues]
+        claimed = self.run(self.carrier.claim(wants, worker=worker, limit=limit, lease_ms=LEASE_MS))
+        taken = [delivery.lease for delivery in claimed.deliveries]
+        self.sound = False
+        self.model.claim(wants, worker, limit, LEASE_MS, taken)
+        self.sound = True
+        for delivery in claimed.deliveries:
+            job = self.model.jobs[delivery.lease.job_id]
+            self.agree((delivery.attempt, delivery.crashes), (job.attempt, job.crashes))
+        self.leases += taken
+
+    @rule(workers=st.lists(worker_ids, min_size=1, max_size=3, unique=True))
+    def heartbeat(self, workers: list[WorkerId]) -> None:
+        answers = self.run(self.carrier.heartbeat(workers, LEASE_MS))
+        self.agree(
+            [answer.held for answer in answers],
+            [self.model.heartbeat(worker, LEASE_MS) for worker in workers],
+        )
+
+    @rule(seconds=st.sampled_from((1, 1, 2, 5, 11, 61)))
+    def advance(self, seconds: int) -> None:
+        self.model.now = self.clock.advance(seconds * 1_000)
+
+    @precondition(lambda self: self.leases)
+    @rule(items=st.lists(st.tuples(pick, outcomes), min_size=1, max_size=4))
+    def settle(self, items: list[tuple[int, Outcome | int]]) -> None:
+        """Settle the youngest leases and older ones, held or stale."""
+        settlements = [
+            Settlement(self.leases[-1 - place % len(self.leases)], self.outcome(outcome))
+            for place, outcome in items
+        ]
+        answers = self.run(self.carrier.settle(settlements))
+        expected = self.model.settle(settlements)
+        self.agree([answer.applied for answer in answers], expected)
+
+    def outcome(self, drawn: Outcome | int) -> Outcome:
+        return (
+            drawn
+            if not isinstance(drawn, int)
+            else RetryAt(self.model.now + abs(drawn), b"h", counted=drawn >= 0)
+        )
+
+    @rule(worker=worker_ids, started=st.sampled_from(("all", "none", "some")))
+    def crash(self, worker: WorkerId, started: str) -> None:
+        held = [lease.job_id for lease in self.leases if lease.worker == worker]
+        ids = {"all": None, "none": [], "some": held[::2]}[started]
+        self.agree(self.run(self.carrier.surrender(worker, started=ids)), self.model.surrender(worker, ids))
+
+    @rule()
+    def tend(self) -> None:
+        tended = self.run(self.carrier.tend())
+        self.agree((tended.expired, tended.reclaimed), self.model.tend())
+
+    @precondition(lambda self: self.made)
+    @rule(places=picks)
+    def cancel(self, places: list[int]) -> None:
+        ids = list(dict.fromkeys(self.id_at(place) for place in places))
+        answers = self.run(self.carrier.cancel(ids, reason="by hand"))
+        self.agree([answer.state for answer in answers], [self.model.cancel(job_id) for job_id in ids])
+
+    @precondition(lambda self: self.made)
+    @rule(places=picks, act=st.sampled_from(("retry", "retry", "promote", "remove")))
+    def act_by_hand(self, places: list[int], act: str) -> None:
+        ids = list(dict.fromkeys(self.id_at(place) for place in places))
+        answers = self.run(getattr(self.carrier, act)(ids))
+        self.agree(answers, [getattr(self.model, act)(job_id) for job_id in ids])
+
+    @rule(queue=st.sampled_from(QUEUES), paused=st.booleans())
+    def pause_or_resume(self, queue: str, paused: bool) -> None:
+        self.run(self.carrier.pause(queue) if paused else self.carrier.resume(queue))
+        (self.model.paused.add if paused else self.model.paused.discard)(queue)
+        self.agree(self.run(self.carrier.paused()), self.model.paused)
+
+    @invariant()
+    def no_job_is_lost_and_all_are_as_the_model_says(self) -> None:
+        if not self.made:
+            return
+        ids = [job.id for job in self.made]
+        found = {record.id: record for record in self.run(self.carrier.get(ids)) if record is not None}
+        self.agree(found.keys(), self.model.jobs.keys())
+        for job_id, job in self.model.jobs.items():
+            record = found[job_id]
+            self.agree((record.state, record.epoch), (job.state, job.epoch), about=job_id)
+            self.agree(record.worker if job.state is JobState.RUNNING else None, job.worker, about=job_id)
+            if job.state not in {JobState.CANCELLED, JobState.EXPIRED}:
+                self.agree((record.attempt, record.crashes), (job.attempt, job.crashes), about=job_id)
+
+    @invariant()
+    def the_counts_are_equal(self) -> None:
+        if not self.made:
+            return
+        counted = {
+            row.queue: {s: n for s, n in row.counts.items() if n}
+            for row in self.run(self.carrier.counts(QUEUES))
+        }
+        for queue in QUEUES:
+            states = [job.state for job in self.model.jobs.values() if job.new.queue == queue]
+            self.agree(
+                counted.get(queue, {}), {state: states.count(state) for state in set(states)}, about=queue
+            )
+
+    def agree(self, carrier: object, model: object, *, about: str = "") -> None:
+        if carrier != model:
+            self.sound = False
+        assert carrier == model, about
+
+    def teardown(self) -> None:
+        try:
+            if self.sound and self.cursor:
+                self.compare_events()
+        finally:
+            self.run(self.carrier.close())
+            self.runner.close()
+
+    def compare_events(self) -> None:
+        """Each job has the transitions of the model and no others: so it has one terminal event a life."""
+        told: dict[JobId, list[EventKind]] = {}
+        for event in self.run(events_since(self.scene, self.cursor)):
+            if event.kind is not EventKind.SUPERSEDED:
+                told.setdefault(event.job_id, []).append(event.kind)
+        back = {EventKind.RELEASED: EventKind.RECLAIMED}  # the carrier chooses the word for a surrendered job
+        assert {job_id: [back.get(kind, kind) for kind in kinds] for job_id, kinds in told.items()} == {
+            job_id: [back.get(kind, kind) for kind in kinds] for job_id, kinds in self.model.events.items()
+        }
