@@ -1,4 +1,4 @@
-"""The command line: `headway`. What a command needs beyond click is imported when it runs, so that `--help` is quick."""
+"""The command line: `headway`. What a command needs beyond click is imported when it runs: `--help` is quick."""
 
 from __future__ import annotations
 

@@ -14,18 +14,24 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "headway demo", "headway demo --processes 4 --seed 7", "headway demo --url redis://localhost:6379/0 --json"
+        "headway demo",
+        "headway demo --processes 4 --seed 7",
+        "headway demo --url redis://localhost:6379/0 --json",
     )
 )
 @click.option("--url", help="Another carrier than a temporary SQLite file; a namespace of its own is used.")
 @click.option(
-    "--processes", type=click.IntRange(2), help="Worker processes; one of them is killed.  [default: 2, or the CPU quota]"
+    "--processes",
+    type=click.IntRange(2),
+    help="Worker processes; one of them is killed.  [default: 2, or the CPU quota]",
 )
 @click.option("--limit", type=click.IntRange(1), help="Analyse only so many files.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides on the order and on what fails.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Decides on the order and on what fails."
+)
 @click.option("--keep", is_flag=True, help="Keep the SQLite file, to look at it with the other commands.")
 @json_option("the account")
-def demo(  # noqa: PLR0913 - the options of the command
+def demo(
     *, url: str | None, processes: int | None, limit: int | None, seed: int, keep: bool, as_json: bool
 ) -> int:
     """Analyse every source file of Python's standard library with real workers, and kill one of them.
@@ -35,6 +41,7 @@ def demo(  # noqa: PLR0913 - the options of the command
     was lost or completed twice.
     """
     import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import logging  # noqa: PLC0415 - as above
     import os  # noqa: PLC0415 - as above
 
     from headway.cli.demo_output import Screen, print_outcome  # noqa: PLC0415 - as above
@@ -42,12 +49,8 @@ def demo(  # noqa: PLR0913 - the options of the command
     from headway.demo.place import place  # noqa: PLC0415 - as above
     from headway.runtime.limits import cpu_quota  # noqa: PLC0415 - as above
 
-    # The worker that is killed is the point, not the warnings that its supervisor writes about it.
-    os.environ.setdefault("HEADWAY_LOG_LEVEL", "CRITICAL")
-    import logging  # noqa: PLC0415 - as above
-
-    logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
     with place(url, keep=keep) as here:
+        logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
         # The app reads its settings when it is imported: only now.
         from headway.demo.run import Plan, run  # noqa: PLC0415 - as above
 

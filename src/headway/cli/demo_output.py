@@ -81,7 +81,10 @@ def print_outcome(outcome: Outcome) -> None:
     click.echo("\nWhat the jobs found in the standard library:")
     print_fields(
         [
-            ("files", f"{findings.files:,} ({findings.unparsable} wrong on purpose), {findings.bytes / 1e6:.1f} MB"),
+            (
+                "files",
+                f"{findings.files:,} ({findings.unparsable} wrong on purpose), {findings.bytes / 1e6:.1f} MB",
+            ),
             ("lines", f"{findings.lines:,}"),
             ("functions", f"{findings.functions:,}"),
             ("classes", f"{findings.classes:,}"),
@@ -89,7 +92,10 @@ def print_outcome(outcome: Outcome) -> None:
             ("most imported", ", ".join(f"{module} ({count})" for module, count in findings.most_imported)),
             ("same contents", f"{findings.same_contents} files"),
             ("digest", findings.digest),
-            ("delayed job", "did not run" if findings.census is None else f"counted {findings.census.folders} folders"),
+            (
+                "delayed job",
+                "did not run" if findings.census is None else f"counted {findings.census.folders} folders",
+            ),
             ("scheduled job", f"ran {findings.samples} times, once a second"),
         ]
     )

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from headway.handle import JobHandle
 
 # What somebody who typed it may have meant as something else than a text: broken JSON, or a word of Python.
-_DOUBTFUL: Final = re.compile(r"""\s*([\[\]{}"'\d.+-]|(true|false|null|none|nan|infinity)\s*$)|\s*$""", re.IGNORECASE)
+_DOUBTFUL: Final = re.compile(
+    r"""\s*([\[\]{}"'\d.+-]|(true|false|null|none|nan|infinity)\s*$)|\s*$""", re.IGNORECASE
+)
 
 
 @click.command(
@@ -48,7 +50,7 @@ _DOUBTFUL: Final = re.compile(r"""\s*([\[\]{}"'\d.+-]|(true|false|null|none|nan|
     "Write --wait=30s, or put it last.",
 )
 @json_option("the job")
-def enqueue(app: str, task: str, args: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: FBT001 - click's
+def enqueue(app: str, task: str, args: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - click's
     """Enqueue a job of TASK in APP (module:name).
 
     Each ARG is JSON: 42, 1.5, true, null, '"text"', '[1, 2]'. A word that cannot be meant as JSON is taken as a text:
@@ -96,7 +98,7 @@ def parse_keywords(text: str | None) -> dict[str, Any]:
         msg = f"--kwargs: not JSON: {error}"
         raise click.UsageError(msg) from None
     if not isinstance(value, dict):
-        msg = "--kwargs: must be a JSON object, such as '{\"template\": \"pro\"}'"
+        msg = '--kwargs: must be a JSON object, such as \'{"template": "pro"}\''
         raise click.UsageError(msg)
     return value  # pyright: ignore[reportUnknownVariableType] - keys of JSON objects are texts
 

@@ -20,7 +20,7 @@ class Explained(NamedTuple):
     message: str
 
 
-class CommandFailed(click.ClickException):  # noqa: N818 - how a command ends
+class CommandFailed(click.ClickException):
     """A command did what it could and failed: exit code 1."""
 
 

@@ -21,7 +21,11 @@ _PAGE: Final = 1000
 _REVIVABLE: Final = (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
 
 
-@click.group(epilog=examples("headway jobs list --app shop.jobs:app --state failed", "headway jobs watch --app shop.jobs:app"))
+@click.group(
+    epilog=examples(
+        "headway jobs list --app shop.jobs:app --state failed", "headway jobs watch --app shop.jobs:app"
+    )
+)
 def jobs() -> None:
     """List, show, retry, cancel, promote, remove and watch jobs."""
 
@@ -34,15 +38,19 @@ def jobs() -> None:
         "headway jobs list --url redis://localhost --namespace shop --search welcome --json",
     ),
 )
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only in this state; may repeat.")
+@click.option(
+    "--state", "states", type=click.Choice(_STATES), multiple=True, help="Only in this state; may repeat."
+)
 @click.option("--queue", "queues", multiple=True, help="Only of this queue; may repeat.")
 @click.option("--task", help="Only of this task.")
 @click.option("--search", help="Only with this in the id, the task or the key.")
-@click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="At most so many."
+)
 @click.option("--after", metavar="CURSOR", help="Go on behind the page whose JSON ended with this cursor.")
 @json_option("the jobs and the cursor of the next page")
 @takes_target
-def list_jobs(  # noqa: PLR0913 - the options of the command
+def list_jobs(
     target: Target,
     *,
     states: tuple[str, ...],
@@ -131,23 +139,26 @@ def show(target: Target, *, job_id: str, as_json: bool) -> None:
     if as_json:
         print_json(fields)
     else:
-        print_fields([(name, _shown(value)) for name, value in fields.items() if value not in (None, "", [], {})])
+        print_fields(
+            [(name, _shown(name, value)) for name, value in fields.items() if value not in (None, "", [], {})]
+        )
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - any plain value
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - any plain value
     if isinstance(value, str):
         return value
+    if name in {"errors", "logs"}:
+        return "\n".join(_shown_item(item) for item in value)
     import msgspec  # noqa: PLC0415 - when it is needed
 
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):  # pyright: ignore[reportUnknownVariableType]
-        items: list[dict[str, Any]] = value
-        return "\n".join(_shown_item(item) for item in items)
     return msgspec.json.encode(value).decode()
 
 
 def _shown_item(item: dict[str, Any]) -> str:
     """Show an attempt's error or a line of the log; a traceback goes below it."""
-    first = " ".join(str(part) for name, part in item.items() if name != "traceback" and part not in (None, ""))
+    first = " ".join(
+        str(part) for name, part in item.items() if name != "traceback" and part not in (None, "")
+    )
     return "\n".join([first, *str(item.get("traceback") or "").splitlines()])
 
 
@@ -164,7 +175,7 @@ def _shown_item(item: dict[str, Any]) -> str:
 @yes_option
 @json_option("which were retried and which were not")
 @takes_target
-def retry(  # noqa: PLR0913 - the options of the command
+def retry(
     target: Target,
     *,
     ids: tuple[str, ...],
@@ -213,7 +224,9 @@ def retry(  # noqa: PLR0913 - the options of the command
     return 0
 
 
-@jobs.command(epilog=examples("headway jobs cancel 06d0b8h2k7q1v5c9x3z8 --reason 'wrong month' --app shop.jobs:app"))
+@jobs.command(
+    epilog=examples("headway jobs cancel 06d0b8h2k7q1v5c9x3z8 --reason 'wrong month' --app shop.jobs:app")
+)
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--reason", default="", help="Kept with the job.")
 @json_option("which were cancelled or asked to, and which were not")
@@ -255,11 +268,13 @@ def remove(target: Target, *, ids: tuple[str, ...], as_json: bool) -> int:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--queue", "queues", multiple=True, help="Only of this queue; may repeat.")
 @click.option("--kind", "kinds", multiple=True, help="Only events of this kind, such as failed; may repeat.")
-@click.option("--after", metavar="CURSOR", help="Go on behind the event with this cursor, as far back as is kept.")
+@click.option(
+    "--after", metavar="CURSOR", help="Go on behind the event with this cursor, as far back as is kept."
+)
 @click.option("--limit", type=click.IntRange(1), help="End after so many events.")
 @json_option("each event on one line,")
 @takes_target
-def watch(  # noqa: PLR0913 - the options of the command
+def watch(
     target: Target,
     *,
     ids: tuple[str, ...],
@@ -335,7 +350,9 @@ def _act(
         for job in yes:
             click.echo(f"{job} {done}")
     if no:
-        click.echo(f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it", err=True)
+        click.echo(
+            f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it", err=True
+        )
     return 1 if no else 0
 
 

@@ -13,15 +13,26 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    _FloatType = click.ParamType[float]
+    _InstantType = click.ParamType[datetime]
+    _NamesType = click.ParamType[list[str]]
+else:  # before click 8.3 it takes no type
+    _FloatType = _InstantType = _NamesType = click.ParamType
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class Duration(click.ParamType):
+class Duration(_FloatType):
     """Seconds, written as `15`, `500ms`, `15s`, `2m`, `24h` or `7d`."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
         """Return seconds."""
         try:
             return parse_duration(value if isinstance(value, int | float) else str(value), "duration")
@@ -29,12 +40,17 @@ class Duration(click.ParamType):
             self.fail(str(error).removeprefix("duration: "), param, ctx)
 
 
-class Instant(click.ParamType):
+class Instant(_InstantType):
     """An instant of ISO 8601 with its time zone."""
 
     name = "iso-time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> datetime:
         """Return an aware datetime."""
         if isinstance(value, datetime):
             return value
@@ -51,12 +67,17 @@ class Instant(click.ParamType):
         return instant
 
 
-class Names(click.ParamType):
+class Names(_NamesType):
     """Names with commas between them."""
 
     name = "a,b"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> list[str]:
         """Return the names."""
         if isinstance(value, list):
             return [str(name) for name in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -86,9 +86,18 @@ def printable(text: str) -> str:
 
 def state_colour(state: str) -> str | None:
     """Return the colour of a job's state."""
-    return {"failed": "red", "succeeded": "green", "running": "cyan", "expired": "yellow", "cancelled": "yellow"}.get(
-        state
-    )
+    return {
+        "failed": "red",
+        "succeeded": "green",
+        "running": "cyan",
+        "expired": "yellow",
+        "cancelled": "yellow",
+    }.get(state)
+
+
+def yellow(cell: str) -> str | None:
+    """Return yellow for what is not empty."""
+    return "yellow" if cell else None
 
 
 def _narrow(widths: list[int], room: int) -> None:
@@ -96,7 +105,9 @@ def _narrow(widths: list[int], room: int) -> None:
         widest = widths.index(max(widths))
         others = sum(widths) - widths[widest]
         second = max([_NARROWEST, *(w for n, w in enumerate(widths) if n != widest and w < widths[widest])])
-        widths[widest] = max(second if second < widths[widest] else widths[widest] - 1, room - others, _NARROWEST)
+        widths[widest] = max(
+            second if second < widths[widest] else widths[widest] - 1, room - others, _NARROWEST
+        )
 
 
 def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], *, head: bool = False) -> str:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 _TERMINAL: Final = [state.value for state in JobState if state.terminal]
 
 
-@click.group(epilog=examples("headway queues list --app shop.jobs:app", "headway queues pause email --app shop.jobs:app"))
+@click.group(
+    epilog=examples(
+        "headway queues list --app shop.jobs:app", "headway queues pause email --app shop.jobs:app"
+    )
+)
 def queues() -> None:
     """List queues; pause, resume, drain and clean them."""
 
@@ -25,7 +29,8 @@ def queues() -> None:
 @queues.command(
     "list",
     epilog=examples(
-        "headway queues list --app shop.jobs:app", "headway queues list --url redis://localhost --namespace shop --json"
+        "headway queues list --app shop.jobs:app",
+        "headway queues list --url redis://localhost --namespace shop --json",
     ),
 )
 @json_option("the queues with their counts")
@@ -50,19 +55,22 @@ def list_queues(target: Target, *, as_json: bool) -> None:
 
 
 def _print_counts(found: list[QueueCounts]) -> None:
-    from headway.cli.output import Column, print_table, state_colour  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import Column, print_table, state_colour, yellow  # noqa: PLC0415 - when it is needed
     from headway.cli.render import relative  # noqa: PLC0415 - as above
     from headway.clock import SystemClock  # noqa: PLC0415 - as above
+
+    def coloured(state: JobState) -> Column:
+        def colour(cell: str) -> str | None:
+            return state_colour(state.value) if cell != "0" else None
+
+        return Column(state.value, right=True, colour=colour)
 
     now = SystemClock().now_ms()
     print_table(
         [
             Column("queue"),
-            Column("", colour=lambda _: "yellow"),
-            *(
-                Column(state.value, right=True, colour=lambda n, s=state.value: state_colour(s) if n != "0" else None)  # type: ignore[misc]
-                for state in JobState
-            ),
+            Column("", colour=yellow),
+            *map(coloured, JobState),
             Column("oldest ready", right=True),
         ],
         [
@@ -115,7 +123,9 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
             click.echo(f"{name} {'paused' if paused else 'resumed'}")
 
 
-@queues.command(epilog=examples("headway queues drain email --app shop.jobs:app", "headway queues drain email --yes"))
+@queues.command(
+    epilog=examples("headway queues drain email --app shop.jobs:app", "headway queues drain email --yes")
+)
 @click.argument("name", metavar="QUEUE")
 @yes_option
 @json_option("how many were removed")
@@ -135,14 +145,20 @@ def drain(target: Target, *, name: str, yes: bool, as_json: bool) -> None:
 )
 @click.argument("names", nargs=-1, metavar="[QUEUE]...")
 @click.option(
-    "--state", type=click.Choice(_TERMINAL), default="succeeded", show_default=True, help="Of which terminal state."
+    "--state",
+    type=click.Choice(_TERMINAL),
+    default="succeeded",
+    show_default=True,
+    help="Of which terminal state.",
 )
 @click.option("--older-than", type=DURATION, default="24h", show_default=True, help="Finished so long ago.")
-@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many a queue.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=10_000, show_default=True, help="At most so many a queue."
+)
 @yes_option
 @json_option("how many were removed")
 @takes_target
-def clean(  # noqa: PLR0913 - the options of the command
+def clean(
     target: Target,
     *,
     names: tuple[str, ...],
@@ -155,7 +171,9 @@ def clean(  # noqa: PLR0913 - the options of the command
     """Remove completed jobs of these queues (none given: of all), with their results."""
     if not yes:
         where = f"of {', '.join(names)}" if names else "of ALL queues"
-        click.confirm(f"Remove {state} jobs {where} that finished over {older_than:g} s ago?", abort=True, err=True)
+        click.confirm(
+            f"Remove {state} jobs {where} that finished over {older_than:g} s ago?", abort=True, err=True
+        )
 
     async def sweep(opened: OpenTarget) -> int:
         total = 0

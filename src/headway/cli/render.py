@@ -92,7 +92,9 @@ def job_contents(record: JobRecord, logs: Sequence[LogLine]) -> dict[str, Any]:
         }
         for error in decode_history(record.history)
     ]
-    contents["logs"] = [{"at": iso(line.at_ms), "level": line.level, "message": line.message} for line in logs]
+    contents["logs"] = [
+        {"at": iso(line.at_ms), "level": line.level, "message": line.message} for line in logs
+    ]
     if unreadable:
         contents["unreadable"] = unreadable
     return contents

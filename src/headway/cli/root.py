@@ -31,14 +31,13 @@ class RootGroup(click.Group):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
-        windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - click's signature
-        **extra: Any,
-    ) -> Any:
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> Any:  # noqa: ANN401 - click's signature
         """Run; with `standalone_mode` exit with the command's code."""
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)  # noqa: FBT003
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)  # noqa: FBT003
+            code: Any = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             # What is still buffered must fail here, where it is understood, not at the end of the interpreter.
             sys.stdout.flush()
         except KeyboardInterrupt:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @click.group(
     epilog=examples(
-        "headway schedules list --app shop.jobs:app", "headway schedules pause nightly-report --app shop.jobs:app"
+        "headway schedules list --app shop.jobs:app",
+        "headway schedules pause nightly-report --app shop.jobs:app",
     )
 )
 def schedules() -> None:
@@ -76,12 +77,12 @@ def _field(record: ScheduleRecord | None, name: str) -> str:
 
 
 def _print_schedules(found: list[dict[str, Any]]) -> None:
-    from headway.cli.output import Column, print_table  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import Column, print_table, yellow  # noqa: PLC0415 - when it is needed
 
     print_table(
         [
             Column("name"),
-            Column("", colour=lambda _: "yellow"),
+            Column("", colour=yellow),
             Column("when"),
             Column("task"),
             Column("last fire"),
@@ -126,7 +127,9 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
     async def switch(opened: OpenTarget) -> tuple[list[str], list[str]]:
         carrier = opened.carrier
         records = {record.name for record in await carrier.schedules()}
-        if opened.app is not None and any(name not in records and name in opened.app.schedules for name in names):
+        if opened.app is not None and any(
+            name not in records and name in opened.app.schedules for name in names
+        ):
             # Declared in the code, but no worker has run since: make it known, as a worker would.
             from headway.runtime.scheduler import declare_schedules  # noqa: PLC0415 - when it is needed
 

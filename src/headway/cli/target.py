@@ -12,7 +12,7 @@ import click
 from headway.errors import ConfigError, HeadwayError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from headway.app import Headway
     from headway.brokers.base import Carrier
@@ -42,9 +42,13 @@ class OpenTarget(NamedTuple):
 def takes_target(function: Callable[Concatenate[Target, P], R]) -> Callable[..., R]:
     """Add `--app`, `--url` and `--namespace`, given to the command as one Target."""
 
-    @click.option("--app", metavar="MODULE:NAME", help="The app whose jobs are meant, imported.  [env: HEADWAY_APP]")
+    @click.option(
+        "--app", metavar="MODULE:NAME", help="The app whose jobs are meant, imported.  [env: HEADWAY_APP]"
+    )
     @click.option("--url", help="Instead of --app: the carrier.  [env: HEADWAY_URL; or headway.toml]")
-    @click.option("--namespace", help="With --url: the app's name.  [env: HEADWAY_NAMESPACE; or headway.toml]")
+    @click.option(
+        "--namespace", help="With --url: the app's name.  [env: HEADWAY_NAMESPACE; or headway.toml]"
+    )
     @wraps(function)
     def command(
         *args: Any,  # noqa: ANN401 - the command's own
@@ -95,7 +99,7 @@ def import_app(path: str) -> Headway:
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[OpenTarget]:
+async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     """Open the carrier of a target; ConfigError when it names none."""
     if target.app is not None:
         app = import_app(target.app)

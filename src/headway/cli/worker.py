@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 @click.argument("app")
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once in one process.  [default: 20]")
-@click.option("--processes", type=click.IntRange(1), help="Worker processes.  [default: the CPU quota, 8 at most]")
+@click.option(
+    "--processes", type=click.IntRange(1), help="Worker processes.  [default: the CPU quota, 8 at most]"
+)
 @click.option("--lease", type=DURATION, help="How long a dead host keeps its jobs.  [default: 15s]")
-@click.option("--grace", type=DURATION, help="From SIGTERM to the hand-back of what still runs.  [default: 25s]")
+@click.option(
+    "--grace", type=DURATION, help="From SIGTERM to the hand-back of what still runs.  [default: 25s]"
+)
 @click.option("--max-jobs", type=click.IntRange(0), help="Replace a process after so many jobs; 0: never.")
-@click.option("--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never.")
+@click.option(
+    "--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never."
+)
 @json_option("when it is ready and when it has ended, one line each,")
-def worker(app: str, **given: Any) -> int:
+def worker(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP (module:name) until SIGTERM or Ctrl-C.
 
     The first signal drains: running jobs may finish within the grace time, the rest is handed back. The second ends
@@ -47,9 +53,11 @@ def worker(app: str, **given: Any) -> int:
 @click.argument("app")
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once.  [default: 20]")
-@click.option("--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish.")
+@click.option(
+    "--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish."
+)
 @json_option("when it is ready and when it has ended, one line each,")
-def dev(app: str, **given: Any) -> int:
+def dev(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP in one process, started anew whenever one of its source files changes."""
     from headway.cli.watch import ChangedFiles  # noqa: PLC0415 - when it is needed
 
@@ -83,7 +91,9 @@ def _serve(  # noqa: PLR0913 - the options of the command
     if not (module and colon and name):
         msg = f"app {app!r}: write it as module:name, such as shop.jobs:app"
         raise ConfigError(msg)
-    load_settings({"lease": lease, "grace": grace})  # refuses what no worker would take, before one is started
+    load_settings(
+        {"lease": lease, "grace": grace}
+    )  # refuses what no worker would take, before one is started
     configure_logging()
 
     async def serve() -> int:

@@ -44,7 +44,9 @@ def find(records: Sequence[JobRecord]) -> Findings:
     facts: list[FileFacts] = [
         decode_result(record.result, FileFacts) for record in done if record.task == analyse_file.name
     ]
-    counted: list[Census] = [decode_result(record.result, Census) for record in done if record.task == census.name]
+    counted: list[Census] = [
+        decode_result(record.result, Census) for record in done if record.task == census.name
+    ]
     contents = Counter(file.sha256 for file in facts)
     imported = Counter(module for file in facts for module in file.imports)
     longest = sorted(facts, key=_by_length)[:_SHOWN]

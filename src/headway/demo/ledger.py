@@ -1,4 +1,4 @@
-"""The account of a run, from what the store has: its records and its events, not from what anybody counted meanwhile."""
+"""The account of a run, from what the store has, records and events, not from what anybody counted meanwhile."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Ledger(Struct, frozen=True):
     retries: int
     recovered: int  # taken back from the worker that was killed, and completed
     superseded: int  # outcomes that were refused, because the job was someone else's by then
-    lost: int  # accepted, but neither completed nor waiting for anything
+    lost: int  # accepted, but not completed
     completed_twice: int  # with more than one completion
-    seconds: float  # from the first start to the last completion
-    jobs_per_second: float
+    seconds: float  # from the first start to the last completion in the measured queue
+    jobs_per_second: float  # of that queue
 
     @property
     def sound(self) -> bool:
@@ -41,20 +41,22 @@ class Ledger(Struct, frozen=True):
         return self.lost == 0 and self.completed_twice == 0
 
 
-def draw_up(accepted: Sequence[JobId], events: Sequence[Event], records: Sequence[JobRecord]) -> Ledger:
+def draw_up(
+    accepted: Sequence[JobId], events: Sequence[Event], records: Sequence[JobRecord], *, measured: str
+) -> Ledger:
     """Compare what `enqueue` answered (`accepted`) with the store's events and records.
 
-    Jobs that the store enqueued itself, from a schedule, count as accepted as well.
+    Jobs that a schedule enqueued count as accepted as well. The rate is that of the queue `measured`: those of the
+    others wait for their time.
     """
     kinds = Counter(event.kind for event in events)
     ends = Counter(event.job_id for event in events if event.kind in _TERMINAL)
     ids = {*accepted, *(event.job_id for event in events if event.kind is EventKind.ENQUEUED)}
     done = {record.id for record in records if record.state.terminal}
     taken_back = {event.job_id for event in events if event.kind in _TAKEN_BACK}
-    starts = [record.started_ms for record in records if record.started_ms is not None]
-    ended = [record.finished_ms for record in records if record.finished_ms is not None]
-    first = min((event.at_ms for event in events if event.kind is EventKind.STARTED), default=min(starts, default=0))
-    seconds = max(0.001, (max(ended, default=first) - first) / 1000)
+    starts = [event.at_ms for event in events if event.kind is EventKind.STARTED and event.queue == measured]
+    ended = [record.finished_ms for record in records if record.finished_ms and record.queue == measured]
+    seconds = max(0.001, (max(ended, default=0) - min(starts, default=0)) / 1000)
     completed = len(ids & done)
     return Ledger(
         accepted=len(ids),
@@ -68,5 +70,5 @@ def draw_up(accepted: Sequence[JobId], events: Sequence[Event], records: Sequenc
         lost=len(ids) - len({job for job in ids & done if ends[job]}),
         completed_twice=sum(count > 1 for count in ends.values()),
         seconds=round(seconds, 3),
-        jobs_per_second=round(completed / seconds, 1),
+        jobs_per_second=round(len(ended) / seconds, 1),
     )

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from headway.brokers.base import BrokerSettings
 from headway.config import load_settings
 from headway.job import new_job_id
 from headway.opened import broker_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from headway.brokers.base import BrokerSettings
-
-_KEPT = frozenset({"HEADWAY_LOG_LEVEL"})
+    from collections.abc import Generator
 
 
 class Place(Struct, frozen=True):
@@ -32,7 +29,7 @@ class Place(Struct, frozen=True):
 
 
 @contextmanager
-def place(url: str | None, *, keep: bool) -> Iterator[Place]:
+def place(url: str | None, *, keep: bool) -> Generator[Place]:
     """Make a place, and let this process and its workers find it through their environment while it lasts.
 
     Without `url` it is a SQLite file in a temporary folder; `keep` leaves it there.
@@ -46,9 +43,11 @@ def place(url: str | None, *, keep: bool) -> Iterator[Place]:
         "HEADWAY_NAMESPACE": namespace,
         "HEADWAY_CONFIG": str(config),
         "HEADWAY_RECORD_EVENTS": "true",
+        # The worker that is killed is the point, not the warnings that its supervisor writes about it.
+        "HEADWAY_LOG_LEVEL": os.environ.get("HEADWAY_LOG_LEVEL", "CRITICAL"),
     }
     before = {name: value for name, value in os.environ.items() if name.startswith("HEADWAY_")}
-    for name in before.keys() - _KEPT:
+    for name in before:
         del os.environ[name]
     os.environ.update(own)
     try:

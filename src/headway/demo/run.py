@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -17,14 +17,14 @@ from headway.demo.app import APP_PATH, FILES, MARKS, REPORTS, analyse_file, cens
 from headway.demo.findings import Findings, find
 from headway.demo.ledger import Ledger, draw_up
 from headway.demo.source import source_files
-from headway.demo.store import Journal, all_records, count_states, remove_all
+from headway.demo.store import Journal, all_records, count_states
 from headway.errors import BrokerUnavailableError, HeadwayError
 from headway.job import JobState
 from headway.runtime.control import WorkerOptions
 from headway.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from headway.brokers.base import Carrier
     from headway.demo.place import Place
@@ -36,7 +36,7 @@ _LEASE: Final = 5.0
 _GRACE: Final = 10.0
 _STUMBLING: Final = 40  # one file in so many stumbles, once or twice
 _DELAY: Final = 2.0  # seconds, of the delayed job
-_LOOK: Final = 0.1  # seconds between looks at the counts, for the bar
+_LOOK: Final = 0.05  # seconds between looks at the counts, for the bar
 _STILL: Final = 120.0  # seconds without any change, after which the run is given up
 _START: Final = 30.0  # seconds for the workers to claim
 _SCHEDULE: Final = "every-second"
@@ -60,13 +60,17 @@ class Outcome(Struct, frozen=True):
 
 
 async def run(place: Place, plan: Plan, watcher: Watcher) -> Outcome:
-    """Run; HeadwayError when it cannot be finished. The place is left without jobs unless it is a file."""
-    async with from_url(place.url, place.broker) as carrier:
-        try:
+    """Run; HeadwayError when it cannot be finished. A Redis is left as it was."""
+    try:
+        async with from_url(place.url, place.broker) as carrier:
             return await _run(carrier, plan, watcher)
-        finally:
-            if not place.url.startswith("sqlite:"):
-                await remove_all(carrier)
+    finally:
+        if not place.url.startswith("sqlite:"):
+            from headway.demo.forget import forget_namespace  # noqa: PLC0415 - only for Redis
+
+            # Where the server is gone, the first error is the one to tell.
+            with suppress(Exception):
+                await forget_namespace(place.url, place.broker.namespace)
 
 
 async def _run(carrier: Carrier, plan: Plan, watcher: Watcher) -> Outcome:
@@ -81,7 +85,7 @@ async def _run(carrier: Carrier, plan: Plan, watcher: Watcher) -> Outcome:
     # No worker lives any more: what the store says now is final.
     events = await journal.read()
     records = await all_records(carrier)
-    return Outcome(draw_up(accepted, events, records), find(records), killed)
+    return Outcome(draw_up(accepted, events, records, measured=FILES), find(records), killed)
 
 
 def _jobs(plan: Plan) -> list[NewJob]:
@@ -104,7 +108,7 @@ async def _enqueue(carrier: Carrier, jobs: Sequence[NewJob]) -> list[JobId]:
 
 
 @asynccontextmanager
-async def _workers(processes: int) -> AsyncIterator[Supervisor]:
+async def _workers(processes: int) -> AsyncGenerator[Supervisor]:
     options = WorkerOptions(
         app=APP_PATH, queues=[FILES, REPORTS], concurrency=_CONCURRENCY, lease=_LEASE, grace=_GRACE
     )
@@ -141,10 +145,12 @@ async def _until_done(
         elif time.monotonic() - changed > _STILL:
             msg = f"nothing has completed for {_STILL:g} s; {waiting} jobs wait"
             raise BrokerUnavailableError(msg)
-        if killed is None and done >= total // 2 and states[JobState.RUNNING] and supervisor.pids:
-            killed = random.Random(seed).choice(supervisor.pids)  # noqa: S311 - any of them
-            os.kill(killed, signal.SIGKILL)
-            watcher.step(f"worker process {killed} killed with SIGKILL after {done} jobs, in the middle of its work")
+        if killed is None and done >= total // 2:
+            killed = await _kill_one(carrier, supervisor, seed)
+            if killed is not None:
+                watcher.step(
+                    f"worker process {killed} killed with SIGKILL after {done} jobs, with jobs in its hands"
+                )
         if done >= total and not paused:
             # The schedule would go on for ever: it has fired every second until now.
             paused = await carrier.pause_schedule(_SCHEDULE, paused=True)
@@ -153,3 +159,14 @@ async def _until_done(
         if calm > 1 + 0.5 // _LOOK:
             return killed
         await asyncio.sleep(_LOOK)
+
+
+async def _kill_one(carrier: Carrier, supervisor: Supervisor, seed: int) -> int | None:
+    """Kill one of the processes that hold jobs, as the carrier has it; None when there is none at the moment."""
+    holding = {part for worker in await carrier.workers() if worker.holds for part in worker.id.split("-")}
+    pids = [pid for pid in supervisor.pids if str(pid) in holding]
+    if not pids:
+        return None
+    chosen = random.Random(seed).choice(pids)  # noqa: S311 - any of them
+    os.kill(chosen, signal.SIGKILL)
+    return chosen

@@ -8,10 +8,11 @@ import os
 import sysconfig
 import warnings
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
-_OUTSIDE = frozenset({"site-packages", "dist-packages", "__pycache__"})
+OUTSIDE: Final = frozenset({"site-packages", "dist-packages", "__pycache__"})
 
 
 class FileFacts(Struct, frozen=True):
@@ -37,7 +38,7 @@ def source_files() -> list[str]:
     root = library()
     found: list[str] = []
     for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name not in _OUTSIDE]
+        folders[:] = [name for name in folders if name not in OUTSIDE]
         found += [str((Path(folder) / name).relative_to(root)) for name in files if name.endswith(".py")]
     return sorted(found)
 
@@ -67,5 +68,12 @@ def analyse(path: str) -> FileFacts:
             case _:
                 pass
     return FileFacts(
-        path, len(source), digest, True, source.count(b"\n") + 1, functions, classes, sorted(imports)
+        path,
+        len(source),
+        digest,
+        parsed=True,
+        lines=source.count(b"\n") + 1,
+        functions=functions,
+        classes=classes,
+        imports=sorted(imports),
     )

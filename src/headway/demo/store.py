@@ -1,4 +1,4 @@
-"""Reading a whole run from its store, and removing it there."""
+"""Reading a whole run from its store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 _EVENT_SECONDS: Final = 20.0  # for the store to give all events; they are there already
-_CLEAN_LIMIT: Final = 1_000_000
 
 
 class Journal:
@@ -44,7 +43,7 @@ class Journal:
         await self._carrier.remove([mark])
 
     async def read(self) -> list[Event]:
-        """Set the last mark and return all events of other jobs up to it; BrokerUnavailableError when it never comes."""
+        """Set the last mark; return all events of other jobs up to it. BrokerUnavailableError if it never comes."""
         mark = await self._mark()
         found: list[Event] = []
         try:
@@ -88,13 +87,3 @@ async def count_states(carrier: Carrier) -> dict[JobState, int]:
         for state, count in queue.counts.items():
             total[state] += count
     return total
-
-
-async def remove_all(carrier: Carrier) -> None:
-    """Remove what the carrier lets be removed: every job that is not running, and the schedules."""
-    for queue in await carrier.counts():
-        await carrier.drain(queue.queue)
-    for state in JobState:
-        if state.terminal:
-            await carrier.clean(state, older_than_ms=-1000, limit=_CLEAN_LIMIT)
-    await carrier.declare_schedules([])

@@ -71,7 +71,9 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
             from headway.cli.doctor.redis import REDIS_CHECKS  # noqa: PLC0415 - as above
             from headway.cli.doctor.redis_probe import redis_facts  # noqa: PLC0415 - as above
 
-            from_url(settings.url, BrokerSettings("headway-doctor"))  # says what is wrong with a URL or missing
+            from_url(
+                settings.url, BrokerSettings("headway-doctor")
+            )  # says what is wrong with a URL or missing
             facts = asyncio.run(redis_facts(settings.url, namespace))
             findings = [check(facts) for check in REDIS_CHECKS]
         if namespace and not any(finding.level is Level.ERROR for finding in findings):

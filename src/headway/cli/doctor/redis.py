@@ -113,7 +113,9 @@ def check_memory(facts: RedisFacts) -> Finding:
         return ok("memory", f"{used} used, no limit set")
     shown = f"{used} of {size(facts.max_memory)} used"
     if facts.used_memory >= facts.max_memory:
-        return error("memory", f"{shown}: new jobs are refused", "raise maxmemory, or clean completed jobs now")
+        return error(
+            "memory", f"{shown}: new jobs are refused", "raise maxmemory, or clean completed jobs now"
+        )
     if facts.used_memory >= facts.max_memory * _USED_SHARE:
         return warn("memory", shown, "raise maxmemory, shorten keep_succeeded, or clean completed jobs")
     return ok("memory", shown)
@@ -124,16 +126,21 @@ def check_latency(facts: RedisFacts) -> Finding:
     shown = f"{facts.latency_ms:.2f} ms a round trip (median of 20)"
     if facts.latency_ms > _SLOW_MS:
         return warn(
-            "latency", shown, "run workers close to the server; look at SLOWLOG GET and at the host's CPU limit"
+            "latency",
+            shown,
+            "run workers close to the server; look at SLOWLOG GET and at the host's CPU limit",
         )
     return ok("latency", shown)
 
 
 def check_clock(facts: RedisFacts) -> Finding:
     """Delays are counted by the server's clock, `at` and fire times by the hosts'."""
-    shown = f"the server's clock is {abs(facts.clock_skew_ms):.0f} ms {'ahead' if facts.clock_skew_ms > 0 else 'behind'}"
+    side = "ahead" if facts.clock_skew_ms > 0 else "behind"
+    shown = f"the server's clock is {abs(facts.clock_skew_ms):.0f} ms {side}"
     if abs(facts.clock_skew_ms) > _SKEW_MS:
-        return warn("clock", shown, "run NTP on both hosts: delayed and scheduled jobs start early or late by this")
+        return warn(
+            "clock", shown, "run NTP on both hosts: delayed and scheduled jobs start early or late by this"
+        )
     return ok("clock", shown)
 
 

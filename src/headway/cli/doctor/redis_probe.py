@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,11 +54,14 @@ async def _nodes(location: Location) -> tuple[NodeHealth, ...]:
 
 
 async def _node(location: Location, address: Address) -> NodeHealth:
-    answer = await _ask(location, address, "CLUSTER", "INFO", user=location.username, password=location.password)
+    answer = await _ask(
+        location, address, "CLUSTER", "INFO", user=location.username, password=location.password
+    )
     if isinstance(answer, Exception):
         return _problem(address, str(answer))
     text = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
-    state = dict(line.partition(":")[::2] for line in text.split()).get("cluster_state", "unknown")
+    found = re.search(r"^cluster_state:(\S+)", text, re.MULTILINE)
+    state = found[1] if found else "unknown"
     return _problem(address, None if state == "ok" else f"cluster_state is {state}")
 
 

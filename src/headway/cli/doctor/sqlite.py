@@ -12,9 +12,24 @@ if TYPE_CHECKING:
 
 _OLDEST: Final = (3, 35, 0)
 _LITTLE_DISK: Final = 512 * 1024 * 1024
-_LARGE_LOG: Final = 256 * 1024 * 1024  # of the write-ahead log: somebody keeps it from being moved into the file
+_LARGE_LOG: Final = (
+    256 * 1024 * 1024
+)  # of the write-ahead log: somebody keeps it from being moved into the file
 _NETWORK: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "afs", "glusterfs", "ceph"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "afs",
+        "glusterfs",
+        "ceph",
+    }
 )
 
 
@@ -49,7 +64,11 @@ def check_library(facts: SqliteFacts) -> Finding:
 def check_file(facts: SqliteFacts) -> Finding:
     """The file can be read and written."""
     if facts.open_error:
-        return error("file", f"{facts.name}: {facts.open_error}", "name another file, or restore this one from a backup")
+        return error(
+            "file",
+            f"{facts.name}: {facts.open_error}",
+            "name another file, or restore this one from a backup",
+        )
     if not facts.writable:
         return error(
             "file",
@@ -97,7 +116,9 @@ def check_synchronous(facts: SqliteFacts) -> Finding:
     """NORMAL survives the crash of any process; a power cut may lose the last commits."""
     if facts.synchronous.upper() == "FULL":
         return ok("synchronous", "full: each commit waits for the disk")
-    return ok("synchronous", "normal: a power cut may lose the last commits; ?synchronous=full closes that gap")
+    return ok(
+        "synchronous", "normal: a power cut may lose the last commits; ?synchronous=full closes that gap"
+    )
 
 
 def check_disk(facts: SqliteFacts) -> Finding:

@@ -51,7 +51,9 @@ def check_lease(facts: WorkFacts) -> Finding:
     """A live worker keeps its lease however long its jobs run; the lease is how long a dead host keeps them."""
     shown = f"{facts.lease:g} s"
     if facts.lease < _SHORT_LEASE:
-        return warn("lease", shown, "5 s or more: a host that pauses for longer loses its jobs to another one")
+        return warn(
+            "lease", shown, "5 s or more: a host that pauses for longer loses its jobs to another one"
+        )
     return ok("lease", f"{shown}; jobs may run longer: the supervisor renews it")
 
 
@@ -61,7 +63,7 @@ def check_crashes(facts: WorkFacts) -> Finding:
         return warn(
             "crashes",
             f"{facts.crashed} of the last {facts.sampled} lost their worker at least once",
-            "look for kills in the workers' and the kernel's log: out of memory, time limits, deployments without SIGTERM",
+            "look for kills in the workers' and the kernel's log: memory, time limits, deployments without SIGTERM",
         )
     return ok("crashes", "none of the sampled jobs lost its worker")
 

@@ -1,0 +1,42 @@
+"""Removing what a run left in a Redis: an app's own keys, which no carrier removes while the app may still be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.brokers.redis.keys import prefix
+from headway.brokers.redis.location import parse
+
+if TYPE_CHECKING:
+    from headway.brokers.redis.connect import Wire
+
+_STEP: Final = 1000
+
+
+async def forget_namespace(url: str, namespace: str) -> int:
+    """Remove every key of the namespace, and return how many; raises what redis-py raises.
+
+    All of them are on one server, also in a Cluster. No process may use the namespace any more.
+    """
+    from headway.brokers.redis.connect import Target  # noqa: PLC0415 - needs the extra
+
+    start = prefix(namespace)
+    wire = await Target(parse(url), namespace=namespace, key=start).connect("demo")
+    try:
+        removed, cursor = 0, "0"
+        while True:
+            following, keys = await _ask(wire, "SCAN", cursor, "MATCH", f"{start}*", "COUNT", _STEP)
+            if keys:
+                removed += int(await _ask(wire, "UNLINK", *keys))
+            cursor = following.decode()
+            if cursor == "0":
+                return removed
+    finally:
+        await wire.disconnect()
+
+
+async def _ask(wire: Wire, *command: bytes | str | int) -> Any:  # noqa: ANN401 - the server's answer
+    from headway.brokers.redis.connect import pack  # noqa: PLC0415 - as above
+
+    await wire.send_packed_command([pack(*command)], check_health=False)
+    return await wire.read_response(disable_decoding=True)
