@@ -57,8 +57,8 @@ class RedisBroker:
         self._settings = settings
         start = prefix(settings.namespace)
         target = Target(location, namespace=settings.namespace, key=start)
-        self._link = Link(target)
         self._listener = Listener(target)
+        self._link = Link(target, on_elsewhere=self._listener.reconnect)
         self._session = Session(self._link, start, clock=clock, record_events=settings.record_events)
         self._claims = Claims(self._session)
         self._waits = Waits(self._session, self._listener)

@@ -87,13 +87,14 @@ class Target:
     async def connect(self, role: str) -> Wire:
         """Open a connection for `role`. Raises what redis-py raises, or TimeoutError."""
         async with asyncio.timeout(CONNECT_TIMEOUT * 2):
-            address = await self._locate()
+            wire = self._wire(await self._locate(), role)
             try:
-                wire = self._wire(address, role)
                 await wire.connect()
                 await self._check_role(wire)
             except BaseException:
                 self._owner = None
+                with suppress(exceptions.RedisError, OSError):
+                    await wire.disconnect(nowait=True)
                 raise
             return wire
 
@@ -157,7 +158,6 @@ class Target:
         # Sentinels may still name a primary that has just been replaced.
         reply = await _ask(wire, b"ROLE")
         if reply[0] != b"master":
-            await wire.disconnect(nowait=True)
             msg = f"the server that Sentinel named is no primary of {self.location.service!r} (yet)"
             raise exceptions.ConnectionError(msg)
 

@@ -8,6 +8,7 @@ with a growing, jittered delay, and every call whose answer is outstanding is se
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections import deque
@@ -20,9 +21,13 @@ from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refuse
 from headway.errors import BrokerError, BrokerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headway.brokers.redis.call import Call
     from headway.brokers.redis.connect import Target, Wire
     from headway.brokers.redis.location import Address
+
+log = logging.getLogger(__name__)
 
 CALL_DEADLINE: Final = 10.0  # seconds: a Sentinel fail-over with usual settings, or a restart, fits in
 ANSWER_TIMEOUT: Final = (
@@ -40,10 +45,10 @@ _CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
 class Link:
     """One multiplexed connection to the server of an app."""
 
-    def __init__(self, target: Target, *, role: str = "command") -> None:
-        """Nothing is connected before `open`."""
+    def __init__(self, target: Target, *, on_elsewhere: Callable[[], None]) -> None:
+        """Nothing is connected before `open`. `on_elsewhere` is called when another server has taken over."""
         self._target = target
-        self._role = role
+        self._on_elsewhere = on_elsewhere
         self._outbox: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
         self._delayed: set[Call] = set()
@@ -63,7 +68,7 @@ class Link:
         delay = _BACKOFF_FIRST
         while True:
             try:
-                wire = await self._target.connect(self._role)
+                wire = await self._target.connect("command")
             except _CUT as error:
                 self._check_refusal(error)
                 if loop.time() + delay > deadline:
@@ -118,7 +123,7 @@ class Link:
         # Full jitter: the processes of a fleet must not come back in step.
         await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
         try:
-            return await self._target.connect(self._role)
+            return await self._target.connect("command")
         except _CUT as error:
             try:
                 self._check_refusal(error)
@@ -142,10 +147,10 @@ class Link:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, _CUT):
-                raise result
             if isinstance(result, Exception):
                 self._problem = str(result)
+                if not isinstance(result, _CUT):  # ours to mend; a new connection goes on meanwhile
+                    log.error("%s: the connection failed unexpectedly", self._target.name, exc_info=result)
 
     async def _write(self, wire: Wire) -> None:
         clock = asyncio.get_running_loop().time
@@ -194,6 +199,7 @@ class Link:
                 self._problem = str(error)
                 self._outbox.append(call)
                 self._target.moved(_new_address(error))
+                self._on_elsewhere()
                 self._stalled.set()
             case _:
                 call.future.set_exception(refused(self._target.name, error))

@@ -49,6 +49,7 @@ class Listener:
         self._channels: dict[bytes, list[Subscription]] = {}
         self._wire: Wire | None = None
         self._runner: asyncio.Task[None] | None = None
+        self._elsewhere = asyncio.Event()
         self._problem = ""
         self._refusal: BrokerRefusedError | None = None
 
@@ -81,6 +82,11 @@ class Listener:
         if not others and self._channels.pop(name, None) is not None and self._wire is not None:
             await self._send(b"UNSUBSCRIBE", name)
 
+    def reconnect(self) -> None:
+        """Go where the data is now: a server that lost it relays messages still, but counts no listeners."""
+        if self._wire is not None:
+            self._elsewhere.set()
+
     async def close(self) -> None:
         """Disconnect."""
         runner, self._runner = self._runner, None
@@ -107,6 +113,7 @@ class Listener:
                 self._note(error)
             else:
                 self._wire = wire
+                self._elsewhere.clear()
                 try:
                     delay = _BACKOFF_FIRST
                     await self._listen(wire, cut=cut)
@@ -130,27 +137,30 @@ class Listener:
         awaited = set(self._channels) if cut else set[bytes]()
         if self._channels:
             await wire.send_packed_command([pack(b"SUBSCRIBE", *self._channels)], check_health=False)
+        leaving = asyncio.create_task(self._elsewhere.wait())
         reading: asyncio.Task[Any] | None = None
         silent = False
         try:
             while True:
                 reading = reading or asyncio.create_task(_read(wire))
-                done, _ = await asyncio.wait({reading}, timeout=_PONG_TIMEOUT if silent else _SILENCE)
-                if not done:
-                    if silent:
-                        msg = "the subscription connection is dead: no answer to PING"
-                        raise exceptions.ConnectionError(msg)
+                timeout = _PONG_TIMEOUT if silent else _SILENCE
+                await asyncio.wait({reading, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if leaving.done():
+                    return
+                if reading.done():
+                    message, reading, silent = reading.result(), None, False
+                    self._on_message(message, awaited)
+                elif silent:
+                    msg = "the subscription connection is dead: no answer to PING"
+                    raise exceptions.ConnectionError(msg)
+                else:
                     silent = True
                     await wire.send_packed_command([pack(b"PING")], check_health=False)
-                    continue
-                silent = False
-                message = reading.result()
-                reading = None
-                self._on_message(message, awaited)
         finally:
-            if reading is not None:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
+            rest = [task for task in (reading, leaving) if task is not None]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
 
     def _on_message(self, message: Any, awaited: set[bytes]) -> None:  # noqa: ANN401 - whatever the server sends
         match message:

@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3] reason, [4..] ids. Returns the state letter of each afterwards, or "" for an unknown one.
 -- hash creq: id -> reason, while a cancel request for a running job is open.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

@@ -5,6 +5,7 @@
 -- Returns { next ms or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready
@@ -72,18 +73,39 @@ end
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
 local popped, popped_queues, dropped, behind = {}, {}, 0, {}
 
-local function pop(list, most)
-  local ids = redis.call('RPOP', P .. 'r:' .. list, most) or {}
-  local queue = string.sub(list, 3)
-  for _, id in ipairs(ids) do
-    local place = #popped + 1
-    popped[place], popped_queues[place] = id, queue
+local buried = redis.call('EXISTS', P .. 'tomb') == 1
+local pops = 0
+
+-- Note the ids that are no tombstones; tell how many.
+local function keep(ids, queue)
+  local tombs = buried and gather('HMGET', P .. 'tomb', ids) or {}
+  local kept = 0
+  for i, id in ipairs(ids) do
+    if tombs[i] then
+      redis.call('HDEL', P .. 'tomb', id)
+      tomb_count(tombs[i], -1)
+    else
+      kept = kept + 1
+      local place = #popped + 1
+      popped[place], popped_queues[place] = id, queue
+    end
   end
-  if #ids < most or redis.call('LLEN', P .. 'r:' .. list) == 0 then
+  return kept
+end
+
+-- Fill up from one list before the next is touched, however many tombstones are in the way.
+local function pop(list, most)
+  local queue, key, got = string.sub(list, 3), P .. 'r:' .. list, 0
+  repeat
+    local ids = redis.call('RPOP', key, most - got) or {}
+    pops = pops + #ids
+    got = got + keep(ids, queue)
+  until got == most or #ids == 0 or pops > MOST_POPS
+  if redis.call('EXISTS', key) == 0 then
     redis.call('SREM', P .. 'live', list)
     lists[queue][string.sub(list, 1, 1)] = nil
   end
-  return #ids
+  return got
 end
 
 local function pop_wanted()
@@ -158,30 +180,23 @@ local function take(id, queue, blob, header)
   end
 end
 
-local pops = 0
 repeat
   pop_wanted()
-  pops = pops + #popped
   dropped = 0
   if #popped > 0 then
     local blobs = gather('HMGET', P .. 'j', popped)
     local headers = gather_if_any(P .. 'm', popped) or {}
-    local tombs = gather_if_any(P .. 'tomb', popped) or {}
     for i, id in ipairs(popped) do
-      if tombs[i] then
-        dropped = dropped + 1
-        redis.call('HDEL', P .. 'tomb', id)
-        tomb_count(tombs[i], -1)
-      elseif not blobs[i] then
-        dropped = dropped + 1 -- removed behind our back
-      else
+      if blobs[i] then
         take(id, popped_queues[i], blobs[i], headers[i])
+      else
+        dropped = dropped + 1 -- removed behind our back
       end
     end
   end
 until dropped == 0 or pops > MOST_POPS
 
-more = more or dropped > 0
+more = more or pops > MOST_POPS
 if #taken > 0 then
   variadic('HSET', P .. 'run', new_run)
   redis.call('HINCRBY', P .. 'holds', worker, #taken)

@@ -3,6 +3,7 @@
 --         [8] place from which to look.
 -- Returns { removed, place to go on from or -1 when nothing is left }.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

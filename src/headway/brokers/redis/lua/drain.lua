@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3] queue, [4] how many at most, [5] rank in zset sched from which to look.
 -- Returns { removed, rank to go on from or -1 when nothing is left }.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

@@ -1,6 +1,7 @@
 -- Duty: extend the leases of workers that still have one. A lease that ran out stays lost, reclaimed or not.
 -- KEYS[1] prefix; ARGV[3] lease ms, [4..] workers. Returns 1 (held) or 0 for each.
 -- @include base
+-- @include regardless
 local held = {}
 for i = 4, #ARGV do
   local till = tonumber(redis.call('ZSCORE', P .. 'leases', ARGV[i]) or '0')

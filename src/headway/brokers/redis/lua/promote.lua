@@ -1,6 +1,7 @@
 -- Duty: make scheduled jobs ready now, held ones too.
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was scheduled, else 0.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

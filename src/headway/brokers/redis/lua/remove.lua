@@ -1,6 +1,7 @@
 -- Duty: forget jobs that are not running.
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was removed, else 0.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

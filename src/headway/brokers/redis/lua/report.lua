@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3] log lines kept per job, then for each: id, worker, epoch, P or L, text.
 -- Returns a string of 1 (applied) and 0 (superseded). hash prog; set logged; list log:<id>.
 -- @include base
+-- @include regardless
 -- @include header
 local keep = tonumber(ARGV[3])
 local applied = {}

@@ -1,6 +1,7 @@
 -- Duty: give failed, cancelled or expired jobs a new life with fresh attempts; the epoch goes on.
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was, else 0.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

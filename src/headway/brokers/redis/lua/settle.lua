@@ -3,8 +3,8 @@
 -- ARGV[3] worker, then for each: id, epoch and outcome, data. Outcomes: S result; F history; B reason (a record nobody can read);
 --         C reason; X; L (released); R<ms> history and r<ms> history (retry at; r: the attempt is given back).
 -- Returns a string of 1 (applied) and 0 (superseded). A repeat (flag r) answers 1 for what the first call did.
--- The first write frees memory, so that a server that is full can still be worked off.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

@@ -1,6 +1,7 @@
 -- Duty: take back at once all that a dead worker holds.
 -- KEYS[1] prefix; ARGV[3] worker, [4] 1: all count as crashed, 0: only those in [5..]. Returns how many came back.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

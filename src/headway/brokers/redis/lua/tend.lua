@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
 -- Returns { promoted, expired, reclaimed, pruned, next ms or -1 }.
 -- @include base
+-- @include regardless
 -- @include kinds
 -- @include events
 -- @include ready

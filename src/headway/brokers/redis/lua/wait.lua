@@ -1,6 +1,7 @@
 -- Duty: note that a process waits for jobs to finish.
 -- KEYS[1] prefix; ARGV[3] token of the process, [4..] ids. Returns 1 for each that is terminal or unknown, else 0 (noted).
 -- @include base
+-- @include regardless
 local over = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
