@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from headway.errors import HeadwayError
@@ -46,11 +47,13 @@ class Portal:
         self._pid = 0
         self._host: asyncio.AbstractEventLoop | None = None
         self._host_thread = 0
+        self._host_pid = 0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use this running loop, on which the app is open, instead of an own thread: no second set of connections."""
         self._host = loop
         self._host_thread = threading.get_ident()
+        self._host_pid = os.getpid()
 
     def detach(self) -> None:
         """Forget the loop given to `attach`."""
@@ -65,7 +68,7 @@ class Portal:
         """
         import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
 
-        loop = self._host if self._host is not None and self._host.is_running() else self._own_loop()
+        loop = self._host_loop() or self._own_loop()
         if threading.get_ident() == (self._host_thread if loop is self._host else self._thread_id()):
             name = getattr(function, "__qualname__", function)
             msg = f"{name}: the blocking twin was called on the event loop; await the async one"
@@ -89,6 +92,17 @@ class Portal:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(_START_SECONDS)
 
+    def _host_loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the attached loop while it runs: in a forked process it seems to, but its thread stayed behind."""
+        if self._host is None or self._host_pid != os.getpid() or not self._host.is_running():
+            return None
+        return self._host
+
+    def _close_at_exit(self) -> None:
+        """Close as far as the interpreter, on its way out, still lets it; nothing accepted depends on it."""
+        with suppress(Exception):
+            self.close()
+
     def _thread_id(self) -> int | None:
         return self._thread.ident if self._thread is not None else None
 
@@ -108,7 +122,7 @@ class Portal:
                 loop.call_soon_threadsafe(loop.stop)
                 raise
             self._own, self._thread, self._pid = loop, thread, os.getpid()
-            atexit.register(self.close)
+            atexit.register(self._close_at_exit)
             return loop
 
 
