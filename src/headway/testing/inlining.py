@@ -92,7 +92,7 @@ class Inline:
         self._threads = Threads(_THREADS)
         self._executor = _Watched(app, threads=self._threads)
         self._executor.raised = {}
-        self._settler = Settler(faults)
+        self._settler = Settler(faults, answered=lambda _: None)
         self._reporter = Reporter(faults, clock)
         self._next_ms: int | None = None
         self._attempts = 0
@@ -187,15 +187,19 @@ class Inline:
         except asyncio.CancelledError:
             run.interrupt(Stop.DRAIN)
             await asyncio.wait({task}, timeout=1.0)
-            await self._settler.settle(delivery.lease, task.result() if task.done() else Released())
+            await self._settle(delivery, task.result() if task.done() else Released())
             raise
         finally:
             self._carrier.running.discard(job_id)
         outcome = task.result()
         if self._reporter.busy:
             await self._reporter.flush()
-        await self._settler.settle(delivery.lease, outcome)
+        await self._settle(delivery, outcome)
         self._keep_error(job_id, outcome)
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        self._settler.settle(delivery, outcome)
+        await self._settler.finish()
 
     def _keep_error(self, job_id: JobId, outcome: Outcome) -> None:
         error = self._executor.raised.pop(job_id, None)
