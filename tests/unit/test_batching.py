@@ -1,0 +1,110 @@
+"""Batches: what is asked in one loop turn travels in one call, in order, and every waiter gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway.batching import Batcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Store:
+    """Answers with the double; keeps the calls; can be held back."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.free = asyncio.Event()
+        self.free.set()
+        self.failing = False
+        self.under_way = 0
+        self.most = 0
+
+    async def call(self, items: Sequence[int]) -> list[int]:
+        self.calls.append(list(items))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await self.free.wait()
+            if self.failing:
+                msg = "no"
+                raise OSError(msg)
+            return [item * 2 for item in items]
+        finally:
+            self.under_way -= 1
+
+
+async def test_what_is_asked_in_one_turn_is_one_call() -> None:
+    store = Store()
+    batcher = Batcher(store.call)
+    assert await asyncio.gather(*(batcher.add(n) for n in range(100))) == [n * 2 for n in range(100)]
+    assert store.calls == [list(range(100))]
+    assert batcher.idle
+
+
+async def test_a_lone_item_goes_at_once() -> None:
+    store = Store()
+    batcher = Batcher(store.call)
+    assert [await batcher.add(1), await batcher.add(2)] == [2, 4]
+    assert store.calls == [[1], [2]]
+
+
+async def test_no_call_is_longer_than_the_limit() -> None:
+    store = Store()
+    batcher = Batcher(store.call, limit=10, parallel=1)
+    assert await asyncio.gather(*(batcher.add(n) for n in range(25))) == [n * 2 for n in range(25)]
+    assert [len(call) for call in store.calls] == [10, 10, 5]
+
+
+async def test_what_comes_while_enough_calls_are_under_way_travels_together() -> None:
+    store = Store()
+    store.free.clear()
+    batcher = Batcher(store.call, parallel=2)
+    answers = []
+    for n in range(6):
+        answers.append(batcher.add(n))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert store.calls == [[0], [1]]
+    store.free.set()
+    assert await asyncio.gather(*answers) == [0, 2, 4, 6, 8, 10]
+    assert store.calls == [[0], [1], [2, 3, 4, 5]]
+    assert store.most == 2
+
+
+async def test_an_error_reaches_every_waiter_of_its_call_and_no_other() -> None:
+    store = Store()
+    batcher = Batcher(store.call)
+    store.failing = True
+    failed = await asyncio.gather(*(batcher.add(n) for n in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in failed] == [OSError] * 3
+    store.failing = False
+    assert await batcher.add(4) == 8
+
+
+async def test_a_waiter_that_gives_up_takes_nobody_with_it() -> None:
+    store = Store()
+    store.free.clear()
+    batcher = Batcher(store.call)
+    one, two = batcher.add(1), batcher.add(2)
+    await asyncio.sleep(0)
+    one.cancel()
+    store.free.set()
+    assert await two == 4
+    with pytest.raises(asyncio.CancelledError):
+        await one
+
+
+async def test_finish_waits_for_all_that_was_added() -> None:
+    store = Store()
+    batcher = Batcher(store.call, limit=2, parallel=1)
+    answers = [batcher.add(n) for n in range(5)]
+    assert not batcher.idle
+    await batcher.finish()
+    assert batcher.idle
+    assert [answer.result() for answer in answers] == [0, 2, 4, 6, 8]
+    await batcher.finish()
