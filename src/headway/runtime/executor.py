@@ -25,7 +25,7 @@ from headway.job import (
     Succeeded,
 )
 from headway.retry import GiveUp, RetryAfter
-from headway.runtime.failure import JobTimeoutError, error_of, with_error
+from headway.runtime.failure import JobTimeoutError, error_of, storable, with_error
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
 
@@ -202,7 +202,9 @@ class Executor:
             case RetryLater():
                 return RetryAt(self._now() + duration_ms(error.delay), delivery.history, counted=False)
             case Discard():
-                return Cancelled(f"discarded: {error.reason}" if error.reason else "discarded by its handler")
+                return Cancelled(
+                    storable(f"discarded: {error.reason}" if error.reason else "discarded by its handler")
+                )
             case _:
                 pass
         return self._judge_error(run, task, error)

@@ -30,13 +30,20 @@ def error_of(
 ) -> AttemptError:
     """Describe an exception, or what `kind` and `message` say."""
     if error is None:
-        return AttemptError(attempt, at_ms, kind, message[:_MAX_MESSAGE])
+        return AttemptError(attempt, at_ms, kind, storable(message))
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001 - a handler's own exception class may do anything
         text = f"(its text cannot be made: {type(broken).__name__})"
-    trace = "".join(traceback.format_exception(error))
-    return AttemptError(attempt, at_ms, _name(type(error)), text[:_MAX_MESSAGE], trace[-_MAX_TRACEBACK:])
+    trace = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
+    return AttemptError(
+        attempt, at_ms, storable(_name(type(error))), storable(text), storable(trace, _MAX_TRACEBACK)
+    )
+
+
+def storable(text: str, limit: int = _MAX_MESSAGE) -> str:
+    """Return the text as every carrier can hold it: bounded, and with what no encoding has (of file names) escaped."""
+    return text[:limit].encode(errors="backslashreplace").decode()[:limit]
 
 
 def with_error(delivery: Delivery, error: AttemptError) -> bytes:

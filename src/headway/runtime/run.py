@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from headway.runtime.failure import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.job import Delivery, Lease
+
+
+_MAX_LINE: Final = 10_000  # characters of a job's log line
 
 
 class Reports(Protocol):
@@ -80,11 +85,11 @@ class JobRun:
 
     def progress(self, fraction: float, message: str) -> None:
         """Record how far the job is."""
-        self._reporter.progress(self.delivery.lease, fraction, message)
+        self._reporter.progress(self.delivery.lease, fraction, storable(message))
 
     def log(self, level: str, message: str) -> None:
         """Record a log line."""
-        self._reporter.log(self.delivery.lease, level, message)
+        self._reporter.log(self.delivery.lease, storable(level), storable(message, _MAX_LINE))
 
     async def flush(self) -> None:
         """Wait until the reports of this run are recorded."""
