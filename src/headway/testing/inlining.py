@@ -92,6 +92,7 @@ class Inline:
         self._threads = Threads(_THREADS)
         self._executor = _Watched(app, threads=self._threads)
         self._executor.raised = {}
+        self._time_limits = asyncio.create_task(self._executor.end_overdue())
         self._settler = Settler(faults, answered=lambda _: None)
         self._reporter = Reporter(faults, clock)
         self._next_ms: int | None = None
@@ -158,8 +159,10 @@ class Inline:
         """The present instant of the clock, in UTC."""
         return from_ms(self.clock.now_ms())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the threads go; done by `inline`."""
+        self._time_limits.cancel()
+        await asyncio.wait({self._time_limits})
         self._threads.close()
 
     async def _run_ready(self) -> None:
@@ -239,7 +242,7 @@ async def inline(
                 try:
                     yield box
                 finally:
-                    box.close()
+                    await box.close()
 
 
 @contextmanager
