@@ -46,7 +46,13 @@ async def declare_schedules(app: Headway) -> None:
     carrier = app.carrier
     now = app.clock.now_ms()
     known = {record.name: record for record in await carrier.schedules()}
-    await carrier.declare_schedules([_record(scheduled, now) for scheduled in app.schedules.values()])
+    # One that is known keeps its age: what it missed while no scheduler ran is still due, also across a deployment.
+    await carrier.declare_schedules(
+        [
+            _record(scheduled, known[scheduled.name].declared_ms if scheduled.name in known else now)
+            for scheduled in app.schedules.values()
+        ]
+    )
     for scheduled in app.schedules.values():
         before = known.get(scheduled.name)
         if before is not None and before.spec != str(scheduled.schedule):
@@ -92,7 +98,7 @@ async def _enqueue(carrier: Carrier, scheduled: ScheduledTask, fires: list[int])
             _log.info("schedule %r fired: job %s", scheduled.name, answer.id)
 
 
-def _record(scheduled: ScheduledTask, now_ms: int) -> ScheduleRecord:
+def _record(scheduled: ScheduledTask, declared_ms: int) -> ScheduleRecord:
     return ScheduleRecord(
-        name=scheduled.name, spec=str(scheduled.schedule), task=scheduled.task.name, declared_ms=now_ms
+        name=scheduled.name, spec=str(scheduled.schedule), task=scheduled.task.name, declared_ms=declared_ms
     )
