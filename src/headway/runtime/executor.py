@@ -92,7 +92,7 @@ class Executor:
         try:
             invocation = read_invocation(task, delivery)
         except CodecError as error:
-            return Failed(with_error(delivery, error_of(delivery.attempt, self._now(), error)))
+            return Failed(with_error(delivery, error_of(delivery.attempt, self.now_ms(), error)))
         if self._slots is not None:
             # A job in a process of its own is ended there first.
             ends = 3 if task.options_declared.run_in == "process" else 1
@@ -129,7 +129,7 @@ class Executor:
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
         delivery = run.delivery
-        now = self._now()
+        now = self.now_ms()
         if run.stop is not None:
             return self._stopped(run)
         if delivery.cancel_requested:
@@ -200,7 +200,7 @@ class Executor:
             error = JobTimeoutError(f"the attempt took longer than its limit (timeout of task {task.name!r})")
         match error:
             case RetryLater():
-                return RetryAt(self._now() + duration_ms(error.delay), delivery.history, counted=False)
+                return RetryAt(self.now_ms() + duration_ms(error.delay), delivery.history, counted=False)
             case Discard():
                 return Cancelled(
                     storable(f"discarded: {error.reason}" if error.reason else "discarded by its handler")
@@ -212,7 +212,7 @@ class Executor:
     def _judge_error(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
         """Ask the retry policy of the task."""
         delivery = run.delivery
-        now = self._now()
+        now = self.now_ms()
         history = with_error(delivery, error_of(delivery.attempt, now, error))
         # Crashes are not the handler's own failures: they have a cap of their own.
         attempt = max(1, delivery.attempt - delivery.crashes)
@@ -244,7 +244,8 @@ class Executor:
             channel=run,
         )
 
-    def _now(self) -> int:
+    def now_ms(self) -> int:
+        """Return the app's clock, in milliseconds since 1970 UTC."""
         return self._app.clock.now_ms()
 
 

@@ -56,7 +56,7 @@ class Member:
                 str(index),
                 pass_fds=[theirs.fileno(), table.descriptor],
                 stdin=asyncio.subprocess.DEVNULL,
-                env=os.environ,
+                env=dict(os.environ),  # uvloop takes nothing but a dict
             )
         finally:
             theirs.close()

@@ -105,7 +105,7 @@ class Processes:
                 str(os.getpid()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                env=os.environ,
+                env=dict(os.environ),  # uvloop takes nothing but a dict
             )
         finally:
             theirs.close()

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from headway.job import JobId, Released
+from headway.job import JobId, RetryAt
 from headway.runtime.run import JobRun, Stop
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("headway.worker")
 _SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop may look after everything else
+_AFTER_FAULT: Final = 5.0  # seconds until a job is tried again on which the executor itself has failed
 
 
 class Runners:
@@ -119,9 +120,11 @@ class Runners:
                 # Its last log lines first: behind the outcome they would be refused.
                 await self._reporter.flush()
         except Exception:  # noqa: BLE001 - logged
-            # A fault of ours, not of the job: it is handed back, and the trace says where to look.
-            _log.exception("job %s: the executor failed", job_id)
-            outcome = Released()
+            # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look. Not at
+            # once, because it may well happen again: without a pause such a job would spin through claim and release.
+            _log.exception("job %s: the executor failed; again in %.0f s", job_id, _AFTER_FAULT)
+            again = self._executor.now_ms() + round(_AFTER_FAULT * 1000)
+            outcome = RetryAt(again, run.delivery.history, counted=False)
         finally:
             if self._runs.get(job_id) is run:
                 del self._runs[job_id]
