@@ -7,7 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conformance.summary import pytest_terminal_summary
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, TcpProxy
+
+# The hook is here and not beside its cases: the controller of xdist reads no other conftest.
+__all__ = ["pytest_terminal_summary"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

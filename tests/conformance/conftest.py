@@ -10,9 +10,6 @@ import pytest
 from headway.testing import FakeClock
 from tests.conformance.scene import Scene
 from tests.conformance.store import CARRIERS, Store, store_url
-from tests.conformance.summary import pytest_terminal_summary
-
-__all__ = ["pytest_terminal_summary"]  # pytest finds the hook by its name here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

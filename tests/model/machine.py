@@ -63,6 +63,9 @@ outcomes: st.SearchStrategy[Outcome | int] = st.sampled_from(
 """An integer is a retry so many milliseconds from now; a negative one does not count."""
 
 
+settlements = st.lists(st.tuples(pick, outcomes), min_size=1, max_size=4)
+
+
 class Machine(RuleBasedStateMachine):
     """One story. Each has a namespace and an event loop of its own."""
 
@@ -85,10 +88,11 @@ class Machine(RuleBasedStateMachine):
         """Tell the id of a job made earlier, the youngest first: known, removed or never accepted."""
         return self.made[-1 - place % len(self.made)].id
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(batch=st.lists(specs, min_size=3, max_size=8))
+    def open(self, batch: list[dict[str, Any]]) -> None:
         self.run(self.carrier.open())
         self.cursor = self.run(settled_cursor(self.scene))
+        self.enqueue(batch)
 
     @rule(batch=st.lists(specs, min_size=1, max_size=4))
     def enqueue(self, batch: list[dict[str, Any]]) -> None:
@@ -129,6 +133,12 @@ class Machine(RuleBasedStateMachine):
             self.agree((delivery.attempt, delivery.crashes), (job.attempt, job.crashes))
         self.leases += taken
 
+    @rule(worker=worker_ids)
+    def claim_all(self, worker: WorkerId) -> None:
+        """Most stories are about jobs that run: let them be started often."""
+        self.claim(worker, list(QUEUES), 5, 10)
+
+    @precondition(lambda self: self.leases)
     @rule(workers=st.lists(worker_ids, min_size=1, max_size=3, unique=True))
     def heartbeat(self, workers: list[WorkerId]) -> None:
         answers = self.run(self.carrier.heartbeat(workers, LEASE_MS))
@@ -141,17 +151,28 @@ class Machine(RuleBasedStateMachine):
     def advance(self, seconds: int) -> None:
         self.model.now = self.clock.advance(seconds * 1_000)
 
-    @precondition(lambda self: self.leases)
-    @rule(items=st.lists(st.tuples(pick, outcomes), min_size=1, max_size=4))
+    @precondition(lambda self: self.held())
+    @rule(items=settlements)
     def settle(self, items: list[tuple[int, Outcome | int]]) -> None:
-        """Settle the youngest leases and older ones, held or stale."""
-        settlements = [
-            Settlement(self.leases[-1 - place % len(self.leases)], self.outcome(outcome))
-            for place, outcome in items
+        self.settle_some(self.held(), items)
+
+    @precondition(lambda self: self.leases)
+    @rule(items=settlements)
+    def settle_late(self, items: list[tuple[int, Outcome | int]]) -> None:
+        """Most of these leases are not held any more."""
+        self.settle_some(self.leases, items)
+
+    def held(self) -> list[Lease]:
+        """Tell the leases that are held, by the model."""
+        running = {(i, job.worker, job.epoch) for i, job in self.model.jobs.items() if job.worker is not None}
+        return [lease for lease in self.leases if (lease.job_id, lease.worker, lease.epoch) in running]
+
+    def settle_some(self, leases: list[Lease], items: list[tuple[int, Outcome | int]]) -> None:
+        batch = [
+            Settlement(leases[-1 - place % len(leases)], self.outcome(outcome)) for place, outcome in items
         ]
-        answers = self.run(self.carrier.settle(settlements))
-        expected = self.model.settle(settlements)
-        self.agree([answer.applied for answer in answers], expected)
+        answers = self.run(self.carrier.settle(batch))
+        self.agree([answer.applied for answer in answers], self.model.settle(batch))
 
     def outcome(self, drawn: Outcome | int) -> Outcome:
         return (
@@ -160,10 +181,13 @@ class Machine(RuleBasedStateMachine):
             else RetryAt(self.model.now + abs(drawn), b"h", counted=drawn >= 0)
         )
 
-    @rule(worker=worker_ids, started=st.sampled_from(("all", "none", "some")))
-    def crash(self, worker: WorkerId, started: str) -> None:
-        held = [lease.job_id for lease in self.leases if lease.worker == worker]
-        ids = {"all": None, "none": [], "some": held[::2]}[started]
+    @precondition(lambda self: self.held())
+    @rule(place=pick, started=st.sampled_from(("all", "none", "some")))
+    def crash(self, place: int, started: str) -> None:
+        held = self.held()
+        worker = held[place % len(held)].worker
+        own = [lease.job_id for lease in held if lease.worker == worker]
+        ids = {"all": None, "none": [], "some": own[::2]}[started]
         self.agree(self.run(self.carrier.surrender(worker, started=ids)), self.model.surrender(worker, ids))
 
     @rule()
@@ -178,6 +202,14 @@ class Machine(RuleBasedStateMachine):
         answers = self.run(self.carrier.cancel(ids, reason="by hand"))
         self.agree([answer.state for answer in answers], [self.model.cancel(job_id) for job_id in ids])
 
+    @precondition(lambda self: self.held())
+    @rule(place=pick)
+    def cancel_running(self, place: int) -> None:
+        held = self.held()
+        job_id = held[place % len(held)].job_id
+        [answer] = self.run(self.carrier.cancel([job_id], reason="by hand"))
+        self.agree(answer.state, self.model.cancel(job_id))
+
     @precondition(lambda self: self.made)
     @rule(places=picks, act=st.sampled_from(("retry", "retry", "promote", "remove")))
     def act_by_hand(self, places: list[int], act: str) -> None:
@@ -185,7 +217,7 @@ class Machine(RuleBasedStateMachine):
         answers = self.run(getattr(self.carrier, act)(ids))
         self.agree(answers, [getattr(self.model, act)(job_id) for job_id in ids])
 
-    @rule(queue=st.sampled_from(QUEUES), paused=st.booleans())
+    @rule(queue=st.sampled_from(QUEUES), paused=st.sampled_from((False, False, True)))
     def pause_or_resume(self, queue: str, paused: bool) -> None:
         self.run(self.carrier.pause(queue) if paused else self.carrier.resume(queue))
         (self.model.paused.add if paused else self.model.paused.discard)(queue)

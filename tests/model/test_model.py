@@ -17,7 +17,7 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STORIES: Final = {"soak": 3_000, "default": 60}
+_STORIES: Final = {"soak": 3_000, "default": 200}
 _STEPS: Final = {"soak": 80, "default": 40}
 # Shrinking explains a failure but may take minutes: the explain phase, which takes longest, is left out.
 _PHASES: Final = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
