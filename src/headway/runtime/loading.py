@@ -20,7 +20,7 @@ def load_app(path: str) -> Headway:
     The working directory is searched first, as with `python -m`. What the module itself raises passes through.
     """
     module_name, colon, attribute = path.partition(":")
-    if not colon or not module_name or not attribute:
+    if not colon or not module_name or module_name.startswith(".") or not attribute:
         msg = f"app {path!r}: write it as module:name, such as shop.jobs:app"
         raise ConfigError(msg)
     if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds texts
