@@ -1,0 +1,91 @@
+"""The table of started jobs: one process writes, another reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway.job import new_job_id
+from headway.runtime.slots import Slots, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def slots() -> Iterator[Slots]:
+    slots = Slots.create(3)
+    yield slots
+    slots.close()
+
+
+def test_started_jobs_are_there_until_they_end(slots: Slots) -> None:
+    one, two = new_job_id(), new_job_id()
+    first, second = slots.start(one, 12.5), slots.start(two, 0.0)
+    assert sorted(slots.started(), key=lambda job: job.job_id) == [Started(one, 12.5), Started(two, 0.0)]
+    slots.end(first)
+    assert slots.started() == [Started(two, 0.0)]
+    slots.end(second)
+    assert (slots.started(), slots.done) == ([], 2)
+
+
+def test_a_full_table_refuses_nothing(slots: Slots) -> None:
+    taken = [slots.start(new_job_id(), 1.0) for _ in range(5)]
+    assert sorted(taken) == [-1, -1, 0, 1, 2]
+    assert len(slots.started()) == 3
+    for slot in taken:
+        slots.end(slot)
+    assert (slots.started(), slots.done) == ([], 5)
+    assert sorted(slots.start(new_job_id(), 1.0) for _ in range(3)) == [0, 1, 2]
+
+
+WORKER = """
+import sys
+from headway.job import new_job_id
+from headway.runtime.slots import Slots
+
+slots = Slots.attach(int(sys.argv[1]))
+ids = [new_job_id() for _ in range(3)]
+taken = [slots.start(job_id, 100.0 + n) for n, job_id in enumerate(ids)]
+slots.end(taken[1])
+slots.held = 7
+print(ids[0], ids[2], flush=True)
+sys.stdin.readline()
+slots.end(taken[0])
+print("ended", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_supervisor_sees_what_the_worker_writes_also_after_its_death(slots: Slots) -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(slots.descriptor)],
+        pass_fds=[slots.descriptor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    with worker:
+        try:
+            first, third = worker.stdout.readline().split()
+            assert {(job.job_id, job.deadline) for job in slots.started()} == {(first, 100.0), (third, 102.0)}
+            assert (slots.done, slots.held) == (1, 7)
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+            assert worker.stdout.readline() == "ended\n"
+        finally:
+            worker.kill()
+    assert [(job.job_id, job.deadline) for job in slots.started()] == [(third, 102.0)]
+    assert (slots.done, slots.held) == (2, 7)
+
+
+def test_something_else_is_no_table() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x" * 1000)
+        file.flush()
+        with pytest.raises(ValueError, match="not a table of started jobs"):
+            Slots.attach(os.dup(file.fileno()))
