@@ -1,0 +1,45 @@
+"""Headway's worker side: `headway worker bench.peers.headway.tasks:app`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bench.inside.recorder import SETTINGS, record, run
+from headway import Context, Headway, Retry, Unique
+
+app = Headway("bench", url=SETTINGS.url, concurrency=SETTINGS.concurrency, queues=SETTINGS.queues)
+
+
+@app.task(name="job")
+async def job(number: int, text: str) -> None:
+    """The job of every test."""
+    await run(number)
+
+
+@app.task(name="result")
+async def result(number: int, text: str) -> int:
+    """A job whose result is kept."""
+    record(number)
+    return number
+
+
+@app.task(name="progress")
+async def progress(ctx: Context, number: int, text: str) -> None:
+    """A job that reports its progress once."""
+    ctx.report(0.5, "half")
+    record(number)
+
+
+@app.task(name="unique", unique=Unique("reject", by=["number"]))
+async def unique(number: int, text: str) -> None:
+    """A unique job."""
+    record(number)
+
+
+@app.task(name="retry", retry=Retry.after(timedelta(milliseconds=1)))
+async def retry(ctx: Context, number: int, text: str) -> None:
+    """A job whose first attempt fails."""
+    if ctx.attempt == 1:
+        msg = "first attempt"
+        raise RuntimeError(msg)
+    record(number)

@@ -1,0 +1,127 @@
+"""A run: peers take turns, test by test and round by round, so that a slow minute hits all of them."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bench.environments import EnvironmentMissingError, prepare
+from bench.machine import describe_machine
+from bench.measure.base import Subject, UnsupportedTestError
+from bench.processes import ProcessError, UnsupportedLoadError
+from bench.results import Failure, PeerRecord, Results, write_results
+from bench.tally import CheckFailedError, DeadlineError
+from tests.servers import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.environments import Environment
+    from bench.measure.base import Test
+    from bench.peer import Peer
+
+_QUICK = 0.25
+
+
+def run(
+    peers: Sequence[Peer],
+    tests: Sequence[Test],
+    *,
+    rounds: int,
+    jobs: int | None,
+    quick: bool,
+    out: Path,
+) -> Results:
+    """Measure, writing what is there after each round; never raises for what a peer does."""
+    begin = time.monotonic()
+    results = Results(
+        machine=describe_machine(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        rounds=rounds,
+        quick=quick,
+    )
+    environments = _prepare_all(peers, results)
+    for number in range(1, rounds + 1):
+        for test in tests:
+            if test.rounds is not None and number > test.rounds:
+                continue
+            for peer in peers:
+                if peer.name in environments and takes_part(peer, test):
+                    subject = Subject(
+                        peer,
+                        environments[peer.name],
+                        _QUICK if quick else 1.0,
+                        jobs,
+                        _known_rate(results, peer),
+                    )
+                    _measure(results, subject, test, number)
+        results.seconds = round(time.monotonic() - begin, 1)
+        write_results(results, out)
+    return results
+
+
+def takes_part(peer: Peer, test: Test) -> bool:
+    """Whether the test makes sense for the peer."""
+    if test.peers:
+        return peer.name in test.peers
+    if test.redis_only and peer.carrier != "redis":
+        return False
+    return test.floor or not peer.floor
+
+
+def _prepare_all(peers: Sequence[Peer], results: Results) -> dict[str, Environment]:
+    environments: dict[str, Environment] = {}
+    for peer in peers:
+        record = PeerRecord(peer.name, peer.configuration, peer.carrier, {})
+        try:
+            environments[peer.name] = prepare(peer)
+            record.versions = environments[peer.name].versions
+        except EnvironmentMissingError as error:
+            record.missing = str(error)
+            _say(f"{peer.name}: cannot be installed: {error}")
+        results.peers[peer.name] = record
+    return environments
+
+
+def _measure(results: Results, subject: Subject, test: Test, number: int) -> None:
+    peer = subject.peer
+    begin = time.monotonic()
+    try:
+        reading = test.measure(subject)
+    except (UnsupportedLoadError, UnsupportedTestError) as error:
+        _fail(results, peer, test, number, "unsupported", error)
+    except CheckFailedError as error:
+        _fail(results, peer, test, number, "check", error)
+    except DeadlineError as error:
+        _fail(results, peer, test, number, "deadline", error)
+    except (ProcessError, ServerError, OSError, KeyError) as error:
+        _fail(results, peer, test, number, "error", error)
+    else:
+        for metric, value in reading.values.items():
+            results.add(peer.name, metric, value)
+        results.loads.setdefault(test.name, {})[peer.name] = reading.jobs
+        results.checked += reading.jobs
+        found = ", ".join(f"{name} {value:,.4g}" for name, value in reading.values.items())
+        _say(f"{number} {test.name:12} {peer.name:14} {time.monotonic() - begin:5.1f} s  {found}")
+
+
+def _fail(results: Results, peer: Peer, test: Test, number: int, kind: str, error: Exception) -> None:
+    if kind == "unsupported" and any(
+        (failure.peer, failure.test, failure.kind) == (peer.name, test.name, kind) for failure in results.failures
+    ):
+        return
+    results.failures.append(Failure(peer.name, test.name, number, kind, str(error)))
+    _say(f"{number} {test.name:12} {peer.name:14} {kind}: {error}")
+
+
+def _known_rate(results: Results, peer: Peer) -> float | None:
+    values = results.values.get("drain", {}).get(peer.name)
+    return statistics.median(values) if values else None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
