@@ -121,4 +121,4 @@ def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], 
         elif column.colour is not None and (colour := column.colour(cell)):
             padded = click.style(padded, fg=colour)
         shown.append(padded)
-    return _GAP.join(shown)
+    return _GAP.join(shown).rstrip()

@@ -50,6 +50,8 @@ class RootGroup(click.Group):
             known = explain(error)
             if known is None:
                 raise
+            if isinstance(error, click.Abort):
+                click.echo(err=True)  # ends the line of the question
             click.echo(f"headway: {known.message}", err=True)
             sys.exit(known.exit_code)
         sys.exit(code if isinstance(code, int) else 0)

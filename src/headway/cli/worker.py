@@ -91,9 +91,10 @@ def _serve(  # noqa: PLR0913 - the options of the command
     if not (module and colon and name):
         msg = f"app {app!r}: write it as module:name, such as shop.jobs:app"
         raise ConfigError(msg)
-    load_settings(
-        {"lease": lease, "grace": grace}
-    )  # refuses what no worker would take, before one is started
+    try:
+        load_settings({"lease": lease, "grace": grace})  # what no worker would take, before one is started
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("argument: ", "--")) from error
     configure_logging()
 
     async def serve() -> int:

@@ -82,7 +82,7 @@ def check_dead_letters(facts: WorkFacts) -> Finding:
     if facts.dead:
         return warn(
             "dead-letter",
-            f"{facts.dead} jobs wait for a decision",
+            f"waiting for somebody's decision: {facts.dead}",
             "headway jobs list --state failed; then headway jobs retry or remove",
         )
     return ok("dead-letter", "none")

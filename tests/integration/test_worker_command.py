@@ -1,0 +1,131 @@
+"""`headway worker` and `headway dev` as processes: ready, signals, exit codes, reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+HEADWAY = [sys.executable, "-c", "from headway.cli import main; main()"]
+SOURCE = """
+import time
+from headway import Headway
+
+app = Headway("shop")
+
+@app.task(name="answer")
+async def answer() -> int:
+    return 1
+
+@app.task(name="long")
+def long(seconds: float) -> None:
+    time.sleep(seconds)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SOURCE, encoding="utf-8")
+    return tmp_path
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
+
+
+@contextmanager
+def _serving(folder: Path, *args: str) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Start `headway ...`, wait for the line that says it is ready, and end it in any case."""
+    with (folder / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [*HEADWAY, *args, "--json"],
+            cwd=folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, (folder / "log").read_text(encoding="utf-8")
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+            process.communicate(timeout=20)
+
+
+def _run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HEADWAY, *args],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_ready_run_drain(folder: Path) -> None:
+    with _serving(folder, "worker", "shop:app", "--processes", "2", "--lease", "2s") as (process, ready):
+        assert ready["event"] == "ready"
+        assert len(ready["processes"]) == 2
+        assert _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip() == "1"
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert json.loads(rest)["event"] == "ended"
+    log = (folder / "log").read_text(encoding="utf-8")
+    assert "headway: worker ready: shop:app" in log
+    assert "headway: draining" in log
+
+
+def test_the_second_signal_does_not_wait(folder: Path) -> None:
+    with _serving(folder, "worker", "shop:app", "--processes", "1", "--grace", "60s") as (process, _):
+        job = _run(folder, "enqueue", "shop:app", "long", "50").stdout.strip()
+        state = ""
+        while state != "running":  # bounded by the test's own time limit
+            state = json.loads(_run(folder, "jobs", "show", job, "--app", "shop:app", "--json").stdout)[
+                "state"
+            ]
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    # Handed back at once, not after the lease.
+    assert (
+        json.loads(_run(folder, "jobs", "show", job, "--app", "shop:app", "--json").stdout)["state"]
+        == "ready"
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "said"), [("nosuch:app", "there is no module 'nosuch'"), ("shop:nosuch", "it has app")]
+)
+def test_an_app_that_cannot_be_loaded_is_exit_code_2(folder: Path, app: str, said: str) -> None:
+    done = _run(folder, "worker", app)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dev_starts_anew_when_a_file_changes(folder: Path) -> None:
+    with _serving(folder, "dev", "shop:app"):
+        assert _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip() == "1"
+        (folder / "shop.py").write_text(SOURCE.replace("return 1", "return 22"), encoding="utf-8")
+        answer = "1"
+        while answer == "1":  # until the new code answers; bounded by the test's own time limit
+            answer = _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip()
+        assert answer == "22"
+    assert "reload: " in (folder / "log").read_text(encoding="utf-8")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from click import unstyle
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway.cli.output import Column, printable, table
+from headway.cli.render import plain, relative, span
+from headway.cli.watch import ChangedFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _plain(lines: list[str]) -> list[str]:
+    return [unstyle(line) for line in lines]
+
+
+def test_columns_are_aligned() -> None:
+    lines = table(
+        [Column("name"), Column("n", right=True), Column("x")], [["a", "1", "z"], ["longer", "100", ""]]
+    )
+    assert _plain(lines) == ["NAME      N  X", "a         1  z", "longer  100"]
+
+
+def test_the_widest_columns_are_cut_to_the_width() -> None:
+    lines = table([Column("id"), Column("text")], [["abc", "x" * 100]], width=20)
+    assert _plain(lines)[1] == "abc  " + "x" * 14 + "…"
+
+
+@given(
+    rows=st.lists(st.lists(st.text(max_size=60), min_size=3, max_size=3), max_size=5),
+    width=st.integers(min_value=30, max_value=120),
+)
+def test_no_line_passes_the_width_where_the_columns_can_be_cut(rows: list[list[str]], width: int) -> None:
+    lines = table([Column("a"), Column("b", right=True), Column("c")], rows, width=width)
+    assert all(len(line) <= width for line in _plain(lines))
+    assert len(lines) == len(rows) + 1
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "a\nb", "\u202eabc", "\x07"])
+def test_stored_texts_cannot_play_tricks_on_the_terminal(text: str) -> None:
+    assert printable(text).isprintable()
+    assert len(table([Column("a")], [[text]])) == 2
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(0, "0ms"), (999, "999ms"), (1000, "1s"), (90_000, "2m"), (7_200_000, "2h"), (172_800_000, "2d")],
+)
+def test_spans_are_short(milliseconds: int, text: str) -> None:
+    assert span(milliseconds) == text
+    assert relative(10**12 - milliseconds, 10**12) == f"{text} ago"
+
+
+def test_relative_to_come_and_unknown() -> None:
+    assert relative(61_000, 1000) == "in 1m"
+    assert relative(None, 0) == "-"
+
+
+def test_any_decoded_value_can_be_shown_as_json() -> None:
+    assert plain({1: b"ab", "x": [1.5, None, {"y": True}]}) == {"1": "YWI=", "x": [1.5, None, {"y": True}]}
+
+
+def test_changed_files_are_those_that_changed_since_the_last_look(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("a = 1", encoding="utf-8")
+    changed = ChangedFiles()
+    assert changed([str(one)]) == []
+    assert changed([str(one), str(two)]) == []
+    _touch(one)
+    assert changed([str(one)]) == [str(one)]
+    assert changed([str(one)]) == []
+    two.write_text("b = 1", encoding="utf-8")
+    # Still watched although the broken app no longer lists it.
+    assert changed([]) == [str(two)]
+    one.unlink()
+    assert changed([]) == [str(one)]
+
+
+def _touch(path: Path) -> None:
+    before = path.stat().st_mtime_ns
+    os.utime(path, ns=(before + 1_000_000, before + 1_000_000))

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.unit.cli_shop import Shop
+
+
+def test_list_shows_declared_schedules_with_their_next_fire_time(shop: Shop) -> None:
+    (hourly,) = shop.json("schedules", "list", *shop.target)["schedules"]
+    assert (hourly["name"], hourly["task"], hourly["known_to_carrier"]) == ("hourly", "tidy", False)
+    assert hourly["next_fire_at"].endswith(":00:00.000Z")
+    assert "new" in shop.ok("schedules", "list", *shop.target)
+
+
+def test_pause_and_resume_before_any_worker_has_run(shop: Shop) -> None:
+    assert shop.json("schedules", "pause", "hourly", *shop.target) == {"paused": ["hourly"]}
+    (hourly,) = shop.json("schedules", "list", *shop.target)["schedules"]
+    assert (hourly["paused"], hourly["next_fire_at"]) == (True, None)
+    assert shop.ok("schedules", "resume", "hourly", *shop.target) == "hourly resumed\n"
+
+
+def test_pause_of_an_unknown_schedule_is_exit_code_1(shop: Shop) -> None:
+    result = shop.run("schedules", "pause", "nightly", *shop.target)
+    assert (result.exit_code, "no schedule 'nightly'" in result.stderr) == (1, True)
+
+
+def test_without_code_the_carrier_tells_what_it_knows(shop: Shop) -> None:
+    shop.ok("schedules", "pause", "hourly", *shop.target)
+    (hourly,) = shop.json("schedules", "list", "--namespace", "shop")["schedules"]
+    assert (hourly["name"], hourly["task"], hourly["paused"], hourly["next_fire_at"]) == (
+        "hourly",
+        "tidy",
+        True,
+        None,
+    )
+
+
+def test_run_enqueues_the_schedules_job_now(shop: Shop) -> None:
+    job = shop.json("schedules", "run", "hourly", *shop.target)["id"]
+    assert shop.json("jobs", "show", job, *shop.target)["task"] == "tidy"
+
+
+def test_run_needs_the_code_and_a_declared_schedule(shop: Shop) -> None:
+    for args, said in (
+        (["hourly", "--namespace", "shop"], "needs --app"),
+        (["nightly", *shop.target], "no schedule 'nightly'; declared: hourly"),
+    ):
+        result = shop.run("schedules", "run", *args)
+        assert result.exit_code == 2
+        assert said in result.stderr
