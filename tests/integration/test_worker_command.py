@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 HEADWAY = [sys.executable, "-c", "from headway.cli import main; main()"]
 SOURCE = """
