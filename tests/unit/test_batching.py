@@ -103,8 +103,8 @@ async def test_finish_waits_for_all_that_was_added() -> None:
     store = Store()
     batcher = Batcher(store.call, limit=2, parallel=1)
     answers = [batcher.add(n) for n in range(5)]
-    assert not batcher.idle
+    assert [batcher.idle] == [False]
     await batcher.finish()
-    assert batcher.idle
+    assert [batcher.idle] == [True]
     assert [answer.result() for answer in answers] == [0, 2, 4, 6, 8]
     await batcher.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +87,8 @@ def test_a_history_comes_back_as_it_went(errors: list[AttemptError]) -> None:
 
 def reads_or_refuses(payload: bytes) -> None:
     for read in (decode_call, describe, decode_result):
-        try:
+        with suppress(CodecError):
             read(payload)
-        except CodecError as error:
-            assert str(error)
     decode_history(payload)
 
 

@@ -144,13 +144,14 @@ def delivery(task: str, *args: Any, **fields: Any) -> Delivery:
         payload = Codec().encode_call(
             task, args, {}, fields.pop("headers", None), fields.pop("timeout_ms", 0)
         )
+    given: dict[str, Any] = {"attempt": 1, "crashes": 0} | fields
     return Delivery(
         lease=Lease(JobId(new_job_id()), WorkerId("w"), 1),
         task=task,
         queue="q",
         payload=payload,
         priority=5,
-        **({"attempt": 1, "crashes": 0} | fields),
+        **given,
     )
 
 

@@ -96,7 +96,7 @@ async def test_an_expired_job(box: Inline) -> None:
 
 async def test_a_job_that_is_not_finished(box: Inline) -> None:
     job = await double.options(delay=60).enqueue(1)
-    with pytest.raises(ResultTimeoutError, match="still scheduled after 0.01 s"):
+    with pytest.raises(ResultTimeoutError, match=r"still scheduled after 0\.01 s"):
         await job.result(timeout=0.01)
     with pytest.raises(TimeoutError):
         await job.wait(0.01)

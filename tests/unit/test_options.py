@@ -120,8 +120,9 @@ def test_a_wrong_option_of_a_job_is_an_arguments_error_that_names_it(
 def test_a_wrong_option_of_a_task_is_a_declaration_error_that_names_it(
     options: dict[str, Any], told: str
 ) -> None:
+    given: dict[str, Any] = {"name": "t"} | options
     with pytest.raises(DeclarationError, match=told):
-        Headway("x").task(**({"name": "t"} | options))(lambda: None)
+        Headway("x").task(**given)(lambda: None)
 
 
 def test_what_cannot_be_a_task_is_refused_at_once() -> None:
@@ -135,13 +136,13 @@ def test_what_cannot_be_a_task_is_refused_at_once() -> None:
     with pytest.raises(DeclarationError, match="generator"):
         other.task(generator)
     with pytest.raises(DeclarationError, match="goes on a function"):
-        other.task(Headway)  # type: ignore[arg-type]
+        other.task(Headway)
     with pytest.raises(DeclarationError, match="run_in='thread' is for def"):
         other.task(run_in="thread")(handler)
     other.task(name="same")(handler)
     with pytest.raises(DeclarationError, match="'same' is declared twice"):
         other.task(name="same")(handler)
-    with pytest.raises(DeclarationError, match="above @app.task"):
+    with pytest.raises(DeclarationError, match=r"above @app\.task"):
         other.cron("* * * * *")(handler)  # type: ignore[type-var]
 
 
@@ -163,6 +164,7 @@ def test_names_that_no_carrier_need_hold(name: str) -> None:
 def test_a_name_that_cannot_be_encoded_is_refused() -> None:
     with pytest.raises(DeclarationError, match="task name"):
         checked_name("task", "\ud800")
-    for call in (lambda: job_options(key="\ud800"), lambda: job_options(queue="\ud800")):
-        with pytest.raises(ArgumentsError):
-            call()
+    with pytest.raises(ArgumentsError, match="key"):
+        job_options(key="\ud800")
+    with pytest.raises(ArgumentsError, match="queue"):
+        job_options(queue="\ud800")

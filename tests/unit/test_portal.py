@@ -67,7 +67,8 @@ def test_many_threads_share_one_loop(portal: Portal, door: Door) -> None:
 
 def test_errors_come_through(portal: Portal) -> None:
     async def fail() -> None:
-        raise KeyError("x")
+        msg = "x"
+        raise KeyError(msg)
 
     with pytest.raises(KeyError, match="x"):
         portal.call(fail)
@@ -154,7 +155,7 @@ def test_the_blocking_twins_of_an_app(app: Headway) -> None:
 def test_an_app_is_used_by_many_threads_at_once(app: Headway) -> None:
     task = app.find_task("double")
     with ThreadPoolExecutor(8) as pool:
-        jobs = list(pool.map(lambda n: task.sync.enqueue(n), range(100)))
+        jobs = list(pool.map(task.sync.enqueue, range(100)))
     assert len({job.id for job in jobs}) == 100
     assert all(job.status() is JobState.READY for job in jobs)
 

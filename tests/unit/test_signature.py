@@ -14,8 +14,6 @@ from uuid import UUID
 
 import pytest
 
-import headway
-from headway import Context
 from headway.codec import Codec, decode_call
 from headway.errors import ArgumentsError, CodecError, DeclarationError, SerialisationError
 from headway.signature import Signature
@@ -23,6 +21,9 @@ from headway.signature import Signature
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import PurePath
+
+    import headway
+    from headway import Context
 
 
 def through(
@@ -83,9 +84,9 @@ def test_a_call_that_does_not_fit_names_the_culprit(
 
 
 def test_a_stored_call_of_another_signature_is_a_codec_error() -> None:
-    payload = Signature("t", lambda a, b: None).encode(Codec(), [1, 2], {})  # noqa: ARG005
+    payload = Signature("t", lambda a, b: None).encode(Codec(), [1, 2], {})
     with pytest.raises(CodecError, match="takes 1 positional"):
-        Signature("t", lambda a: None).decode(*decode_call(payload))  # noqa: ARG005
+        Signature("t", lambda a: None).decode(*decode_call(payload))
     typed = Signature("t", mixed)
     with pytest.raises(CodecError, match="argument 'a' does not fit"):
         typed.decode(*decode_call(Codec().encode_call("t", ["x"], {"d": True})))
@@ -107,7 +108,7 @@ class Model:
     def __init__(self, n: int) -> None:
         self.n = n
 
-    def model_dump(self, *, mode: str) -> dict[str, int]:  # noqa: ARG002
+    def model_dump(self, *, mode: str) -> dict[str, int]:
         return {"n": self.n}
 
     @classmethod

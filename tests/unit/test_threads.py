@@ -47,9 +47,9 @@ def spin(seconds: float) -> None:
 async def test_results_errors_and_context_variables_come_through(one_thread: Threads) -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     variable.set("set")
-    assert await one_thread.run(new_run(), lambda: variable.get()) == "set"
+    assert await one_thread.run(new_run(), variable.get) == "set"
     with pytest.raises(KeyError):
-        await one_thread.run(new_run(), lambda: {}["x"])
+        await one_thread.run(new_run(), lambda: dict[str, int]()["x"])
 
 
 async def test_a_running_job_is_interrupted(one_thread: Threads) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from headway import Headway, Unique
 from headway.errors import DeclarationError, SerialisationError
 from headway.job import UniqueMode
-from headway.task import Task
+
+if TYPE_CHECKING:
+    from headway.task import Task
 
 app = Headway("unique")
 
@@ -95,7 +97,7 @@ class Model:
     def __init__(self, n: int) -> None:
         self.n = n
 
-    def model_dump(self, *, mode: str) -> dict[str, int]:  # noqa: ARG002
+    def model_dump(self, *, mode: str) -> dict[str, int]:
         return {"n": self.n}
 
 

@@ -1,0 +1,94 @@
+"""What type checkers must accept, and the types that they must find: checked by `make check`, not run."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+from headway import Context, Headway, JobHandle, JobState, Retry, SyncJobHandle, Unique
+from headway.brokers.base import LogLine, Progress
+from headway.job import JobRecord
+from headway.task import AsyncTask, PlainTask, PreparedJob
+
+app = Headway("typed", url="sqlite:///typed.db", lease="15s", concurrency=5)
+
+
+@dataclass
+class Order:
+    id: int
+
+
+@app.task
+async def send(user: int, *, template: str = "plain") -> str:
+    return f"{user} {template}"
+
+
+@app.task(queue="slow", timeout=90, retry=Retry(max_attempts=5), priority=5, unique=Unique(), run_in="thread")
+def resize(path: str, width: int = 100) -> Order:
+    return Order(len(path) * width)
+
+
+@app.task
+async def with_context(ctx: Context, order: Order) -> int:
+    await ctx.progress(0.5, "half")
+    return order.id
+
+
+@app.task(name="plain_with_context")
+def plain_with_context(ctx: Context, n: int) -> None:
+    ctx.log("n is %d", n)
+
+
+@app.cron("*/5 * * * *", timezone="Europe/Zurich")
+@app.every(timedelta(minutes=5), name="often")
+@app.task
+def tidy() -> None: ...
+
+
+async def uses() -> None:
+    assert_type(app, Headway)
+    async with app as opened:
+        assert_type(opened, Headway)
+        job = await send.enqueue(42, template="pro")
+        assert_type(job, JobHandle[str])
+        assert_type(await job.result(timeout=10), str)
+        assert_type(await job.status(), JobState)
+        assert_type(await job.wait(timedelta(seconds=1)), JobState)
+        assert_type(await job.cancel(), JobState)
+        assert_type(await job.record(), JobRecord)
+        assert_type(await job.progress(), Progress | None)
+        assert_type(await job.logs(), list[LogLine])
+        assert_type(await (await resize.enqueue("a", width=3)).result(), Order)
+        # The Context is the worker's to give.
+        assert_type(await (await with_context.enqueue(Order(1))).result(), int)
+        assert_type(await (await plain_with_context.enqueue(n=1)).result(), None)
+        assert_type(await send.options(delay=5, priority=9, key="k").enqueue(1), JobHandle[str])
+        assert_type(await send.options(at=datetime.now(UTC), headers={"a": "b"}).enqueue(1), JobHandle[str])
+        assert_type(await app.enqueue_many(send.job(n) for n in range(3)), list[JobHandle[str]])
+        assert_type(send.options(unique=None).job(1), PreparedJob[str])
+        assert_type(app.job("x"), JobHandle[Any])
+
+
+def blocking_uses() -> None:
+    job = send.sync.enqueue(42, template="pro")
+    assert_type(job, SyncJobHandle[str])
+    assert_type(job.result(timeout=10), str)
+    assert_type(job.status(), JobState)
+    assert_type(resize.options(delay=1).sync.enqueue("a").result(), Order)
+    assert_type(app.sync.enqueue_many(resize.job("a") for _ in range(3)), list[SyncJobHandle[Order]])
+
+
+async def direct_calls() -> None:
+    """A task is still its function."""
+    assert_type(await send(1, template="x"), str)
+    assert_type(resize("a", 1), Order)
+    assert_type(tidy(), None)
+
+
+def kinds(coroutine_function: AsyncTask[[int], str], function: PlainTask[[int], str]) -> None:
+    """The two kinds differ in what a direct call gives."""
+    assert_type(function(1), str)
+    _ = coroutine_function(1)
