@@ -1,0 +1,1 @@
+"""Faults with real processes: every case ends with the ledger check of `ledger.py`."""

@@ -1,0 +1,167 @@
+"""One case: a carrier, the test's copy of the app, the worker groups, and the ledger at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from headway.job import JobState
+from tests.faults.group import Group
+from tests.faults.jobs import EFFECTS, NAMESPACE, QUEUES, build, lines_of
+from tests.faults.ledger import Ledger
+from tests.faults.until import NotInTimeError, until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from headway import Headway
+    from headway.brokers.base import Carrier
+    from headway.events import EventKind
+    from headway.job import JobId
+
+
+class Shop:
+    """An async context manager: open inside, everything it started ended behind."""
+
+    def __init__(
+        self, url: str, namespace: str, folder: Path, *, worker_url: str | None = None, **settings: str | int
+    ) -> None:
+        """`worker_url`: where the workers find the carrier, when not at `url`. `settings` are the workers'."""
+        self.url = url
+        self.namespace = namespace
+        self.folder = folder
+        self.effects_path = folder / "effects.jsonl"
+        self.groups: list[Group] = []
+        self.accepted: list[JobId] = []
+        self.app: Headway = build(namespace, url=url, queues=int(settings.get("queues", 0)))
+        self._worker_url = worker_url or url
+        self._settings = settings
+
+    async def __aenter__(self) -> Self:
+        await self.app.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for group in self.groups:
+                # pytest shows it where a test failed
+                sys.stdout.write(f"--- the end of the stderr of worker group {group.supervisor}:\n{group.log()}\n")
+                await group.close()
+        finally:
+            await self.app.close()
+
+    @property
+    def carrier(self) -> Carrier:
+        """The carrier as the test has it open."""
+        return self.app.carrier
+
+    async def group(self, *, processes: int = 1, concurrency: int = 20, lease: str = "2s", **more: str) -> Group:
+        """Start a worker group and wait until it claims; further options as of `headway worker`."""
+        folder = self.folder / f"group{len(self.groups)}"
+        folder.mkdir()
+        environ = {
+            "HEADWAY_URL": self._worker_url,
+            NAMESPACE: self.namespace,
+            EFFECTS: str(self.effects_path),
+            QUEUES: str(self._settings.get("queues", 0)),
+            **{f"HEADWAY_{name.upper()}": str(value) for name, value in self._settings.items()},
+        }
+        environ.pop("HEADWAY_QUEUES", None)
+        options = ["--processes", str(processes), "--concurrency", str(concurrency), "--lease", lease]
+        for name, value in more.items():
+            options += [f"--{name.replace('_', '-')}", value]
+        group = Group(folder, environ, *options)
+        self.groups.append(group)
+        await group.start()
+        return group
+
+    async def enqueue(self, task: str, *args: Any, count: int = 1, **options: Any) -> list[JobId]:
+        """Enqueue so many jobs of a task; they count as accepted from here on."""
+        made: Any = self.app.find_task(task)
+        chosen = made.options(**options) if options else made
+        handles = await self.app.enqueue_many(chosen.job(*args) for _ in range(count))
+        ids = [handle.id for handle in handles]
+        self.accepted += ids
+        return ids
+
+    # --- what is known ------------------------------------------------------------------------------------------
+
+    def effects(self, ids: Sequence[JobId] | None = None, what: str | None = None) -> list[dict[str, Any]]:
+        """Return the lines of the effects ledger."""
+        wanted = None if ids is None else set(ids)
+        return [
+            line
+            for line in lines_of(self.effects_path)
+            if (wanted is None or line["job"] in wanted) and (what is None or line["what"] == what)
+        ]
+
+    async def started(self, ids: Sequence[JobId], *, crashes: int | None = None, timeout: float = 20.0) -> None:
+        """Wait until the handler of each job was started, with so many crashes behind it if given."""
+
+        def all_started() -> bool:
+            lines = self.effects(ids, "start")
+            return len({one["job"] for one in lines if crashes in {None, one["crashes"]}}) == len(ids)
+
+        await until(all_started, f"{len(ids)} jobs start", timeout)
+
+    async def states(self, ids: Sequence[JobId]) -> list[JobState | None]:
+        """Return the present states."""
+        found: list[JobState | None] = []
+        for first in range(0, len(ids), 500):
+            found += [one and one.state for one in await self.carrier.get(ids[first : first + 500])]
+        return found
+
+    async def running(self, ids: Sequence[JobId], timeout: float = 20.0) -> None:
+        """Wait until all these jobs are running."""
+
+        async def all_running() -> bool:
+            return set(await self.states(ids)) == {JobState.RUNNING}
+
+        await until(all_running, f"{len(ids)} jobs run", timeout)
+
+    async def finished(self, ids: Sequence[JobId] | None = None, timeout: float = 30.0) -> None:
+        """Wait until these jobs (by default all accepted ones) are terminal."""
+        wanted = self.accepted if ids is None else ids
+
+        async def done() -> bool:
+            return all(state is not None and state.terminal for state in await self.states(wanted))
+
+        try:
+            await until(done, f"{len(wanted)} jobs finish", timeout, pause=0.05)
+        except NotInTimeError:
+            (await self.ledger()).check()  # says which ones are missing
+            raise
+
+    async def ledger(self) -> Ledger:
+        """Read the ledger."""
+        return await Ledger.read(self.carrier, self.accepted, self.effects())
+
+    async def checked(self, timeout: float = 30.0) -> Ledger:
+        """Wait for the end of all accepted jobs and check the ledger."""
+        await self.finished(timeout=timeout)
+        ledger = await self.ledger()
+        ledger.check()
+        return ledger
+
+    async def seen(self, kind: EventKind, ids: Sequence[JobId], timeout: float = 20.0) -> Ledger:
+        """Wait until an event of this kind was recorded for each of these jobs."""
+
+        async def found() -> Ledger | None:
+            ledger = await self.ledger()
+            kinds = [{event.kind for event in ledger.events[job_id]} for job_id in ids]
+            return ledger if all(kind in one for one in kinds) else None
+
+        answer = await until(found, f"event {kind} of {len(ids)} jobs", timeout, pause=0.05)
+        assert answer is not None
+        return answer
+
+
+def now_ms() -> int:
+    """Return the clock of effects and events, in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000

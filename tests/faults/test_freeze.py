@@ -1,0 +1,78 @@
+"""Processes that freeze (SIGSTOP) and thaw, and handlers that block their process: who holds the lease?"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway.events import EventKind
+from headway.job import JobState
+from tests.faults.processes import send
+
+if TYPE_CHECKING:
+    from tests.faults.shop import Shop
+
+pytestmark = pytest.mark.timeout(120)
+LEASE = 1.0
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["worker", "group"])
+async def test_a_frozen_workers_late_completion_is_superseded(shop: Shop, whole_group: bool) -> None:
+    """Frozen past the lease, its jobs are taken over; thawed, it completes them: refused, and recorded as that."""
+    first = await shop.group(processes=1, concurrency=10, lease="1s")
+    ids = await shop.enqueue("in_thread", 0.5, count=10)
+    await shop.started(ids)
+    frozen = first.workers
+    if whole_group:
+        first.stop_all()
+    else:
+        send(frozen[0], signal.SIGSTOP)
+    other = await shop.group(processes=1, concurrency=10, lease="1s")
+    await shop.finished(timeout=20)
+    runs = shop.effects(ids, "end")
+    assert {one["pid"] for one in runs} == set(other.workers)
+    if whole_group:
+        first.continue_all()
+    else:
+        send(frozen[0], signal.SIGCONT)
+    ledger = await shop.seen(EventKind.SUPERSEDED, ids)
+    ledger.check()
+    assert {record.epoch for record in ledger.records.values() if record is not None} == {2}
+    # It works on, under a lease of its own.
+    for pid in other.workers:
+        send(pid, signal.SIGSTOP)
+    await shop.enqueue("quick", count=50)
+    await shop.finished(timeout=30)
+    for pid in other.workers:
+        send(pid, signal.SIGCONT)
+    await shop.checked()
+
+
+@pytest.mark.parametrize("task", ["block", "hold_gil"])
+async def test_a_handler_that_blocks_its_process_keeps_its_lease(shop: Shop, task: str) -> None:
+    """For three leases neither the loop nor any thread runs; a second group idles beside it and gets nothing."""
+    await shop.group(processes=1, concurrency=5, lease="1s", queues="default")
+    blocking = await shop.enqueue(task, 3 * LEASE + 0.2)
+    await shop.started(blocking)
+    idle = await shop.group(processes=1, concurrency=5, lease="1s")
+    ledger = await shop.checked()
+    for record in ledger.records.values():
+        assert record is not None
+        assert (record.state, record.epoch, record.attempt) == (JobState.SUCCEEDED, 1, 1)
+    assert not {one["pid"] for one in shop.effects(blocking)} & set(idle.workers)
+    assert not ledger.count(EventKind.SUPERSEDED)
+
+
+async def test_jobs_beside_a_blocking_one_are_not_lost(shop: Shop) -> None:
+    """Those held by the blocked process wait there for it, or go back; none is lost and none runs on two sides."""
+    await shop.group(processes=2, concurrency=5, lease="1s")
+    await shop.enqueue("block", 2.5)
+    await shop.enqueue("hold_gil", 2.0)
+    await shop.enqueue("slow", 0.1, count=30)
+    await shop.enqueue("in_thread", 0.1, count=10)
+    ledger = await shop.checked()
+    assert {record.state for record in ledger.records.values() if record is not None} == {JobState.SUCCEEDED}
+    assert not ledger.count(EventKind.SUPERSEDED)
+    assert not ledger.count(EventKind.RECLAIMED)
