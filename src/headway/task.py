@@ -228,7 +228,7 @@ class TaskDecorator(Protocol):
 
 def make_task(app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
     """Make the task that fits the function; DeclarationError when it can be no task or cannot run as asked."""
-    if not callable(function) or inspect.isclass(function):
+    if not inspect.isroutine(function):
         msg = f"task {name!r}: @app.task goes on a function, not on {function!r}"
         raise DeclarationError(msg)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

@@ -93,7 +93,7 @@ async def test_namespaces_tend_for_themselves(scene: Scene, store: Store) -> Non
         scene.clock.advance(HOUR)
         tended = await broker.tend()
         assert (tended.promoted, tended.expired, tended.reclaimed, tended.pruned) == (0, 0, 0, 0)
-        assert tended.next_ms is None
+        assert tended.next_in_ms is None
         assert await other.take() == []
         states = await scene.states([scheduled, running.lease.job_id])
         assert states == [JobState.SCHEDULED, JobState.RUNNING]

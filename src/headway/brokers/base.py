@@ -79,10 +79,13 @@ class QueueWant(Struct, frozen=True):
 
 
 class Claimed(Struct, frozen=True):
-    """Deliveries, and when to come back at the latest (epoch ms; None: only a wake-up can bring work)."""
+    """Deliveries, and in how many ms to come back at the latest; None: only a wake-up can bring work.
+
+    A duration, because the clocks of carrier and worker may differ.
+    """
 
     deliveries: list[Delivery]
-    next_ms: int | None = None
+    next_in_ms: int | None = None
 
 
 class Settlement(Struct, frozen=True):
@@ -146,13 +149,13 @@ class Report(Struct, frozen=True):
 
 
 class Tended(Struct, frozen=True):
-    """What one round of maintenance did, and when the next is due (epoch ms)."""
+    """What one round of maintenance did, and in how many ms the next is due."""
 
     promoted: int = 0
     expired: int = 0
     reclaimed: int = 0
     pruned: int = 0
-    next_ms: int | None = None
+    next_in_ms: int | None = None
 
 
 class JobQuery(Struct, frozen=True):

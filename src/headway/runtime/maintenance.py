@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.base import PullBroker
-    from headway.clock import Clock
 
 _log = logging.getLogger("headway.worker")
 _LONGEST: Final = 120.0  # seconds without a look; an idle worker claims at due times by itself
@@ -21,7 +20,7 @@ _SHORTEST: Final = 0.5
 _BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look more often
 
 
-async def maintain(broker: PullBroker, clock: Clock, *, busy: Callable[[], bool]) -> None:
+async def maintain(broker: PullBroker, *, busy: Callable[[], bool]) -> None:
     """Tend the carrier until cancelled, at the times it asks for, spread at random so that workers take turns."""
     pause = random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
     while True:
@@ -35,5 +34,5 @@ async def maintain(broker: PullBroker, clock: Clock, *, busy: Callable[[], bool]
         if tended.reclaimed:
             _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
         longest = _BUSY if busy() else _LONGEST
-        due = longest if tended.next_ms is None else (tended.next_ms - clock.now_ms()) / 1000
+        due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
         pause = min(longest, max(_SHORTEST, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread

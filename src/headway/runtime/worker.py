@@ -128,9 +128,7 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped."""
         services = [asyncio.create_task(self._listen(), name="listen")]
-        services.append(
-            asyncio.create_task(maintain(self._broker, self._app.clock, busy=lambda: self.holds > 0))
-        )
+        services.append(asyncio.create_task(maintain(self._broker, busy=lambda: self.holds > 0)))
         services.append(asyncio.create_task(self._hand_back_stale()))
         services.append(asyncio.create_task(self._executor.end_overdue()))
         if not self._supervised:
@@ -191,9 +189,10 @@ class Worker:
                 await self._wait_for_work(self._until(claimed), freed=not whole)
 
     def _until(self, claimed: Claimed) -> float:
-        if claimed.next_ms is None:
-            return _LONGEST_WAIT * random.uniform(0.8, 1.2)  # noqa: S311 - spread
-        return min(_LONGEST_WAIT, max(0.0, (claimed.next_ms - self._app.clock.now_ms()) / 1000))
+        # At least one claim in the time of a lease: it tells an idle worker, whom nobody wakes for jobs that another
+        # one took, when that one's lease ends. So a host that dies is missed after the lease, not some time later.
+        longest = min(_LONGEST_WAIT, self._lease_ms / 1000) * random.uniform(0.8, 1.0)  # noqa: S311 - spread
+        return longest if claimed.next_in_ms is None else min(longest, claimed.next_in_ms / 1000)
 
     async def _wait_for_work(self, seconds: float, *, freed: bool) -> None:
         """Wait until a wake-up: the queues were empty a moment ago.

@@ -95,7 +95,7 @@ class Inline:
         self._time_limits = asyncio.create_task(self._executor.end_overdue())
         self._settler = Settler(faults, answered=lambda _: None)
         self._reporter = Reporter(faults, clock)
-        self._next_ms: int | None = None
+        self._next_in_ms: int | None = None
         self._attempts = 0
         carrier.work = self._run_ready
 
@@ -116,8 +116,8 @@ class Inline:
         try:
             async with asyncio.timeout(timeout):
                 await self._run_ready()
-                while skip_delays and self._next_ms is not None:
-                    self.clock.advance(max(0, self._next_ms - self.clock.now_ms()))
+                while skip_delays and self._next_in_ms is not None:
+                    self.clock.advance(self._next_in_ms)
                     await self._run_ready()
         except TimeoutError as error:
             msg = f"jobs were still ready or running after {timeout:g} s; the last one has been handed back"
@@ -172,7 +172,7 @@ class Inline:
             claimed = await self.faults.claim(
                 [QueueWant(queue, 1) for queue in queues], worker=_WORKER, limit=1, lease_ms=_LEASE_MS
             )
-            self._next_ms = claimed.next_ms
+            self._next_in_ms = claimed.next_in_ms
             if not claimed.deliveries:
                 return
             for delivery in claimed.deliveries:

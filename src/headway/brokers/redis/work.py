@@ -65,7 +65,9 @@ class Claims:
         for want in wants:
             parts += (want.queue, want.limit)
         try:
-            next_ms, ids, blobs, headers, generation = await self._session.run("claim", *parts, repeat=repeat)
+            next_in_ms, ids, blobs, headers, generation = await self._session.run(
+                "claim", *parts, repeat=repeat
+            )
             numbers = [blob.partition(b":")[0] for blob in blobs]
             kinds = await self._session.kinds(numbers, generation)
         except BaseException:
@@ -81,7 +83,7 @@ class Claims:
                 deliveries.append(delivery)
         if damaged:
             await self._bury(worker, damaged)
-        return Claimed(deliveries, None if next_ms < 0 else next_ms)
+        return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
     async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[JobId, int]]) -> None:
         parts: list[Argument] = [worker]
@@ -191,7 +193,7 @@ async def report(session: Session, reports: Sequence[Report], max_log_lines: int
 
 async def tend(session: Session, retention: Retention) -> Tended:
     """Do one bounded round of maintenance."""
-    promoted, expired, reclaimed, pruned, next_ms = await session.run(
+    promoted, expired, reclaimed, pruned, next_in_ms = await session.run(
         "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
     )
-    return Tended(promoted, expired, reclaimed, pruned, None if next_ms < 0 else next_ms)
+    return Tended(promoted, expired, reclaimed, pruned, None if next_in_ms < 0 else next_in_ms)

@@ -8,7 +8,7 @@ from headway.brokers.base import Claimed, Heartbeat
 from headway.brokers.sqlite.rows import DELIVERY, DamagedRowError, Header, delivery
 from headway.brokers.sqlite.schema import FAILED, RUNNING
 from headway.brokers.sqlite.transitions import Ending, finish
-from headway.brokers.sqlite.upkeep import advance, next_instant
+from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def claim(
             "ON CONFLICT (app, worker) DO UPDATE SET until_ms = excluded.until_ms",
             (tx.app, worker, tx.now + lease_ms),
         )
-    return Claimed(taken, next_instant(tx, worker))
+    return Claimed(taken, next_in_ms(tx, worker))
 
 
 def _order(row: Row) -> tuple[int, int]:

@@ -72,8 +72,8 @@ def _reclaim(tx: Transaction) -> int:
     return count
 
 
-def next_instant(tx: Transaction, worker: str = "") -> int | None:
-    """When the next job is due, the next waiting one expires, or the lease of another worker ends."""
+def next_in_ms(tx: Transaction, worker: str = "") -> int | None:
+    """In how many ms the next job is due, the next waiting one expires, or the lease of another worker ends."""
     row = tx.db.execute(
         "SELECT (SELECT due_ms FROM job INDEXED BY job_scheduled "
         "WHERE app = ?1 AND state = 0 AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1), "
@@ -82,7 +82,8 @@ def next_instant(tx: Transaction, worker: str = "") -> int | None:
         "(SELECT min(until_ms) FROM lease WHERE app = ?1 AND worker != ?2)",
         (tx.app, worker),
     ).fetchone()
-    return min((instant for instant in row if instant is not None), default=None)
+    first = min((instant for instant in row if instant is not None), default=None)
+    return None if first is None else max(0, first - tx.now)
 
 
 def tend(tx: Transaction) -> Tended:
@@ -101,7 +102,7 @@ def tend(tx: Transaction) -> Tended:
         expired=advanced.expired,
         reclaimed=advanced.reclaimed,
         pruned=pruned,
-        next_ms=tx.now if pruned >= _PRUNE else next_instant(tx),
+        next_in_ms=0 if pruned >= _PRUNE else next_in_ms(tx),
     )
 
 

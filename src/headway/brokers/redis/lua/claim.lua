@@ -2,7 +2,7 @@
 -- KEYS[1] prefix
 -- ARGV[3] worker, [4] limit, [5] lease ms, [6] claim number (rising per worker), [7] class of the wanted queues,
 --         [8..] queue, limit pairs in order of preference.
--- Returns { next ms or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
+-- Returns { ms until there is more to do or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
 -- @include regardless
@@ -33,7 +33,7 @@ end
 local function answer(ids, blobs, headers)
   local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
   close()
-  return { next_ms == math.huge and -1 or next_ms, ids, blobs, headers, redis.call('HGET', P .. 'kinds', '0') or '' }
+  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, redis.call('HGET', P .. 'kinds', '0') or '' }
 end
 
 if AGAIN then

@@ -1,6 +1,6 @@
 -- Duty: one bounded round of maintenance: what is due (maintain), then old records by retention.
 -- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
--- Returns { promoted, expired, reclaimed, pruned, next ms or -1 }.
+-- Returns { promoted, expired, reclaimed, pruned, ms until there is more to do or -1 }.
 -- @include base
 -- @include regardless
 -- @include kinds
@@ -158,4 +158,4 @@ if did.promoted >= BOUND or did.expired >= BOUND then
   next_ms = now
 end
 close()
-return { did.promoted, did.expired, did.reclaimed, pruned, next_ms == math.huge and -1 or next_ms }
+return { did.promoted, did.expired, did.reclaimed, pruned, next_ms == math.huge and -1 or math.max(0, next_ms - now) }
