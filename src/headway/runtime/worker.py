@@ -189,10 +189,9 @@ class Worker:
                 await self._wait_for_work(self._until(claimed), freed=not whole)
 
     def _until(self, claimed: Claimed) -> float:
-        # At least one claim in the time of a lease: it tells an idle worker, whom nobody wakes for jobs that another
-        # one took, when that one's lease ends. So a host that dies is missed after the lease, not some time later.
-        longest = min(_LONGEST_WAIT, self._lease_ms / 1000) * random.uniform(0.8, 1.0)  # noqa: S311 - spread
-        return longest if claimed.next_in_ms is None else min(longest, claimed.next_in_ms / 1000)
+        if claimed.next_in_ms is None:
+            return _LONGEST_WAIT * random.uniform(0.8, 1.2)  # noqa: S311 - spread
+        return min(_LONGEST_WAIT, claimed.next_in_ms / 1000)
 
     async def _wait_for_work(self, seconds: float, *, freed: bool) -> None:
         """Wait until a wake-up: the queues were empty a moment ago.

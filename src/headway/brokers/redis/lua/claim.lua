@@ -197,10 +197,11 @@ repeat
 until dropped == 0 or pops > MOST_POPS
 
 more = more or pops > MOST_POPS
+local lease_begins = false
 if #taken > 0 then
   variadic('HSET', P .. 'run', new_run)
   redis.call('HINCRBY', P .. 'holds', worker, #taken)
-  redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker)
+  lease_begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
 end
 if #gone_exp > 0 then
   variadic('ZREM', P .. 'exp', gone_exp)
@@ -211,6 +212,13 @@ local was_idle = redis.call('SREM', P .. 'idle:' .. class, worker) == 1
 if #taken > 0 then
   for queue in pairs(behind) do
     wake(queue)
+  end
+  -- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
+  -- is enough: it comes back for as long as it finds leases.
+  if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then
+    for queue in pairs(taken_queues) do
+      wake(queue)
+    end
   end
 end
 if #taken < limit then
