@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from headway.brokers.base import BrokerSettings
+from headway.brokers.url import from_url
+from headway.job import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -108,6 +114,38 @@ def test_the_second_signal_does_not_wait(folder: Path) -> None:
         json.loads(_run(folder, "jobs", "show", job, "--app", "shop:app", "--json").stdout)["state"]
         == "ready"
     )
+
+
+def test_ctrl_c_ends_a_watch_quietly(folder: Path) -> None:
+    job = JobId(_run(folder, "enqueue", "shop:app", "answer").stdout.strip())
+    done = threading.Event()
+
+    async def act() -> None:
+        async with from_url(f"sqlite:///{folder / 'headway.db'}", BrokerSettings("shop")) as carrier:
+            while not done.is_set():
+                await carrier.cancel([job])
+                await carrier.retry([job])
+
+    actor = threading.Thread(target=lambda: asyncio.run(act()))
+    watch = subprocess.Popen(
+        [*HEADWAY, "jobs", "watch", "--app", "shop:app", "--json"],
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    actor.start()
+    try:
+        assert watch.stdout is not None
+        assert json.loads(watch.stdout.readline())["job_id"] == job
+        watch.send_signal(signal.SIGINT)
+        _, said = watch.communicate(timeout=20)
+    finally:
+        done.set()
+        watch.kill()
+        actor.join()
+    assert (watch.returncode, said.strip()) == (130, "")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Screen(Watcher):
         self._live = sys.stderr.isatty()
         self._began = time.monotonic()
         self._shown = 0
-        self._drawn = False
+        self._drawn: tuple[int, int] | None = None  # the counts that the bar on the screen shows
 
     def step(self, text: str) -> None:
         """Write a line above the bar."""
@@ -35,12 +35,12 @@ class Screen(Watcher):
     def show(self, done: int, total: int) -> None:
         """Draw the bar, or write a line for each quarter."""
         share = done / total if total else 0.0
-        if self._live:
+        if self._live and (done, total) != self._drawn:
             filled = round(share * _BAR)
             bar = "\N{FULL BLOCK}" * filled + "\N{LIGHT SHADE}" * (_BAR - filled)
             click.echo(f"\r\x1b[K{bar} {done}/{total}", nl=False, err=True)
-            self._drawn = True
-        elif int(share * _QUIET_STEPS) > self._shown:
+            self._drawn = (done, total)
+        elif not self._live and int(share * _QUIET_STEPS) > self._shown:
             self._shown = int(share * _QUIET_STEPS)
             self.step(f"{done} of {total} jobs completed")
 
@@ -49,9 +49,9 @@ class Screen(Watcher):
         self._wipe()
 
     def _wipe(self) -> None:
-        if self._drawn:
+        if self._drawn is not None:
             click.echo("\r\x1b[K", nl=False, err=True)
-            self._drawn = False
+            self._drawn = None
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -40,13 +40,15 @@ class RootGroup(click.Group):
             code: Any = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             # What is still buffered must fail here, where it is understood, not at the end of the interpreter.
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             # The reader (head, less) has seen enough; a second complaint at exit would be noise.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except Exception as error:
+            if isinstance(error, click.Abort) and isinstance(error.__cause__, KeyboardInterrupt):
+                sys.exit(
+                    EXIT_INTERRUPTED
+                )  # click turns Ctrl-C into the answer "no" to a question that nobody asked
             known = explain(error)
             if known is None:
                 raise

@@ -1,0 +1,160 @@
+"""`headway jobs retry`, `cancel`, `promote`, `remove`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from headway.cli.ids import checked_ids
+from headway.cli.options import examples, json_option, yes_option
+from headway.cli.target import Target, takes_target, with_target
+from headway.job import JobId, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from headway.brokers.base import Carrier
+    from headway.cli.target import OpenTarget
+
+_PAGE: Final = 1000
+
+
+@click.command(
+    epilog=examples(
+        "headway jobs retry 06d0b8h2k7q1v5c9x3z8 --app shop.jobs:app",
+        "headway jobs retry --all-failed --queue email --app shop.jobs:app --yes",
+    )
+)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all-failed", is_flag=True, help="All jobs in the dead-letter state, instead of ids.")
+@click.option("--queue", "queues", multiple=True, help="With --all-failed: only of this queue; may repeat.")
+@click.option("--task", help="With --all-failed: only of this task.")
+@yes_option
+@json_option("which were retried and which were not")
+@takes_target
+def retry(
+    target: Target,
+    *,
+    ids: tuple[str, ...],
+    all_failed: bool,
+    queues: tuple[str, ...],
+    task: str | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Give failed, cancelled or expired jobs a new life, with fresh attempts."""
+    if all_failed == bool(ids):
+        msg = "give either ids or --all-failed"
+        raise click.UsageError(msg)
+    if (queues or task) and not all_failed:
+        msg = "--queue and --task belong to --all-failed"
+        raise click.UsageError(msg)
+    if not all_failed:
+        return _act(target, ids, "retried", _retry, as_json=as_json)
+    if not yes:
+        click.confirm("Retry all jobs in the dead-letter state that match?", abort=True, err=True)
+
+    async def retry_all(opened: OpenTarget) -> list[JobId]:
+        from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
+
+        query = JobQuery((JobState.FAILED,), queues, task)
+        found: list[JobId] = []
+        cursor: str | None = None
+        # All ids first: those retried would fail again while we list, and come round for ever.
+        while True:
+            page = await opened.carrier.list(query, after=cursor, limit=_PAGE)
+            found += [job.id for job in page.jobs]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        done: list[JobId] = []
+        for start in range(0, len(found), _PAGE):
+            part = found[start : start + _PAGE]
+            done += [job for job, ok in zip(part, await opened.carrier.retry(part), strict=True) if ok]
+        return done
+
+    done = with_target(target, retry_all)
+    if as_json:
+        _print_acted("retried", done, [])
+    else:
+        click.echo(f"{len(done)} retried")
+    return 0
+
+
+@click.command(
+    epilog=examples("headway jobs cancel 06d0b8h2k7q1v5c9x3z8 --reason 'wrong month' --app shop.jobs:app")
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--reason", default="", help="Kept with the job.")
+@json_option("which were cancelled or asked to, and which were not")
+@takes_target
+def cancel(target: Target, *, ids: tuple[str, ...], reason: str, as_json: bool) -> int:
+    """Cancel jobs: waiting ones at once; running ones are asked to stop."""
+
+    async def ask(carrier: Carrier, jobs_: Sequence[JobId]) -> list[bool]:
+        answers = await carrier.cancel(jobs_, reason)
+        return [answer.state in (JobState.CANCELLED, JobState.RUNNING) for answer in answers]
+
+    return _act(target, ids, "cancelled", ask, as_json=as_json)
+
+
+@click.command(epilog=examples("headway jobs promote 06d0b8h2k7q1v5c9x3z8 --app shop.jobs:app"))
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@json_option("which were promoted and which were not")
+@takes_target
+def promote(target: Target, *, ids: tuple[str, ...], as_json: bool) -> int:
+    """Make scheduled jobs ready now, whatever their due time."""
+    return _act(target, ids, "promoted", _promote, as_json=as_json)
+
+
+@click.command(epilog=examples("headway jobs remove 06d0b8h2k7q1v5c9x3z8 --app shop.jobs:app"))
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@json_option("which were removed and which were not")
+@takes_target
+def remove(target: Target, *, ids: tuple[str, ...], as_json: bool) -> int:
+    """Forget jobs that are not running, with their results and logs."""
+    return _act(target, ids, "removed", _remove, as_json=as_json)
+
+
+async def _retry(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+    return await carrier.retry(ids)
+
+
+async def _promote(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+    return await carrier.promote(ids)
+
+
+async def _remove(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+    return await carrier.remove(ids)
+
+
+def _act(
+    target: Target,
+    ids: Sequence[str],
+    done: str,
+    act: Callable[[Carrier, Sequence[JobId]], Awaitable[list[bool]]],
+    *,
+    as_json: bool,
+) -> int:
+    """Do it for all; exit code 1 when it could not be done for one of them."""
+    checked = checked_ids(ids)
+    applied = with_target(target, lambda opened: act(opened.carrier, checked))
+    yes = [job for job, ok in zip(checked, applied, strict=True) if ok]
+    no = [job for job, ok in zip(checked, applied, strict=True) if not ok]
+    if as_json:
+        _print_acted(done, yes, no)
+    else:
+        for job in yes:
+            click.echo(f"{job} {done}")
+    if no:
+        click.echo(
+            f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it", err=True
+        )
+    return 1 if no else 0
+
+
+def _print_acted(done: str, yes: Sequence[JobId], no: Sequence[JobId]) -> None:
+    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+
+    print_json({done: yes, f"not_{done}": no})
