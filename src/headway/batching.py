@@ -32,6 +32,7 @@ class Batcher(Generic[T, A]):
         self._parallel = parallel
         self._waiting: list[tuple[T, asyncio.Future[A]]] = []
         self._calls: set[asyncio.Task[None]] = set()
+        self._direct = 0  # calls made by their callers themselves
         self._flush_is_due = False
 
     def add(self, item: T) -> asyncio.Future[A]:
@@ -44,10 +45,23 @@ class Batcher(Generic[T, A]):
             loop.call_soon(self._flush)
         return answer
 
+    async def submit(self, item: T) -> A:
+        """Take the item and wait for its answer; a lone one is handed over at once, without the loop's next turn."""
+        if not self.idle:
+            return await self.add(item)
+        self._direct += 1
+        try:
+            (answer,) = await self._call([item])
+        finally:
+            self._direct -= 1
+            if self._waiting:
+                self._flush()
+        return answer
+
     @property
     def idle(self) -> bool:
         """True when nothing waits and no call is under way."""
-        return not self._waiting and not self._calls
+        return not self._waiting and not self._calls and not self._direct
 
     async def finish(self) -> None:
         """Wait until all that was added is answered."""
@@ -55,6 +69,8 @@ class Batcher(Generic[T, A]):
             self._flush()
             if self._calls:
                 await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.001)  # a call that its own caller makes
 
     def _flush(self) -> None:
         self._flush_is_due = False

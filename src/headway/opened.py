@@ -43,7 +43,7 @@ class OpenApp:
     async def accept(self, job: NewJob) -> Enqueued:
         """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
         self._check(job)
-        return await self.enqueuer.add(job)
+        return await self.enqueuer.submit(job)
 
     async def enqueue_many(self, app: Headway, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
         """Enqueue in batches; see `Headway.enqueue_many`."""

@@ -204,6 +204,11 @@ def pack(*parts: bytes | str | int) -> bytes:
     return _pack(parts)
 
 
+def transport_of(wire: Wire) -> asyncio.Transport:
+    """Return the open transport below a connection: redis-py has no public way to it."""
+    return cast("asyncio.Transport", cast("Any", wire)._writer.transport)  # noqa: SLF001 - see above
+
+
 async def _ask(wire: Wire, *command: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
     await wire.send_packed_command([pack(*command)], check_health=False)
     return await wire.read_response(disable_decoding=True, timeout=None)

@@ -1,15 +1,14 @@
 """The command connection of a process: all calls of all tasks share it, in order, many in flight.
 
-Calls made in one turn of the loop travel in one write. When the connection is cut, it is made anew
-with a growing, jittered delay, and every call whose answer is outstanding is sent again, marked as a repeat (see
-`ScriptCall`), until its deadline.
+A lone call leaves at once; calls made while others are under way leave together at the loop's next turn. When the
+connection is cut, it is made anew with a growing, jittered delay, and every call whose answer is outstanding is sent
+again, marked as a repeat (see `ScriptCall`), until its deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections import deque
 from contextlib import suppress
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis import exceptions
 
+from headway.brokers.redis.connect import transport_of
+from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
 from headway.errors import BrokerError, BrokerUnavailableError
 
@@ -52,7 +53,8 @@ class Link:
         self._outbox: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
         self._delayed: set[Call] = set()
-        self._work = asyncio.Event()
+        self._pipe: Pipe | None = None
+        self._flush_is_due = False
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._last_answer = 0.0
@@ -97,10 +99,20 @@ class Link:
             msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
             raise BrokerUnavailableError(msg)
         self._outbox.append(call)
-        self._work.set()
+        if not self._in_flight:
+            # Nothing is under way that it could travel with: it leaves at once.
+            self._flush()
+        else:
+            self._flush_soon()
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
         return call.future
+
+    def _flush_soon(self) -> None:
+        """Send at the loop's next turn, with whatever else comes until then."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     async def _run(self, wire: Wire | None) -> None:
         delay = _BACKOFF_FIRST
@@ -133,64 +145,58 @@ class Link:
             return None
 
     async def _serve(self, wire: Wire) -> None:
+        """Use the connection until it ends, or until another one is needed."""
         self._stalled.clear()
         self._last_answer = asyncio.get_running_loop().time()
-        tasks = [
-            asyncio.create_task(self._write(wire)),
-            asyncio.create_task(self._read(wire)),
-            asyncio.create_task(self._wait_stalled()),
-        ]
+        pipe = Pipe(self._answered, self._ended, self._flush)
+        pipe.take_over(transport_of(wire))
+        self._pipe = pipe
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._flush()
+            await self._stalled.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                self._problem = str(result)
-                if not isinstance(result, _CUT):  # ours to mend; a new connection goes on meanwhile
-                    log.error("%s: the connection failed unexpectedly", self._target.name, exc_info=result)
+            self._pipe = None
 
-    async def _write(self, wire: Wire) -> None:
-        clock = asyncio.get_running_loop().time
-        self._work.set()
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            batch: list[bytes] = []
-            while self._outbox:
-                call = self._outbox.popleft()
-                if call.future.done():  # its caller has gone
-                    continue
-                call.sent_at = clock()
-                self._in_flight.append(call)
-                batch.append(call.packed())
-            if batch:
-                await wire.send_packed_command(batch, check_health=False)
+    def _flush(self) -> None:
+        """Send what waits, in one write."""
+        self._flush_is_due = False
+        pipe = self._pipe
+        if pipe is None or pipe.full or not self._outbox:
+            return
+        now = asyncio.get_running_loop().time()
+        batch: list[bytes] = []
+        while self._outbox:
+            call = self._outbox.popleft()
+            if call.future.done():  # its caller has gone
+                continue
+            call.sent_at = now
+            self._in_flight.append(call)
+            batch.append(call.packed())
+        if batch:
+            pipe.write(b"".join(batch))
 
-    async def _read(self, wire: Wire) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            try:
-                reply: Any = await wire.read_response(
-                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
-                )
-            except REPLY_ERRORS as error:
-                reply = error
-            self._last_answer = clock()
-            call = self._in_flight.popleft()
-            if not isinstance(reply, Exception):
-                if not call.future.done():
-                    call.future.set_result(reply)
-            elif not call.future.done():
-                self._on_error(call, reply)
+    def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers
+        self._last_answer = asyncio.get_running_loop().time()
+        if not self._in_flight:
+            self._ended(exceptions.InvalidResponse("an answer to no call"))
+            return
+        call = self._in_flight.popleft()
+        if call.future.done():
+            return
+        if isinstance(reply, Exception):
+            self._on_error(call, reply)
+        else:
+            call.future.set_result(reply)
+
+    def _ended(self, error: Exception) -> None:
+        self._problem = str(error) or type(error).__name__
+        self._stalled.set()
 
     def _on_error(self, call: Call, error: Exception) -> None:
         match classify(error):
             case Answer.UNKNOWN_SCRIPT if call.use_source():
                 self._outbox.append(call)
-                self._work.set()
+                self._flush_soon()
             case Answer.WAIT:
                 self._problem = str(error)
                 self._delayed.add(call)
@@ -208,10 +214,7 @@ class Link:
         self._delayed.discard(call)
         if not call.future.done():
             self._outbox.append(call)
-            self._work.set()
-
-    async def _wait_stalled(self) -> None:
-        await self._stalled.wait()
+            self._flush_soon()
 
     def _take_back(self) -> None:
         """Send first, and in their order, what was sent before the cut: it may have been applied."""
@@ -220,7 +223,6 @@ class Link:
         for call in lost:
             call.repeated = True
         self._outbox.extendleft(reversed(lost))
-        self._work.set()
 
     def _sweep(self) -> None:
         self._sweeper = None

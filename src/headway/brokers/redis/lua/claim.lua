@@ -22,7 +22,8 @@ local MOST_POPS = 5000 -- tombstones met in one call; the rest waits for the nex
 local did = maintain()
 local more = did.promoted >= BOUND or did.expired >= BOUND
 local other_lease = math.huge
-local leases = redis.call('ZRANGE', P .. 'leases', 0, 1, 'WITHSCORES')
+-- An idle worker's claim makes no call in vain: INFO counts those of scripts as well.
+local leases = did.lease == math.huge and {} or redis.call('ZRANGE', P .. 'leases', 0, 1, 'WITHSCORES')
 for i = 1, #leases, 2 do
   if leases[i] ~= worker then
     other_lease = tonumber(leases[i + 1])
@@ -33,7 +34,8 @@ end
 local function answer(ids, blobs, headers)
   local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
   close()
-  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, redis.call('HGET', P .. 'kinds', '0') or '' }
+  local generation = #ids > 0 and redis.call('HGET', P .. 'kinds', '0') or ''
+  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, generation }
 end
 
 if AGAIN then
@@ -66,7 +68,7 @@ for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
   lists[queue] = lists[queue] or {}
   lists[queue][string.sub(list, 1, 1)] = list
 end
-for _, queue in ipairs(redis.call('SMEMBERS', P .. 'paused')) do
+for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
   lists[queue] = nil
 end
 
@@ -208,7 +210,7 @@ if #gone_exp > 0 then
   did.expiry = head(P .. 'exp')
 end
 -- Whoever left jobs behind passes the word on; it must not wake itself.
-local was_idle = redis.call('SREM', P .. 'idle:' .. class, worker) == 1
+local was_idle = #taken > 0 and redis.call('SREM', P .. 'idle:' .. class, worker) == 1
 if #taken > 0 then
   for queue in pairs(behind) do
     wake(queue)
@@ -222,8 +224,8 @@ if #taken > 0 then
   end
 end
 if #taken < limit then
-  redis.call('SADD', P .. 'idle:' .. class, worker)
-  if not was_idle and redis.call('SADD', P .. 'classes', class) == 1 then
+  local is_new = redis.call('SADD', P .. 'idle:' .. class, worker) == 1
+  if is_new and not was_idle and redis.call('SADD', P .. 'classes', class) == 1 then
     for i = 8, #ARGV, 2 do
       redis.call('SADD', P .. 'qc:' .. ARGV[i], class)
     end
