@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from bench.inside.configuration import Configuration
 
+EACH_QUEUE: Final = "{each queue}"  # in a worker command: the names of the queues, a word each
 Language = Literal["python", "node"]
 Carrier = Literal["redis", "sqlite"]
 
@@ -38,13 +39,17 @@ class Peer:
 
     def workers(self, settings: Configuration) -> list[tuple[str, ...]]:
         """The worker commands for a configuration."""
-        command = tuple(
-            word.format(
-                processes=settings.processes,
-                concurrency=settings.concurrency,
-                queues=",".join(settings.queues),
-                url=settings.url,
-            )
-            for word in self.worker
-        )
-        return [command] if self.own_processes else [command] * settings.processes
+        command: list[str] = []
+        for word in self.worker:
+            if word == EACH_QUEUE:
+                command += settings.queues
+            else:
+                command.append(
+                    word.format(
+                        processes=settings.processes,
+                        concurrency=settings.concurrency,
+                        queues=",".join(settings.queues),
+                        url=settings.url,
+                    )
+                )
+        return [tuple(command)] * (1 if self.own_processes else settings.processes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.peer import Peer
+from bench.peer import EACH_QUEUE, Peer
 
 _HEADWAY: Final = (
     "-c",
@@ -13,6 +13,11 @@ _HEADWAY: Final = (
     "bench.peers.headway.tasks:app",
     "--processes",
     "{processes}",
+)
+
+_POTATOQ: Final = (
+    *("-m", "potatoq", "-A", "bench.peers.potatoq.tasks", "worker", "-c", "{processes}", "-Q", "{queues}"),
+    *("-l", "WARNING", "--max-tasks-per-child", "1000000"),
 )
 
 ROSTER: Final = (
@@ -42,6 +47,129 @@ ROSTER: Final = (
         configuration="uvloop, hiredis; max_jobs 100, poll_delay 10 ms (the default of 500 ms is 50 times slower to "
         "pick up), keep_result 0, no result logging; bulk is 50 tasks at once, as there is no bulk call",
         multi_queue=False,
+    ),
+    Peer(
+        "bullmq-python",
+        "bullmq_python",
+        ("-m", "bench.peers.bullmq_python.worker"),
+        pace=1_100,
+        configuration="uvloop, hiredis; concurrency 100, removeOnComplete: true; one Worker a queue in one process; bulk "
+        "is addBulk of 1,000",
+    ),
+    Peer(
+        "taskiq",
+        "taskiq",
+        (
+            *("-m", "taskiq", "worker", "bench.peers.taskiq.tasks:broker", "--workers", "{processes}"),
+            *("--max-async-tasks", "{concurrency}", "--log-level", "WARNING"),
+        ),
+        pace=1_600,
+        own_processes=True,
+        configuration="taskiq-redis, RedisStreamBroker; uvloop, hiredis; 100 tasks at once, acknowledged when done, no "
+        "result backend but for the test of results; bulk is 50 tasks at once, as there is no bulk call",
+    ),
+    Peer(
+        "streaq",
+        "streaq",
+        ("-m", "bench.peers.streaq.tasks"),
+        pace=800,
+        configuration="uvloop, coredis; concurrency 100, silent tasks, ttl 0; one worker a queue in one process; bulk is "
+        "enqueue_many",
+    ),
+    Peer(
+        "saq",
+        "saq",
+        ("-m", "bench.peers.saq.worker"),
+        pace=1_300,
+        configuration="uvloop, hiredis; concurrency 100, 100 operations at once, ttl -1 (no record of a job once it is "
+        "done); one worker a queue in one process; bulk is 50 tasks at once, as there is no bulk call",
+    ),
+    Peer(
+        "dramatiq",
+        "dramatiq",
+        ("-m", "dramatiq", "bench.peers.dramatiq.tasks", "--processes", "{processes}", "--threads", "8"),
+        pace=2_000,
+        own_processes=True,
+        configuration="hiredis; 8 threads (the default), no results but for the test of results; bulk is a loop of send",
+    ),
+    Peer(
+        "celery",
+        "celery",
+        (
+            *("-m", "celery", "--app", "bench.peers.celery.tasks", "worker", "--concurrency", "{processes}"),
+            *("--queues", "{queues}", "--loglevel", "WARNING", "--prefetch-multiplier", "64"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ),
+        pace=500,
+        own_processes=True,
+        acknowledges=False,
+        configuration="hiredis; prefork, prefetch 64 a process, no gossip, mingle, heartbeat or events, acknowledged at "
+        "the start as by default, no results but for the test of results; bulk shares one producer",
+    ),
+    Peer(
+        "huey",
+        "huey",
+        (
+            *("-m", "huey.bin.huey_consumer", "bench.peers.huey.tasks.huey", "-k", "process"),
+            *("-w", "{processes}", "-q", "-g", "TERM"),
+        ),
+        pace=2_000,
+        own_processes=True,
+        multi_queue=False,
+        acknowledges=False,
+        configuration="RedisHuey, hiredis; one worker process a process; it acknowledges nothing; bulk is a loop of calls",
+    ),
+    Peer(
+        "rq",
+        "rq",
+        (
+            *("-m", "rq.cli", "worker", "--quiet", "--worker-class", "rq.worker.SimpleWorker", "--url", "{url}"),
+            EACH_QUEUE,
+        ),
+        pace=500,
+        configuration="hiredis; SimpleWorker (the default Worker forks for each job and is slower), result_ttl 0; bulk "
+        "is enqueue_many",
+    ),
+    Peer(
+        "potatoq",
+        "potatoq",
+        _POTATOQ,
+        pace=900,
+        own_processes=True,
+        configuration="on Redis; prefork, one task a process, recycling every 1,000 tasks turned off, results ignored but "
+        "for the test of results; bulk is app.publish of 1,000 messages",
+    ),
+    Peer(
+        "headway-sqlite",
+        "headway",
+        _HEADWAY,
+        pace=4_000,
+        carrier="sqlite",
+        own_processes=True,
+        configuration="headway[all] on sqlite://, WAL and synchronous=NORMAL as by default; otherwise as headway",
+    ),
+    Peer(
+        "huey-sqlite",
+        "huey",
+        (
+            *("-m", "huey.bin.huey_consumer", "bench.peers.huey.tasks.huey", "-k", "process"),
+            *("-w", "{processes}", "-q", "-g", "TERM", "-d", "0.005", "-m", "0.01"),
+        ),
+        pace=1_500,
+        carrier="sqlite",
+        own_processes=True,
+        multi_queue=False,
+        acknowledges=False,
+        configuration="SqliteHuey as by default (WAL); polls every 5 to 10 ms (0.1 to 10 s by default)",
+    ),
+    Peer(
+        "potatoq-sqlite",
+        "potatoq",
+        _POTATOQ,
+        pace=600,
+        carrier="sqlite",
+        own_processes=True,
+        configuration="on SQLite as by default; otherwise as potatoq",
     ),
     Peer(
         "redis-limit",

@@ -6,9 +6,10 @@ import statistics
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.environments import EnvironmentMissingError, prepare
+from bench.environments import ROOT, EnvironmentMissingError, prepare
 from bench.machine import describe_machine
 from bench.measure.base import Subject, UnsupportedTestError
 from bench.processes import ProcessError, UnsupportedLoadError
@@ -18,8 +19,6 @@ from tests.servers import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
     from bench.environments import Environment
     from bench.measure.base import Test
     from bench.peer import Peer
@@ -56,7 +55,8 @@ def run(
                         environments[peer.name],
                         _QUICK if quick else 1.0,
                         jobs,
-                        _known_rate(results, peer),
+                        _known_rate(results, peer, "drain"),
+                        _known_rate(results, peer, "bulk"),
                     )
                     _measure(results, subject, test, number)
         results.seconds = round(time.monotonic() - begin, 1)
@@ -98,7 +98,7 @@ def _measure(results: Results, subject: Subject, test: Test, number: int) -> Non
         _fail(results, peer, test, number, "check", error)
     except DeadlineError as error:
         _fail(results, peer, test, number, "deadline", error)
-    except (ProcessError, ServerError, OSError, KeyError) as error:
+    except (ProcessError, ServerError, OSError, LookupError, ValueError) as error:
         _fail(results, peer, test, number, "error", error)
     else:
         for metric, value in reading.values.items():
@@ -114,12 +114,18 @@ def _fail(results: Results, peer: Peer, test: Test, number: int, kind: str, erro
         (failure.peer, failure.test, failure.kind) == (peer.name, test.name, kind) for failure in results.failures
     ):
         return
-    results.failures.append(Failure(peer.name, test.name, number, kind, str(error)))
-    _say(f"{number} {test.name:12} {peer.name:14} {kind}: {error}")
+    results.failures.append(Failure(peer.name, test.name, number, kind, _brief(error)))
+    _say(f"{number} {test.name:12} {peer.name:14} {kind}: {_brief(error)}")
 
 
-def _known_rate(results: Results, peer: Peer) -> float | None:
-    values = results.values.get("drain", {}).get(peer.name)
+def _brief(error: Exception) -> str:
+    """The message without the middle of a trace; no path of this machine belongs in a report."""
+    lines = str(error).replace(str(ROOT), ".").replace(str(Path.home()), "~").splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}" if lines else type(error).__name__
+
+
+def _known_rate(results: Results, peer: Peer, metric: str) -> float | None:
+    values = results.values.get(metric, {}).get(peer.name)
     return statistics.median(values) if values else None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bench.environments import ROOT
 from bench.inside.configuration import Configuration
@@ -24,6 +25,37 @@ if TYPE_CHECKING:
     from bench.procstat import Usage
     from bench.tally import Tally
 
+
+_SNAPSHOT_COMMANDS: Final = 2
+_LOOK: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counters of a server and its workers at a moment."""
+
+    at: float
+    commands: int
+    server_cpu: float
+    worker_cpu: float
+
+    def since(self, before: Snapshot) -> Load:
+        """Return what happened in between; taking a snapshot costs the server two commands."""
+        seconds = self.at - before.at
+        return Load(
+            max(0.0, self.commands - before.commands - _SNAPSHOT_COMMANDS) / seconds,
+            (self.server_cpu - before.server_cpu) / seconds,
+            (self.worker_cpu - before.worker_cpu) / seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Per second."""
+
+    commands: float
+    server_cpu: float
+    worker_cpu: float
 
 
 class Scene:
@@ -143,6 +175,24 @@ class Scene:
             return 0
         info = self.server.info("memory")
         return int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0))
+
+    def wait_quiet(self, seconds: float = 60.0) -> None:
+        """Wait until the server has rewritten its append-only file: else a drain would be measured beside that."""
+        deadline = time.monotonic() + seconds
+        while self.server is not None and time.monotonic() < deadline:
+            info = self.server.info("persistence")
+            if info["aof_rewrite_in_progress"] == "0" and info["aof_rewrite_scheduled"] == "0":
+                return
+            time.sleep(_LOOK)
+
+    def snapshot(self) -> Snapshot:
+        """Return the counters now."""
+        commands = 0 if self.server is None else int(self.server.info("stats")["total_commands_processed"])
+        return Snapshot(time.monotonic(), commands, self.server_cpu(), self.usage().cpu)
+
+    def connections(self) -> int:
+        """How many connections there are beside the one that asks; 0 without a server."""
+        return 0 if self.server is None else int(self.server.info("clients")["connected_clients"]) - 1
 
     def _variables(self) -> dict[str, str]:
         paths = [str(ROOT), str(ROOT / "src")] if self.peer.folder == "headway" else [str(ROOT)]

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.measure import drain, enqueue, latency
+from bench.measure import delays, drain, enqueue, features, latency, resources
 from bench.measure.base import Test
 
-_TAKES_PART_IN_BACKLOG: Final = ("headway", "bullmq", "redis-limit")
+_HEADWAY: Final = ("headway", "headway-sqlite")
+_SCALED: Final = ("headway", "bullmq", "redis-limit")
+_RENEWING: Final = ("headway", "bullmq", "bullmq-python", "streaq")
 
 TESTS: Final = (
-    Test("drain", "bulk enqueue, then one process drains; costs of a job", drain.drain, floor=True),
+    Test("drain", "bulk enqueue, then one process drains; what a job costs", drain.drain, floor=True),
     Test("drain-2", "two processes drain", drain.two_processes, floor=True),
     Test("single", "enqueue one by one, asynchronous", enqueue.enqueue("single")),
     Test("concurrent", "100 single enqueues at once", enqueue.enqueue("concurrent")),
     Test("blocking", "enqueue one by one, blocking", enqueue.enqueue("blocking")),
     Test("pickup", "latency at 50 jobs/s", latency.quiet),
-    Test("half", "latency at half load", latency.half_load, rounds=2),
-    Test("result", "enqueue to result", latency.results, rounds=2),
+    Test("half", "latency at half load", latency.half_load, rounds=1),
+    Test("result", "enqueue to result", latency.results, rounds=1),
+    Test("drain-sleep", "jobs that sleep 1 ms", drain.sleeping, rounds=1),
+    Test("drain-cpu", "jobs of 1 ms CPU", drain.spinning, rounds=1),
+    Test("drain-cpu-2", "jobs of 1 ms CPU, two processes", drain.spinning_two, rounds=1),
+    Test("drain-10k", "jobs of 10 KB", drain.ten_kilobytes, rounds=1),
+    Test("delayed", "how late delayed jobs start", delays.lateness, rounds=1),
+    Test("idle", "an idle worker", resources.idle(1), rounds=1, redis_only=True),
+    Test("idle-11", "an idle worker of 11 queues", resources.idle(11), rounds=1, redis_only=True),
+    Test("queues-11", "a drain of 11 queues", drain.many_queues(11), rounds=1),
+    Test(
+        "queues-200", "a drain of 200 queues", drain.many_queues(200), rounds=3, peers=("headway", "bullmq", "headway-sqlite")
+    ),
+    Test("backlog-10k", "10,000 wait", drain.backlog("backlog-10k", 10_000, 30_000), rounds=3, peers=_SCALED),
+    Test("backlog-100k", "100,000 wait", drain.backlog("backlog-100k", 100_000, 30_000), rounds=1, peers=_SCALED),
+    Test(
+        "backlog-1m", "1,000,000 wait", drain.backlog("backlog-1m", 1_000_000, 30_000), rounds=1, peers=("headway", "redis-limit")
+    ),
+    Test("stampede", "100,000 delayed jobs come due", delays.stampede, rounds=1, peers=("headway", "bullmq", "headway-sqlite")),
+    Test("lease", "1,000 jobs run", resources.leases, rounds=1, peers=_RENEWING),
+    Test("features", "what features cost", features.features, rounds=2, peers=_HEADWAY),
+    Test("cron", "how late cron jobs start", delays.cron, rounds=1, peers=_HEADWAY),
 )
 
-ALIASES: Final = {"bulk": "drain", "latency": "pickup"}
+ALIASES: Final = {"bulk": "drain", "latency": "pickup", "connections": "idle-11", "delayed-100k": "stampede"}
 
 
 def find_tests(names: str | None) -> list[Test]:

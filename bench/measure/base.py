@@ -28,6 +28,7 @@ class Subject:
     scale: float  # 1 in a full run, less in a quick one
     jobs: int | None  # overrides the size of every drain
     drain_rate: float | None  # of this peer in this run, once it is known
+    bulk_rate: float | None
 
     def size(self, seconds: float, *, pace: float | None = None, least: int = 500) -> int:
         """Jobs for about so many seconds of draining at the peer's pace."""

@@ -29,6 +29,7 @@ def drain(subject: Subject) -> Reading:
         bulk = producer.load("bulk", first=0, count=len(jobs), text=TEXT_200)
         waiting, cpu_enqueued = scene.server_memory() - memory, scene.server_cpu()
         producer.stop()
+        scene.wait_quiet()
         scene.start_workers()
         scene.wait_for(jobs, _PATIENCE)
         usage, cpu_drained = scene.usage(), scene.server_cpu()
@@ -81,6 +82,7 @@ def variant(
             producer = scene.producer()
             producer.load("bulk", first=0, count=len(jobs), text=text)
             producer.stop()
+            scene.wait_quiet()
             scene.start_workers()
             scene.wait_for(jobs, _PATIENCE)
             rate = steady_rate(times_of(scene.finish(jobs), jobs))
@@ -97,10 +99,12 @@ def backlog(metric: str, size: int, most: int) -> Callable[[Subject], Reading]:
         if count < size:
             msg = f"needs {size} jobs; --jobs allows {count}"
             raise UnsupportedTestError(msg)
-        with Scene(subject.peer, subject.environment, count) as scene:
+        processes = 2 if subject.peer.floor else 1
+        with Scene(subject.peer, subject.environment, count, processes=processes) as scene:
             producer = scene.producer()
             producer.load("bulk", first=0, count=count, text=TEXT_200, patience=300.0)
             producer.stop()
+            scene.wait_quiet()
             scene.start_workers()
             scene.wait_for(range(count), _PATIENCE, enough=min(count, most))
             jobs = range(count)
@@ -117,3 +121,16 @@ spinning = variant("drain-cpu", seconds=1.5, work="cpu", pace=lambda subject: mi
 spinning_two = variant(
     "drain-cpu-2", seconds=1.5, work="cpu", processes=2, pace=lambda subject: min(subject.peer.pace, 1500)
 )
+
+
+def many_queues(count: int) -> Callable[[Subject], Reading]:
+    """Return a drain of jobs that are spread over so many queues."""
+    measure = variant(f"queues-{count}", queues=count)
+
+    def checked(subject: Subject) -> Reading:
+        if not subject.peer.multi_queue:
+            msg = "one consumer serves one queue"
+            raise UnsupportedTestError(msg)
+        return measure(subject)
+
+    return checked

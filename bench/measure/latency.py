@@ -77,7 +77,7 @@ def late(tallies: list[Tally], jobs: range, due: array[float], prefix: str) -> d
 def results(subject: Subject) -> Reading:
     """One caller enqueues, waits for the result, and again."""
     count = max(20, int(_RESULTS * subject.scale))
-    with Scene(subject.peer, subject.environment, _WARM + count) as scene:
+    with Scene(subject.peer, subject.environment, _WARM + count, feature="result") as scene:
         producer = scene.producer()
         warm_up(scene, producer)
         jobs = range(_WARM, _WARM + count)

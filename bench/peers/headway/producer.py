@@ -19,8 +19,7 @@ class HeadwayProducer(Producer):
 
     def __init__(self) -> None:
         super().__init__()
-        feature = self.settings.feature
-        self._task: Task[[int, str], Any] = tasks.app.find_task(feature or "job")
+        self._task: Task[[int, str], Any] = tasks.app.find_task(self.settings.feature or "job")
         # Options are made once a queue, as an application would.
         self._calls = {queue: self._task.options(queue=queue) for queue in self.settings.queues}
         self._blocking = {queue: call.sync for queue, call in self._calls.items()}

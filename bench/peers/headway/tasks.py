@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 from bench.inside.recorder import SETTINGS, record, run
 from headway import Context, Headway, Retry, Unique
 
-app = Headway("bench", url=SETTINGS.url, concurrency=SETTINGS.concurrency, queues=SETTINGS.queues)
+url = SETTINGS.url if SETTINGS.url.startswith("redis:") else f"sqlite:///{SETTINGS.url}"
+app = Headway("bench", url=url, concurrency=SETTINGS.concurrency, queues=SETTINGS.queues)
 
 
 @app.task(name="job")
@@ -43,3 +45,13 @@ async def retry(ctx: Context, number: int, text: str) -> None:
         msg = "first attempt"
         raise RuntimeError(msg)
     record(number)
+
+
+if SETTINGS.feature == "cron":
+    _fires = itertools.count()
+
+    @app.cron("* * * * * *")
+    @app.task(name="cron", queue=SETTINGS.queues[0])
+    async def cron() -> None:
+        """A job of every second."""
+        record(next(_fires))
