@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -93,4 +92,6 @@ class Unique(Struct, frozen=True):
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             msg = f"task {task!r}: no unique key can be made of its arguments: {error}"
             raise SerialisationError(msg) from error
+        import hashlib  # noqa: PLC0415 - OpenSSL costs 3 ms that `import headway` need not pay
+
         return hashlib.blake2b(encoded, digest_size=_KEY_BYTES).hexdigest()

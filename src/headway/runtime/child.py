@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.errors import ConfigError, HeadwayError
+from headway.loops import new_loop
 from headway.opened import broker_settings
 from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_options, decode_to_worker, line
 from headway.runtime.loading import load_app
@@ -65,7 +66,7 @@ def main() -> None:
     gc.freeze()
     code = EXIT_FAILURE
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(app, options, control, slots, index))
         code = 0
     except HeadwayError as error:
@@ -165,15 +166,6 @@ def _source_files() -> list[str]:
         if file and file.endswith(".py") and root in Path(file).parents and "site-packages" not in file:
             files.add(file)
     return sorted(files)
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
-    return loop
 
 
 if __name__ == "__main__":
