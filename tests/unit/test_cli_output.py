@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,7 +73,7 @@ def test_changed_files_are_those_that_changed_since_the_last_look(tmp_path: Path
     changed = ChangedFiles()
     assert changed([str(one)]) == []
     assert changed([str(one), str(two)]) == []
-    _touch(one)
+    _age(one, -1)
     assert changed([str(one)]) == [str(one)]
     assert changed([str(one)]) == []
     two.write_text("b = 1", encoding="utf-8")
@@ -82,6 +83,21 @@ def test_changed_files_are_those_that_changed_since_the_last_look(tmp_path: Path
     assert changed([]) == [str(one)]
 
 
-def _touch(path: Path) -> None:
-    before = path.stat().st_mtime_ns
-    os.utime(path, ns=(before + 1_000_000, before + 1_000_000))
+def test_a_file_that_changed_before_the_first_look_but_after_the_start_is_seen(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    for file in (old, new):
+        file.write_text("a = 1", encoding="utf-8")
+    changed = ChangedFiles()
+    _age(new, -5)
+    assert changed([str(old), str(new)]) == [str(new)]
+    # A module that came with that change was read by the worker that was started for it.
+    later = tmp_path / "later.py"
+    later.write_text("a = 1", encoding="utf-8")
+    _age(later, 1)
+    assert changed([str(old), str(new), str(later)]) == []
+
+
+def _age(path: Path, seconds: int) -> None:
+    """Make it as if the file had changed so long ago (negative: will have changed)."""
+    when = time.time_ns() - seconds * 1_000_000_000
+    os.utime(path, ns=(when, when))
