@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import PullBroker
 
 _log = logging.getLogger("headway.worker")
-_LONGEST: Final = 120.0  # seconds without a look; an idle worker claims at due times by itself
+_LONGEST: Final = 600.0  # seconds without a look; an idle worker claims at due times by itself
 _SHORTEST: Final = 0.5
 _BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look more often
 

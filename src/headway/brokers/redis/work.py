@@ -69,7 +69,7 @@ class Claims:
                 "claim", *parts, repeat=repeat
             )
             numbers = [blob.partition(b":")[0] for blob in blobs]
-            kinds = await self._session.kinds(numbers, generation)
+            kinds = await self._session.kinds(numbers, generation) if numbers else {}
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
