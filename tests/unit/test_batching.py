@@ -108,3 +108,35 @@ async def test_finish_waits_for_all_that_was_added() -> None:
     assert [batcher.idle] == [True]
     assert [answer.result() for answer in answers] == [0, 2, 4, 6, 8]
     await batcher.finish()
+
+
+async def test_a_submitted_lone_item_is_handed_over_by_its_caller_and_what_comes_meanwhile_together() -> None:
+    store = Store()
+    store.free.clear()
+    batcher = Batcher(store.call)
+    tasks = [asyncio.ensure_future(batcher.submit(n)) for n in range(4)]
+    await asyncio.sleep(0)
+    assert store.calls == [[0]]
+    store.free.set()
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+    assert store.calls == [[0], [1, 2, 3]]
+    assert batcher.idle
+
+
+async def test_a_submitted_item_that_fails_or_is_given_up_leaves_the_way_free() -> None:
+    store = Store()
+    store.failing = True
+    batcher = Batcher(store.call)
+    with pytest.raises(OSError, match="no"):
+        await batcher.submit(1)
+    store.failing = False
+    store.free.clear()
+    given_up = asyncio.ensure_future(batcher.submit(2))
+    await asyncio.sleep(0)
+    other = asyncio.ensure_future(batcher.submit(3))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    store.free.set()
+    assert await other == 6
+    await batcher.finish()
+    assert batcher.idle
