@@ -23,8 +23,8 @@ Format = Literal["msgpack", "json"]
 _VERSION: Final = 1
 _JSON: Final = 1
 _ZSTD: Final = 2
-# Far above any payload limit in use: a compressed envelope that claims more is an attack or damage.
-_MAX_EXPANDED: Final = 512 * 1024 * 1024
+# What is larger is stored as it is: so a small compressed envelope that claims more is an attack or damage.
+_MAX_EXPANDED: Final = 64 * 1024 * 1024
 
 
 class Call(Struct, array_like=True, frozen=True):
@@ -106,7 +106,7 @@ class Codec:
         return payload
 
     def _frame(self, body: bytes) -> bytes:
-        if self._compress is not None and len(body) > self._compress_over:
+        if self._compress is not None and self._compress_over < len(body) <= _MAX_EXPANDED:
             packed = self._compress(body)
             if len(packed) < len(body):
                 return bytes([self._flags | _ZSTD]) + packed

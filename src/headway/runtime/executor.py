@@ -14,7 +14,7 @@ from msgspec import Struct
 from headway.clock import duration_ms
 from headway.codec import decode_call
 from headway.context import Context
-from headway.errors import CodecError, Discard, RetryLater
+from headway.errors import CodecError, Discard, EnqueueError, RetryLater
 from headway.job import (
     Cancelled,
     Expired,
@@ -121,10 +121,13 @@ class Executor:
                     value = await self._on_loop(run, task.fn(*args, **kwargs))
                 else:
                     value = await self._threads.run(run, functools.partial(task.fn, *args, **kwargs))
-            result = self._app.codec.encode_result(task.name, value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
             return self._judge(run, task, error)
-        return Succeeded(result)
+        try:
+            return Succeeded(self._app.codec.encode_result(task.name, value))
+        except EnqueueError as error:
+            # What the handler does is done; doing it again would not make its result any smaller.
+            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
 
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
