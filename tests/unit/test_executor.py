@@ -111,7 +111,7 @@ async def quick() -> None:
     await asyncio.Event().wait()
 
 
-@app.task(name="unwritable", retry=Retry.never())
+@app.task(name="unwritable")
 async def unwritable() -> object:
     return object()
 
@@ -277,8 +277,10 @@ async def test_a_payload_that_is_damaged_or_does_not_fit_goes_to_the_dead_letter
     assert last_error(outcome)[0] == "headway.errors.CodecError"
 
 
-async def test_a_result_that_cannot_be_written_is_a_failure(executor: Executor) -> None:
-    kind, message = last_error(await execute(executor, "unwritable"))
+async def test_a_result_that_cannot_be_written_is_a_failure_without_another_attempt(executor: Executor) -> None:
+    outcome = await execute(executor, "unwritable")
+    assert isinstance(outcome, Failed)
+    kind, message = last_error(outcome)
     assert kind == "headway.errors.SerialisationError"
     assert "task 'unwritable': its result of type object" in message
 
