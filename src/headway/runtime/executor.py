@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import random
 import time
@@ -30,7 +29,7 @@ from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Mapping
+    from collections.abc import Coroutine, Mapping
 
     from headway.app import Headway
     from headway.job import Delivery
@@ -112,11 +111,10 @@ class Executor:
         """Call the handler within its time and judge how it ended."""
         args = list(invocation.args)
         kwargs = invocation.kwargs
-        timeout = invocation.timeout
         if task.signature.takes_context:
             args.insert(0, self._context(run, invocation.headers))
         try:
-            with self._limited(run, timeout):
+            with _TimeLimit(run, invocation.timeout, self._watched):
                 if task.is_async:
                     value = await self._on_loop(run, task.fn(*args, **kwargs))
                 else:
@@ -162,22 +160,6 @@ class Executor:
             now = time.monotonic()
             for run in [run for run in self._watched if run.deadline <= now]:
                 run.interrupt(Stop.TIMEOUT)
-
-    @contextlib.contextmanager
-    def _limited(self, run: JobRun, timeout: float) -> Generator[None]:
-        if timeout < _PRECISE_BELOW:
-            timer = asyncio.get_running_loop().call_later(timeout, run.interrupt, Stop.TIMEOUT)
-            try:
-                yield
-            finally:
-                timer.cancel()
-        else:
-            run.deadline = run.started + timeout
-            self._watched.add(run)
-            try:
-                yield
-            finally:
-                self._watched.discard(run)
 
     async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
         current = asyncio.current_task()
@@ -250,6 +232,32 @@ class Executor:
     def now_ms(self) -> int:
         """Return the app's clock, in milliseconds since 1970 UTC."""
         return self._app.clock.now_ms()
+
+
+class _TimeLimit:
+    """The soft end of a run: a timer for short limits, a place among the watched runs for long ones."""
+
+    __slots__ = ("_run", "_timeout", "_timer", "_watched")
+
+    def __init__(self, run: JobRun, timeout: float, watched: set[JobRun]) -> None:
+        self._run = run
+        self._timeout = timeout
+        self._watched = watched
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        if self._timeout < _PRECISE_BELOW:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._timeout, self._run.interrupt, Stop.TIMEOUT)
+        else:
+            self._run.deadline = self._run.started + self._timeout
+            self._watched.add(self._run)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        else:
+            self._watched.discard(self._run)
 
 
 def _as_exception(error: BaseException) -> BaseException:
