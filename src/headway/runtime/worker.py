@@ -79,6 +79,8 @@ class Worker:
         settings = app.settings
         self.id = worker_id or new_worker_id()
         self.queues = list(queues or settings.queues or app.queues)
+        for queue in sorted(set(self.queues) - set(app.queues)):
+            _log.warning("worker %s: no task of app %r is declared on queue %r", self.id, app.name, queue)
         self._app = app
         self._broker = app.carrier
         self._lease_ms = round((lease or settings.lease) * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ _CHECKPOINT_PAGES: Final = 4000
 _LOG_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 32 * 1024
 _STATEMENTS: Final = 256
+_SWITCH_PAUSE: Final = 0.01  # seconds between tries while another process creates the same file
 
 # Text that is not UTF-8 (written by another hand) must not make the whole answer fail.
 _text = partial(str, encoding="utf-8", errors="replace")
@@ -74,7 +76,7 @@ def _configure(db: sqlite3.Connection, location: Location, *, reader: bool) -> N
     if reader:
         db.execute("PRAGMA query_only = 1")
         return
-    mode = str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+    mode = _switch_to_log(db, time.monotonic() + location.timeout_ms / 1000)
     if mode != "wal":
         msg = (
             f"{location.name}: SQLite could not switch to its write-ahead log (it stays in mode {mode}); "
@@ -85,6 +87,17 @@ def _configure(db: sqlite3.Connection, location: Location, *, reader: bool) -> N
     db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _switch_to_log(db: sqlite3.Connection, deadline: float) -> str:
+    """Return the journal mode after asking for WAL. SQLite's own busy timeout does not cover this switch."""
+    while True:
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_PAUSE)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -109,11 +109,18 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
 
 def check_origin(db: sqlite3.Connection, path: str) -> int:
     """Return the file's version (0: a new file). ConfigError when it is not ours, or of a newer Headway."""
-    version = _number(db, "user_version")
-    owner = _number(db, "application_id")
-    if owner != APPLICATION_ID and (
-        owner or version or db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
-    ):
+    # One snapshot: between two reads another process may finish creating the very same file.
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN")
+    try:
+        version = _number(db, "user_version")
+        owner = _number(db, "application_id")
+        empty = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    finally:
+        if alone:
+            db.execute("COMMIT")
+    if owner != APPLICATION_ID and (owner or version or not empty):
         msg = f"sqlite carrier {path}: the file holds another application's database; give Headway a file of its own"
         raise ConfigError(msg)
     if version > VERSION:
