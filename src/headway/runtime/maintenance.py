@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("headway.worker")
 _LONGEST: Final = 600.0  # seconds without a look; an idle worker claims at due times by itself
 _SHORTEST: Final = 0.5
+_BEHIND: Final = 0.05  # while a round leaves work for the next: pruning must keep up with the busiest queue
 _BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look more often
 
 
@@ -35,4 +36,5 @@ async def maintain(broker: PullBroker, *, busy: Callable[[], bool]) -> None:
             _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
         longest = _BUSY if busy() else _LONGEST
         due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
-        pause = min(longest, max(_SHORTEST, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread
+        shortest = _BEHIND if tended.next_in_ms == 0 else _SHORTEST
+        pause = min(longest, max(shortest, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread
