@@ -52,8 +52,8 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-soak: $(STAMP) ## Run jobs under faults for a long time and count them
-	$(BIN)/python -m bench.soak $(ARGS)
+soak: $(STAMP) ## Run 200 random histories of jobs and faults and count what is lost (ARGS="--histories 20 --seed 1")
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	$(BIN)/python -m bench $(ARGS)

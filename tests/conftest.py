@@ -7,14 +7,18 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conformance.summary import pytest_terminal_summary
+from tests.conformance import summary
+from tests.faults import figures
 from tests.servers import RedisCluster, RedisSentinel, RedisServer, TcpProxy
-
-# The hook is here and not beside its cases: the controller of xdist reads no other conftest.
-__all__ = ["pytest_terminal_summary"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the parts have counted and measured; here, because the controller of xdist reads no other conftest."""
+    summary.pytest_terminal_summary(terminalreporter)
+    figures.pytest_terminal_summary(terminalreporter)
 
 
 @pytest.fixture

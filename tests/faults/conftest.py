@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.faults.figures import FIGURE, pytest_terminal_summary
+from tests.faults.figures import FIGURE
 from tests.faults.shop import Shop
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers import RedisServer
-
-__all__ = ["pytest_terminal_summary"]  # pytest finds the hook by its name here
 
 CARRIERS: Final = ("sqlite", "redis")
 
@@ -34,7 +32,7 @@ async def shop(
     url: str, namespace: str, tmp_path: Path, settings: dict[str, str | int]
 ) -> AsyncIterator[Shop]:
     """Open a case on each carrier; `@pytest.mark.parametrize("settings", [{...}])` gives its workers settings."""
-    async with Shop(url, namespace, tmp_path, **settings) as made:
+    async with Shop(url, namespace, tmp_path, settings=settings) as made:
         yield made
 
 

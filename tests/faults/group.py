@@ -34,6 +34,7 @@ class Group:
         self._environ = dict(environ)
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self.leaving = False  # it was told to end, or was ended
         self._seen: dict[int, str] = {}  # every process of the group that was ever looked at, and its birth
 
     async def start(self) -> None:
@@ -48,7 +49,9 @@ class Group:
                 env={**os.environ, **self._environ},
                 process_group=0,  # Ctrl-C in the terminal is for the tests, which then end it in order
             )
-        await until(lambda: self._announced("ready") or self.ended, f"worker group ready; {self._errors}", 40.0)
+        await until(
+            lambda: self._announced("ready") or self.ended, f"worker group ready; {self._errors}", 40.0
+        )
         if self.ended:
             msg = f"the worker group ended at its start:\n{self.log()}"
             raise AssertionError(msg)
@@ -94,6 +97,7 @@ class Group:
 
     def kill_all(self) -> None:
         """End supervisor and workers at once, as the loss of the host would: none can act on another's death."""
+        self.leaving = True
         workers = self.workers
         send(self.supervisor, signal.SIGSTOP)
         for pid in workers:
@@ -111,14 +115,21 @@ class Group:
         for pid in (*self.workers, self.supervisor):
             send(pid, signal.SIGCONT)
 
+    def kill_supervisor(self) -> None:
+        """End the supervisor alone; its workers are to notice."""
+        self.leaving = True
+        self._look()
+        send(self.supervisor, signal.SIGKILL)
+
     def terminate(self) -> None:
         """Ask the supervisor to drain."""
+        self.leaving = True
         send(self.supervisor, signal.SIGTERM)
 
-    async def wait_ended(self, timeout: float = 30.0) -> None:
+    async def wait_ended(self, within: float = 30.0) -> None:
         """Wait for the end of the supervisor and of all workers that were ever seen."""
-        await until(lambda: self.ended, "the supervisor ends", timeout)
-        await until(lambda: not self._left(), "its workers end", timeout)
+        await until(lambda: self.ended, "the supervisor ends", within)
+        await until(lambda: not self._left(), "its workers end", within)
 
     async def close(self) -> None:
         """End whatever is left of it."""
@@ -139,7 +150,9 @@ class Group:
         return found
 
     def _left(self) -> list[int]:
-        return [pid for pid, birth in self._seen.items() if (alive(pid) or stopped(pid)) and born(pid) == birth]
+        return [
+            pid for pid, birth in self._seen.items() if (alive(pid) or stopped(pid)) and born(pid) == birth
+        ]
 
     def _announced(self, event: str) -> bool:
         try:

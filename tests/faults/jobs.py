@@ -12,13 +12,13 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headway import Context, Headway, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 NAMESPACE: Final = "FAULTS_NAMESPACE"
 EFFECTS: Final = "FAULTS_EFFECTS"
@@ -65,7 +65,7 @@ async def hang_once(ctx: Context, seconds: float = 300.0) -> None:
 async def gate(ctx: Context, path: str) -> None:
     """Run until the file exists: the test opens the gate."""
     write(ctx, "start")
-    while not await asyncio.to_thread(os.path.exists, path):
+    while not await asyncio.to_thread(os.path.exists, path):  # noqa: ASYNC110 - between processes
         await asyncio.sleep(0.02)
     write(ctx, "end")
 

@@ -31,9 +31,13 @@ _SHOWN: Final = 12  # events of a job in the table
 _MARKER_QUEUE: Final = "ledger"
 
 
-
 class LedgerError(AssertionError):
     """Jobs were lost, completed twice, or have an implausible record; the message has a table of them."""
+
+    def __init__(self, message: str, *, lost: int, twice: int) -> None:
+        super().__init__(message)
+        self.lost = lost
+        self.twice = twice
 
 
 async def all_events(carrier: Carrier) -> list[Event]:
@@ -91,9 +95,7 @@ class Ledger:
     def lost(self) -> list[JobId]:
         """Accepted jobs that are unknown or not terminal."""
         return [
-            job_id
-            for job_id, record in self.records.items()
-            if record is None or not record.state.terminal
+            job_id for job_id, record in self.records.items() if record is None or not record.state.terminal
         ]
 
     @property
@@ -112,8 +114,8 @@ class Ledger:
         if not wrong and not unknown:
             return
         lines = [
-            f"{len(self.accepted)} accepted, {len(self.lost)} lost, {len(self.twice)} completed twice, "
-            f"{len(wrong)} with an implausible record, {len(unknown)} that nobody enqueued"
+            f"{len(self.accepted)} accepted, {len(self.lost)} lost, {len(self.twice)} completed twice",
+            f"{len(wrong)} with an implausible record, {len(unknown)} that nobody enqueued",
         ]
         for job_id, faults in list(wrong.items())[:10]:
             record = self.records[job_id]
@@ -123,7 +125,7 @@ class Ledger:
                 f"    {event.at_ms} {event.kind} epoch {event.epoch} {event.worker or ''}"
                 for event in self.events[job_id][-_SHOWN:]
             ]
-        raise LedgerError("\n".join(lines))
+        raise LedgerError("\n".join(lines), lost=len(self.lost), twice=len(self.twice))
 
     def _terminal(self, job_id: JobId) -> list[Event]:
         return [event for event in self.events[job_id] if event.kind in _TERMINAL]

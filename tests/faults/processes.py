@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal
 
 
 def children(parent: int) -> list[int]:
@@ -45,6 +48,8 @@ def send(pid: int, number: signal.Signals) -> None:
 def _stat(pid: int) -> list[str]:
     """Return the fields of proc(5) stat from the state on."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        )
     except OSError:
         return []

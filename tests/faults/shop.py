@@ -6,14 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from headway.job import JobState
+from headway.errors import BrokerError
 from tests.faults.group import Group
 from tests.faults.jobs import EFFECTS, NAMESPACE, QUEUES, build, lines_of
 from tests.faults.ledger import Ledger
-from tests.faults.until import NotInTimeError, until
+from tests.faults.until import NotInTimeError, until, until_told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -21,25 +21,36 @@ if TYPE_CHECKING:
     from headway import Headway
     from headway.brokers.base import Carrier
     from headway.events import EventKind
-    from headway.job import JobId
+    from headway.job import JobId, JobState
 
 
 class Shop:
     """An async context manager: open inside, everything it started ended behind."""
 
     def __init__(
-        self, url: str, namespace: str, folder: Path, *, worker_url: str | None = None, **settings: str | int
+        self,
+        url: str,
+        namespace: str,
+        folder: Path,
+        *,
+        worker_url: str | None = None,
+        queues: int = 0,
+        settings: Mapping[str, str | int] | None = None,
+        show_logs: bool = True,
     ) -> None:
-        """`worker_url`: where the workers find the carrier, when not at `url`. `settings` are the workers'."""
+        """`worker_url`: where the workers find the carrier, when not at `url`; `settings` are theirs."""
         self.url = url
         self.namespace = namespace
         self.folder = folder
         self.effects_path = folder / "effects.jsonl"
         self.groups: list[Group] = []
         self.accepted: list[JobId] = []
-        self.app: Headway = build(namespace, url=url, queues=int(settings.get("queues", 0)))
+        self.uncertain: list[JobId] = []
+        self.app: Headway = build(namespace, url=url, queues=queues)
         self._worker_url = worker_url or url
-        self._settings = settings
+        self._show_logs = show_logs
+        self._settings = dict(settings or {})
+        self._queues = queues
 
     async def __aenter__(self) -> Self:
         await self.app.open()
@@ -50,8 +61,10 @@ class Shop:
     ) -> None:
         try:
             for group in self.groups:
-                # pytest shows it where a test failed
-                sys.stdout.write(f"--- the end of the stderr of worker group {group.supervisor}:\n{group.log()}\n")
+                if self._show_logs:  # pytest shows them where a test failed
+                    sys.stdout.write(
+                        f"--- stderr of worker group {group.supervisor} ends with:\n{group.log()}\n"
+                    )
                 await group.close()
         finally:
             await self.app.close()
@@ -61,7 +74,9 @@ class Shop:
         """The carrier as the test has it open."""
         return self.app.carrier
 
-    async def group(self, *, processes: int = 1, concurrency: int = 20, lease: str = "2s", **more: str) -> Group:
+    async def group(
+        self, *, processes: int = 1, concurrency: int = 20, lease: str = "2s", **more: str
+    ) -> Group:
         """Start a worker group and wait until it claims; further options as of `headway worker`."""
         folder = self.folder / f"group{len(self.groups)}"
         folder.mkdir()
@@ -69,10 +84,9 @@ class Shop:
             "HEADWAY_URL": self._worker_url,
             NAMESPACE: self.namespace,
             EFFECTS: str(self.effects_path),
-            QUEUES: str(self._settings.get("queues", 0)),
+            QUEUES: str(self._queues),
             **{f"HEADWAY_{name.upper()}": str(value) for name, value in self._settings.items()},
         }
-        environ.pop("HEADWAY_QUEUES", None)
         options = ["--processes", str(processes), "--concurrency", str(concurrency), "--lease", lease]
         for name, value in more.items():
             options += [f"--{name.replace('_', '-')}", value]
@@ -85,10 +99,27 @@ class Shop:
         """Enqueue so many jobs of a task; they count as accepted from here on."""
         made: Any = self.app.find_task(task)
         chosen = made.options(**options) if options else made
-        handles = await self.app.enqueue_many(chosen.job(*args) for _ in range(count))
+        jobs = [chosen.job(*args) for _ in range(count)]
+        try:
+            handles = await self.app.enqueue_many(jobs)
+        except BrokerError:
+            # Whether they were accepted is open: the carrier knows.
+            self.uncertain += [job.new.id for job in jobs]
+            raise
         ids = [handle.id for handle in handles]
         self.accepted += ids
         return ids
+
+    async def settle_uncertain(self) -> None:
+        """Ask the carrier which jobs of failed calls it has: those count as accepted."""
+        uncertain, self.uncertain = self.uncertain, []
+        for first in range(0, len(uncertain), 500):
+            some = uncertain[first : first + 500]
+            self.accepted += [
+                job_id
+                for job_id, one in zip(some, await self.carrier.get(some), strict=True)
+                if one is not None
+            ]
 
     # --- what is known ------------------------------------------------------------------------------------------
 
@@ -101,31 +132,26 @@ class Shop:
             if (wanted is None or line["job"] in wanted) and (what is None or line["what"] == what)
         ]
 
-    async def started(self, ids: Sequence[JobId], *, crashes: int | None = None, timeout: float = 20.0) -> None:
+    async def started(
+        self, ids: Sequence[JobId], *, crashes: int | None = None, within: float = 20.0
+    ) -> None:
         """Wait until the handler of each job was started, with so many crashes behind it if given."""
 
         def all_started() -> bool:
             lines = self.effects(ids, "start")
             return len({one["job"] for one in lines if crashes in {None, one["crashes"]}}) == len(ids)
 
-        await until(all_started, f"{len(ids)} jobs start", timeout)
+        await until(all_started, f"{len(ids)} jobs start", within)
 
     async def states(self, ids: Sequence[JobId]) -> list[JobState | None]:
-        """Return the present states."""
+        """Return the present states; None for unknown jobs."""
         found: list[JobState | None] = []
         for first in range(0, len(ids), 500):
-            found += [one and one.state for one in await self.carrier.get(ids[first : first + 500])]
+            records = await self.carrier.get(ids[first : first + 500])
+            found += [None if one is None else one.state for one in records]
         return found
 
-    async def running(self, ids: Sequence[JobId], timeout: float = 20.0) -> None:
-        """Wait until all these jobs are running."""
-
-        async def all_running() -> bool:
-            return set(await self.states(ids)) == {JobState.RUNNING}
-
-        await until(all_running, f"{len(ids)} jobs run", timeout)
-
-    async def finished(self, ids: Sequence[JobId] | None = None, timeout: float = 30.0) -> None:
+    async def finished(self, ids: Sequence[JobId] | None = None, within: float = 30.0) -> None:
         """Wait until these jobs (by default all accepted ones) are terminal."""
         wanted = self.accepted if ids is None else ids
 
@@ -133,7 +159,7 @@ class Shop:
             return all(state is not None and state.terminal for state in await self.states(wanted))
 
         try:
-            await until(done, f"{len(wanted)} jobs finish", timeout, pause=0.05)
+            await until_told(done, f"{len(wanted)} jobs finish", within, pause=0.05)
         except NotInTimeError:
             (await self.ledger()).check()  # says which ones are missing
             raise
@@ -142,14 +168,15 @@ class Shop:
         """Read the ledger."""
         return await Ledger.read(self.carrier, self.accepted, self.effects())
 
-    async def checked(self, timeout: float = 30.0) -> Ledger:
+    async def checked(self, within: float = 30.0) -> Ledger:
         """Wait for the end of all accepted jobs and check the ledger."""
-        await self.finished(timeout=timeout)
+        await self.settle_uncertain()
+        await self.finished(within=within)
         ledger = await self.ledger()
         ledger.check()
         return ledger
 
-    async def seen(self, kind: EventKind, ids: Sequence[JobId], timeout: float = 20.0) -> Ledger:
+    async def seen(self, kind: EventKind, ids: Sequence[JobId], within: float = 20.0) -> Ledger:
         """Wait until an event of this kind was recorded for each of these jobs."""
 
         async def found() -> Ledger | None:
@@ -157,9 +184,7 @@ class Shop:
             kinds = [{event.kind for event in ledger.events[job_id]} for job_id in ids]
             return ledger if all(kind in one for one in kinds) else None
 
-        answer = await until(found, f"event {kind} of {len(ids)} jobs", timeout, pause=0.05)
-        assert answer is not None
-        return answer
+        return await until_told(found, f"event {kind} of {len(ids)} jobs", within, pause=0.05)
 
 
 def now_ms() -> int:

@@ -25,9 +25,11 @@ PROCESSES = 3  # a supervisor and two workers
 def _clients(server: RedisServer) -> list[dict[str, str]]:
     text = server.call("CLIENT", "LIST")
     assert isinstance(text, str)
-    return [
-        dict(field.partition("=")[::2] for field in line.split()) for line in text.splitlines() if line
-    ]
+    found: list[dict[str, str]] = []
+    for line in text.splitlines():
+        fields = (field.partition("=") for field in line.split())
+        found.append({name: value for name, _, value in fields})
+    return found
 
 
 @pytest.mark.parametrize("queues", [11, 200])
@@ -85,7 +87,5 @@ async def test_an_idle_group_sends_hardly_any_commands(
 def _commands(server: RedisServer) -> tuple[Counter[str], int]:
     stats = server.call("INFO", "commandstats")
     assert isinstance(stats, str)
-    calls = Counter({
-        name: int(count) for name, count in re.findall(r"cmdstat_([^:]+):calls=(\d+)", stats)
-    })
+    calls = Counter({name: int(count) for name, count in re.findall(r"cmdstat_([^:]+):calls=(\d+)", stats)})
     return calls, int(server.info("stats")["total_commands_processed"])

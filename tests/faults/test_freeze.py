@@ -30,7 +30,7 @@ async def test_a_frozen_workers_late_completion_is_superseded(shop: Shop, whole_
     else:
         send(frozen[0], signal.SIGSTOP)
     other = await shop.group(processes=1, concurrency=10, lease="1s")
-    await shop.finished(timeout=20)
+    await shop.finished(within=20)
     runs = shop.effects(ids, "end")
     assert {one["pid"] for one in runs} == set(other.workers)
     if whole_group:
@@ -44,7 +44,7 @@ async def test_a_frozen_workers_late_completion_is_superseded(shop: Shop, whole_
     for pid in other.workers:
         send(pid, signal.SIGSTOP)
     await shop.enqueue("quick", count=50)
-    await shop.finished(timeout=30)
+    await shop.finished(within=30)
     for pid in other.workers:
         send(pid, signal.SIGCONT)
     await shop.checked()

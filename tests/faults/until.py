@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,19 +16,25 @@ class NotInTimeError(AssertionError):
 
 
 async def until(
-    condition: Callable[[], Awaitable[T] | T], what: str, timeout: float = 20.0, *, pause: float = 0.01
+    condition: Callable[[], T | None], what: str, within: float = 20.0, *, pause: float = 0.01
 ) -> T:
-    """Ask until the answer is true and return it; NotInTimeError names `what` when `timeout` seconds are over."""
+    """Ask until the answer is true and return it; NotInTimeError names `what` when `within` seconds are over."""
+
+    async def ask() -> T | None:
+        return condition()
+
+    return await until_told(ask, what, within, pause=pause)
+
+
+async def until_told(
+    ask: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0, *, pause: float = 0.01
+) -> T:
+    """Do the same for a question that must be awaited."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    while True:
-        answer: Any = condition()
-        if inspect.isawaitable(answer):
-            answer = await answer
-        if answer:
-            found: T = answer
-            return found
+    deadline = loop.time() + within
+    while not (answer := await ask()):
         if loop.time() > deadline:
-            msg = f"{what}: not within {timeout:g} s"
+            msg = f"{what}: not within {within:g} s"
             raise NotInTimeError(msg)
         await asyncio.sleep(pause)
+    return answer

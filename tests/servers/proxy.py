@@ -117,9 +117,11 @@ class TcpProxy:
             return
         self._open |= {client, server}
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(client_reader, server, Direction.TO_SERVER))
-                group.create_task(self._pump(server_reader, client, Direction.TO_CLIENT))
+            # Cancelled by close(): to end is all that is left, and Python 3.11 complains of a handler that was cancelled.
+            with contextlib.suppress(asyncio.CancelledError):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(client_reader, server, Direction.TO_SERVER))
+                    group.create_task(self._pump(server_reader, client, Direction.TO_CLIENT))
         finally:
             self._open -= {client, server}
             _reset(client)
