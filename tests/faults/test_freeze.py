@@ -41,13 +41,10 @@ async def test_a_frozen_workers_late_completion_is_superseded(shop: Shop, whole_
     ledger.check()
     assert {record.epoch for record in ledger.records.values() if record is not None} == {2}
     # It works on, under a lease of its own.
-    for pid in other.workers:
-        send(pid, signal.SIGSTOP)
+    other.kill_all()
     await shop.enqueue("quick", count=50)
-    await shop.finished(within=30)
-    for pid in other.workers:
-        send(pid, signal.SIGCONT)
     await shop.checked()
+    assert {one["pid"] for one in shop.effects(shop.accepted[10:], "end")} == set(first.workers)
 
 
 @pytest.mark.parametrize("task", ["block", "hold_gil"])
@@ -76,3 +73,13 @@ async def test_jobs_beside_a_blocking_one_are_not_lost(shop: Shop) -> None:
     assert {record.state for record in ledger.records.values() if record is not None} == {JobState.SUCCEEDED}
     assert not ledger.count(EventKind.SUPERSEDED)
     assert not ledger.count(EventKind.RECLAIMED)
+
+
+async def test_a_wake_up_swallowed_by_a_frozen_worker_costs_a_moment_only(shop: Shop) -> None:
+    """The carrier may wake the frozen one, which is still connected: the other looks a second later."""
+    groups = [await shop.group(lease="15s"), await shop.group(lease="15s")]
+    (frozen,) = groups[0].workers
+    send(frozen, signal.SIGSTOP)
+    await shop.enqueue("quick", count=50)
+    await shop.checked(10)
+    assert {one["pid"] for one in shop.effects(what="end")} == set(groups[1].workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelRequested, LeaseLost, Signal, Wake
 from headway.brokers.redis.listener import Subscription
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from headway.brokers.redis.listener import Listener
+
+_DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other deputy
 
 
 class Mailbox:
@@ -34,10 +36,13 @@ class Mailbox:
         self._filled.set()
 
     def on_message(self, content: bytes) -> None:
-        """Read what the scripts publish: W, L, or C and an id."""
+        """Read what the scripts publish: W, V, L, or C and an id."""
         match content[:1]:
             case b"W":
                 self.put(Wake())
+            case b"V":
+                # Another worker was woken. Should it not have come, its jobs are found then.
+                asyncio.get_running_loop().call_later(_DEPUTY_PAUSE, self.put, Wake())
             case b"L":
                 self.put(LeaseLost())
             case b"C":
