@@ -55,8 +55,8 @@ format: $(STAMP) ## Format and fix what can be fixed
 soak: $(STAMP) ## Run 200 random histories of jobs and faults and count what is lost (ARGS="--histories 20 --seed 1")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
-bench: $(STAMP) ## Measure throughput and latency on this machine
-	$(BIN)/python -m bench $(ARGS)
+bench: $(STAMP) ## Measure Headway and its peers on this machine and write docs/reference/performance.md
+	$(BIN)/python -m bench $(or $(ARGS),all)
 
 docs: $(DOCS_STAMP) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)

@@ -51,7 +51,16 @@ def _python(peer: Peer) -> Environment:
         shutil.rmtree(folder, ignore_errors=True)
         if importlib.util.find_spec("uv"):
             _run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, str(folder))
-            install = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python))
+            install: tuple[str, ...] = (
+                sys.executable,
+                "-m",
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+            )
         else:
             _run(sys.executable, "-m", "venv", str(folder))
             install = (str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
@@ -81,7 +90,14 @@ def _node(peer: Peer) -> Environment:
             shutil.copy2(file, folder / file.name)
     if _stamped(stamp) != wanted:
         shutil.rmtree(folder / "node_modules", ignore_errors=True)
-        _run(npm, "ci" if lock.exists() else "install", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+        _run(
+            npm,
+            "ci" if lock.exists() else "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            cwd=folder,
+        )
         stamp.write_text(wanted, encoding="utf-8")
     versions = {
         name: _package_version(folder / "node_modules" / name)

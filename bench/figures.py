@@ -21,7 +21,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def advantage(own: float, other: float, *, higher_is_better: bool) -> float | None:
-    """Return how many times better `own` is than `other`: 2 is twice as good, 0.5 half. None where one is not positive."""
+    """Return how many times better `own` is than `other`: 2 is twice as good; None where one is not positive."""
     if own <= 0 or other <= 0:
         return None
     return own / other if higher_is_better else other / own

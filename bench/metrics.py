@@ -46,9 +46,18 @@ METRICS: Final = {
         Metric("worker-memory", "Memory of the worker after a drain, 1 process", "MB", "Resources"),
         Metric("cold-start", "From the start of the worker to its first job", "ms", "Resources"),
         Metric("connections-11", "Connections of a worker of 11 queues", "", "Resources"),
-        Metric("idle-commands", "Redis commands of an idle worker, 1 queue", "1/s", "Resources"),
-        Metric("idle-commands-11", "Redis commands of an idle worker, 11 queues", "1/s", "Resources"),
-        Metric("lease-commands", "Redis commands while 1,000 jobs run", "1/s", "Resources"),
+        Metric(
+            "idle-commands-11",
+            "Redis commands, those of scripts included, of an idle worker, 11 queues",
+            "1/s",
+            "Resources",
+        ),
+        Metric(
+            "lease-commands",
+            "Redis commands, those of scripts included, while 1,000 jobs run",
+            "1/s",
+            "Resources",
+        ),
         Metric("lease-redis-cpu", "Redis CPU while 1,000 jobs run", "ms/s", "Resources"),
         Metric("lease-worker-cpu", "Worker CPU while 1,000 jobs run", "ms/s", "Resources"),
         Metric("pickup-p50", "Pick-up at 50 jobs/s, p50", "ms", "Latency"),
@@ -73,9 +82,25 @@ METRICS: Final = {
         Metric("cron-p50", "Cron job of every second, late by, p50", "ms", "Delays and schedules"),
         Metric("cron-max", "Cron job of every second, late by, longest", "ms", "Delays and schedules"),
         Metric("feature-result", "Drain with a result, of plain", "ratio", "Features", higher_is_better=True),
-        Metric("feature-progress", "Drain with progress, of plain", "ratio", "Features", higher_is_better=True),
-        Metric("feature-unique", "Drain of unique jobs, of plain", "ratio", "Features", higher_is_better=True),
-        Metric("feature-retry", "Drain of jobs that fail once, of plain", "ratio", "Features", higher_is_better=True),
-        Metric("feature-unique-bulk", "Bulk enqueue of unique jobs, of plain", "ratio", "Features", higher_is_better=True),
+        Metric(
+            "feature-progress", "Drain with progress, of plain", "ratio", "Features", higher_is_better=True
+        ),
+        Metric(
+            "feature-unique", "Drain of unique jobs, of plain", "ratio", "Features", higher_is_better=True
+        ),
+        Metric(
+            "feature-retry",
+            "Drain of jobs that fail once, of plain",
+            "ratio",
+            "Features",
+            higher_is_better=True,
+        ),
+        Metric(
+            "feature-unique-bulk",
+            "Bulk enqueue of unique jobs, of plain",
+            "ratio",
+            "Features",
+            higher_is_better=True,
+        ),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -16,7 +17,6 @@ from bench.inside.configuration import VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 _STOP_SECONDS: Final = 5.0
 _READ: Final = 65536
@@ -33,7 +33,9 @@ class UnsupportedLoadError(Exception):
 class Process:
     """One process whose errors go to a log file."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
+    ) -> None:
         self.log = log
         self.born = time.monotonic()
         with log.open("ab") as errors:
@@ -62,26 +64,20 @@ class Process:
         """Ask it to end, and end its group when it does not."""
         if self.running:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
         """End the group at once."""
         atexit.unregister(self.kill)
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
     def last_lines(self, count: int = 15) -> str:
         """Return the end of its log."""
@@ -91,7 +87,9 @@ class Process:
 class WorkerProcess(Process):
     """A worker: says nothing on its output that matters."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
+    ) -> None:
         # Its output joins the log: a full pipe would block it.
         with log.open("ab"):
             pass
@@ -101,7 +99,9 @@ class WorkerProcess(Process):
 class ProducerProcess(Process):
     """A producer: takes loads and answers, one JSON object a line."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
+    ) -> None:
         super().__init__(command, environment, folder, log)
         self._buffer = b""
 

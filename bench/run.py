@@ -19,6 +19,7 @@ from tests.servers import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from bench.environments import Environment
     from bench.measure.base import Test
     from bench.peer import Peer
@@ -93,13 +94,13 @@ def _measure(results: Results, subject: Subject, test: Test, number: int) -> Non
     try:
         reading = test.measure(subject)
     except (UnsupportedLoadError, UnsupportedTestError) as error:
-        _fail(results, peer, test, number, "unsupported", error)
+        _fail(results, Failure(peer.name, test.name, number, "unsupported", _brief(error)))
     except CheckFailedError as error:
-        _fail(results, peer, test, number, "check", error)
+        _fail(results, Failure(peer.name, test.name, number, "check", _brief(error)))
     except DeadlineError as error:
-        _fail(results, peer, test, number, "deadline", error)
+        _fail(results, Failure(peer.name, test.name, number, "deadline", _brief(error)))
     except (ProcessError, ServerError, OSError, LookupError, ValueError) as error:
-        _fail(results, peer, test, number, "error", error)
+        _fail(results, Failure(peer.name, test.name, number, "error", _brief(error)))
     else:
         for metric, value in reading.values.items():
             results.add(peer.name, metric, value)
@@ -109,19 +110,23 @@ def _measure(results: Results, subject: Subject, test: Test, number: int) -> Non
         _say(f"{number} {test.name:12} {peer.name:14} {time.monotonic() - begin:5.1f} s  {found}")
 
 
-def _fail(results: Results, peer: Peer, test: Test, number: int, kind: str, error: Exception) -> None:
-    if kind == "unsupported" and any(
-        (failure.peer, failure.test, failure.kind) == (peer.name, test.name, kind) for failure in results.failures
+def _fail(results: Results, failure: Failure) -> None:
+    """Record it; what a peer does not offer is said once, not in each round."""
+    if failure.kind == "unsupported" and any(
+        (known.peer, known.test, known.kind) == (failure.peer, failure.test, failure.kind)
+        for known in results.failures
     ):
         return
-    results.failures.append(Failure(peer.name, test.name, number, kind, _brief(error)))
-    _say(f"{number} {test.name:12} {peer.name:14} {kind}: {_brief(error)}")
+    results.failures.append(failure)
+    _say(f"{failure.round} {failure.test:12} {failure.peer:14} {failure.kind}: {failure.reason}")
 
 
 def _brief(error: Exception) -> str:
     """The message without the middle of a trace; no path of this machine belongs in a report."""
     lines = str(error).replace(str(ROOT), ".").replace(str(Path.home()), "~").splitlines()
-    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}" if lines else type(error).__name__
+    return (
+        lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}" if lines else type(error).__name__
+    )
 
 
 def _known_rate(results: Results, peer: Peer, metric: str) -> float | None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from bench.environments import ROOT
 from bench.inside.configuration import Configuration
-from bench.procstat import tree_usage
 from bench.processes import ProcessError, ProducerProcess, WorkerProcess, stop_all
+from bench.procstat import tree_usage
 from bench.tally import check_exactly_once, read_tallies, wait_ran
 from tests.servers import RedisServer
 
@@ -72,6 +72,7 @@ class Scene:
         self.spawned = 0.0  # monotonic, when the first worker was started
 
     def __enter__(self) -> Self:
+        """Make the folder and start the server."""
         self.folder = Path(tempfile.mkdtemp(prefix="headway-bench-"))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
@@ -99,6 +100,7 @@ class Scene:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End every process and remove the folder."""
         self._stack.close()
 
     # --- processes ----------------------------------------------------------------------------------------------
@@ -140,7 +142,14 @@ class Scene:
 
     def wait_for(self, jobs: range, seconds: float, enough: int | None = None) -> None:
         """Wait until the jobs have run; DeadlineError after `seconds`, ProcessError when a worker has ended."""
-        wait_ran(self.folder, self.settings.capacity, jobs, seconds, self._check_alive, enough)
+        wait_ran(
+            self.folder,
+            self.settings.capacity,
+            jobs,
+            seconds=seconds,
+            alive=self._check_alive,
+            enough=enough,
+        )
 
     def tallies(self) -> list[Tally]:
         """Read what ran."""

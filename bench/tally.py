@@ -64,6 +64,7 @@ def wait_ran(
     folder: Path,
     capacity: int,
     jobs: range,
+    *,
     seconds: float,
     alive: Callable[[], object],
     enough: int | None = None,

@@ -24,6 +24,11 @@ class Configuration:
     processes: int = 1
     feature: str = ""  # of Headway: progress, unique, result, retry
 
+    @property
+    def each(self) -> int:
+        """Jobs at once of each queue, for peers that have one worker a queue: together they have `concurrency`."""
+        return max(1, self.concurrency // len(self.queues))
+
     def environment(self) -> dict[str, str]:
         """Return the variable that carries it."""
         return {VARIABLE: json.dumps(asdict(self))}

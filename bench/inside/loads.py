@@ -120,11 +120,9 @@ class Loads:
             spent.append(time.monotonic() - begin)
         return {"count": count, "spent": spent}
 
-    async def delayed(
-        self, first: int, count: int, at: float, spread: float, text: str
-    ) -> dict[str, Any]:
+    async def delayed(self, first: int, count: int, at: float, spread: float, text: str) -> dict[str, Any]:
         """Enqueue jobs that come due from `at` (monotonic) on, spread at random over `spread` seconds."""
-        chance = random.Random(first)  # noqa: S311 - a load, repeatable
+        chance = random.Random(first)
         due = array("d", (at + chance.random() * spread for _ in range(count)))
         begin = time.monotonic()
         for numbers in _batches(range(first, first + count)):

@@ -33,7 +33,8 @@ class Producer:
 
     async def one(self, number: int, text: str, queue: str) -> None:
         """Enqueue one job and return when it is accepted."""
-        raise UnsupportedError("it has no asynchronous API")
+        msg = "it has no asynchronous API"
+        raise UnsupportedError(msg)
 
     async def many(self, numbers: Sequence[int], text: str, queue: str) -> None:
         """Enqueue jobs by the peer's fastest documented way."""
@@ -42,7 +43,8 @@ class Producer:
 
     def one_blocking(self, number: int, text: str, queue: str) -> None:
         """Enqueue one job without an event loop."""
-        raise UnsupportedError("it has no blocking API")
+        msg = "it has no blocking API"
+        raise UnsupportedError(msg)
 
     async def one_of_many(self, number: int, text: str, queue: str) -> None:
         """Enqueue one job while others do the same."""
@@ -50,16 +52,20 @@ class Producer:
 
     async def later(self, number: int, text: str, queue: str, seconds: float) -> None:
         """Enqueue one job that is due in `seconds`."""
-        raise UnsupportedError("it has no delayed jobs, or the adapter does not use them")
+        msg = "it has no delayed jobs, or the adapter does not use them"
+        raise UnsupportedError(msg)
 
-    async def many_later(self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]) -> None:
+    async def many_later(
+        self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]
+    ) -> None:
         """Enqueue delayed jobs by the fastest way."""
         for number, delay in zip(numbers, seconds, strict=True):
             await self.later(number, text, queue, delay)
 
     async def result(self, number: int, text: str, queue: str) -> None:
         """Enqueue one job and wait for its result."""
-        raise UnsupportedError("it keeps no results, or the adapter does not wait for them")
+        msg = "it keeps no results, or the adapter does not wait for them"
+        raise UnsupportedError(msg)
 
 
 class BlockingProducer(Producer):
@@ -90,8 +96,10 @@ class BlockingProducer(Producer):
 
     def later_blocking(self, number: int, text: str, queue: str, seconds: float) -> None:
         """Enqueue one job that is due in `seconds`."""
-        raise UnsupportedError("it has no delayed jobs, or the adapter does not use them")
+        msg = "it has no delayed jobs, or the adapter does not use them"
+        raise UnsupportedError(msg)
 
     def result_blocking(self, number: int, text: str, queue: str) -> None:
         """Enqueue one job and wait for its result."""
-        raise UnsupportedError("it keeps no results, or the adapter does not wait for them")
+        msg = "it keeps no results, or the adapter does not wait for them"
+        raise UnsupportedError(msg)

@@ -1,36 +1,27 @@
 """Which jobs ran, how often and when: two array elements a job in a file of its own for each worker process.
 
 A recording costs a Python no-op job about a fifth of a microsecond. The file is mapped, so the harness sees it grow
-and it survives the process however that ends. Layout: `capacity` doubles (monotonic seconds of the last run), then
-`capacity` bytes (number of runs).
+and it survives the process however that ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import time
 from pathlib import Path
 from typing import Final
 
 from bench.inside.configuration import read_configuration
+from bench.inside.tallyfile import map_tally
 
 SETTINGS: Final = read_configuration()
 WORK: Final = SETTINGS.work
 _SPIN_SECONDS: Final = 0.001
-_state: tuple[memoryview, memoryview] | None = None
+_state: tuple[memoryview[float], memoryview[int]] | None = None
 
 
-def map_tally(path: Path, capacity: int) -> tuple[memoryview, memoryview]:
-    """Make the file if it is not there and map it; return the times and the counts."""
-    with path.open("a+b") as file:
-        file.truncate(9 * capacity)
-        mapped = memoryview(mmap.mmap(file.fileno(), 9 * capacity))
-    return mapped[: 8 * capacity].cast("d"), mapped[8 * capacity :]
-
-
-def _opened() -> tuple[memoryview, memoryview]:
+def _opened() -> tuple[memoryview[float], memoryview[int]]:
     # At the first job, not at import: pools fork after they have imported their tasks.
     global _state  # noqa: PLW0603 - one tally a process
     if _state is None:
@@ -83,5 +74,3 @@ def run_blocking(number: int) -> None:
             msg = f"no such work: {other}"
             raise ValueError(msg)
     record(number)
-
-

@@ -20,6 +20,7 @@ _LEAD = 1.0
 _SPREAD = 3.0
 _MANY = 100_000
 _PATIENCE = 90.0
+_LATE = 20.0
 _CRON_SECONDS = 10.0
 
 
@@ -31,9 +32,14 @@ def lateness(subject: Subject) -> Reading:
         warm_up(scene, producer)
         at = time.monotonic() + _LEAD
         answer = producer.load(
-            "delayed", first=_WARM, count=_JOBS, at=at, spread=_SPREAD * max(0.5, subject.scale), text=TEXT_200
+            "delayed",
+            first=_WARM,
+            count=_JOBS,
+            at=at,
+            spread=_SPREAD * max(0.5, subject.scale),
+            text=TEXT_200,
         )
-        scene.wait_for(jobs, _PATIENCE)
+        scene.wait_for(jobs, _LATE)
         tallies = scene.finish(range(jobs.stop))
         values = late(tallies, jobs, stamps(answer), "delayed")
     return Reading(values, jobs.stop)

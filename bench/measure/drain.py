@@ -92,7 +92,7 @@ def variant(
 
 
 def backlog(metric: str, size: int, most: int) -> Callable[[Subject], Reading]:
-    """Return a drain of the first `most` jobs of a backlog: does the rate depend on what waits behind?"""
+    """Return a drain of the first `most` jobs of a backlog: the rate should not depend on what waits behind them."""
 
     def measure(subject: Subject) -> Reading:
         count = size if subject.jobs is None else min(size, subject.jobs)
@@ -109,12 +109,16 @@ def backlog(metric: str, size: int, most: int) -> Callable[[Subject], Reading]:
             scene.wait_for(range(count), _PATIENCE, enough=min(count, most))
             jobs = range(count)
             tallies = scene.finish(jobs) if count <= most else scene.end_early(jobs)
-            return Reading({metric: steady_rate(times_of(tallies, jobs))}, sum(tally.ran for tally in tallies))
+            return Reading(
+                {metric: steady_rate(times_of(tallies, jobs))}, sum(tally.ran for tally in tallies)
+            )
 
     return measure
 
 
-ten_kilobytes = variant("drain-10k", seconds=1.0, text=TEXT_10K, pace=lambda subject: min(subject.peer.pace, 8000))
+ten_kilobytes = variant(
+    "drain-10k", seconds=1.0, text=TEXT_10K, pace=lambda subject: min(subject.peer.pace, 8000)
+)
 two_processes = variant("drain-2", processes=2, pace=lambda subject: 1.5 * subject.peer.pace)
 sleeping = variant("drain-sleep", seconds=1.5, work="sleep")
 spinning = variant("drain-cpu", seconds=1.5, work="cpu", pace=lambda subject: min(subject.peer.pace, 900))

@@ -10,13 +10,13 @@ from bench.measure.latency import warm_up
 from bench.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.measure.base import Subject
     from bench.scene import Load
 
 _SETTLE = 1.5
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 6.0
+_QUEUES = 11
+_WARM = 50
 _HELD = 1000
 _HOLD_SECONDS = 20.0
 _WINDOW = 15.0  # the longest of the peers' renewal intervals
@@ -24,28 +24,21 @@ _TAKE_UP = 2.5
 _PATIENCE = 60.0
 
 
-def idle(queues: int) -> Callable[[Subject], Reading]:
-    """Return the measurement of an idle worker of so many queues."""
-    suffix = "" if queues == 1 else f"-{queues}"
-
-    def measure(subject: Subject) -> Reading:
-        if queues > 1 and not subject.peer.multi_queue:
-            msg = "one consumer serves one queue"
-            raise UnsupportedTestError(msg)
-        names = [f"bench{index}" for index in range(queues)]
-        with Scene(subject.peer, subject.environment, 50, queues=names) as scene:
-            producer = scene.producer()
-            warm_up(scene, producer)
-            producer.stop()
-            time.sleep(_SETTLE)
-            load = _watch(scene, _IDLE_SECONDS * max(0.4, subject.scale))
-            values = {f"idle-commands{suffix}": load.commands}
-            if queues > 1:
-                values[f"connections{suffix}"] = float(scene.connections())
-            scene.finish(range(50))
-        return Reading(values, 50)
-
-    return measure
+def idle(subject: Subject) -> Reading:
+    """A worker of 11 queues, as the systems that Headway replaces have them, in which nothing waits."""
+    if not subject.peer.multi_queue:
+        msg = "one consumer serves one queue"
+        raise UnsupportedTestError(msg)
+    queues = [f"bench{index}" for index in range(_QUEUES)]
+    with Scene(subject.peer, subject.environment, _WARM, queues=queues) as scene:
+        producer = scene.producer()
+        warm_up(scene, producer)
+        producer.stop()
+        time.sleep(_SETTLE)
+        load = _watch(scene, _IDLE_SECONDS * max(0.5, subject.scale))
+        values = {"idle-commands-11": load.commands, "connections-11": float(scene.connections())}
+        scene.finish(range(_WARM))
+    return Reading(values, _WARM)
 
 
 def leases(subject: Subject) -> Reading:
@@ -53,9 +46,7 @@ def leases(subject: Subject) -> Reading:
     short = subject.scale < 1
     window = 6.0 if short else _WINDOW
     hold = _HOLD_SECONDS - _WINDOW + window
-    with Scene(
-        subject.peer, subject.environment, _HELD, concurrency=_HELD, work="hold", hold=hold
-    ) as scene:
+    with Scene(subject.peer, subject.environment, _HELD, concurrency=_HELD, work="hold", hold=hold) as scene:
         producer = scene.producer()
         scene.start_workers()
         producer.load("bulk", first=0, count=_HELD, text=TEXT_200)

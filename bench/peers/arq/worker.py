@@ -29,7 +29,7 @@ async def _serve() -> None:
             functions=[func(job, keep_result=0), result],
             queue_name=queue,
             redis_settings=RedisSettings.from_dsn(SETTINGS.url),
-            max_jobs=SETTINGS.concurrency,
+            max_jobs=SETTINGS.each,
             poll_delay=0.01,
             log_results=False,
             handle_signals=False,

@@ -34,7 +34,9 @@ class BullProducer(Producer):
             [{"name": "job", "data": {"number": number, "text": text}} for number in numbers]
         )
 
-    async def many_later(self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]) -> None:
+    async def many_later(
+        self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]
+    ) -> None:
         await self._queues[queue].addBulk(
             [
                 {

@@ -24,8 +24,6 @@ def _result(number: int, text: str) -> int:
     return number
 
 
-jobs = {
-    queue: dramatiq.actor(_job, actor_name=f"job-{queue}", queue_name=queue) for queue in SETTINGS.queues
-}
+jobs = {queue: dramatiq.actor(_job, actor_name=f"job-{queue}", queue_name=queue) for queue in SETTINGS.queues}
 if SETTINGS.feature == "result":
     result = dramatiq.actor(_result, actor_name="result", queue_name=SETTINGS.queues[0], store_results=True)

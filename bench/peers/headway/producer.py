@@ -42,9 +42,13 @@ class HeadwayProducer(Producer):
         self._blocking[queue].enqueue(number, text)
 
     async def later(self, number: int, text: str, queue: str, seconds: float) -> None:
-        await self._task.options(queue=queue, delay=timedelta(seconds=max(0.0, seconds))).enqueue(number, text)
+        await self._task.options(queue=queue, delay=timedelta(seconds=max(0.0, seconds))).enqueue(
+            number, text
+        )
 
-    async def many_later(self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]) -> None:
+    async def many_later(
+        self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]
+    ) -> None:
         await tasks.app.enqueue_many(
             self._task.options(queue=queue, delay=timedelta(seconds=max(0.0, delay))).job(number, text)
             for number, delay in zip(numbers, seconds, strict=True)

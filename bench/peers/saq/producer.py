@@ -7,7 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from saq import Queue
+import redis.asyncio
+from saq.queue.redis import RedisQueue
 
 from bench.inside.producer import Producer
 
@@ -22,7 +23,11 @@ class SaqProducer(Producer):
 
     async def open(self) -> None:
         self._queues = {
-            name: Queue.from_url(self.settings.url, name=name, max_concurrent_ops=self.at_once)
+            name: RedisQueue(
+                redis.asyncio.Redis.from_url(self.settings.url, socket_timeout=None, max_connections=10_000),
+                name=name,
+                max_concurrent_ops=self.at_once,
+            )
             for name in self.settings.queues
         }
         for queue in self._queues.values():
@@ -50,7 +55,7 @@ class SaqProducer(Producer):
         await self._queues[queue].enqueue("job", number=number, text=text, ttl=_FORGET, scheduled=due)
 
     async def result(self, number: int, text: str, queue: str) -> None:
-        await self._queues[queue].apply("result", number=number, text=text, timeout=30)
+        await self._queues[queue].apply("result", number=number, text=text, timeout=30, poll_interval=0.005)
 
 
 ADAPTER = SaqProducer

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import redis.asyncio
 import uvloop
-from saq import Queue, Worker
+from saq import Worker
+from saq.queue.redis import RedisQueue
 
 from bench.inside.recorder import SETTINGS, record, run
 
@@ -22,12 +24,17 @@ async def result(_: dict[str, Any], *, number: int, text: str) -> int:
     return number
 
 
+def connect() -> redis.asyncio.Redis:
+    """Without the socket timeout (5 s) and the limit of 100 connections of redis-py 8: SAQ blocks on one a job."""
+    return redis.asyncio.Redis.from_url(SETTINGS.url, socket_timeout=None, max_connections=10_000)
+
+
 async def _serve() -> None:
     workers = [
         Worker(
-            Queue.from_url(SETTINGS.url, name=queue, max_concurrent_ops=SETTINGS.concurrency),
+            RedisQueue(connect(), name=queue, max_concurrent_ops=2 * SETTINGS.each),
             [job, result],
-            concurrency=SETTINGS.concurrency,
+            concurrency=SETTINGS.each,
         )
         for queue in SETTINGS.queues
     ]

@@ -31,7 +31,9 @@ class StreaqProducer(Producer):
         job = tasks.jobs[queue]
         await tasks.workers[queue].enqueue_many([job.enqueue(number, text) for number in numbers])
 
-    async def many_later(self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]) -> None:
+    async def many_later(
+        self, numbers: Sequence[int], text: str, queue: str, seconds: Sequence[float]
+    ) -> None:
         # As times: `delay` takes whole seconds only in some places.
         job, now = tasks.jobs[queue], datetime.now(UTC)
         await tasks.workers[queue].enqueue_many(

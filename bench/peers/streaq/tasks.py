@@ -11,7 +11,7 @@ workers = {
     queue: Worker(
         redis_url=SETTINGS.url,
         queue_name=queue,
-        concurrency=SETTINGS.concurrency,
+        concurrency=SETTINGS.each,
         handle_signals=False,
     )
     for queue in SETTINGS.queues
@@ -27,9 +27,7 @@ async def _result(number: int, text: str) -> int:
     return number
 
 
-jobs = {
-    queue: worker.task(name="job", silent=True, ttl=0)(_job) for queue, worker in workers.items()
-}
+jobs = {queue: worker.task(name="job", silent=True, ttl=0)(_job) for queue, worker in workers.items()}
 results = {queue: worker.task(name="result", silent=True)(_result) for queue, worker in workers.items()}
 
 

@@ -1,0 +1,172 @@
+"""The report: Markdown with a table a metric and the most telling figures as plots. Whoever wins a row stands first."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Final
+
+from bench.figures import advantage
+from bench.metrics import METRICS
+from bench.plot import Bar, bar_chart, figure
+
+if TYPE_CHECKING:
+    from bench.metrics import Metric
+    from bench.results import Results
+
+LIMITS: Final = ("redis-limit", "redis-floor")
+_PLOTTED: Final = (
+    "drain",
+    "drain-2",
+    "bulk",
+    "single",
+    "concurrent",
+    "blocking",
+    "pickup-p50",
+    "pickup-p99",
+    "result-p50",
+    "delayed-p95",
+    "redis-cpu-life",
+    "memory-waiting",
+)
+_FOLDER: Final = "performance"
+_HEADER: Final = """# Performance
+
+Made by `make bench`; do not edit. `bench/README.md` says what is measured and how, and how to repeat it.
+
+Each figure is the median over the rounds, with the range in brackets; peers take turns within a round. *Headway is*
+says how many times better Headway is than the peer in that row: 2.0 is twice as good, below 1 the peer is better. On
+every run each job was checked to have run exactly once.
+"""
+
+
+def plots(results: Results) -> dict[str, str]:
+    """Return the plots by file name."""
+    drawn: dict[str, str] = {}
+    for name in _PLOTTED:
+        bars = [
+            Bar(peer, statistics.median(values), min(values), max(values), _kind(peer))
+            for peer, values in _ranked(results, METRICS[name])
+        ]
+        if len(bars) > 1:
+            drawn[f"{name}.svg"] = bar_chart(METRICS[name].title, METRICS[name].unit, bars)
+    return drawn
+
+
+def report(results: Results) -> str:
+    """Return the Markdown."""
+    parts = [_HEADER, _summary(results), _machine(results)]
+    drawn = plots(results)
+    section = ""
+    for metric in sorted(METRICS.values(), key=lambda metric: _SECTIONS.index(metric.section)):
+        ranked = _ranked(results, metric)
+        if not ranked:
+            continue
+        if metric.section != section:
+            section = metric.section
+            parts.append(f"## {section}\n")
+        parts.append(_table(metric, ranked, results))
+        if f"{metric.name}.svg" in drawn:
+            parts.append(f"![{metric.title}]({_FOLDER}/{metric.name}.svg)\n")
+    parts += [_configurations(results), _failures(results)]
+    return "\n".join(part for part in parts if part)
+
+
+_SECTIONS: Final = tuple(dict.fromkeys(metric.section for metric in METRICS.values()))
+
+
+def _kind(peer: str) -> str:
+    return "h" if peer.startswith("headway") else "l" if peer in LIMITS else "b"
+
+
+def _ranked(results: Results, metric: Metric) -> list[tuple[str, list[float]]]:
+    """The peers of a metric, the best first."""
+    found = [(peer, values) for peer, values in results.values.get(metric.name, {}).items() if values]
+    return sorted(found, key=lambda item: statistics.median(item[1]), reverse=metric.higher_is_better)
+
+
+def _table(metric: Metric, ranked: list[tuple[str, list[float]]], results: Results) -> str:
+    goal = "more is better" if metric.higher_is_better else "less is better"
+    unit = f", {metric.unit}" if metric.unit else ""
+    lines = [
+        f"### {metric.title}{unit}\n",
+        f"{goal[0].upper()}{goal[1:]}.\n",
+        "| | median | range | Headway is |",
+        "|---|---:|---:|---:|",
+    ]
+    for peer, values in ranked:
+        middle = statistics.median(values)
+        span = f"{figure(min(values))}-{figure(max(values))}" if len(values) > 1 else ""
+        subject = _subject(results, peer)
+        own = results.values[metric.name].get(subject)
+        ratio = None
+        if own and peer != subject:
+            ratio = advantage(statistics.median(own), middle, higher_is_better=metric.higher_is_better)
+        bold = "**" if peer.startswith("headway") else ""
+        lines.append(
+            f"| {bold}{peer}{bold} | {figure(middle)} | {span} | {'' if ratio is None else f'{figure(ratio)} x'} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _subject(results: Results, peer: str) -> str:
+    record = results.peers.get(peer)
+    return "headway-sqlite" if record is not None and record.carrier == "sqlite" else "headway"
+
+
+def _summary(results: Results) -> str:
+    """Where a peer is better than Headway, said first and plainly."""
+    behind: list[str] = []
+    for metric in METRICS.values():
+        values = results.values.get(metric.name, {})
+        for peer, figures in values.items():
+            subject = _subject(results, peer)
+            if peer in LIMITS or peer.startswith("headway") or subject not in values:
+                continue
+            ratio = advantage(
+                statistics.median(values[subject]),
+                statistics.median(figures),
+                higher_is_better=metric.higher_is_better,
+            )
+            if ratio is not None and ratio < 1:
+                behind.append(f"- {metric.title}: {peer} is {figure(1 / ratio)} times better than {subject}.")
+    if not behind:
+        return "In this run no peer is better than Headway in any row.\n"
+    return "\n".join(["Where a peer is better than Headway:\n", *behind, ""])
+
+
+def _machine(results: Results) -> str:
+    machine = results.machine
+    lines = [
+        "## Machine\n",
+        f"- {machine['processor']}, {machine['usable_cores']} cores, {machine['memory_gb']} GB, {machine['system']}",
+        f"- {machine['server']}, append-only file with fsync every second, on the loopback, fresh for each measurement",
+        f"- Python {machine['python']}, commit {machine['commit']}",
+        (
+            f"- {results.started}, {results.rounds} rounds, {results.seconds / 60:.0f} minutes, "
+            f"{results.checked:,} jobs checked, load before the run {machine['load_before']}"
+        ),
+    ]
+    if results.quick:
+        lines.append("- A quick run: a quarter of the jobs, one round. Do not cite it.")
+    return "\n".join([*lines, ""])
+
+
+def _configurations(results: Results) -> str:
+    lines = ["## Configurations\n"]
+    for peer in results.peers.values():
+        if peer.missing:
+            lines.append(f"- **{peer.name}** could not take part: {peer.missing}")
+            continue
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(peer.versions.items()))
+        lines.append(f"- **{peer.name}**: {peer.configuration}. Versions: {versions}.")
+    return "\n".join([*lines, ""])
+
+
+def _failures(results: Results) -> str:
+    if not results.failures:
+        return ""
+    lines = ["## What did not come to a figure\n", "| peer | test | round | | why |", "|---|---|---|---|---|"]
+    for failure in results.failures:
+        reason = failure.reason.replace("|", "\\|")
+        lines.append(f"| {failure.peer} | {failure.test} | {failure.round} | {failure.kind} | {reason} |")
+    return "\n".join([*lines, ""])
