@@ -90,14 +90,8 @@ def _node(peer: Peer) -> Environment:
             shutil.copy2(file, folder / file.name)
     if _stamped(stamp) != wanted:
         shutil.rmtree(folder / "node_modules", ignore_errors=True)
-        _run(
-            npm,
-            "ci" if lock.exists() else "install",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            cwd=folder,
-        )
+        # Not `npm ci`: it refuses a lock file without other platforms' packages, which a registry need not have.
+        _run(npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
         stamp.write_text(wanted, encoding="utf-8")
     versions = {
         name: _package_version(folder / "node_modules" / name)
@@ -128,6 +122,13 @@ def _run(*command: str, cwd: Path | None = None) -> str:
         msg = f"{command[0]}: {error}"
         raise EnvironmentMissingError(msg) from error
     if done.returncode:
-        msg = f"{' '.join(command[:4])} ... failed: {(done.stderr or done.stdout).strip()[-500:]}"
+        msg = f"{Path(command[0]).name} {' '.join(command[1:3])} failed: {_cause(done.stderr or done.stdout)}"
         raise EnvironmentMissingError(msg)
     return done.stdout
+
+
+def _cause(output: str) -> str:
+    """The line that names the cause: installers put their help behind it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = [line for line in lines if "error" in line.lower() and len(line) > len("npm error code XXXXXXXX")]
+    return (named or lines or ["no output"])[0][:300]

@@ -25,7 +25,7 @@ ROSTER: Final = (
         "headway",
         "headway",
         _HEADWAY,
-        pace=15_000,
+        pace=25_000,
         own_processes=True,
         configuration="headway[all]: uvloop, hiredis; `headway worker`, concurrency 100, every default kept: "
         "leases, fencing, results and retention of 24 h; bulk is app.enqueue_many",
@@ -64,7 +64,7 @@ ROSTER: Final = (
             *("-m", "taskiq", "worker", "bench.peers.taskiq.tasks:broker", "--workers", "{processes}"),
             *("--max-async-tasks", "{concurrency}", "--log-level", "WARNING"),
         ),
-        pace=1_600,
+        pace=2_000,
         own_processes=True,
         configuration="taskiq-redis, RedisStreamBroker; uvloop, hiredis; 100 tasks at once, acknowledged when done,"
         " no result backend but for the test of results; bulk is 50 tasks at once, as there is no "
@@ -91,7 +91,7 @@ ROSTER: Final = (
         "dramatiq",
         "dramatiq",
         ("-m", "dramatiq", "bench.peers.dramatiq.tasks", "--processes", "{processes}", "--threads", "64"),
-        pace=2_000,
+        pace=3_000,
         own_processes=True,
         configuration="hiredis; 64 threads (half as fast again as the default of 8), no results but for the test of"
         " results; bulk is a loop of send",
@@ -118,7 +118,7 @@ ROSTER: Final = (
             *("-m", "huey.bin.huey_consumer", "bench.peers.huey.tasks.huey", "-k", "process"),
             *("-w", "{processes}", "-q", "-g", "TERM"),
         ),
-        pace=2_000,
+        pace=3_500,
         own_processes=True,
         multi_queue=False,
         acknowledges=False,
@@ -141,7 +141,7 @@ ROSTER: Final = (
             ),
             EACH_QUEUE,
         ),
-        pace=500,
+        pace=400,
         configuration="hiredis; SimpleWorker (the default Worker forks for each job and is slower), result_ttl 0; "
         "bulk is enqueue_many",
     ),
@@ -149,7 +149,7 @@ ROSTER: Final = (
         "potatoq",
         "potatoq",
         _POTATOQ,
-        pace=900,
+        pace=2_000,
         own_processes=True,
         configuration="on Redis; 8 threads a process (nearly twice as fast as 1), recycling every 1,000 tasks "
         "turned off, results ignored but for the test of results; bulk is app.publish of 1,000 "
@@ -159,7 +159,7 @@ ROSTER: Final = (
         "headway-sqlite",
         "headway",
         _HEADWAY,
-        pace=4_000,
+        pace=10_000,
         carrier="sqlite",
         own_processes=True,
         configuration="headway[all] on sqlite://, WAL and synchronous=NORMAL as by default; otherwise as headway",
@@ -182,7 +182,7 @@ ROSTER: Final = (
         "potatoq-sqlite",
         "potatoq",
         _POTATOQ,
-        pace=600,
+        pace=2_000,
         carrier="sqlite",
         own_processes=True,
         configuration="on SQLite as by default; otherwise as potatoq",
@@ -191,7 +191,7 @@ ROSTER: Final = (
         "redis-limit",
         "redis_limit",
         ("-m", "bench.peers.redis_limit.worker"),
-        pace=50_000,
+        pace=80_000,
         floor=True,
         multi_queue=False,
         configuration="not a peer but a limit: a hash a job, a list and a lease zset, 100 jobs a Lua call that "
