@@ -10,6 +10,8 @@ from headway.brokers.url import from_url
 from headway.job import JobId, new_job_id
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.unit.cli_shop import Shop
 
 
@@ -34,6 +36,13 @@ def test_list_as_a_table(shop: Shop) -> None:
     assert head.split()[:4] == ["ID", "STATE", "QUEUE", "TASK"]
     assert line.split()[:4] == [job, "ready", "email", "welcome"]
     assert shop.ok("jobs", "list", *shop.target, "--state", "failed") == "no such jobs\n"
+
+
+def test_a_narrow_terminal_never_cuts_an_id(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    job = shop.enqueue("welcome", "1")
+    _, line = shop.ok("jobs", "list", *shop.target).splitlines()
+    assert line.split()[0] == job
 
 
 def test_list_without_code_needs_the_apps_name(shop: Shop) -> None:

@@ -82,7 +82,7 @@ def _print_page(page: JobPage) -> None:
     now = SystemClock().now_ms()
     print_table(
         [
-            Column("id"),
+            Column("id", whole=True),  # people copy it into the next command
             Column("state", colour=state_colour),
             Column("queue"),
             Column("task"),

@@ -17,10 +17,11 @@ _NARROWEST: Final = 8  # characters to which a column may be cut
 
 
 class Column(NamedTuple):
-    """A column of a table. `colour` gives click's name of a cell's colour, or None."""
+    """A column of a table. `whole`: never cut. `colour` gives click's name of a cell's colour, or None."""
 
     title: str
     right: bool = False
+    whole: bool = False
     colour: Callable[[str], str | None] | None = None
 
 
@@ -32,7 +33,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: in
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max([len(column.title), *(len(row[n]) for row in cells)]) for n, column in enumerate(columns)]
     if width is not None:
-        _narrow(widths, width - len(_GAP) * (len(widths) - 1))
+        _narrow(columns, widths, width - len(_GAP) * (len(widths) - 1))
     lines = [_line(columns, [column.title.upper() for column in columns], widths, head=True)]
     lines += [_line(columns, row, widths) for row in cells]
     return lines
@@ -100,14 +101,13 @@ def yellow(cell: str) -> str | None:
     return "yellow" if cell else None
 
 
-def _narrow(widths: list[int], room: int) -> None:
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widest = widths.index(max(widths))
-        others = sum(widths) - widths[widest]
-        second = max([_NARROWEST, *(w for n, w in enumerate(widths) if n != widest and w < widths[widest])])
-        widths[widest] = max(
-            second if second < widths[widest] else widths[widest] - 1, room - others, _NARROWEST
-        )
+def _narrow(columns: Sequence[Column], widths: list[int], room: int) -> None:
+    """Cut the widest columns one character at a time until they fit; those that are whole stay."""
+    while sum(widths) > room:
+        width, widest = max((width, n) for n, width in enumerate(widths) if not columns[n].whole)
+        if width <= _NARROWEST:
+            return
+        widths[widest] -= 1
 
 
 def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], *, head: bool = False) -> str:
