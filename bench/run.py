@@ -35,8 +35,12 @@ def run(
     jobs: int | None,
     quick: bool,
     out: Path,
+    minutes: float | None = None,
 ) -> Results:
-    """Measure, writing what is there after each round; never raises for what a peer does."""
+    """Measure, writing what is there after each round; never raises for what a peer does.
+
+    After `minutes` no further test is begun; what is left out is recorded.
+    """
     begin = time.monotonic()
     results = Results(
         machine=describe_machine(),
@@ -48,6 +52,12 @@ def run(
     for number in range(1, rounds + 1):
         for test in tests:
             if test.rounds is not None and number > test.rounds:
+                continue
+            if minutes is not None and time.monotonic() - begin > 60 * minutes:
+                _fail(
+                    results,
+                    Failure("all", test.name, number, "skipped", f"the {minutes:g} minutes were over"),
+                )
                 continue
             for peer in peers:
                 if peer.name in environments and takes_part(peer, test):

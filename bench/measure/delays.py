@@ -53,7 +53,7 @@ def stampede(subject: Subject) -> Reading:
         producer = scene.producer()
         warm_up(scene, producer)
         # After the slowest enqueue: whoever is done earlier waits.
-        at = time.monotonic() + 2.0 + count / (subject.bulk_rate or subject.peer.pace) * 2
+        at = time.monotonic() + 2.0 + count / (subject.bulk_rate or subject.peer.pace) * 1.5
         producer.load("delayed", first=_WARM, count=count, at=at, spread=0.0, text=TEXT_200)
         enqueued = time.monotonic()
         scene.wait_for(jobs, _PATIENCE)

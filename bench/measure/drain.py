@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bench.measure.base import Subject
 
-_SECONDS = 2.0
+_SECONDS = 1.5
 _PATIENCE = 90.0
 _MICRO = 1e6
 
@@ -120,10 +120,10 @@ ten_kilobytes = variant(
     "drain-10k", seconds=1.0, text=TEXT_10K, pace=lambda subject: min(subject.peer.pace, 8000)
 )
 two_processes = variant("drain-2", processes=2, pace=lambda subject: 1.5 * subject.peer.pace)
-sleeping = variant("drain-sleep", seconds=1.5, work="sleep")
-spinning = variant("drain-cpu", seconds=1.5, work="cpu", pace=lambda subject: min(subject.peer.pace, 900))
+sleeping = variant("drain-sleep", seconds=1.0, work="sleep")
+spinning = variant("drain-cpu", seconds=1.0, work="cpu", pace=lambda subject: min(subject.peer.pace, 900))
 spinning_two = variant(
-    "drain-cpu-2", seconds=1.5, work="cpu", processes=2, pace=lambda subject: min(subject.peer.pace, 1500)
+    "drain-cpu-2", seconds=1.0, work="cpu", processes=2, pace=lambda subject: min(subject.peer.pace, 1500)
 )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 1.0
 _MOST = 60_000
-_DRAIN_SECONDS = 4.0  # slow drainers enqueue for less long, so that the check stays short
+_DRAIN_SECONDS = 2.0  # slow drainers enqueue for less long, so that the check stays short
 _PATIENCE = 60.0
 
 

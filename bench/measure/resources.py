@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from bench.measure.base import Subject
     from bench.scene import Load
 
-_SETTLE = 1.5
-_IDLE_SECONDS = 6.0
+_SETTLE = 1.0
+_IDLE_SECONDS = 5.0
 _QUEUES = 11
 _WARM = 50
 _HELD = 1000
