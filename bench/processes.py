@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-_STOP_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 3.0
 _READ: Final = 65536
 
 

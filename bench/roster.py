@@ -36,7 +36,7 @@ ROSTER: Final = (
         ("worker.js",),
         pace=7_000,
         language="node",
-        configuration="Node, ioredis; concurrency 100, removeOnComplete: true (faster than keeping them), other "
+        configuration="Node, ioredis; concurrency 100, removeOnComplete: true (nothing is kept of done jobs), other "
         "options as by default; one Worker a queue, one Node process a worker process; bulk is "
         "addBulk of 1,000",
     ),

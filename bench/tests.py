@@ -31,7 +31,7 @@ TESTS: Final = (
         "queues-200",
         "a drain of 200 queues",
         drain.many_queues(200),
-        rounds=3,
+        rounds=2,
         peers=("headway", "bullmq", "headway-sqlite"),
     ),
     Test("backlog-10k", "10,000 wait", drain.backlog("backlog-10k", 10_000, 30_000), rounds=3, peers=_SCALED),
