@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCE: Final = re.compile(
-    r"(?P<before>[^\n]*)\n```(?:\{ \.)?python(?P<options>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?P<before>[^\n]*)\n```(?:\{ \.)?python(?P<options>[^\n]*)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 _FILE: Final = re.compile(r"# (?P<name>\w+\.py)\n")
 _NOT_RUN: Final = "no-run"

@@ -23,7 +23,7 @@ SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", API, re.MULTILINE |
 
 def own_members(kind: type) -> dict[str, Any]:
     """What a class says in public: its own attributes, and those that its instances are given."""
-    slots = {name: None for name in getattr(kind, "__slots__", ())}
+    slots = dict.fromkeys(getattr(kind, "__slots__", ()))
     return {name: member for name, member in {**slots, **vars(kind)}.items() if not name.startswith("_")}
 
 
