@@ -41,24 +41,39 @@ def test_nothing_is_held_in_advance_before_the_first_job_has_ended() -> None:
 
 def test_short_jobs_are_held_in_advance_and_one_long_job_ends_that() -> None:
     demand = Demand(["a"], 20)
-    for _ in range(200):
-        demand.ended(0.0005)
+    for n in range(2000):
+        demand.ended(0.0005, n * 0.0001)
     assert demand.prefetch > 100
-    demand.ended(60)
+    demand.ended(60, 0.2)
     assert demand.prefetch == 0
+
+
+def test_short_jobs_that_share_one_processor_are_not_held_in_advance() -> None:
+    demand = Demand(["a"], 20)
+    for n in range(1000):
+        demand.ended(0.01, n * 0.01)
+    assert demand.prefetch <= 2
+
+
+def test_a_pause_ends_holding_in_advance_as_soon_as_jobs_end_again() -> None:
+    demand = Demand(["a"], 20)
+    for n in range(2000):
+        demand.ended(0.0001, n * 0.0001)
+    demand.ended(0.0001, 60)
+    assert demand.prefetch <= 120
 
 
 def test_a_lone_place_is_not_worth_a_call_while_jobs_are_short() -> None:
     demand = Demand(["a"], 10)
-    for _ in range(200):
-        demand.ended(0.0001)
+    for n in range(2000):
+        demand.ended(0.0001, n * 0.0001)
     while demand.held < demand.concurrency + demand.prefetch:
         demand.take("a")
     assert demand.held > 10
     demand.give("a")
     assert demand.room() == 0
     slow = Demand(["a"], 2)
-    slow.ended(10)
+    slow.ended(10, 10)
     slow.take("a")
     assert slow.room() == 1
 
@@ -88,6 +103,7 @@ def test_whatever_happens_no_more_is_asked_for_than_may_be_held(
 ) -> None:
     demand = Demand(["a", "b", "c"], concurrency, limits=limits, rng=Random(0))
     held: Counter[str] = Counter()
+    now = 0.0
     for queue, take, seconds in steps:
         room = demand.room()
         for want in demand.wants(room) if room else []:
@@ -99,7 +115,8 @@ def test_whatever_happens_no_more_is_asked_for_than_may_be_held(
             held[queue] += 1
         elif held[queue]:
             demand.give(queue)
-            demand.ended(seconds)
+            now += seconds
+            demand.ended(seconds, now)
             held[queue] -= 1
         assert demand.held == held.total()
         assert 0 <= demand.prefetch <= 480

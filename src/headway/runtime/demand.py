@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MAX_PREFETCH: Final = 480  # jobs: with these a claim of no-ops costs the carrier some milliseconds
 _PREFETCH_SECONDS: Final = 0.02  # of work held in advance: a round trip to a carrier and some noise
-_SMOOTHING: Final = 0.1
+_WINDOW_SECONDS: Final = 0.05
 
 
 class Demand:
@@ -35,15 +35,15 @@ class Demand:
         self._weighted = len(set(self._weights)) > 1
         self._held: Counter[str] = Counter()
         self.held = 0
-        self._seconds = 0.0  # smoothed duration of a job; 0: none has ended yet
+        self._rate = 0.0  # jobs that end here in a second, smoothed
+        self._ended = 0  # in the present window
+        self._window_began = 0.0
         self._rng = rng or random.Random()  # noqa: S311 - fairness, not a secret
 
     @property
     def prefetch(self) -> int:
-        """How many jobs to hold beyond the running ones: enough to bridge a round trip."""
-        if not self._seconds:
-            return 0
-        return min(_MAX_PREFETCH, int(self.concurrency * _PREFETCH_SECONDS / self._seconds))
+        """How many jobs to hold beyond the running ones: what ends here within a round trip to the carrier."""
+        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS))
 
     def take(self, queue: str) -> None:
         """Count a job as held."""
@@ -55,12 +55,20 @@ class Demand:
         self._held[queue] -= 1
         self.held -= 1
 
-    def ended(self, seconds: float) -> None:
-        """Learn from a job's duration. A long one counts at once: prefetched jobs must not wait behind long ones."""
-        seconds = max(seconds, 1e-5)
-        if not self._seconds:
-            self._seconds = seconds
-        self._seconds = max(seconds * _SMOOTHING, self._seconds + (seconds - self._seconds) * _SMOOTHING)
+    def ended(self, seconds: float, now: float) -> None:
+        """Learn from a job that took so long and ended at `now` (time.monotonic()).
+
+        What counts is how many end in a second, whatever they share (a processor, a lock). A long one counts at once:
+        prefetched jobs must not wait behind long ones.
+        """
+        self._ended += 1
+        elapsed = now - self._window_began
+        if elapsed >= _WINDOW_SECONDS:
+            self._rate = (self._rate + self._ended / elapsed) / 2
+            self._ended = 0
+            self._window_began = now
+        if seconds > _PREFETCH_SECONDS:
+            self._rate = min(self._rate, self.concurrency / seconds)
 
     def room(self) -> int:
         """How many jobs to claim now; 0 while so few places are free that it pays to wait for more."""

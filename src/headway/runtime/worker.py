@@ -212,7 +212,8 @@ class Worker:
                     await self._changed.wait()
 
     def _run_ended(self, run: JobRun, outcome: Outcome) -> None:
-        self._demand.ended(time.monotonic() - run.started)
+        now = time.monotonic()
+        self._demand.ended(now - run.started, now)
         self._settler.settle(run.delivery, outcome)
 
     def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
