@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -23,6 +24,8 @@ _TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 )
 _OPTIONS: Final = _TLS_OPTIONS | {"sentinel_username", "sentinel_password"}
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^:\[\]@]*))(?::(?P<port>\d{0,5}))?")
+_MAX_PORT: Final = 65535
 _PORT: Final = {"standalone": 6379, "sentinel": 26379, "cluster": 6379}
 
 
@@ -45,12 +48,16 @@ class Location:
 
 def parse(url: str) -> Location:
     """Read a URL; ConfigError names what is wrong without repeating a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        msg = f"not a Redis URL: scheme {parts.scheme!r}, expected one of {', '.join(_SCHEMES)}"
+    # By hand, as far as the hosts go: newer versions of urllib refuse several hosts when one is an IPv6 address.
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme not in _SCHEMES:
+        msg = f"not a Redis URL: scheme {scheme!r}, expected one of {', '.join(_SCHEMES)}"
         raise ConfigError(msg)
-    layout, tls = _SCHEMES[parts.scheme]
-    login, _, hosts = parts.netloc.rpartition("@")
+    layout, tls = _SCHEMES[scheme]
+    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    parts = urlsplit(f"//host{rest[end:]}")
+    login, _, hosts = rest[:end].rpartition("@")
     username, _, password = login.partition(":")
     addresses = tuple(_address(host, _PORT[layout]) for host in hosts.split(",") if host) or (
         ("localhost", _PORT[layout]),
@@ -59,25 +66,25 @@ def parse(url: str) -> Location:
     service = ""
     if layout == "sentinel":
         if not path:
-            msg = f"{parts.scheme}://: the path must name the primary, as in redis+sentinel://host:26379/mymaster/0"
+            msg = f"{scheme}://: the path must name the primary, as in redis+sentinel://host:26379/mymaster/0"
             raise ConfigError(msg)
         service = path.pop(0)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - _OPTIONS)
     if unknown:
-        msg = f"{parts.scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
+        msg = f"{scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
         raise ConfigError(msg)
     if not tls and options.keys() & _TLS_OPTIONS:
         msg = (
-            f"{parts.scheme}://: options ssl_* need TLS: write rediss{parts.scheme.removeprefix('redis')}://"
+            f"{scheme}://: options ssl_* need TLS: write rediss{scheme.removeprefix('redis')}://"
         )
         raise ConfigError(msg)
     if layout == "standalone" and len(addresses) > 1:
-        msg = f"{parts.scheme}:// takes one host; several need redis+sentinel:// or redis+cluster://"
+        msg = f"{scheme}:// takes one host; several need redis+sentinel:// or redis+cluster://"
         raise ConfigError(msg)
     db = _database(path, layout)
     shown = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
-    name = f"{parts.scheme}://{shown}" + (f"/{service}" if service else "") + (f"/{db}" if db else "")
+    name = f"{scheme}://{shown}" + (f"/{service}" if service else "") + (f"/{db}" if db else "")
     return Location(
         layout=layout,
         addresses=addresses,
@@ -93,13 +100,13 @@ def parse(url: str) -> Location:
     )
 
 
-def _address(text: str, port: int) -> Address:
-    split = urlsplit(f"//{text}")
-    try:
-        return unquote(split.hostname or "localhost"), split.port or port
-    except ValueError as error:
+def _address(text: str, default_port: int) -> Address:
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or default_port) if match else 0
+    if match is None or not 0 < port <= _MAX_PORT:
         msg = f"Redis URL: {text!r} is not a host with a port"
-        raise ConfigError(msg) from error
+        raise ConfigError(msg)
+    return unquote(match["v6"] or match["name"] or "localhost"), port
 
 
 def _database(path: list[str], layout: Layout) -> int:
