@@ -277,7 +277,9 @@ async def test_a_payload_that_is_damaged_or_does_not_fit_goes_to_the_dead_letter
     assert last_error(outcome)[0] == "headway.errors.CodecError"
 
 
-async def test_a_result_that_cannot_be_written_is_a_failure_without_another_attempt(executor: Executor) -> None:
+async def test_a_result_that_cannot_be_written_is_a_failure_without_another_attempt(
+    executor: Executor,
+) -> None:
     outcome = await execute(executor, "unwritable")
     assert isinstance(outcome, Failed)
     kind, message = last_error(outcome)

@@ -75,9 +75,7 @@ def parse(url: str) -> Location:
         msg = f"{scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
         raise ConfigError(msg)
     if not tls and options.keys() & _TLS_OPTIONS:
-        msg = (
-            f"{scheme}://: options ssl_* need TLS: write rediss{scheme.removeprefix('redis')}://"
-        )
+        msg = f"{scheme}://: options ssl_* need TLS: write rediss{scheme.removeprefix('redis')}://"
         raise ConfigError(msg)
     if layout == "standalone" and len(addresses) > 1:
         msg = f"{scheme}:// takes one host; several need redis+sentinel:// or redis+cluster://"
