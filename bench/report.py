@@ -118,20 +118,31 @@ def _summary(results: Results) -> str:
     behind: list[str] = []
     for metric in METRICS.values():
         values = results.values.get(metric.name, {})
-        for peer, figures in values.items():
-            subject = _subject(results, peer)
-            if peer in LIMITS or peer.startswith("headway") or subject not in values:
-                continue
-            ratio = advantage(
-                statistics.median(values[subject]),
-                statistics.median(figures),
-                higher_is_better=metric.higher_is_better,
-            )
-            if ratio is not None and ratio < 1:
-                behind.append(f"- {metric.title}: {peer} is {figure(1 / ratio)} times better than {subject}.")
+        for subject in ("headway", "headway-sqlite"):
+            better = [
+                f"{peer} ({_lead(metric, statistics.median(values[subject]), statistics.median(figures))})"
+                for peer, figures in _ranked(results, metric)
+                if subject in values
+                and peer not in LIMITS
+                and not peer.startswith("headway")
+                and _subject(results, peer) == subject
+                and _is_better(metric, statistics.median(figures), statistics.median(values[subject]))
+            ]
+            if better:
+                behind.append(f"- {metric.title}: {subject} is behind {', '.join(better)}")
     if not behind:
         return "In this run no peer is better than Headway in any row.\n"
-    return "\n".join(["Where a peer is better than Headway:\n", *behind, ""])
+    return "\n".join(["Where a peer is better than Headway, and how many times:\n", *behind, ""])
+
+
+def _is_better(metric: Metric, one: float, other: float) -> bool:
+    return one > other if metric.higher_is_better else one < other
+
+
+def _lead(metric: Metric, own: float, other: float) -> str:
+    """How many times better `other` is; where one of them is nothing, the figure itself."""
+    ratio = advantage(other, own, higher_is_better=metric.higher_is_better)
+    return figure(other) if ratio is None else f"{figure(ratio)} x"
 
 
 def _machine(results: Results) -> str:

@@ -64,10 +64,16 @@ def test_the_best_stands_first_with_its_range_and_the_ratio(results: Results) ->
 
 def test_where_a_peer_wins_is_said_at_the_top(results: Results) -> None:
     text = report(results)
-    assert "- Pick-up at 50 jobs/s, p50: bullmq is 2.00 times better than headway." in text
-    assert text.index("bullmq is 2.00 times better") < text.index("## Machine")
+    assert "- Pick-up at 50 jobs/s, p50: headway is behind bullmq (2.00 x)" in text
+    assert text.index("headway is behind bullmq") < text.index("## Machine")
     lines = text.splitlines()
     assert lines.index("| bullmq | 1.00 |  | 0.50 x |") < lines.index("| **headway** | 2.00 |  |  |")
+
+
+def test_a_peer_that_needs_nothing_at_all_is_better_too(results: Results) -> None:
+    results.add("headway", "idle-commands-11", 4.0)
+    results.add("rq", "idle-commands-11", 0.0)
+    assert "headway is behind rq (0.00)" in report(results)
 
 
 def test_who_is_missing_and_what_failed_is_said(results: Results) -> None:
