@@ -162,7 +162,7 @@ class Executor:
                 run.interrupt(Stop.TIMEOUT)
 
     async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-        current = asyncio.current_task()
+        current = run.task or asyncio.current_task()
         if current is None:  # pragma: no cover - run() is always awaited in a task
             msg = "a job must run in a task"
             raise RuntimeError(msg)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from headway.runtime.failure import storable
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from headway.job import Delivery, Lease
@@ -45,9 +46,21 @@ class Stop(Enum):
 class JobRun:
     """The run of one delivery. It is also the channel of the handler's context."""
 
-    __slots__ = ("_interrupt", "_reporter", "deadline", "delivery", "reason", "slot", "started", "stop")
+    __slots__ = (
+        "_interrupt",
+        "_reporter",
+        "deadline",
+        "delivery",
+        "reason",
+        "slot",
+        "started",
+        "stop",
+        "task",
+    )
 
-    def __init__(self, delivery: Delivery, reporter: Reports) -> None:
+    def __init__(self, delivery: Delivery, reporter: Reports, task: asyncio.Task[None] | None = None) -> None:
+        """`task` is the one that performs it, when that is known: asking for it is slow before Python 3.12."""
+        self.task = task
         self.delivery = delivery
         self.stop: Stop | None = None
         self.reason = ""

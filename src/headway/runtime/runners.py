@@ -100,10 +100,11 @@ class Runners:
 
     async def _serve(self) -> None:
         clean = contextvars.copy_context()
+        task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
         while self._buffer:
             delivery, _ = self._buffer.popleft()
-            await self._run(JobRun(delivery, self._reporter))
+            await self._run(JobRun(delivery, self._reporter, task))
             if contextvars.copy_context() != clean:
                 return
             if time.monotonic() > pause_at:

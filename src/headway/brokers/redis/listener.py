@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions
 
-from headway.brokers.redis.connect import pack
+from headway.brokers.redis.connect import pack, transport_of
 from headway.brokers.redis.link import CALL_DEADLINE
+from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
@@ -47,9 +47,12 @@ class Listener:
         """Nothing is connected yet."""
         self._target = target
         self._channels: dict[bytes, list[Subscription]] = {}
-        self._wire: Wire | None = None
+        self._pipe: Pipe | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._elsewhere = asyncio.Event()
+        self._over = asyncio.Event()  # the connection ended, or the data is elsewhere
+        self._failure: Exception | None = None  # what it ended with
+        self._heard = False  # anything since the last look
+        self._awaited: set[bytes] = set()  # channels that were listened to before a cut
         self._problem = ""
         self._refusal: BrokerRefusedError | None = None
 
@@ -60,8 +63,8 @@ class Listener:
         others.append(subscription)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run(), name="headway redis listener")
-        elif self._wire is not None:
-            await self._send(b"SUBSCRIBE", name)
+        else:
+            self._send(b"SUBSCRIBE", name)
         try:
             async with asyncio.timeout(CALL_DEADLINE):
                 await asyncio.shield(subscription.confirmed)
@@ -79,13 +82,12 @@ class Listener:
         others = self._channels.get(name, [])
         if subscription in others:
             others.remove(subscription)
-        if not others and self._channels.pop(name, None) is not None and self._wire is not None:
-            await self._send(b"UNSUBSCRIBE", name)
+        if not others and self._channels.pop(name, None) is not None:
+            self._send(b"UNSUBSCRIBE", name)
 
     def reconnect(self) -> None:
         """Go where the data is now: a server that lost it relays messages still, but counts no listeners."""
-        if self._wire is not None:
-            self._elsewhere.set()
+        self._over.set()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -96,12 +98,9 @@ class Listener:
                 await runner
         self._channels.clear()
 
-    async def _send(self, *command: bytes) -> None:
-        wire = self._wire
-        if wire is None:
-            return
-        with suppress(*_CUT):  # the reader notices, and subscribes anew
-            await wire.send_packed_command([pack(*command)], check_health=False)
+    def _send(self, *command: bytes) -> None:
+        if self._pipe is not None:  # else all channels are subscribed once there is one
+            self._pipe.write(pack(*command))
 
     async def _run(self) -> None:
         delay = _BACKOFF_FIRST
@@ -112,15 +111,13 @@ class Listener:
             except _CUT as error:
                 self._note(error)
             else:
-                self._wire = wire
-                self._elsewhere.clear()
                 try:
                     delay = _BACKOFF_FIRST
                     await self._listen(wire, cut=cut)
                 except _CUT as error:
                     self._note(error)
                 finally:
-                    self._wire = None
+                    self._pipe = None
                     with suppress(*_CUT):
                         await wire.disconnect(nowait=True)
                 cut = True
@@ -134,33 +131,43 @@ class Listener:
             self._refusal = refused(self._target.name, error)
 
     async def _listen(self, wire: Wire, *, cut: bool) -> None:
-        awaited = set(self._channels) if cut else set[bytes]()
+        """Hand on messages as they arrive, until the connection ends or the data is elsewhere."""
+        self._awaited = set(self._channels) if cut else set[bytes]()
+        self._over.clear()
+        self._failure = None
+        self._heard = False
+        pipe = Pipe(self._on_reply, self._on_end, _nothing)
+        pipe.take_over(transport_of(wire))
+        self._pipe = pipe
         if self._channels:
-            await wire.send_packed_command([pack(b"SUBSCRIBE", *self._channels)], check_health=False)
-        leaving = asyncio.create_task(self._elsewhere.wait())
-        reading: asyncio.Task[Any] | None = None
+            self._send(b"SUBSCRIBE", *self._channels)
         silent = False
-        try:
-            while True:
-                reading = reading or asyncio.create_task(_read(wire))
-                timeout = _PONG_TIMEOUT if silent else _SILENCE
-                await asyncio.wait({reading, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-                if leaving.done():
-                    return
-                if reading.done():
-                    message, reading, silent = reading.result(), None, False
-                    self._on_message(message, awaited)
-                elif silent:
-                    msg = "the subscription connection is dead: no answer to PING"
-                    raise exceptions.ConnectionError(msg)
-                else:
-                    silent = True
-                    await wire.send_packed_command([pack(b"PING")], check_health=False)
-        finally:
-            rest = [task for task in (reading, leaving) if task is not None]
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PONG_TIMEOUT if silent else _SILENCE):
+                    await self._over.wait()
+                if self._failure is not None:
+                    raise self._failure
+                return
+            if self._heard:
+                self._heard = silent = False
+            elif silent:
+                msg = "the subscription connection is dead: no answer to PING"
+                raise exceptions.ConnectionError(msg)
+            else:
+                silent = True
+                self._send(b"PING")
+
+    def _on_end(self, error: Exception) -> None:
+        self._failure = error
+        self._over.set()
+
+    def _on_reply(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server sends
+        self._heard = True
+        if isinstance(reply, Exception):
+            self._on_end(reply)
+        else:
+            self._on_message(reply, self._awaited)
 
     def _on_message(self, message: Any, awaited: set[bytes]) -> None:  # noqa: ANN401 - whatever the server sends
         match message:
@@ -179,5 +186,5 @@ class Listener:
                 pass  # answers to UNSUBSCRIBE and PING
 
 
-async def _read(wire: Wire) -> Any:  # noqa: ANN401 - whatever the server sends
-    return await wire.read_response(disable_decoding=True, timeout=math.inf, disconnect_on_error=False)
+def _nothing() -> None:
+    """Subscriptions are short: nothing waits for room in the socket."""
