@@ -24,6 +24,9 @@ _MODES: Final = {
 }
 # The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
 _TRIES: Final = 3
+_MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
+_ACCEPTED: Final = 0  # what enqueue_plain.lua answers
+_OTHER_NUMBERS: Final = 1
 
 
 async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -42,6 +45,14 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
     for _ in range(_TRIES):
         numbers = await session.numbers(kinds)
+        if len(kinds) == 1 and len(jobs) <= _MAX_PLAIN and all(map(_is_plain, jobs)):
+            (kind,) = kinds
+            answer = await session.run("enqueue_plain", *_plain_arguments(jobs, kind, numbers[kind]))
+            if answer == _ACCEPTED:
+                return [Enqueued(job.id) for job in jobs]
+            if answer == _OTHER_NUMBERS:
+                session.forget_kinds()
+                continue
         answer = await session.run("enqueue", *_arguments(jobs, numbers))
         if answer == b"KINDS":
             session.forget_kinds()
@@ -53,6 +64,23 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
         return accepted
     msg = "the server forgets what it was told: is somebody emptying it?"
     raise BrokerRefusedError(msg)
+
+
+def _is_plain(job: NewJob) -> bool:
+    return (
+        job.due_ms is None
+        and job.expires_ms is None
+        and job.key is None
+        and job.unique is None
+        and job.fire is None
+    )
+
+
+def _plain_arguments(jobs: Sequence[NewJob], kind: Kind, number: bytes) -> list[Argument]:
+    arguments: list[Argument] = [number, kind.text(), f"{kind.priority}:{kind.queue}", kind.queue, len(jobs)]
+    arguments += [job.id for job in jobs]
+    arguments += [b"%b:%b" % (number, job.payload) for job in jobs]
+    return arguments
 
 
 def _arguments(jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argument]:
@@ -75,13 +103,7 @@ def _arguments(jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argum
         length += 1
         ids.append(job.id)
         blobs.append(b"%b:%b" % (number, job.payload))
-        if (
-            job.due_ms is not None
-            or job.expires_ms is not None
-            or job.key is not None
-            or job.unique is not None
-            or job.fire is not None
-        ):
+        if not _is_plain(job):
             special += _special(place, job)
     if last is not None:
         runs.append([last, length])

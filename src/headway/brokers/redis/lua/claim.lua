@@ -8,6 +8,7 @@
 -- @include regardless
 -- @include kinds
 -- @include events
+-- @include wake
 -- @include ready
 -- @include header
 -- @include unique

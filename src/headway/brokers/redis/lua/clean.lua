@@ -6,6 +6,7 @@
 -- @include regardless
 -- @include kinds
 -- @include events
+-- @include wake
 -- @include ready
 -- @include header
 -- @include unique

@@ -5,6 +5,7 @@
 -- @include regardless
 -- @include kinds
 -- @include events
+-- @include wake
 -- @include ready
 -- @include header
 -- @include unique

@@ -7,6 +7,7 @@
 -- @include base
 -- @include kinds
 -- @include events
+-- @include wake
 -- @include ready
 -- @include header
 -- @include unique

@@ -1,0 +1,23 @@
+-- Duty: wake-ups. idle:<class>: idle workers that want the same queues; qc:<queue>: the classes that want the queue.
+-- Whoever is woken may be frozen, or its host gone without a word. So one idle worker more is asked to look a second later;
+-- one in a second is enough: it sees all that was left lying in that time.
+local function appoint_deputy(class)
+  local deputy = redis.call('SRANDMEMBER', P .. 'idle:' .. class)
+  if deputy and redis.call('SET', P .. 'deputy', '1', 'PX', '1000', 'NX') then
+    redis.call('PUBLISH', P .. 'ch:w:' .. deputy, 'V')
+  end
+end
+
+-- Wake one idle worker that wants the queue; those that no longer listen are skipped, and forgotten.
+local function wake(queue)
+  for _, class in ipairs(redis.call('SMEMBERS', P .. 'qc:' .. queue)) do
+    local worker = redis.call('SPOP', P .. 'idle:' .. class)
+    while worker do
+      if redis.call('PUBLISH', P .. 'ch:w:' .. worker, 'W') > 0 then
+        appoint_deputy(class)
+        return
+      end
+      worker = redis.call('SPOP', P .. 'idle:' .. class)
+    end
+  end
+end
