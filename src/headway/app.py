@@ -24,7 +24,7 @@ from headway.sync import SyncApp
 from headway.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator, make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from datetime import timedelta
     from types import TracebackType
     from typing import Unpack
@@ -241,9 +241,9 @@ class Headway:
         """
         return await self._opened.here().enqueue_many(self, jobs)
 
-    async def accept(self, job: NewJob) -> Enqueued:
+    def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Accept one job, together with the others of this loop turn."""
-        return await self._opened.here().accept(job)
+        return self._opened.here().accept(job)
 
     def job(self, job_id: str) -> JobHandle[Any]:
         """Return the handle of a job by its id; ValueError when it has not the form of one."""

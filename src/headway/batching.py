@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Any
 
 T = TypeVar("T")
@@ -45,10 +45,13 @@ class Batcher(Generic[T, A]):
             loop.call_soon(self._flush)
         return answer
 
-    async def submit(self, item: T) -> A:
-        """Take the item and wait for its answer; a lone one is handed over at once, without the loop's next turn."""
-        if not self.idle:
-            return await self.add(item)
+    def submit(self, item: T) -> Awaitable[A]:
+        """Take the item, whose answer must be awaited at once: a lone one is handed over by whoever awaits it."""
+        if self._waiting or self._calls or self._direct:
+            return self.add(item)
+        return self._hand_over_alone(item)
+
+    async def _hand_over_alone(self, item: T) -> A:
         self._direct += 1
         try:
             (answer,) = await self._call([item])

@@ -232,6 +232,8 @@ class _IdSource:
         """Begin anew: a forked process that went on counting would repeat the ids of its parent."""
         self._lock = threading.Lock()
         self._last = 0
+        self._high = -1
+        self._head = ""
 
     def next(self) -> JobId:
         with self._lock:
@@ -242,10 +244,16 @@ class _IdSource:
             else:
                 self._last += 1
             value = self._last
-        return JobId("".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS]))
+            high = value >> 50
+            if high != self._high:
+                # The same for all ids of a quarter of a millisecond or so.
+                self._high = high
+                self._head = "".join([_PAIRS[(high >> shift) & 1023] for shift in _SHIFTS])
+            head = self._head
+        return JobId(head + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS]))
 
 
-_SHIFTS: Final = tuple(range(90, -1, -10))
+_SHIFTS: Final = tuple(range(40, -1, -10))
 _ids = _IdSource()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ids.forget)

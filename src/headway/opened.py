@@ -9,7 +9,7 @@ from headway.handle import JobHandle
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from headway.app import Headway
     from headway.batching import Batcher
@@ -40,10 +40,10 @@ class OpenApp:
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
 
-    async def accept(self, job: NewJob) -> Enqueued:
+    def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
         self._check(job)
-        return await self.enqueuer.submit(job)
+        return self.enqueuer.submit(job)
 
     async def enqueue_many(self, app: Headway, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
         """Enqueue in batches; see `Headway.enqueue_many`."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headway.codec import Call, Format
 
 _EXACT: Final = frozenset({int, str, float, bool, bytes})
+_PLAIN_KINDS: Final = (Any, *_EXACT)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -55,6 +56,10 @@ class Signature:
             kind = hints.get(p.name, Any)
             self._types[p.name] = kind
             self._check_readable(p.name, kind)
+        # An annotation that is no exact built-in type never is the type of a value: such calls need the decoder.
+        self._positional_kinds = [
+            self._types[name] if self._types[name] in _PLAIN_KINDS else None for name in self._positional
+        ]
         self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
 
     def encode(
@@ -106,13 +111,17 @@ class Signature:
 
     def _plainly_fits(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
         """Tell at once for exact built-in types, the common case; anything else needs the decoder."""
-        types = self._types
-        if len(args) > len(self._positional):
+        kinds = self._positional_kinds
+        if len(args) > len(kinds):
             return False
-        given = zip(self._positional, args, strict=False)
-        return all(_plain(types[name], value) for name, value in given) and all(
-            _plain(types.get(name), value) for name, value in kwargs.items()
-        )
+        # Loops, not all(): a generator costs more than what it would look at.
+        for kind, value in zip(kinds, args, strict=False):
+            if type(value) is not kind and kind is not Any:
+                return False
+            if kind is float and not math.isfinite(cast("float", value)):
+                return False  # JSON has no NaN and no infinity
+        types = self._types
+        return not kwargs or all(_plain(types.get(name), value) for name, value in kwargs.items())
 
     def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         positional = self._positional

@@ -114,7 +114,11 @@ async def test_a_submitted_lone_item_is_handed_over_by_its_caller_and_what_comes
     store = Store()
     store.free.clear()
     batcher = Batcher(store.call)
-    tasks = [asyncio.ensure_future(batcher.submit(n)) for n in range(4)]
+
+    async def submit(n: int) -> int:
+        return await batcher.submit(n)
+
+    tasks = [asyncio.create_task(submit(n)) for n in range(4)]
     await asyncio.sleep(0)
     assert store.calls == [[0]]
     store.free.set()

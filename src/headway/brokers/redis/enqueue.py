@@ -45,7 +45,7 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
     for _ in range(_TRIES):
         numbers = await session.numbers(kinds)
-        if len(kinds) == 1 and len(jobs) <= _MAX_PLAIN and all(map(_is_plain, jobs)):
+        if len(kinds) == 1 and len(jobs) <= _MAX_PLAIN and _all_plain(jobs):
             (kind,) = kinds
             answer = await session.run("enqueue_plain", *_plain_arguments(jobs, kind, numbers[kind]))
             if answer == _ACCEPTED:
@@ -64,6 +64,13 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
         return accepted
     msg = "the server forgets what it was told: is somebody emptying it?"
     raise BrokerRefusedError(msg)
+
+
+def _all_plain(jobs: Sequence[NewJob]) -> bool:
+    for job in jobs:  # noqa: SIM110 - all() costs more than what it would look at
+        if not _is_plain(job):
+            return False
+    return True
 
 
 def _is_plain(job: NewJob) -> bool:
