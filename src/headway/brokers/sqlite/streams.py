@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.watcher import SignalRow
 from headway.errors import ConfigError
 from headway.events import Event, EventKind
 from headway.job import JobId, WorkerId
@@ -39,15 +38,6 @@ def last_number(db: sqlite3.Connection, table: str) -> int:
     """Return the last number given out in a table, also when its row is gone."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def signals_since(db: sqlite3.Connection, app: int, worker: WorkerId, since: int) -> list[SignalRow]:
-    """Return the worker's signals behind a number."""
-    rows = db.execute(
-        "SELECT seq, worker, job FROM signal WHERE app = ? AND worker = ? AND seq > ? ORDER BY seq",
-        (app, worker, since),
-    )
-    return [SignalRow(*row) for row in rows]
 
 
 def cancellations(db: sqlite3.Connection, app: int, worker: WorkerId) -> list[JobId]:
