@@ -53,6 +53,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     max_jobs: int = 0  # recycle a process after so many jobs; 0: never
     max_memory_mb: int = 0  # recycle a process above so much resident memory; 0: never
 
+    # Push
+    guard: str = ""  # URL of the guard's store
+    target: str = ""  # URL of the receiver
+    targets: dict[str, str] = {}  # of single queues, where several services serve the app
+    service_account: str = ""  # the identity that Cloud Tasks proves to the receiver
+    audience: str = ""  # of its tokens; empty: the target
+    push_secret: str = ""  # signs requests with HMAC, for dispatchers without tokens
+    push_lease: float = 60.0
+    push_concurrency: int = 80  # jobs at once in one receiver
+    push_grace: float = 9.0  # from SIGTERM to the hand-back; Cloud Run kills at 10
+    priority_bands: list[int] = []  # the priorities from which a queue of their own begins
+
+    # Large payloads, cache
+    offload: str = ""  # URL of the folder or bucket for payloads over `offload_over`
+    offload_over: int = 64 * 1024  # bytes of an encoded call or result
+    cache: str = ""  # URL of the Redis, by TCP or HTTP, behind `app.cache` and `app.limiter`
+
 
 class GivenSettings(TypedDict, total=False):
     """The settings that `Headway(name, ...)` takes, as in Settings; durations may also be texts such as `15s`."""
@@ -79,6 +96,19 @@ class GivenSettings(TypedDict, total=False):
     queues: list[str]
     max_jobs: int
     max_memory_mb: int
+    guard: str
+    target: str
+    targets: dict[str, str]
+    service_account: str
+    audience: str
+    push_secret: str
+    push_lease: float | str
+    push_concurrency: int
+    push_grace: float | str
+    priority_bands: list[int]
+    offload: str
+    offload_over: int
+    cache: str
 
 
 _MINIMA: Final[dict[str, float]] = {
@@ -96,10 +126,26 @@ _MINIMA: Final[dict[str, float]] = {
     "concurrency": 1,
     "max_jobs": 0,
     "max_memory_mb": 0,
+    "push_lease": 5,
+    "push_concurrency": 1,
+    "push_grace": 0,
+    "offload_over": 1,
 }
-_DURATIONS: Final = frozenset({"timeout", "kill_after", "keep_succeeded", "keep_failed", "lease", "grace"})
-_LISTS: Final = frozenset({"queues"})
+_DURATIONS: Final = frozenset(
+    {
+        "timeout",
+        "kill_after",
+        "keep_succeeded",
+        "keep_failed",
+        "lease",
+        "grace",
+        "push_lease",
+        "push_grace",
+    }
+)
+_LISTS: Final = frozenset({"queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
+_TEXT_TABLES: Final = frozenset({"targets"})
 _UNITS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Variables that steer the command line or the tests, not an app.
 _OTHER_VARIABLES: Final = frozenset({"HEADWAY_CONFIG", "HEADWAY_APP", "HEADWAY_REDIS_SERVER"})
@@ -204,6 +250,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             values[key] = [part.strip() for part in text.split(",") if part.strip()]
         elif key in _TABLES:
             values[key] = parse_table(text, variable)
+        elif key in _TEXT_TABLES:
+            values[key] = _text_table(text, variable)
         elif key in _FIELDS:
             values[key] = text
         # Unknown variables are left alone: the prefix is not ours alone, unlike the file.
@@ -219,6 +267,18 @@ def parse_table(text: str, name: str) -> dict[str, int]:
             msg = f"{name}: {part!r} must be queue=number"
             raise ConfigError(msg)
         table[queue] = int(number)
+    return table
+
+
+def _text_table(text: str, name: str) -> dict[str, str]:
+    """Read `email=https://one.example,reports=https://two.example`; ConfigError names the setting."""
+    table: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, _, value = part.partition("=")
+        if not key or not value:
+            msg = f"{name}: {part!r} must be queue=URL"
+            raise ConfigError(msg)
+        table[key] = value
     return table
 
 

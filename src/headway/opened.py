@@ -163,7 +163,7 @@ class OpenApps:
 
 def broker_settings(name: str, settings: Settings) -> BrokerSettings:
     """Return what a driver is opened with for an app of this name."""
-    from headway.brokers.base import BrokerSettings, Retention  # noqa: PLC0415 - as above
+    from headway.brokers.base import BrokerSettings, PushSettings, Retention  # noqa: PLC0415 - as above
 
     return BrokerSettings(
         namespace=settings.namespace or name,
@@ -173,4 +173,13 @@ def broker_settings(name: str, settings: Settings) -> BrokerSettings:
             max_succeeded=settings.max_succeeded,
         ),
         record_events=settings.record_events,
+        push=PushSettings(
+            guard=settings.guard,
+            target=settings.target,
+            targets=settings.targets,
+            service_account=settings.service_account,
+            audience=settings.audience,
+            secret=settings.push_secret,
+            priority_bands=tuple(settings.priority_bands),
+        ),
     )

@@ -10,6 +10,7 @@ Two decisions of this interface are argued in `docs/explanation/design.md`:
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -35,7 +36,9 @@ class Capabilities(Struct, frozen=True):
     unique: bool = True
     cancel_running: bool = True
     fifo: bool = True  # first in, first out per queue and priority at concurrency 1
-    pull: bool = True
+    pull: bool = True  # workers claim its jobs; False: it pushes them to a receiver
+    events: bool = True  # `Inspector.events` streams what happens
+    logs: bool = True  # keeps log lines and progress of running jobs
 
 
 class Retention(Struct, frozen=True):
@@ -48,6 +51,18 @@ class Retention(Struct, frozen=True):
     )
 
 
+class PushSettings(Struct, frozen=True):
+    """Where a push carrier sends jobs, how it proves who it is, and where the guard keeps what became of them."""
+
+    guard: str = ""  # URL of the guard store; empty: jobs can be enqueued, not looked up or received
+    target: str = ""  # URL of the receiver
+    targets: dict[str, str] = {}  # by queue, where one service does not serve all
+    service_account: str = ""  # the identity in the OIDC tokens; empty: no token
+    audience: str = ""  # of the tokens; empty: the target's URL
+    secret: str = ""  # signs and verifies requests with HMAC instead of a token
+    priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
+
+
 class BrokerSettings(Struct, frozen=True):
     """What a driver is opened with, beside its URL."""
 
@@ -55,6 +70,7 @@ class BrokerSettings(Struct, frozen=True):
     retention: Retention = Retention()
     record_events: bool = False  # keep events also while nobody watches
     max_log_lines: int = 1000  # kept per job
+    push: PushSettings = PushSettings()
 
 
 class Enqueued(Struct, frozen=True):
@@ -286,6 +302,55 @@ class PullBroker(Broker, Protocol):
         ...
 
 
+class LeaseState(StrEnum):
+    """What became of a lease that its holder asked to extend."""
+
+    HELD = "held"
+    LOST = "lost"  # it ran out and somebody else took the job over, or settled it
+    CANCEL_REQUESTED = "cancel_requested"  # held, and somebody asked to cancel the job
+
+
+class PushRequest(Struct, frozen=True):
+    """An HTTP request as it came in. Header names are in lower case; the body is whole."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+class PushResponse(Struct, frozen=True):
+    """What the sender is answered: only 2xx ends a task, anything else brings it back."""
+
+    status: int
+    headers: dict[str, str] = {}
+    body: bytes = b""
+
+
+class PushBroker(Broker, Protocol):
+    """A carrier that sends its jobs to a receiver."""
+
+    async def receive(
+        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+    ) -> Delivery | PushResponse:
+        """Verify who sends, read the job and take its lease; a response when there is nothing to run.
+
+        The only way to a Delivery: one that was not verified cannot be had. Never raises for what a sender did; raises
+        BrokerUnavailableError when the guard cannot be asked.
+        """
+        ...
+
+    async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
+        """Settle under the delivery's epoch, plan what follows (a retry), and say what the sender is answered."""
+        ...
+
+    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[LeaseState]:
+        """Extend each lease to `lease_ms` from now. Never revives one that somebody else took over."""
+        ...
+
+    async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
+        """Record progress and log lines of running jobs, fenced like an outcome."""
+        ...
+
+
 class Inspector(Protocol):
     """What the CLI, the API and the dashboard ask of a carrier."""
 
@@ -368,8 +433,8 @@ class ScheduleStore(Protocol):
         ...
 
 
-class Carrier(PullBroker, Inspector, ScheduleStore, Protocol):
-    """A carrier with workers, whole. An async context manager that opens and closes."""
+class Store(Broker, Inspector, ScheduleStore, Protocol):
+    """What every whole carrier offers, pulled or pushed. An async context manager that opens and closes."""
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -380,3 +445,11 @@ class Carrier(PullBroker, Inspector, ScheduleStore, Protocol):
     ) -> None:
         """Close."""
         ...
+
+
+class Carrier(Store, PullBroker, Protocol):
+    """A carrier with workers, whole."""
+
+
+class PushCarrier(Store, PushBroker, Protocol):
+    """A carrier that pushes, whole."""
