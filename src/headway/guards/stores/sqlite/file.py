@@ -1,0 +1,140 @@
+"""The file of a guard: what its URL says, its table, and in Headway's terms what SQLite refuses."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
+
+_APPLICATION_ID: Final = 0x48647747  # "HdwG": a guard's file, not a carrier's
+_VERSION: Final = 1
+_SWITCH_PAUSE: Final = 0.01  # seconds between tries while another process creates the same file
+
+_TABLES: Final = (
+    """CREATE TABLE guard (
+        app TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, grp TEXT NOT NULL, tag TEXT NOT NULL,
+        changed_ms INTEGER NOT NULL, forget_ms INTEGER, data BLOB NOT NULL, PRIMARY KEY (app, key))""",
+    "CREATE INDEX guard_kind ON guard (app, grp, tag, forget_ms)",
+    "CREATE INDEX guard_forget ON guard (app, forget_ms) WHERE forget_ms IS NOT NULL",
+)
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_READONLY: "it cannot be written: give this user write permission to the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its folder exists and may be written",
+    sqlite3.SQLITE_IOERR: "the disk reports an error: check the file system",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database: name another file",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a backup",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The file, how long a call waits for other processes' transactions, and when the disk is waited for."""
+
+    path: str
+    timeout: float = 5.0  # seconds
+    synchronous: str = "NORMAL"
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"guard sqlite:///{self.path}"
+
+
+def connect(place: Place) -> sqlite3.Connection:
+    """Open a connection, and create the table; raises sqlite3.Error, ConfigError or BrokerRefusedError."""
+    db = sqlite3.connect(place.path, timeout=place.timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(db, place)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, place: Place) -> None:
+    mode = _switch_to_log(db, time.monotonic() + place.timeout)
+    if mode != "wal":
+        msg = f"{place.name}: no write-ahead log here (mode {mode}); use a local disk, not a network file system"
+        raise BrokerRefusedError(msg)
+    db.execute(f"PRAGMA synchronous = {place.synchronous}")
+    db.execute("BEGIN IMMEDIATE")  # two processes may do it at once: the second finds it done
+    try:
+        if _is_new(db, place):
+            for statement in _TABLES:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _switch_to_log(db: sqlite3.Connection, deadline: float) -> str:
+    while True:  # SQLite's own waiting does not cover this switch
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if _code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_PAUSE)
+
+
+def _is_new(db: sqlite3.Connection, place: Place) -> bool:
+    owner = int(db.execute("PRAGMA application_id").fetchone()[0])
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    empty = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    if owner != _APPLICATION_ID and not empty:
+        msg = f"{place.name}: the file holds another database; give the guard a file of its own"
+        raise ConfigError(msg)
+    if version > _VERSION:
+        msg = (
+            f"{place.name}: the file is of a newer Headway (version {version}); upgrade, or name another file"
+        )
+        raise ConfigError(msg)
+    return empty
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else code & 0xFF
+
+
+def translate(error: sqlite3.Error, place: Place) -> BrokerError:
+    """Say what happened to which file, and what to do."""
+    code = _code(error)
+    if code in _BUSY:
+        msg = f"{place.name}: another process kept the file locked for {place.timeout:g} s; look for a stopped one"
+        return BrokerUnavailableError(msg)
+    return BrokerRefusedError(f"{place.name}: {error}; {_ADVICE.get(code, 'this is unexpected')}")
+
+
+def parse(url: str) -> Place:
+    """Read a `sqlite:` URL; ConfigError names what is wrong with it."""
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if not url.startswith("sqlite:///") or not path or path.endswith("/") or "\0" in path:
+        msg = f"guard {url!r}: write sqlite:///relative.db or sqlite:////absolute/path.db"
+        raise ConfigError(msg)
+    if path == ":memory:" or path.startswith("file:"):
+        msg = f"guard {url!r}: a database in memory is lost with its process; name a file"
+        raise ConfigError(msg)
+    timeout, synchronous = 5.0, "NORMAL"
+    for option, value in parse_qsl(parts.query, keep_blank_values=True):
+        if option == "timeout" and value.replace(".", "", 1).isdecimal() and 0 < float(value) <= 600:  # noqa: PLR2004 - seconds
+            timeout = float(value)
+        elif option == "synchronous" and value.lower() in {"normal", "full"}:
+            synchronous = value.upper()
+        else:
+            msg = (
+                f"guard {url!r}: {option}={value} is wrong; there are timeout (seconds, up to 600) "
+                "and synchronous (normal or full)"
+            )
+            raise ConfigError(msg)
+    return Place(path, timeout, synchronous)
