@@ -1,17 +1,258 @@
-"""What becomes of a pushed job: pure functions over what the guard keeps of it."""
+"""What becomes of a pushed job: pure functions from what the guard keeps of it to what it keeps next.
+
+Each returns the next document, or says why there is none. The guard swaps it in by comparing versions; when somebody
+else was faster, it reads again and asks again.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final, assert_never
+
 from msgspec import Struct
+from msgspec.structs import replace
 
-from headway.job import NewJob
+from headway.brokers.base import LogLine, Progress
+from headway.guards.document import Document, Line, PushedJob, fresh, tombstone
+from headway.job import (
+    Cancelled,
+    Expired,
+    Failed,
+    JobId,
+    JobState,
+    Lease,
+    Outcome,
+    Released,
+    RetryAt,
+    Succeeded,
+    WorkerId,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["PushedJob"]
+
+WAITING: Final = frozenset({JobState.SCHEDULED, JobState.READY})
+RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+_LOG_BYTES: Final = 128 * 1024  # of a job's log: it is written anew with each change of the job
 
 
-class PushedJob(Struct, frozen=True):
-    """A job as a task of the dispatcher carries it.
+class Begun(Struct, frozen=True):
+    """This delivery runs the job: `document` is what is to be kept."""
 
-    `turn` counts the tasks that were made for it: 0 at enqueue, one more for each retry, by policy or by hand.
+    document: Document
+
+
+class Busy(Struct, frozen=True):
+    """Somebody runs it under a lease that holds for so long."""
+
+    retry_in_ms: int
+
+
+class Complete(Struct, frozen=True):
+    """There is nothing to run: it has completed, or was removed."""
+
+    document: Document
+
+
+class Behind(Struct, frozen=True):
+    """This delivery is of an earlier turn: the task of `next` must exist, then it is done."""
+
+    next: PushedJob
+
+
+Beginning = Begun | Busy | Complete | Behind
+
+
+def begin(
+    document: Document | None, pushed: PushedJob, *, worker: WorkerId, now_ms: int, lease_ms: int
+) -> Beginning:
+    """A task was delivered."""
+    if document is None:
+        return _start(fresh(pushed, JobState.READY), worker, now_ms, lease_ms)
+    if document.removed or document.state.terminal:
+        return Complete(document)
+    if pushed.turn < document.turn:
+        return Behind(document.pushed)
+    if document.state is JobState.RUNNING:
+        if document.lease_until_ms > now_ms:
+            return Busy(document.lease_until_ms - now_ms)
+        document = replace(document, crashes=document.crashes + 1)
+    # A later turn than the one that is known: the store lost a write. The task is right.
+    return _start(replace(document, turn=pushed.turn), worker, now_ms, lease_ms)
+
+
+def _start(document: Document, worker: WorkerId, now_ms: int, lease_ms: int) -> Begun:
+    return Begun(
+        replace(
+            document,
+            state=JobState.RUNNING,
+            worker=worker,
+            epoch=document.epoch + 1,
+            attempt=document.attempt + 1,
+            started_ms=now_ms,
+            lease_until_ms=now_ms + lease_ms,
+        )
+    )
+
+
+def holds(document: Document | None, lease: Lease) -> bool:
+    """Tell whether the job runs under this very lease. Its time may be over, as long as nobody took the job over."""
+    return (
+        document is not None
+        and document.state is JobState.RUNNING
+        and document.epoch == lease.epoch
+        and document.worker == lease.worker
+    )
+
+
+def extend(document: Document | None, lease: Lease, *, now_ms: int, lease_ms: int) -> Document | None:
+    """Extend the lease; None: it is lost."""
+    if document is None or not holds(document, lease):
+        return None
+    return replace(document, lease_until_ms=now_ms + lease_ms)
+
+
+def settle(  # noqa: PLR0911 - one for each outcome
+    document: Document | None, lease: Lease, outcome: Outcome, *, now_ms: int
+) -> Document | None:
+    """Apply an outcome under its lease; None: superseded. A cancellation asked for meanwhile stops what would go on."""
+    if document is None or not holds(document, lease):
+        return None
+    cancelled = document.cancel_requested
+    match outcome:
+        case Succeeded(result=result):
+            return _end(replace(document, result=result), JobState.SUCCEEDED, now_ms)
+        case Failed(history=history):
+            return _end(replace(document, history=history), JobState.FAILED, now_ms)
+        case Cancelled(reason=reason):
+            return _end(document, JobState.CANCELLED, now_ms, reason=reason or document.reason)
+        case Expired():
+            return _end(document, JobState.EXPIRED, now_ms)
+        case RetryAt(at_ms=at_ms, history=history, counted=counted):
+            document = replace(document, history=history)
+            if cancelled:
+                return _end(document, JobState.CANCELLED, now_ms, reason=document.reason)
+            return replace(
+                document,
+                state=JobState.READY if at_ms <= now_ms else JobState.SCHEDULED,
+                due_ms=at_ms,
+                turn=document.turn + 1,
+                attempt=document.attempt - (0 if counted else 1),
+                worker=None,
+            )
+        case Released():
+            if cancelled:
+                return _end(document, JobState.CANCELLED, now_ms, reason=document.reason)
+            return replace(document, state=JobState.READY, attempt=document.attempt - 1, worker=None)
+        case _:
+            assert_never(outcome)
+
+
+def report(
+    document: Document | None, lease: Lease, contents: Sequence[Progress | LogLine], *, max_lines: int
+) -> Document | None:
+    """Record progress and log lines under a lease; None: superseded."""
+    if document is None or not holds(document, lease):
+        return None
+    lines: list[Line] = list(document.log)
+    fraction, message = document.progress, document.progress_message
+    for content in contents:
+        match content:
+            case Progress():
+                fraction, message = content.fraction, content.message
+            case LogLine():
+                lines.append(Line(content.at_ms, content.level, content.message))
+            case _:
+                assert_never(content)
+    return replace(document, progress=fraction, progress_message=message, log=_last(lines, max_lines))
+
+
+def cancel(document: Document, reason: str, *, now_ms: int) -> Document | None:
+    """Cancel a waiting job, ask the holder of a running one; None: it has completed."""
+    if document.removed or document.state.terminal:
+        return None
+    if document.state is JobState.RUNNING:
+        if document.lease_until_ms <= now_ms:
+            return _end(document, JobState.CANCELLED, now_ms, reason=reason)
+        return replace(document, cancel_requested=True, reason=reason)
+    return _end(document, JobState.CANCELLED, now_ms, reason=reason)
+
+
+def cancel_unknown(pushed: PushedJob, reason: str, *, now_ms: int) -> Document:
+    """Cancel a job that was never delivered."""
+    return _end(fresh(pushed, JobState.READY), JobState.CANCELLED, now_ms, reason=reason)
+
+
+def remove(document: Document, *, now_ms: int) -> Document | None:
+    """Forget a job that does not run; None: it runs, or is gone already."""
+    if document.removed or (document.state is JobState.RUNNING and document.lease_until_ms > now_ms):
+        return None
+    return tombstone(document.id)
+
+
+def retry(document: Document, *, now_ms: int) -> Document | None:
+    """A new life with fresh attempts; None: it has not failed, been cancelled or expired.
+
+    An expiry that has passed is dropped: it would end the new life at once.
     """
+    overdue = document.expires_ms is not None and document.expires_ms <= now_ms
+    waiting_overdue = overdue and document.state in WAITING
+    if document.removed or not (document.state in RETRYABLE or waiting_overdue):
+        return None
+    return Document(
+        id=document.id,
+        task=document.task,
+        queue=document.queue,
+        payload=document.payload,
+        priority=document.priority,
+        state=JobState.READY,
+        turn=document.turn + 1,
+        epoch=document.epoch,
+        expires_ms=None if overdue else document.expires_ms,
+        key=document.key,
+        log=document.log,
+    )
 
-    job: NewJob
-    turn: int = 0
+
+def promote(document: Document, *, now_ms: int) -> Document | None:
+    """Make a scheduled retry ready now, by a turn of its own; None: it is not scheduled."""
+    if document.removed or document.state is not JobState.SCHEDULED or (document.due_ms or 0) <= now_ms:
+        return None
+    return replace(document, state=JobState.READY, due_ms=now_ms, turn=document.turn + 1)
+
+
+def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms: int) -> Document:
+    """The dead-letter record of a body that could not be read."""
+    document = Document(
+        id=job_id,
+        task="",
+        queue=queue,
+        payload=body,
+        priority=0,
+        state=JobState.READY,
+        history=history,
+    )
+    return _end(document, JobState.FAILED, now_ms, reason="the body of its task cannot be read")
+
+
+def _end(document: Document, state: JobState, now_ms: int, *, reason: str | None = None) -> Document:
+    return replace(
+        document,
+        state=state,
+        finished_ms=now_ms,
+        worker=None,
+        reason=document.reason if reason is None else reason,
+    )
+
+
+def _last(lines: list[Line], max_lines: int) -> tuple[Line, ...]:
+    """Keep the last lines: they tell how it ended."""
+    kept: list[Line] = []
+    room = _LOG_BYTES
+    for line in reversed(lines[-max_lines:] if max_lines else []):
+        room -= len(line.message.encode()) + len(line.level) + 16
+        if room < 0 and kept:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))

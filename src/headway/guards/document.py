@@ -1,0 +1,191 @@
+"""What the guard keeps of one job, and how it becomes an entry of the store and a record for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.errors import CodecError
+from headway.guards.base import Entry
+from headway.job import JobId, JobRecord, JobState, NewJob, WorkerId
+
+if TYPE_CHECKING:
+    from headway.brokers.base import Retention
+
+DAY_MS: Final = 24 * 3600 * 1000
+ABANDONED_MS: Final = 32 * DAY_MS
+"""Cloud Tasks forgets a task after 31 days: what waits or runs longer than this behind its due time never ends."""
+ECHO_MS: Final = 3600 * 1000
+"""How long a removed or completed job is remembered at least: a second delivery of it may still be on its way."""
+REMOVED_GROUP: Final = ":removed"
+_PREFIX: Final = "job/"
+
+
+class Line(Struct, frozen=True, array_like=True):
+    """A log line."""
+
+    at_ms: int
+    level: str
+    message: str
+
+
+class PushedJob(Struct, frozen=True):
+    """A job as a task of the dispatcher carries it.
+
+    `turn` counts the tasks that were made for it: 0 at enqueue, one more for each retry, by policy or by hand.
+    """
+
+    job: NewJob
+    turn: int = 0
+
+
+class Document(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that was delivered at least once, or was ended before that. Instants are epoch milliseconds."""
+
+    id: JobId
+    task: str
+    queue: str
+    payload: bytes
+    priority: int
+    state: JobState
+    turn: int = 0
+    attempt: int = 0
+    epoch: int = 0
+    crashes: int = 0
+    due_ms: int | None = None
+    expires_ms: int | None = None
+    key: str | None = None
+    worker: WorkerId | None = None
+    lease_until_ms: int = 0
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    result: bytes = b""
+    history: bytes = b""
+    reason: str = ""
+    progress: float | None = None
+    progress_message: str = ""
+    cancel_requested: bool = False
+    removed: bool = False
+    log: tuple[Line, ...] = ()
+
+    @property
+    def pushed(self) -> PushedJob:
+        """The job as the task of its present turn carries it."""
+        return PushedJob(
+            NewJob(
+                id=self.id,
+                task=self.task,
+                queue=self.queue,
+                payload=self.payload,
+                priority=self.priority,
+                due_ms=self.due_ms,
+                expires_ms=self.expires_ms,
+                key=self.key,
+            ),
+            self.turn,
+        )
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Document).decode
+
+
+def entry_key(job_id: JobId) -> str:
+    """Return the key under which a job is kept."""
+    return _PREFIX + job_id
+
+
+def fresh(pushed: PushedJob, state: JobState) -> Document:
+    """Return the document of a job of which nothing was known."""
+    job = pushed.job
+    return Document(
+        id=job.id,
+        task=job.task,
+        queue=job.queue,
+        payload=job.payload,
+        priority=job.priority,
+        state=state,
+        turn=pushed.turn,
+        due_ms=job.due_ms,
+        expires_ms=job.expires_ms,
+        key=job.key,
+    )
+
+
+def tombstone(job_id: JobId) -> Document:
+    """Return what is kept of a removed job, so that a late delivery finds it gone."""
+    return Document(
+        id=job_id, task="", queue="", payload=b"", priority=0, state=JobState.CANCELLED, removed=True
+    )
+
+
+def to_entry(document: Document, version: int, *, now_ms: int, retention: Retention) -> Entry:
+    """Return the entry of a document, with the instant from which the store may forget it."""
+    if document.removed:
+        group, tag, forget = REMOVED_GROUP, "", now_ms + ECHO_MS
+    elif document.state.terminal:
+        kept = retention.failed_ms if document.state is JobState.FAILED else retention.succeeded_ms
+        group, tag, forget = document.queue, str(document.state), now_ms + max(kept, ECHO_MS)
+    else:
+        group, tag = document.queue, str(document.state)
+        forget = max(now_ms, document.due_ms or 0) + ABANDONED_MS
+    return Entry(
+        key=entry_key(document.id),
+        version=version,
+        group=group,
+        tag=tag,
+        changed_ms=now_ms,
+        forget_ms=forget,
+        data=_encode(document),
+    )
+
+
+def from_entry(entry: Entry) -> Document:
+    """Read an entry; CodecError when its bytes are damaged."""
+    try:
+        return _decode(entry.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        msg = f"the guard's entry {entry.key!r} is damaged: {error}"
+        raise CodecError(msg) from error
+
+
+def to_record(document: Document, *, now_ms: int, retention: Retention) -> JobRecord | None:
+    """Return what people see of it; None when it was removed or its retention is over."""
+    if document.removed:
+        return None
+    state = document.state
+    finished = document.finished_ms
+    if state.terminal and finished is not None:
+        kept = retention.failed_ms if state is JobState.FAILED else retention.succeeded_ms
+        if finished + kept < now_ms:
+            return None
+    overdue = document.expires_ms is not None and document.expires_ms <= now_ms
+    if overdue and state in {JobState.SCHEDULED, JobState.READY}:
+        state = JobState.EXPIRED  # its delivery will find it so
+    elif state is JobState.SCHEDULED and document.due_ms is not None and document.due_ms <= now_ms:
+        state = JobState.READY
+    return JobRecord(
+        id=document.id,
+        task=document.task,
+        queue=document.queue,
+        state=state,
+        priority=document.priority,
+        payload=document.payload,
+        attempt=document.attempt,
+        epoch=document.epoch,
+        crashes=document.crashes,
+        due_ms=document.due_ms,
+        expires_ms=document.expires_ms,
+        started_ms=document.started_ms,
+        finished_ms=finished,
+        worker=document.worker,
+        key=document.key,
+        result=document.result,
+        history=document.history,
+        reason=document.reason,
+        progress=document.progress,
+        progress_message=document.progress_message,
+        cancel_requested=document.cancel_requested,
+    )

@@ -1,0 +1,185 @@
+"""Where the schedules of an app are known, and which fire times have become jobs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headway.brokers.base import ScheduleRecord
+from headway.errors import BrokerUnavailableError
+from headway.guards.base import Entry
+from headway.job import JobId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headway.clock import Clock
+    from headway.guards.base import GuardStore
+    from headway.job import Fire, NewJob
+
+_GROUP: Final = ":schedule"
+_TRIES: Final = 20
+
+
+class Kept(Struct, frozen=True, omit_defaults=True):
+    """A schedule, and the fire time whose job is being created: it counts once that job exists."""
+
+    name: str
+    declared: bool = False
+    spec: str = ""
+    task: str = ""
+    paused: bool = False
+    last_fire_ms: int | None = None
+    last_job: JobId | None = None
+    declared_ms: int = 0
+    pending_ms: int | None = None
+    pending_job: JobId | None = None
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Kept).decode
+
+
+class Schedules:
+    """The schedules of an app, in the guard's store."""
+
+    def __init__(self, store: GuardStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def declare(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Make these known, and forget the others but for their last fire: it must not come twice."""
+        wanted = {schedule.name: schedule for schedule in schedules}
+        for kept in await self._all():
+            if kept.declared and kept.name not in wanted:
+                await self._change(kept.name, lambda old: replace(old, declared=False, paused=False))
+        for schedule in schedules:
+            await self._change(schedule.name, partial(_declared, schedule))
+
+    async def read(self) -> list[ScheduleRecord]:
+        """Return the declared ones, sorted by name."""
+        return [
+            ScheduleRecord(
+                name=kept.name,
+                spec=kept.spec,
+                task=kept.task,
+                paused=kept.paused,
+                last_fire_ms=kept.last_fire_ms,
+                declared_ms=kept.declared_ms,
+            )
+            for kept in sorted(await self._all(), key=lambda kept: kept.name)
+            if kept.declared
+        ]
+
+    async def pause(self, name: str, *, paused: bool) -> bool:
+        """Pause or resume; false when there is no such schedule."""
+        changed = await self._change(
+            name, lambda old: replace(old, paused=paused) if old.declared else None, create=False
+        )
+        return changed is not None
+
+    async def skip(self, fire: Fire) -> None:
+        """Mark the fire time as done without a job."""
+
+        def step(old: Kept) -> Kept | None:
+            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+                return None
+            return replace(old, last_fire_ms=fire.at_ms, last_job=None, pending_ms=None, pending_job=None)
+
+        await self._change(fire.schedule, step)
+
+    async def reserve_fire(self, job: NewJob, fire: Fire) -> tuple[JobId, bool]:
+        """Return the id under which the fire's job is to be created, and whether that is a duplicate.
+
+        As with keys, a reservation whose job was never created is handed on to whoever comes with the same fire time.
+        """
+        found: list[tuple[JobId, bool]] = []
+
+        def step(old: Kept) -> Kept | None:
+            found.clear()
+            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+                found.append((old.last_job or job.id, True))
+                return None
+            if old.pending_ms == fire.at_ms and old.pending_job is not None:
+                found.append((old.pending_job, False))
+                return None
+            if old.pending_ms is not None and old.pending_ms > fire.at_ms:
+                found.append((old.pending_job or job.id, True))
+                return None
+            found.append((job.id, False))
+            return replace(old, pending_ms=fire.at_ms, pending_job=job.id)
+
+        await self._change(fire.schedule, step)
+        return found[0]
+
+    async def confirm_fire(self, job_id: JobId, fire: Fire) -> None:
+        """The fire's job exists: the fire time is done."""
+
+        def step(old: Kept) -> Kept | None:
+            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+                return None
+            done = replace(old, last_fire_ms=fire.at_ms, last_job=job_id)
+            return replace(done, pending_ms=None, pending_job=None) if old.pending_ms == fire.at_ms else done
+
+        await self._change(fire.schedule, step)
+
+    async def _change(
+        self, name: str, step: Callable[[Kept], Kept | None], *, create: bool = True
+    ) -> Kept | None:
+        """Change what is kept of a schedule; None: nothing was to be changed."""
+        for _ in range(_TRIES):
+            now = self._clock.now_ms()
+            [entry] = await self._store.read([_entry_key(name)], now_ms=now)
+            if entry is None and not create:
+                return None
+            changed = step(Kept(name) if entry is None else _decode(entry.data))
+            if changed is None:
+                return None
+            new = Entry(
+                key=_entry_key(name),
+                version=1 if entry is None else entry.version + 1,
+                group=_GROUP,
+                tag="",
+                changed_ms=now,
+                forget_ms=None,
+                data=_encode(changed),
+            )
+            if entry is None:
+                if await self._store.insert(new, now_ms=now) is None:
+                    return changed
+            elif await self._store.swap(new, now_ms=now):
+                return changed
+        msg = f"schedule {name!r}: its entry in the guard's store changed {_TRIES} times under a change made here"
+        raise BrokerUnavailableError(msg)
+
+    async def _all(self) -> list[Kept]:
+        found: list[Kept] = []
+        after: str | None = None
+        while True:
+            page = await self._store.page(
+                groups=[_GROUP], tags=None, after=after, limit=500, now_ms=self._clock.now_ms()
+            )
+            found += [_decode(entry.data) for entry in page.entries]
+            after = page.cursor
+            if after is None:
+                return found
+
+
+def _declared(new: ScheduleRecord, old: Kept) -> Kept:
+    return replace(
+        old,
+        declared=True,
+        spec=new.spec,
+        task=new.task,
+        paused=old.paused if old.declared else new.paused,
+        last_fire_ms=new.last_fire_ms if old.last_fire_ms is None else old.last_fire_ms,
+        declared_ms=new.declared_ms,
+    )
+
+
+def _entry_key(name: str) -> str:
+    return "schedule/" + name
