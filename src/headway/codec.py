@@ -77,7 +77,7 @@ class Codec:
             body = self._encode(fields)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise self._culprit(task, args, kwargs, error) from error
-        payload = self._frame(body)
+        payload = self._head + body if self._compress is None else self._frame(body)
         if len(payload) > self.limit:
             name, size = max(
                 ((name, self._size(value)) for name, value in _named(args, kwargs)),

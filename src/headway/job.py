@@ -6,9 +6,12 @@ import os
 import threading
 import time
 from enum import StrEnum
-from typing import Final, NewType
+from typing import TYPE_CHECKING, Final, NewType, cast
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
@@ -83,7 +86,7 @@ class Fire(Struct, frozen=True):
     at_ms: int
 
 
-class NewJob(Struct, frozen=True):
+class NewJob(Struct, frozen=True, gc=False):  # no field leads back to it
     """A job on its way to a carrier.
 
     Instants are milliseconds since 1970 UTC; `payload` is an envelope of the codec.
@@ -214,6 +217,9 @@ _ALPHABET: Final = (
 )
 _ID_LENGTH: Final = 20
 _RANDOM_BITS: Final = 52
+_LOW_BITS: Final = 20  # the last four characters
+_LOW_MAX: Final = (1 << _LOW_BITS) - 1
+_HEAD_SHIFTS: Final = tuple(range(70, -1, -10))
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
 
@@ -231,33 +237,35 @@ class _IdSource:
     def forget(self) -> None:
         """Begin anew: a forked process that went on counting would repeat the ids of its parent."""
         self._lock = threading.Lock()
-        self._last = 0
-        self._high = -1
-        self._head = ""
+        self._instant = -1  # milliseconds
+        self._high = 0  # the last id is high and low: 80 bits and 20
+        self._low = 0
+        self._head = ""  # the text of high, which hardly ever changes within a millisecond
 
-    def next(self) -> JobId:
+    def next(self) -> str:
         with self._lock:
-            floor = (time.time_ns() // 1_000_000) << _RANDOM_BITS
-            if floor > self._last:
+            instant = time.time_ns() // 1_000_000
+            if instant > self._instant:
                 # The top bit stays clear, so that counting up does not run over into the milliseconds.
-                self._last = floor | (int.from_bytes(os.urandom(7)) >> 5)
+                count = int.from_bytes(os.urandom(7)) >> 5
+                self._instant = instant
+                self._begin(instant << _RANDOM_BITS | count)
+            elif self._low == _LOW_MAX:
+                self._begin((self._high + 1) << _LOW_BITS)
             else:
-                self._last += 1
-            value = self._last
-            high = value >> 50
-            if high != self._high:
-                # The same for all ids of a quarter of a millisecond or so.
-                self._high = high
-                self._head = "".join([_PAIRS[(high >> shift) & 1023] for shift in _SHIFTS])
-            head = self._head
-        return JobId(head + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS]))
+                self._low += 1
+            low = self._low
+            return self._head + _PAIRS[low >> 10] + _PAIRS[low & 1023]
+
+    def _begin(self, value: int) -> None:
+        self._high, self._low = value >> _LOW_BITS, value & _LOW_MAX
+        self._head = "".join([_PAIRS[(self._high >> shift) & 1023] for shift in _HEAD_SHIFTS])
 
 
-_SHIFTS: Final = tuple(range(40, -1, -10))
 _ids = _IdSource()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ids.forget)
-new_job_id = _ids.next
+new_job_id = cast("Callable[[], JobId]", _ids.next)
 """Make an id: 20 characters of lower-case base 32, sortable by time."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EXACT: Final = frozenset({int, str, float, bool, bytes})
 _PLAIN_KINDS: Final = (Any, *_EXACT)
+_MAX_SHAPES: Final = 64  # a parameter that takes anything has as many types as there are
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -60,6 +61,8 @@ class Signature:
         self._positional_kinds = [
             self._types[name] if self._types[name] in _PLAIN_KINDS else None for name in self._positional
         ]
+        # Types of positional arguments that were found to fit whatever their values: the next such call is not looked at.
+        self._shapes: set[tuple[type, ...]] = set()
         self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
 
     def encode(
@@ -71,6 +74,9 @@ class Signature:
         timeout_ms: int = 0,
     ) -> bytes:
         """Check the arguments and encode the call; the errors name the argument that does not fit."""
+        shape = tuple(map(type, args))
+        if shape in self._shapes and not kwargs:
+            return codec.encode_call(self.task, args, kwargs, headers, timeout_ms)
         self._bind(args, kwargs)
         payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms)
         if not self._plainly_fits(args, kwargs):
@@ -79,6 +85,9 @@ class Signature:
                 self.decode(*decode_call(payload))
             except CodecError as error:
                 raise ArgumentsError(str(error)) from error
+        elif not kwargs and float not in shape and len(self._shapes) < _MAX_SHAPES:
+            # Of a float the value counts, too.
+            self._shapes.add(shape)
         return payload
 
     def decode(self, call: Call, name: Format) -> tuple[list[Any], dict[str, Any]]:
