@@ -26,6 +26,13 @@ _Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
 _Key = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
+class NewerMessageError(CodecError):
+    """The message was written by a newer Headway: a receiver of that version will read it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the message is of version {version}, this Headway reads version {VERSION}")
+
+
 class _Message(Struct, frozen=True, array_like=True):
     """New fields go to the end, with a default: then both older and newer readers read it, under one version."""
 
@@ -73,13 +80,14 @@ def decode(body: bytes) -> tuple[str, PushedJob]:
         message = _DECODE(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         version = _version_of(body)
-        if version is not None and version != VERSION:
-            msg = f"the message is of version {version}, this Headway reads version {VERSION}"
-        else:
-            msg = f"the message is damaged or none of Headway: {error}"
+        if version is not None and version > VERSION:
+            raise NewerMessageError(version) from error
+        msg = f"the message is damaged or none of Headway: {error}"
         raise CodecError(msg) from error
+    if message.version > VERSION:
+        raise NewerMessageError(message.version)
     if message.version != VERSION:
-        msg = f"the message is of version {message.version}, this Headway reads version {VERSION}"
+        msg = f"the message is damaged: there is no version {message.version}"
         raise CodecError(msg)
     if not is_job_id(message.id):
         msg = "the message is damaged: its job id has not the form of one"

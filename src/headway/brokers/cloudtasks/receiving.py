@@ -1,0 +1,211 @@
+"""From a request to a delivery, and from an outcome to an answer.
+
+Only 2xx ends a task. Anything else brings it back, and 429 and 503 slow its whole queue down: so they are never
+the answer to what is wrong with one job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from headway.brokers.base import FireCall, PushResponse
+from headway.brokers.cloudtasks import message
+from headway.brokers.cloudtasks.verifier import UnverifiedError
+from headway.clock import to_ms
+from headway.codec import encode_history
+from headway.errors import BrokerError, CodecError
+from headway.guards.guard import Started
+from headway.guards.transitions import WAITING, Behind, Busy, Complete, PushedJob
+from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, new_job_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from headway.brokers.base import PushRequest
+    from headway.brokers.cloudtasks.verifier import Verifier
+    from headway.clock import Clock
+    from headway.guards.document import Document
+    from headway.guards.guard import Guard
+    from headway.job import Outcome, WorkerId
+
+_log = logging.getLogger("headway.push")
+
+FIRE_TYPE: Final = "application/vnd.headway.fire+json"
+_KEPT_BODY: Final = 64 * 1024  # bytes of a body that cannot be read, kept for people to look at
+_COME_BACK_MS: Final = 1000
+_LONGEST_WAIT_MS: Final = 60_000
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_QUEUE: Final = re.compile(r"[^,{}\x00-\x1f\x7f]{1,100}")
+
+
+class _Fire(Struct, frozen=True):
+    namespace: str
+    schedule: str
+
+
+_FIRE: Final = msgspec.json.Decoder(_Fire).decode
+
+
+class Receiving:
+    """The receiving half of the carrier."""
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        guard: Guard,
+        verifier: Verifier,
+        create: Callable[[PushedJob], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        """`create` makes the task of a turn; when there is one already, it does nothing."""
+        self._namespace = namespace
+        self._guard = guard
+        self._verifier = verifier
+        self._create = create
+        self._clock = clock
+
+    async def receive(
+        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+    ) -> Delivery | FireCall | PushResponse:
+        """Verify, read, begin; see PushBroker."""
+        try:
+            await self._verifier.verify(request)
+        except UnverifiedError as error:
+            _log.warning("a request is refused with %d: %s", error.status, error)
+            return PushResponse(error.status)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FIRE_TYPE:
+            return self._fire(request)
+        try:
+            namespace, pushed = message.decode(request.body)
+        except CodecError as error:
+            return await self._unreadable(request, error)
+        if namespace != self._namespace:
+            return self._other_app(namespace)
+        return await self._begin(pushed, worker, lease_ms)
+
+    async def _begin(self, pushed: PushedJob, worker: WorkerId, lease_ms: int) -> Delivery | PushResponse:
+        begun = await self._guard.begin(pushed, worker=worker, lease_ms=lease_ms)
+        match begun:
+            case Started(delivery=delivery):
+                return delivery
+            case Busy(retry_in_ms=retry_in_ms):
+                return _come_back(pushed.job.id, JobState.RUNNING, retry_in_ms)
+            case Complete(document=document):
+                return _done(document)
+            case Behind(next=following):
+                return await self._follow(following)
+            case _:
+                assert_never(begun)
+
+    async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
+        """Settle, make the next turn's task, answer; see PushBroker."""
+        settled = await self._guard.settle(delivery.lease, outcome)
+        document = settled.document
+        if document is None:
+            # Nobody knows it any more: its record was lost or pruned, and running it again would help nobody.
+            return _answer(200, delivery.lease.job_id, "unknown")
+        if document.removed or document.state.terminal:
+            return _done(document, superseded=not settled.applied)
+        if document.state in WAITING and (isinstance(outcome, RetryAt) or not settled.applied):
+            return await self._follow(document.pushed)
+        # Released, or run by somebody else by now. If that one dies, only this task brings the job back.
+        return _come_back(
+            document.id, document.state, _COME_BACK_MS if settled.applied else 5 * _COME_BACK_MS
+        )
+
+    async def _follow(self, following: PushedJob) -> PushResponse:
+        """Make sure that the task of the present turn exists; before that, this one must not end."""
+        try:
+            await self._create(following)
+        except BrokerError as error:
+            _log.warning("job %s: the task of its next attempt waits: %s", following.job.id, error)
+            return PushResponse(503, {"retry-after": "5"})
+        return _answer(200, following.job.id, JobState.SCHEDULED)
+
+    async def _unreadable(self, request: PushRequest, error: CodecError) -> PushResponse:
+        """Keep it in the dead-letter state: it would come back for ever, and be as unreadable."""
+        if isinstance(error, message.NewerMessageError):
+            _log.error("%s; the task waits for a receiver of that version", error)
+            return PushResponse(503, {"retry-after": "30"})
+        job_id = _id_of(request, self._clock.now_ms())
+        queue = request.headers.get("x-headway-queue") or request.headers.get("x-cloudtasks-queuename") or ""
+        if not _QUEUE.fullmatch(queue) or queue.startswith(":"):
+            queue = "unreadable"
+        now = self._clock.now_ms()
+        history = encode_history([AttemptError(1, now, "MalformedMessage", str(error))])
+        await self._guard.reject(job_id, queue, request.body[:_KEPT_BODY], history)
+        _log.error("a task's body goes to the dead-letter state as job %s: %s", job_id, error)
+        return _answer(200, job_id, JobState.FAILED)
+
+    def _fire(self, request: PushRequest) -> FireCall | PushResponse:
+        try:
+            fire = _FIRE(request.body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            _log.error("a call of a scheduler is dropped: its body cannot be read: %s", error)
+            return PushResponse(200)
+        if fire.namespace != self._namespace:
+            return self._other_app(fire.namespace)
+        return FireCall(fire.schedule, _instant(request.headers.get("x-cloudscheduler-scheduletime")))
+
+    def _other_app(self, namespace: str) -> PushResponse:
+        _log.error(
+            "a task of app %r came to the receiver of app %r: one of their targets is wrong; it will come back",
+            namespace[:100],
+            self._namespace,
+        )
+        return PushResponse(404, {"retry-after": "60"})
+
+
+def _id_of(request: PushRequest, now_ms: int) -> JobId:
+    """The same id for each delivery of one task, as far as its headers tell; bounds what a broken sender can fill."""
+    name = request.headers.get("x-cloudtasks-taskname")
+    if name is None:
+        return new_job_id()
+    try:
+        eta_ms = min(max(0, round(float(request.headers.get("x-cloudtasks-tasketa", "")) * 1000)), now_ms)
+    except (ValueError, OverflowError):
+        eta_ms = 0
+    digest = hashlib.blake2b(name.encode() + b"\0" + request.body, digest_size=7).digest()
+    value = eta_ms << 52 | int.from_bytes(digest) >> 4
+    return JobId("".join(_ALPHABET[value >> shift & 31] for shift in range(95, -1, -5)))
+
+
+def _instant(text: str | None) -> int | None:
+    """Epoch milliseconds of an RFC 3339 instant; None when there is none or it is damaged."""
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return to_ms(instant)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _done(document: Document, *, superseded: bool = False) -> PushResponse:
+    state = "removed" if document.removed else str(document.state)
+    return _answer(200, document.id, state, superseded=superseded)
+
+
+def _come_back(job_id: JobId, state: JobState, wait_ms: int) -> PushResponse:
+    seconds = max(1, -(-min(wait_ms, _LONGEST_WAIT_MS) // 1000))
+    return _answer(409, job_id, state, {"retry-after": str(seconds)})
+
+
+def _answer(
+    status: int, job_id: JobId, state: str, headers: dict[str, str] | None = None, *, superseded: bool = False
+) -> PushResponse:
+    body: dict[str, object] = {"job": job_id, "state": str(state)}
+    if superseded:
+        body["superseded"] = True
+    return PushResponse(
+        status, {"content-type": "application/json", **(headers or {})}, json.dumps(body).encode()
+    )

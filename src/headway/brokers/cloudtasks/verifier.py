@@ -1,0 +1,29 @@
+"""What tells whether a request comes from whom it should."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from headway.errors import HeadwayError
+
+if TYPE_CHECKING:
+    from headway.brokers.base import PushRequest
+
+
+class UnverifiedError(HeadwayError):
+    """The sender did not prove who it is (401), or is somebody who may not send (403).
+
+    The message is for our log; the sender gets the status and no detail.
+    """
+
+    def __init__(self, status: Literal[401, 403], message: str) -> None:
+        super().__init__(message)
+        self.status: Literal[401, 403] = status
+
+
+class Verifier(Protocol):
+    """Verifies requests."""
+
+    async def verify(self, request: PushRequest) -> None:
+        """Raise UnverifiedError unless the request is proven; BrokerUnavailableError when the keys cannot be had."""
+        ...
