@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from headway.brokers.base import Carrier, Enqueued
+    from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
     from headway.clock import Clock
     from headway.config import GivenSettings, Settings
     from headway.context import Context
@@ -54,7 +54,7 @@ class Headway:
         self,
         name: str,
         *,
-        carrier: Carrier | None = None,
+        carrier: Store | None = None,
         clock: Clock | None = None,
         **settings: Unpack[GivenSettings],
     ) -> None:
@@ -255,9 +255,19 @@ class Headway:
     # --- opening ------------------------------------------------------------------------------------------------
 
     @property
-    def carrier(self) -> Carrier:
+    def carrier(self) -> Store:
         """The carrier that is open on the running event loop; HeadwayError when the app is not open there."""
         return self._opened.here().carrier
+
+    @property
+    def pull_carrier(self) -> Carrier:
+        """As `carrier`, one with workers; ConfigError when it pushes its jobs to a receiver."""
+        return self._opened.here().pull_carrier
+
+    @property
+    def push_carrier(self) -> PushCarrier:
+        """As `carrier`, one that pushes; ConfigError when its jobs are claimed by workers."""
+        return self._opened.here().push_carrier
 
     async def open(self) -> Self:
         """Open the carrier on the running event loop; each call needs its `close`."""

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.errors import ConfigError
+from headway.redaction import shown, shown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     offload: str = ""  # URL of the folder or bucket for payloads over `offload_over`
     offload_over: int = 64 * 1024  # bytes of an encoded call or result
     cache: str = ""  # URL of the Redis, by TCP or HTTP, behind `app.cache` and `app.limiter`
+
+    def __repr__(self) -> str:
+        """Show all but secrets: settings end up in logs and in reports of errors."""
+        return shown(self, secrets=("push_secret",))
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """As `__repr__`, for rich."""
+        return shown_fields(self, secrets=("push_secret",))
 
 
 class GivenSettings(TypedDict, total=False):

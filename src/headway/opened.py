@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from headway.app import Headway
     from headway.batching import Batcher
-    from headway.brokers.base import BrokerSettings, Capabilities, Carrier, Enqueued
+    from headway.brokers.base import (
+        BrokerSettings,
+        Capabilities,
+        Carrier,
+        Enqueued,
+        PushCarrier,
+        Store,
+    )
     from headway.clock import Clock
     from headway.config import Settings
     from headway.job import NewJob
@@ -29,7 +36,7 @@ class OpenApp:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        carrier: Carrier,
+        carrier: Store,
         enqueuer: Batcher[NewJob, Enqueued],
         clock: Clock,
     ) -> None:
@@ -39,6 +46,20 @@ class OpenApp:
         self.users = 0
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
+
+    @property
+    def pull_carrier(self) -> Carrier:
+        """The carrier, with workers; ConfigError when it pushes."""
+        from headway.brokers.url import pulled  # noqa: PLC0415 - drivers are loaded when they are needed
+
+        return pulled(self.carrier)
+
+    @property
+    def push_carrier(self) -> PushCarrier:
+        """The carrier, pushing; ConfigError when it has workers."""
+        from headway.brokers.url import pushed  # noqa: PLC0415 - as above
+
+        return pushed(self.carrier)
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
@@ -98,7 +119,7 @@ class OpenApp:
 class OpenApps:
     """The loops on which an app is open, and how it is opened."""
 
-    def __init__(self, name: str, settings: Settings, carrier: Carrier | None, clock: Clock | None) -> None:
+    def __init__(self, name: str, settings: Settings, carrier: Store | None, clock: Clock | None) -> None:
         self._name = name
         self._settings = settings
         self._given = carrier

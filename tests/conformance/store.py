@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import BrokerSettings, Retention
-from headway.brokers.url import from_url
+from headway.brokers.url import from_url, pulled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ class Store:
             record_events=record_events,
             max_log_lines=max_log_lines,
         )
-        return from_url(self.url, settings, clock=self.clock)
+        return pulled(from_url(self.url, settings, clock=self.clock))
 
 
 def store_url(request: pytest.FixtureRequest, carrier: str, folder: Path) -> str:

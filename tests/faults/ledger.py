@@ -15,7 +15,7 @@ from headway.job import JobRecord, JobState, NewJob, new_job_id
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.events import Event
     from headway.job import JobId
 
@@ -40,7 +40,7 @@ class LedgerError(AssertionError):
         self.twice = twice
 
 
-async def all_events(carrier: Carrier) -> list[Event]:
+async def all_events(carrier: Store) -> list[Event]:
     """Return all events that the carrier has kept, in order.
 
     A marker job, made and removed here, ends the reading: all that happened before the call is in front of it.
@@ -83,7 +83,7 @@ class Ledger:
 
     @classmethod
     async def read(
-        cls, carrier: Carrier, accepted: Sequence[JobId], effects: Sequence[dict[str, Any]]
+        cls, carrier: Store, accepted: Sequence[JobId], effects: Sequence[dict[str, Any]]
     ) -> Ledger:
         """Read it from the carrier."""
         records: list[JobRecord | None] = []

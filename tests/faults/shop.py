@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway import Headway
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.events import EventKind
     from headway.job import JobId, JobState
 
@@ -70,7 +70,7 @@ class Shop:
             await self.app.close()
 
     @property
-    def carrier(self) -> Carrier:
+    def carrier(self) -> Store:
         """The carrier as the test has it open."""
         return self.app.carrier
 

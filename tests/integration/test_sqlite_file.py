@@ -18,9 +18,10 @@ from headway.brokers.base import BrokerSettings, JobQuery, QueueWant
 from headway.brokers.sqlite import connection, schema
 from headway.brokers.sqlite.broker import SqliteBroker
 from headway.brokers.sqlite.location import parse
-from headway.brokers.url import from_url, redact
+from headway.brokers.url import from_url
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
 from headway.job import Fire, JobId, JobState, NewJob, UniqueLock, UniqueMode, WorkerId, new_job_id
+from headway.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.brokers.base import BrokerSettings, QueueWant, Settlement, Wake
-from headway.brokers.url import from_url
+from headway.brokers.url import from_url, pulled
 from headway.job import JobState, NewJob, Succeeded, WorkerId, new_job_id
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 async def carrier(url: str) -> AsyncIterator[Carrier]:
     async with from_url(url, BrokerSettings("app", record_events=True)) as broker:
-        yield broker
+        yield pulled(broker)
 
 
 @pytest.fixture

@@ -63,11 +63,11 @@ class Shop:
 
         async def work() -> list[JobId]:
             async with import_app(self.app) as app:
-                claimed = await app.carrier.claim(
+                claimed = await app.pull_carrier.claim(
                     [QueueWant(queue, 100)], worker=WorkerId("w"), limit=100, lease_ms=10_000
                 )
                 leases = [delivery.lease for delivery in claimed.deliveries]
-                await app.carrier.settle([Settlement(lease, outcome) for lease in leases])
+                await app.pull_carrier.settle([Settlement(lease, outcome) for lease in leases])
                 return [lease.job_id for lease in leases]
 
         return asyncio.run(work())

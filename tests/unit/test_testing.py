@@ -14,7 +14,7 @@ import pytest
 
 from headway import Context, Headway, JobState, Retry
 from headway.brokers.base import BrokerSettings, Carrier
-from headway.brokers.url import from_url
+from headway.brokers.url import from_url, pulled
 from headway.codec import Codec
 from headway.errors import (
     BrokerRefusedError,
@@ -254,7 +254,7 @@ async def test_other_errors_and_delays() -> None:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Carrier]:
     async with from_url(f"sqlite:///{tmp_path}/faults.db", BrokerSettings("t"), clock=FakeClock()) as store:
-        yield store
+        yield pulled(store)
 
 
 async def faults_of(store: Carrier, plan: RandomFaults) -> str:

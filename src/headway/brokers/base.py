@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
+from headway.redaction import shown, shown_fields
 
 if TYPE_CHECKING:
     import builtins  # in Inspector `list` is a method
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from headway.events import Event
 
@@ -61,6 +62,14 @@ class PushSettings(Struct, frozen=True):
     audience: str = ""  # of the tokens; empty: the target's URL
     secret: str = ""  # signs and verifies requests with HMAC instead of a token
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
+
+    def __repr__(self) -> str:
+        """Show all but secrets: settings end up in logs and in reports of errors."""
+        return shown(self, secrets=("secret",))
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """As `__repr__`, for rich."""
+        return shown_fields(self, secrets=("secret",))
 
 
 class BrokerSettings(Struct, frozen=True):

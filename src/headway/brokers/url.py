@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from headway.errors import ConfigError
+from headway.redaction import redact
 
 if TYPE_CHECKING:
-    from headway.brokers.base import BrokerSettings, Carrier
+    from headway.brokers.base import BrokerSettings, Carrier, PushCarrier, Store
     from headway.clock import Clock
 
 _REDIS: Final = frozenset(
     {"redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
 )
-_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*")
+
+
+__all__ = ["from_url", "pulled", "pushed", "redact"]
 
 
 class _RedisDriver(Protocol):
-    def from_url(self, url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Carrier: ...
+    def from_url(self, url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Store: ...
 
 
-def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Carrier:
+def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Store:
     """Return the carrier that the URL names, not opened yet.
 
     ConfigError when there is none of that scheme, or its extra is not installed.
@@ -39,6 +41,24 @@ def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) 
     raise ConfigError(msg)
 
 
+def pulled(store: Store) -> Carrier:
+    """Return the carrier as one with workers; ConfigError when it pushes its jobs."""
+    if not store.capabilities.pull:
+        msg = (
+            f"{store.capabilities.name} pushes its jobs, no worker can claim them; run `headway push` instead"
+        )
+        raise ConfigError(msg)
+    return cast("Carrier", store)
+
+
+def pushed(store: Store) -> PushCarrier:
+    """Return the carrier as one that pushes; ConfigError when its jobs are claimed by workers."""
+    if store.capabilities.pull:
+        msg = f"{store.capabilities.name} pushes no jobs to a receiver; run `headway worker` instead"
+        raise ConfigError(msg)
+    return cast("PushCarrier", store)
+
+
 def _redis() -> _RedisDriver:
     try:
         import_module("redis.asyncio")
@@ -46,21 +66,3 @@ def _redis() -> _RedisDriver:
         msg = "the redis carrier needs the package redis: pip install 'headway[redis]'"
         raise ConfigError(msg) from error
     return cast("_RedisDriver", import_module("headway.brokers.redis.broker").RedisBroker)
-
-
-def redact(url: str) -> str:
-    """Return the URL with its password, and options that look like secrets, replaced by `***`; any text is fine."""
-    head, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    # The last @ before the path ends the credentials: a password may itself hold one.
-    end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
-    if "@" not in rest[:end] and "@" in rest:
-        end = len(rest)  # an unquoted / in a password: rather hide too much
-    authority, tail = rest[:end], rest[end:]
-    credentials, at, host = authority.rpartition("@")
-    if at:
-        user, colon, _ = credentials.partition(":")
-        authority = f"{user}{colon}{'***' if colon else ''}@{host}"
-    shown = _SECRET_OPTION.sub(r"\1***", tail)
-    return f"{head}://{authority}{shown}"

@@ -14,7 +14,7 @@ from headway.job import JobId, JobState
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.cli.target import OpenTarget
 
 _PAGE: Final = 1000
@@ -92,7 +92,7 @@ def retry(
 def cancel(target: Target, *, ids: tuple[str, ...], reason: str, as_json: bool) -> int:
     """Cancel jobs: waiting ones at once; running ones are asked to stop."""
 
-    async def ask(carrier: Carrier, jobs_: Sequence[JobId]) -> list[bool]:
+    async def ask(carrier: Store, jobs_: Sequence[JobId]) -> list[bool]:
         answers = await carrier.cancel(jobs_, reason)
         return [answer.state in (JobState.CANCELLED, JobState.RUNNING) for answer in answers]
 
@@ -117,15 +117,15 @@ def remove(target: Target, *, ids: tuple[str, ...], as_json: bool) -> int:
     return _act(target, ids, "removed", _remove, as_json=as_json)
 
 
-async def _retry(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+async def _retry(carrier: Store, ids: Sequence[JobId]) -> list[bool]:
     return await carrier.retry(ids)
 
 
-async def _promote(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+async def _promote(carrier: Store, ids: Sequence[JobId]) -> list[bool]:
     return await carrier.promote(ids)
 
 
-async def _remove(carrier: Carrier, ids: Sequence[JobId]) -> list[bool]:
+async def _remove(carrier: Store, ids: Sequence[JobId]) -> list[bool]:
     return await carrier.remove(ids)
 
 
@@ -133,7 +133,7 @@ def _act(
     target: Target,
     ids: Sequence[str],
     done: str,
-    act: Callable[[Carrier, Sequence[JobId]], Awaitable[list[bool]]],
+    act: Callable[[Store, Sequence[JobId]], Awaitable[list[bool]]],
     *,
     as_json: bool,
 ) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from headway.app import Headway
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.config import Settings
 
 P = ParamSpec("P")
@@ -34,7 +34,7 @@ class Target(NamedTuple):
 class OpenTarget(NamedTuple):
     """An open carrier. `app` is None when no code was imported."""
 
-    carrier: Carrier
+    carrier: Store
     settings: Settings
     app: Headway | None
 

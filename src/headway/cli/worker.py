@@ -81,7 +81,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
 ) -> int:
     import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
 
-    from headway.brokers.url import from_url  # noqa: PLC0415 - as above
+    from headway.brokers.url import from_url, pulled  # noqa: PLC0415 - as above
     from headway.config import load_settings  # noqa: PLC0415 - as above
     from headway.runtime.control import WorkerOptions  # noqa: PLC0415 - as above
     from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
@@ -100,7 +100,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
     async def serve() -> int:
         supervisor = Supervisor(
             WorkerOptions(app=app, queues=queues, concurrency=concurrency, lease=lease, grace=grace),
-            open_carrier=from_url,
+            open_carrier=lambda url, settings: pulled(from_url(url, settings)),
             processes=processes,
             max_jobs=max_jobs,
             max_memory_mb=max_memory_mb,

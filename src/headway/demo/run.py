@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.brokers.url import from_url
+from headway.brokers.url import from_url, pulled
 from headway.demo.app import APP_PATH, FILES, MARKS, REPORTS, analyse_file, census, mark
 from headway.demo.findings import Findings, find
 from headway.demo.ledger import Ledger, draw_up
@@ -26,7 +26,7 @@ from headway.runtime.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import BrokerSettings, Carrier, Store
     from headway.demo.place import Place
     from headway.demo.watch import Watcher
     from headway.job import JobId, NewJob
@@ -73,7 +73,7 @@ async def run(place: Place, plan: Plan, watcher: Watcher) -> Outcome:
                 await forget_namespace(place.url, place.broker.namespace)
 
 
-async def _run(carrier: Carrier, plan: Plan, watcher: Watcher) -> Outcome:
+async def _run(carrier: Store, plan: Plan, watcher: Watcher) -> Outcome:
     journal = Journal(carrier, MARKS, mark.job().new.payload)
     await journal.begin()
     async with _workers(plan.processes) as supervisor:
@@ -100,11 +100,15 @@ def _jobs(plan: Plan) -> list[NewJob]:
     return [census.options(delay=_DELAY).job().new, *jobs]
 
 
-async def _enqueue(carrier: Carrier, jobs: Sequence[NewJob]) -> list[JobId]:
+async def _enqueue(carrier: Store, jobs: Sequence[NewJob]) -> list[JobId]:
     accepted: list[JobId] = []
     for start in range(0, len(jobs), 1000):
         accepted += [answer.id for answer in await carrier.enqueue(jobs[start : start + 1000])]
     return accepted
+
+
+def _open_carrier(url: str, settings: BrokerSettings) -> Carrier:
+    return pulled(from_url(url, settings))
 
 
 @asynccontextmanager
@@ -112,7 +116,7 @@ async def _workers(processes: int) -> AsyncGenerator[Supervisor]:
     options = WorkerOptions(
         app=APP_PATH, queues=[FILES, REPORTS], concurrency=_CONCURRENCY, lease=_LEASE, grace=_GRACE
     )
-    supervisor = Supervisor(options, open_carrier=from_url, processes=processes)
+    supervisor = Supervisor(options, open_carrier=_open_carrier, processes=processes)
     running = asyncio.create_task(supervisor.run())
     ready = asyncio.create_task(supervisor.claiming.wait())
     try:
@@ -128,7 +132,7 @@ async def _workers(processes: int) -> AsyncGenerator[Supervisor]:
 
 
 async def _until_done(
-    carrier: Carrier, supervisor: Supervisor, watcher: Watcher, *, total: int, seed: int
+    carrier: Store, supervisor: Supervisor, watcher: Watcher, *, total: int, seed: int
 ) -> int | None:
     """Wait until every job has completed; kill a worker when half have. Return the killed process."""
     killed: int | None = None
@@ -161,7 +165,7 @@ async def _until_done(
         await asyncio.sleep(_LOOK)
 
 
-async def _kill_one(carrier: Carrier, supervisor: Supervisor, seed: int) -> int | None:
+async def _kill_one(carrier: Store, supervisor: Supervisor, seed: int) -> int | None:
     """Kill one of the processes that hold jobs, as the carrier has it; None when there is none at the moment."""
     holding = {part for worker in await carrier.workers() if worker.holds for part in worker.id.split("-")}
     pids = [pid for pid in supervisor.pids if str(pid) in holding]

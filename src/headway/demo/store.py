@@ -13,7 +13,7 @@ from headway.job import JobState, NewJob, new_job_id
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.events import Event
     from headway.job import JobId, JobRecord
 
@@ -24,7 +24,7 @@ _EVENT_SECONDS: Final = 20.0  # for the store to give all events; they are there
 class Journal:
     """The events between two marks: jobs that are enqueued where no worker looks, and removed again."""
 
-    def __init__(self, carrier: Carrier, queue: str, payload: bytes) -> None:
+    def __init__(self, carrier: Store, queue: str, payload: bytes) -> None:
         self._carrier = carrier
         self._queue = queue
         self._payload = payload
@@ -68,7 +68,7 @@ class Journal:
         return job.id
 
 
-async def all_records(carrier: Carrier) -> list[JobRecord]:
+async def all_records(carrier: Store) -> list[JobRecord]:
     """Return every job."""
     found: list[JobRecord] = []
     cursor: str | None = None
@@ -80,7 +80,7 @@ async def all_records(carrier: Carrier) -> list[JobRecord]:
             return found
 
 
-async def count_states(carrier: Carrier) -> dict[JobState, int]:
+async def count_states(carrier: Store) -> dict[JobState, int]:
     """Return how many jobs of all queues are in each state."""
     total = dict.fromkeys(JobState, 0)
     for queue in await carrier.counts():

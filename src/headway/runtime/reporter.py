@@ -5,24 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headway.batching import Batcher
 from headway.brokers.base import LogLine, Progress, Report
 from headway.errors import BrokerError
 
 if TYPE_CHECKING:
-    from headway.brokers.base import PullBroker, SettleResult
+    from collections.abc import Sequence
+
+    from headway.brokers.base import SettleResult
     from headway.clock import Clock
     from headway.job import Lease
 
 _log = logging.getLogger("headway.worker")
 
 
+class TakesReports(Protocol):
+    """What a carrier offers here, pulled or pushed."""
+
+    async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
+        """Record progress and log lines."""
+        ...
+
+
 class Reporter:
     """Hands reports to the carrier; those that came while a call was under way travel together."""
 
-    def __init__(self, broker: PullBroker, clock: Clock) -> None:
+    def __init__(self, broker: TakesReports, clock: Clock) -> None:
         self._batcher: Batcher[Report, SettleResult] = Batcher(broker.report, parallel=1)
         self._clock = clock
         self._loop = asyncio.get_running_loop()

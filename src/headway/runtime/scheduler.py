@@ -17,7 +17,7 @@ from headway.schedule import due_fires, next_wake
 
 if TYPE_CHECKING:
     from headway.app import Headway
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.scheduled import ScheduledTask
 
 _log = logging.getLogger("headway.scheduler")
@@ -85,9 +85,12 @@ async def fire_due(app: Headway) -> float:
     return max(0.0, wake - (app.clock.now_ms() - now_ms) / 1000) + 0.001
 
 
-async def _enqueue(carrier: Carrier, scheduled: ScheduledTask, fires: list[int]) -> None:
+async def _enqueue(carrier: Store, scheduled: ScheduledTask, fires: list[int]) -> None:
     try:
-        answers = await carrier.enqueue([scheduled.job_at(fire) for fire in fires])
+        jobs = [scheduled.job_at(fire) for fire in fires]
+        if (offload := scheduled.task.app.offload) is not None:
+            jobs = await offload.shrunk(jobs, carrier.capabilities.max_payload)
+        answers = await carrier.enqueue(jobs)
     except EnqueueError:
         # Its arguments were checked at the declaration: this is a default that changes, and the next fire may do.
         _log.exception("schedule %r: its job was refused", scheduled.name)

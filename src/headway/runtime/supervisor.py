@@ -47,7 +47,7 @@ class Supervisor:
         max_memory_mb: int | None = None,
         watch: Callable[[list[str]], list[str]] | None = None,
     ) -> None:
-        """`open_carrier` is `brokers.url.from_url`; None values come from the app.
+        """`open_carrier` opens a carrier with workers by its URL; None values come from the app.
 
         `watch` says which source files changed.
         """

@@ -82,7 +82,7 @@ class Worker:
         for queue in sorted(set(self.queues) - set(app.queues)):
             _log.warning("worker %s: no task of app %r is declared on queue %r", self.id, app.name, queue)
         self._app = app
-        self._broker = app.carrier
+        self._broker = app.pull_carrier
         self._lease_ms = round((lease or settings.lease) * 1000)
         self._grace = settings.grace if grace is None else grace
         self._supervised = supervised

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from headway.brokers.base import JobQuery, QueueWant
-from headway.brokers.url import from_url
+from headway.brokers.url import from_url, pulled
 from headway.clock import SystemClock, from_ms
 from headway.codec import decode_history
 from headway.errors import Discard, JobFailedError, RetryLater
@@ -232,7 +232,7 @@ async def inline(
         store = from_url(
             f"sqlite:///{quote(str(path))}", broker_settings(app.name, app.settings), clock=clock
         )
-        faults = FaultyBroker(store)
+        faults = FaultyBroker(pulled(store))
         carrier = InlineCarrier(faults)
         with _borrowed(app, clock, carrier):
             async with app:

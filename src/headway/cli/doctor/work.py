@@ -13,7 +13,7 @@ from headway.job import JobState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.brokers.base import Carrier
+    from headway.brokers.base import Store
     from headway.config import Settings
 
 _SAMPLE: Final = 500  # of the jobs that completed last
@@ -97,7 +97,7 @@ WORK_CHECKS: Final[tuple[Callable[[WorkFacts], Finding], ...]] = (
 )
 
 
-async def work_facts(carrier: Carrier, settings: Settings) -> WorkFacts:
+async def work_facts(carrier: Store, settings: Settings) -> WorkFacts:
     """Ask an open carrier."""
     page = await carrier.list(JobQuery((JobState.SUCCEEDED,)), limit=_SAMPLE)
     spent = [
