@@ -1,0 +1,78 @@
+"""A Redis that runs commands and Lua scripts, however it is reached.
+
+All that goes over the line is UTF-8 text: answers by HTTP are JSON, and each way reads what the other wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.remote.patience import Answer
+
+Word: TypeAlias = "str | int"
+
+_INCLUDE: Final = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^\s*--.*\n|^\s*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """An operation that the server runs in one piece; `sha` is the name under which it keeps it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+@cache
+def load_script(package: str, name: str) -> Script:
+    """Load `lua/<name>.lua` of a package, with what it includes and without its comments."""
+    folder = resources.files(package) / "lua"
+
+    def include(match: re.Match[str]) -> str:
+        return (folder / f"{match.group(1)}.lua").read_text(encoding="utf-8")
+
+    text = _INCLUDE.sub(include, (folder / f"{name}.lua").read_text(encoding="utf-8"))
+    source = _COMMENT.sub("", text)
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+class RedisServer(Protocol):
+    """Runs commands, each in one round trip. Raises BrokerUnavailableError, or BrokerRefusedError.
+
+    Scripts that the server does not know yet take one command more, once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The URL without secrets, for messages."""
+        ...
+
+    @property
+    def commands(self) -> int:
+        """How many commands were sent, repeated ones included."""
+        ...
+
+    async def open(self) -> None:
+        """Connect. Opening an open one does nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection. Closing a closed one does nothing."""
+        ...
+
+    async def run(self, script: Script, keys: Sequence[str], words: Sequence[Word]) -> Answer[Any]:
+        """Run a script."""
+        ...
+
+    async def command(self, *words: Word) -> Answer[Any]:
+        """Run a command."""
+        ...

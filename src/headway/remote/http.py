@@ -1,0 +1,125 @@
+"""A Redis by HTTP (the REST interface of Upstash): no connection to keep, a bill by the command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+from upstash_redis.asyncio import Redis
+from upstash_redis.errors import UpstashError
+
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
+from headway.remote.patience import Answer, Unanswered, until_answered
+from headway.remote.replies import UnknownScriptError, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.remote.base import Script, Word
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_AT_ONCE: Final = (
+    64  # the client below keeps 100 connections; a call that waits for one there is not seen waiting
+)
+
+
+class HttpRedis:
+    """A RedisServer of an `https://` or `upstash://` URL with its token as password or `?token=`."""
+
+    def __init__(self, url: str) -> None:
+        """ConfigError names what is wrong with the URL."""
+        self._url, self._token = parse(url)
+        self._client: Redis | None = None
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._commands = 0
+
+    @property
+    def name(self) -> str:
+        """The URL without secrets."""
+        return self._url
+
+    @property
+    def commands(self) -> int:
+        """How many commands were sent."""
+        return self._commands
+
+    async def open(self) -> None:
+        """Make ready; nothing is sent, for a command has its price."""
+        if self._client is None:
+            self._client = Redis(
+                self._url,
+                self._token,
+                rest_encoding=None,  # all that is stored is text
+                rest_retries=0,  # repeated here, where it is known that it was
+                allow_telemetry=False,
+            )
+
+    async def close(self) -> None:
+        """Disconnect."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def run(self, script: Script, keys: Sequence[str], words: Sequence[Word]) -> Answer[Any]:
+        """Run a script."""
+        return await self._until_answered(lambda: self._evaluate(script, (len(keys), *keys, *words)))
+
+    async def command(self, *words: Word) -> Answer[Any]:
+        """Run a command."""
+        return await self._until_answered(lambda: self._send(*words))
+
+    async def _until_answered(self, attempt: Any) -> Answer[Any]:  # noqa: ANN401 - a call
+        async with self._at_once:
+            return await until_answered(self._url, attempt)
+
+    async def _evaluate(self, script: Script, rest: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
+        try:
+            return await self._send("EVALSHA", script.sha, *rest)
+        except UnknownScriptError:
+            return await self._send("EVAL", script.source, *rest)
+
+    async def _send(self, *words: Word) -> Any:  # noqa: ANN401 - whatever it answers
+        if self._client is None:
+            msg = f"{self._url} is not open: open it before you use it"
+            raise BrokerUnavailableError(msg)
+        self._commands += 1
+        try:
+            return await cast("Any", self._client).execute(list(words))
+        except UpstashError as error:
+            raise explain(self._url, str(error)) from error
+        except (httpx.TransportError, json.JSONDecodeError, KeyError) as error:
+            # Something between here and there answered in its stead, or nothing did.
+            raise Unanswered(f"{type(error).__name__} {error}".strip()) from error
+        except UnicodeError as error:
+            msg = f"{self._url}: a value cannot be stored: {error}"
+            raise BrokerRefusedError(msg) from error
+
+
+def parse(url: str) -> tuple[str, str]:
+    """Return the address and the token of a URL; ConfigError never repeats the token."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "upstash" else parts.scheme
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        msg = f"HTTP Redis: the port is wrong: {error}"
+        raise ConfigError(msg) from error
+    if not host:
+        msg = "HTTP Redis: the URL names no host: write https://:TOKEN@host"
+        raise ConfigError(msg)
+    shown = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+    if scheme == "http" and host not in _LOOPBACK:
+        msg = f"{shown}: a token must not travel in plain text: write https:// (http:// is for this machine only)"
+        raise ConfigError(msg)
+    options = parse_qs(parts.query)
+    token = (options.pop("token", None) or [unquote(parts.password or parts.username or "")])[-1]
+    if options:
+        msg = f"{shown}: unknown option {min(options)!r}; there is token"
+        raise ConfigError(msg)
+    if not token or not token.isascii() or not token.isprintable():
+        msg = f"{shown} needs its token: write https://:TOKEN@host or https://host?token=TOKEN"
+        raise ConfigError(msg)
+    return shown + parts.path.rstrip("/"), token
