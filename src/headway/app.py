@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.config import GivenSettings, Settings
     from headway.context import Context
+    from headway.offload import Offload
     from headway.options import RunIn
     from headway.unique import Unique
 
@@ -66,13 +67,15 @@ class Headway:
             format=self.settings.format,
             compress=self.settings.compression == "zstd",
             compress_over=self.settings.compress_over,
-            limit=self.settings.payload_limit,
+            limit=self.settings.offload_limit if self.settings.offload else self.settings.payload_limit,
+            limit_name="offload_limit" if self.settings.offload else "payload_limit",
         )
+        self.offload = self._offload()
         self.portal = Portal(self.open, self.close)
         self.sync = SyncApp(self)
         self._tasks: dict[str, Task[Any, Any]] = {}
         self._schedules: dict[str, ScheduledTask] = {}
-        self._opened = OpenApps(self.name, self.settings, carrier, clock)
+        self._opened = OpenApps(self.name, self.settings, carrier, clock, self.offload)
 
     # --- declarations -------------------------------------------------------------------------------------------
 
@@ -251,6 +254,13 @@ class Headway:
             msg = f"{job_id!r} is not a job id"
             raise ValueError(msg)
         return JobHandle(self, JobId(job_id))
+
+    def _offload(self) -> Offload | None:
+        if not self.settings.offload:
+            return None
+        from headway.offload import Offload  # noqa: PLC0415 - loads asyncio, which `import headway` need not pay
+
+        return Offload(self.settings, self.name, self.clock)
 
     # --- opening ------------------------------------------------------------------------------------------------
 

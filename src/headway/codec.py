@@ -1,8 +1,9 @@
 """How values become bytes: a versioned envelope around MessagePack or JSON, optionally compressed; never pickle.
 
 The first byte of an envelope says how to read the rest: the high four bits are the version (1), bit 0 means JSON
-instead of MessagePack, bit 1 means compressed with Zstandard. Stored bytes are hostile input: whatever cannot be read
-raises CodecError.
+instead of MessagePack, bit 1 means compressed with Zstandard. Bit 2, alone, means that the rest is a reference to an
+envelope that lies in the offload store (`offload.py`). Stored bytes are hostile input: whatever cannot be read raises
+CodecError.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ Format = Literal["msgpack", "json"]
 _VERSION: Final = 1
 _JSON: Final = 1
 _ZSTD: Final = 2
+REFERENCE: Final = _VERSION << 4 | 4
+_REFERENCE_HEAD: Final = bytes([REFERENCE])
 # What is larger is stored as it is: so a small compressed envelope that claims more is an attack or damage.
 _MAX_EXPANDED: Final = 64 * 1024 * 1024
 
@@ -46,6 +49,7 @@ class Codec:
         compress: bool = False,
         compress_over: int = 1024,
         limit: int = 256 * 1024,
+        limit_name: str = "payload_limit",
     ) -> None:
         """`compress_over` and `limit` are bytes of an encoded payload; compression needs the extra `zstd`."""
         self._flags = _VERSION << 4 | (_JSON if format == "json" else 0)
@@ -58,6 +62,7 @@ class Codec:
         self._compress: Callable[[bytes], bytes] | None = _zstd_compressor() if compress else None
         self._compress_over = compress_over
         self.limit = limit
+        self._limit_name = limit_name
 
     def encode_call(
         self,
@@ -86,7 +91,8 @@ class Codec:
             )
             msg = (
                 f"task {task!r}: the encoded call has {len(payload)} bytes, the limit is {self.limit} "
-                f"(largest argument: {name}, {size} bytes). Pass a reference to stored data, or raise payload_limit."
+                f"(largest argument: {name}, {size} bytes). "
+                f"Pass a reference to stored data, or raise {self._limit_name}."
             )
             raise PayloadTooLargeError(msg)
         return payload
@@ -101,7 +107,7 @@ class Codec:
             msg = f"task {task!r}: its result of type {type(value).__name__} cannot be written: {error}"
             raise SerialisationError(msg) from error
         if len(payload) > self.limit:
-            msg = f"task {task!r}: its encoded result has {len(payload)} bytes, payload_limit is {self.limit}"
+            msg = f"task {task!r}: its encoded result has {len(payload)} bytes, {self._limit_name} is {self.limit}"
             raise PayloadTooLargeError(msg)
         return payload
 
@@ -125,6 +131,11 @@ class Codec:
                 msg = f"task {task!r}: {name} of type {type(value).__name__} cannot be written: {own}"
                 return SerialisationError(msg)
         return SerialisationError(f"task {task!r}: the call cannot be written: {error}")
+
+
+def is_reference(payload: bytes) -> bool:
+    """Tell whether the envelope lies in the offload store and this is only its reference."""
+    return payload[:1] == _REFERENCE_HEAD
 
 
 def decode_call(payload: bytes) -> tuple[Call, Format]:
@@ -198,6 +209,9 @@ def _open(payload: bytes) -> tuple[bytes | memoryview, Format]:
         msg = "the envelope is empty"
         raise CodecError(msg)
     first = payload[0]
+    if first == REFERENCE:
+        msg = "the payload is offloaded and has to be fetched before it can be read"
+        raise CodecError(msg)
     if first >> 4 != _VERSION or first & ~(_VERSION << 4 | _JSON | _ZSTD):
         msg = f"envelope byte {first:#04x} is unknown: damaged, or written by a newer Headway"
         raise CodecError(msg)

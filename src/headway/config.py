@@ -69,6 +69,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     # Large payloads, cache
     offload: str = ""  # URL of the folder or bucket for payloads over `offload_over`
     offload_over: int = 64 * 1024  # bytes of an encoded call or result
+    offload_limit: int = 64 * 1024 * 1024  # in place of `payload_limit` where `offload` is set
     cache: str = ""  # URL of the Redis, by TCP or HTTP, behind `app.cache` and `app.limiter`
 
     def __repr__(self) -> str:
@@ -117,6 +118,7 @@ class GivenSettings(TypedDict, total=False):
     priority_bands: list[int]
     offload: str
     offload_over: int
+    offload_limit: int
     cache: str
 
 
@@ -139,6 +141,7 @@ _MINIMA: Final[dict[str, float]] = {
     "push_concurrency": 1,
     "push_grace": 0,
     "offload_over": 1,
+    "offload_limit": 1,
 }
 _DURATIONS: Final = frozenset(
     {

@@ -15,6 +15,7 @@ HeadwayError
 │   ├── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
 │   └── PartlyAcceptedError   of many jobs, the first ones were accepted, then the carrier failed
 ├── CodecError                stored bytes are damaged or of an unknown version
+├── PayloadMissingError       an offloaded call or result is not in its store
 └── JobError                  about one job
     ├── JobNotFoundError      no such job, or its record was pruned
     ├── JobFailedError        the job is in the dead-letter state
@@ -97,6 +98,10 @@ class PartlyAcceptedError(BrokerError):
 
 class CodecError(HeadwayError, ValueError):
     """Stored bytes are damaged, or of a version that this Headway does not know."""
+
+
+class PayloadMissingError(HeadwayError, LookupError):
+    """An offloaded call or result is not in its store: removed, or this host sees another store."""
 
 
 class JobError(HeadwayError):

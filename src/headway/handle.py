@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
 
 from headway.clock import duration_ms
-from headway.codec import decode_history, decode_result
+from headway.codec import decode_history, decode_result, is_reference
 from headway.errors import (
     JobCancelledError,
     JobExpiredError,
@@ -69,7 +69,12 @@ class JobHandle(Generic[R]):
         record = await self._finished(timeout)
         match record.state:
             case JobState.SUCCEEDED:
-                value: R = decode_result(record.result, self._result_type)
+                result = record.result
+                if is_reference(result):
+                    from headway.offload import whole  # noqa: PLC0415 - only for large results
+
+                    result = await whole(self.app.offload, result)
+                value: R = decode_result(result, self._result_type)
                 return value
             case JobState.FAILED:
                 last = next(iter(reversed(decode_history(record.history))), None)

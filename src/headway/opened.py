@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.config import Settings
     from headway.job import NewJob
+    from headway.offload import Offload
     from headway.task import PreparedJob
 
 R = TypeVar("R")
@@ -39,6 +41,7 @@ class OpenApp:
         carrier: Store,
         enqueuer: Batcher[NewJob, Enqueued],
         clock: Clock,
+        offload: Offload | None,
     ) -> None:
         self.loop = loop
         self.carrier = carrier
@@ -46,6 +49,8 @@ class OpenApp:
         self.users = 0
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
+        self._offload = offload
+        self._over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
 
     @property
     def pull_carrier(self) -> Carrier:
@@ -64,7 +69,17 @@ class OpenApp:
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
         self._check(job)
+        if len(job.payload) > self._over:
+            return self._accept_large(job)
         return self.enqueuer.submit(job)
+
+    async def _accept_large(self, job: NewJob) -> Enqueued:
+        (shrunk,) = await self.shrunk([job])
+        return await self.enqueuer.submit(shrunk)
+
+    async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
+        """Return the jobs with large payloads offloaded, if the app has a store for them."""
+        return jobs if self._offload is None else await self._offload.shrunk(jobs, self._over)
 
     async def enqueue_many(self, app: Headway, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
         """Enqueue in batches; see `Headway.enqueue_many`."""
@@ -73,7 +88,7 @@ class OpenApp:
 
         async def flush() -> None:
             try:
-                answers = await self.carrier.enqueue([job.new for job in batch])
+                answers = await self.carrier.enqueue(await self.shrunk([job.new for job in batch]))
             except Exception as error:
                 if handles:
                     raise PartlyAcceptedError([handle.id for handle in handles], error) from error
@@ -100,7 +115,7 @@ class OpenApp:
 
     def _check(self, job: NewJob) -> None:
         limits = self._limits
-        if len(job.payload) > limits.max_payload:
+        if limits.max_payload < len(job.payload) <= self._over:
             size = len(job.payload)
             msg = f"task {job.task!r}: {limits.name} takes payloads of {limits.max_payload} bytes, this has {size}"
             raise UnsupportedError(msg)
@@ -119,8 +134,16 @@ class OpenApp:
 class OpenApps:
     """The loops on which an app is open, and how it is opened."""
 
-    def __init__(self, name: str, settings: Settings, carrier: Store | None, clock: Clock | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        carrier: Store | None,
+        clock: Clock | None,
+        offload: Offload | None = None,
+    ) -> None:
         self._name = name
+        self._offload = offload
         self._settings = settings
         self._given = carrier
         self._clock = clock
@@ -155,10 +178,14 @@ class OpenApps:
             carrier = self._given or from_url(
                 self._settings.url, broker_settings(self._name, self._settings), clock=self._clock
             )
-            opened = OpenApp(loop, carrier, Batcher(carrier.enqueue), self._clock or SystemClock())
+            opened = OpenApp(
+                loop, carrier, Batcher(carrier.enqueue), self._clock or SystemClock(), self._offload
+            )
             self._by_loop[loop] = opened
             opened.users += 1
             try:
+                if self._offload is not None:
+                    await self._offload.open()
                 await carrier.open()
             except BaseException:
                 self._by_loop.pop(loop, None)
@@ -202,5 +229,6 @@ def broker_settings(name: str, settings: Settings) -> BrokerSettings:
             audience=settings.audience,
             secret=settings.push_secret,
             priority_bands=tuple(settings.priority_bands),
+            timeout_ms=round(settings.timeout * 1000),
         ),
     )

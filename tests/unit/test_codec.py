@@ -155,7 +155,7 @@ def test_known_attacks_on_json_are_refused_or_read(body: bytes) -> None:
     reads_or_refuses(b"\x11" + body[1:])
 
 
-@pytest.mark.parametrize("first", [0x00, 0x14, 0x1F, 0x20, 0xFF])
+@pytest.mark.parametrize("first", [0x00, 0x15, 0x18, 0x1F, 0x20, 0xFF])
 def test_an_unknown_envelope_is_refused(first: int) -> None:
     with pytest.raises(CodecError, match=f"{first:#04x}"):
         decode_call(bytes([first]) + b"\x90")

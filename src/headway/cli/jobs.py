@@ -125,6 +125,7 @@ def show(target: Target, *, job_id: str, as_json: bool) -> None:
     """Show all that is known of a job: its arguments, result, attempts' errors, log."""
     from headway.cli.output import print_fields, print_json  # noqa: PLC0415 - when it is needed
     from headway.cli.render import job_contents, job_fields  # noqa: PLC0415 - as above
+    from headway.cli.stored import fetched  # noqa: PLC0415 - as above
     from headway.errors import JobNotFoundError  # noqa: PLC0415 - as above
 
     (checked,) = checked_ids([job_id])
@@ -133,7 +134,9 @@ def show(target: Target, *, job_id: str, as_json: bool) -> None:
         (record,) = await opened.carrier.get([checked])
         if record is None:
             raise JobNotFoundError(checked, "not known here: never accepted, removed, or pruned")
-        return {**job_fields(record), **job_contents(record, await opened.carrier.logs(checked))}
+        record, unreadable = await fetched(opened, record)
+        logs = await opened.carrier.logs(checked)
+        return {**job_fields(record), **job_contents(record, logs, unreadable)}
 
     fields = with_target(target, read)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.clock import from_ms
-from headway.codec import decode_history, decode_result, describe
+from headway.codec import decode_history, decode_result, describe, is_reference
 from headway.errors import CodecError
 from headway.job import JobState
 
@@ -67,19 +67,24 @@ def job_fields(record: JobRecord) -> dict[str, Any]:
     }
 
 
-def job_contents(record: JobRecord, logs: Sequence[LogLine]) -> dict[str, Any]:
+def job_contents(
+    record: JobRecord, logs: Sequence[LogLine], unreadable: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return what a job was called with, what came of it, its attempts' errors and its log, for JSON.
 
-    What cannot be read is said in `unreadable`, so that a damaged job can still be looked at.
+    What is offloaded was fetched before; `unreadable` says of which that failed. It also says what is damaged, so that
+    such a job can still be looked at.
     """
     contents: dict[str, Any] = {"args": [], "kwargs": {}, "result": None}
-    unreadable: list[str] = []
+    unreadable = list(unreadable)
     try:
-        contents |= plain(describe(record.payload))
+        if not is_reference(record.payload):
+            contents |= plain(describe(record.payload))
     except CodecError as error:
         unreadable.append(f"arguments: {error}")
     try:
-        contents["result"] = plain(decode_result(record.result))
+        if not is_reference(record.result):
+            contents["result"] = plain(decode_result(record.result))
     except CodecError as error:
         unreadable.append(f"result: {error}")
     contents["errors"] = [

@@ -16,6 +16,7 @@ from headway.cli.jobs import jobs
 from headway.cli.options import examples
 from headway.cli.queues import queues
 from headway.cli.schedules import schedules
+from headway.cli.stored import offload
 from headway.cli.worker import dev, worker
 
 if TYPE_CHECKING:
@@ -81,5 +82,5 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (worker, dev, enqueue, jobs, queues, schedules, doctor, demo):
+for command in (worker, dev, enqueue, jobs, queues, schedules, offload, doctor, demo):
     cli.add_command(command)

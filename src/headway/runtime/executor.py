@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from headway.clock import duration_ms
-from headway.codec import decode_call
+from headway.codec import decode_call, is_reference
 from headway.context import Context
-from headway.errors import CodecError, Discard, EnqueueError, RetryLater
+from headway.errors import CodecError, Discard, EnqueueError, HeadwayError, RetryLater
 from headway.job import (
     Cancelled,
     Expired,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from headway.app import Headway
-    from headway.job import Delivery
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
     from headway.task import Task
@@ -51,9 +51,9 @@ class Invocation(Struct, frozen=True):
     timeout: float
 
 
-def read_invocation(task: Task[Any, Any], delivery: Delivery) -> Invocation:
-    """Decode the call of a delivery; CodecError names what is damaged or does not fit."""
-    call, form = decode_call(delivery.payload)
+def read_invocation(task: Task[Any, Any], payload: bytes) -> Invocation:
+    """Decode a call; CodecError names what is damaged or does not fit."""
+    call, form = decode_call(payload)
     args, kwargs = task.signature.decode(call, form)
     return Invocation(
         args, kwargs, call.headers, (call.timeout_ms or task.options_declared.timeout_ms) / 1000
@@ -77,6 +77,7 @@ class Executor:
         self._threads = threads
         self._processes = processes
         self._slots = slots
+        self._offload_over = sys.maxsize if app.offload is None else app.offload.over
         self._watched: set[JobRun] = set()
 
     async def run(self, run: JobRun) -> Outcome:
@@ -88,10 +89,9 @@ class Executor:
         if (refused := self._refusal(run)) is not None:
             return refused
         task = self._tasks[delivery.task]
-        try:
-            invocation = read_invocation(task, delivery)
-        except CodecError as error:
-            return Failed(with_error(delivery, error_of(delivery.attempt, self.now_ms(), error)))
+        invocation = await self.read(run, task)
+        if not isinstance(invocation, Invocation):
+            return invocation
         if self._slots is not None:
             # A job in a process of its own is ended there first.
             ends = 3 if task.options_declared.run_in == "process" else 1
@@ -106,6 +106,20 @@ class Executor:
         finally:
             if self._slots is not None:
                 self._slots.end(run.slot)
+
+    async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
+        """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails."""
+        payload = run.delivery.payload
+        try:
+            if is_reference(payload):
+                from headway.offload import whole  # noqa: PLC0415 - only for large calls
+
+                payload = await self._on_loop(run, whole(self._app.offload, payload))
+            return read_invocation(task, payload)
+        except CodecError as error:
+            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
+        except BaseException as error:  # noqa: BLE001 - the store's failures, and being stopped while it is asked
+            return self._judge(run, task, error)
 
     async def perform(self, run: JobRun, task: Task[Any, Any], invocation: Invocation) -> Outcome:
         """Call the handler within its time and judge how it ended."""
@@ -122,10 +136,16 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
             return self._judge(run, task, error)
         try:
-            return Succeeded(self._app.codec.encode_result(task.name, value))
+            result = self._app.codec.encode_result(task.name, value)
         except EnqueueError as error:
             # What the handler does is done; doing it again would not make its result any smaller.
             return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
+        if len(result) > self._offload_over and (offload := self._app.offload) is not None:
+            try:
+                result = await offload.keep_result(run.delivery.lease.job_id, result)
+            except HeadwayError as error:
+                return self._judge_error(run, task, error)
+        return Succeeded(result)
 
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""

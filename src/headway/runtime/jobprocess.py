@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import structs
 
-from headway.errors import CodecError
 from headway.job import Failed
 from headway.runtime.deathsignal import die_with_parent
-from headway.runtime.executor import Executor, read_invocation
+from headway.runtime.executor import Executor, Invocation
 from headway.runtime.failure import error_of, with_error
 from headway.runtime.loading import load_app
 from headway.runtime.run import JobRun, Stop
@@ -89,12 +88,16 @@ async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float
     delivery = run.delivery
     try:
         task = app.find_task(delivery.task)
-        invocation = read_invocation(task, delivery)
-    except (CodecError, LookupError) as error:
+    except LookupError as error:
         outcome = Failed(with_error(delivery, error_of(delivery.attempt, app.clock.now_ms(), error)))
     else:
+        read = await executor.read(run, task)
         # The worker keeps the time; this limit is only for a worker that does not.
-        outcome = await executor.perform(run, task, structs.replace(invocation, timeout=timeout * 2))
+        outcome = (
+            await executor.perform(run, task, structs.replace(read, timeout=timeout * 2))
+            if isinstance(read, Invocation)
+            else read
+        )
     line.send(Done(outcome))
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from msgspec import structs
+
 from headway.brokers.base import JobQuery, QueueWant
 from headway.brokers.url import from_url, pulled
 from headway.clock import SystemClock, from_ms
 from headway.codec import decode_history
 from headway.errors import Discard, JobFailedError, RetryLater
 from headway.job import Failed, Released, WorkerId
+from headway.offload import Offload
 from headway.opened import OpenApps, broker_settings
 from headway.portal import Portal
 from headway.runtime.executor import Executor
@@ -152,7 +155,9 @@ class Inline:
             records += page.jobs
             cursor = page.cursor
             if cursor is None:
-                return [seen(self.app, record) for record in sorted(records, key=lambda found: found.id)]
+                return [
+                    await seen(self.app, record) for record in sorted(records, key=lambda found: found.id)
+                ]
 
     @property
     def now(self) -> datetime:
@@ -234,7 +239,7 @@ async def inline(
         )
         faults = FaultyBroker(pulled(store))
         carrier = InlineCarrier(faults)
-        with _borrowed(app, clock, carrier):
+        with _borrowed(app, clock, carrier, path.with_name("offloaded")):
             async with app:
                 box = Inline(app, clock, carrier, faults)
                 if app.schedules:
@@ -246,13 +251,15 @@ async def inline(
 
 
 @contextmanager
-def _borrowed(app: Headway, clock: FakeClock, carrier: InlineCarrier) -> Generator[None]:
-    """Put the test's clock and carrier in place of the app's own; the app gets back what it had, open or not."""
-    kept = app.clock, app.portal, app._opened  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - one package
+def _borrowed(app: Headway, clock: FakeClock, carrier: InlineCarrier, offloaded: Path) -> Generator[None]:
+    """Put the test's clock, carrier and store in place of the app's own; the app gets back what it had, open or not."""
+    kept = app.clock, app.portal, app.offload, app._opened  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - one package
     app.clock = clock
+    if app.offload is not None:
+        app.offload = Offload(structs.replace(app.settings, offload=str(offloaded)), app.name, clock)
     app.portal = Portal(app.open, app.close)
-    app._opened = OpenApps(app.name, app.settings, carrier, clock)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    app._opened = OpenApps(app.name, app.settings, carrier, clock, app.offload)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     try:
         yield
     finally:
-        app.clock, app.portal, app._opened = kept  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        app.clock, app.portal, app.offload, app._opened = kept  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from headway.codec import decode_call, decode_history, decode_result
 from headway.job import AttemptError, JobRecord, JobState
+from headway.offload import whole
 
 if TYPE_CHECKING:
     from headway.app import Headway
@@ -45,10 +46,14 @@ class SeenJob(Struct, frozen=True):
         return self.record.state
 
 
-def seen(app: Headway, record: JobRecord) -> SeenJob:
-    """Decode what a record holds by the types of its task; CodecError when it is damaged."""
-    call, form = decode_call(record.payload)
+async def seen(app: Headway, record: JobRecord) -> SeenJob:
+    """Decode what a record holds by the types of its task, offloaded or not; CodecError when it is damaged."""
+    call, form = decode_call(await whole(app.offload, record.payload))
     task = app.find_task(record.task)
     args, kwargs = task.signature.decode(call, form)
-    result = decode_result(record.result, task.signature.result_type) if record.result else None
+    result = (
+        decode_result(await whole(app.offload, record.result), task.signature.result_type)
+        if record.result
+        else None
+    )
     return SeenJob(record, tuple(args), kwargs, dict(call.headers), decode_history(record.history), result)
