@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from headway.errors import CodecError
-from headway.guards.transitions import PushedJob
+from headway.guards.document import PushedJob
 from headway.job import PRIORITY_MAX, PRIORITY_MIN, Fire, JobId, NewJob, is_job_id
 from headway.options import MAX_NAME
 

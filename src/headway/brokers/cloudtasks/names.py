@@ -17,6 +17,7 @@ _HASH: Final = 8  # hexadecimal digits
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _QUEUE: Final = re.compile(r"(?!p[0-9]+$|[0-9a-f]{8}$)[A-Za-z0-9]+", re.ASCII)
 _BAND: Final = re.compile(r"-p([1-9][0-9]*)$")
+_HASHED: Final = re.compile(r"-[0-9a-f]{8}(?:-p[1-9][0-9]*)?$")
 _OTHER: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -47,6 +48,13 @@ def queue_of(namespace: str, identifier: str) -> tuple[str, int] | None:
     if head != namespace or not is_readable(namespace, queue):
         return None
     return queue, band
+
+
+def may_be_of(namespace: str, identifier: str) -> bool:
+    """Tell whether this can be the id of a queue of the app: of a hash, only whoever knows the names can be sure."""
+    if queue_of(namespace, identifier) is not None:
+        return True
+    return identifier.startswith(id_prefix(namespace)) and _HASHED.search(identifier) is not None
 
 
 def id_prefix(namespace: str) -> str:
