@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance import summary
 from tests.faults import figures
-from tests.servers import RedisCluster, RedisSentinel, RedisServer, TcpProxy
+from tests.servers import PostgresServer, RedisCluster, RedisSentinel, RedisServer, RestProxy, TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -68,3 +68,17 @@ async def redis_proxy(redis_server: RedisServer) -> AsyncIterator[TcpProxy]:
     """Have a proxy before the shared server; its faults touch this test's connections only."""
     async with TcpProxy(redis_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def rest_proxy(redis_server: RedisServer) -> Iterator[RestProxy]:
+    """Share the REST interface before the shared server; use `namespace`, and leave its faults as they were."""
+    with RestProxy(redis_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Share one server with the other tests: use `namespace`, and don't kill it."""
+    with PostgresServer() as server:
+        yield server

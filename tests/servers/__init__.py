@@ -6,16 +6,20 @@ Each is a context manager; each ends what it started by pid, and its processes d
 from __future__ import annotations
 
 from tests.servers.cluster import RedisCluster
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerError, free_port
 from tests.servers.proxy import Direction, TcpProxy
 from tests.servers.redis import RedisServer
+from tests.servers.rest_proxy import RestProxy
 from tests.servers.sentinel import RedisSentinel
 
 __all__ = [
     "Direction",
+    "PostgresServer",
     "RedisCluster",
     "RedisSentinel",
     "RedisServer",
+    "RestProxy",
     "ServerError",
     "TcpProxy",
     "free_port",

