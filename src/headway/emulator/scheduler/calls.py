@@ -1,0 +1,85 @@
+"""What an attempt of a scheduled job sends, and the headers that the service adds. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from google.cloud.scheduler_v1.types import HttpMethod, HttpTarget, Job
+
+from headway.clock import duration_ms, from_ms
+from headway.emulator.names import short
+from headway.emulator.target import SIGNATURE_HEADER, HttpCall, signature
+
+if TYPE_CHECKING:
+    from headway.emulator.target import Signer
+
+_is_reserved: Final = re.compile(
+    r"host|content-length|x-google-.*|x-appengine-.*|x-cloudscheduler(-.*)?", re.IGNORECASE
+).fullmatch
+
+
+def call_for(
+    job: Job,
+    fire_ms: int,
+    attempt: int,
+    *,
+    now_ms: int,
+    signer: Signer | None,
+    secret: bytes | None,
+    pubsub_host: str | None,
+) -> HttpCall:
+    """Return the request of the `attempt`-th attempt (from 1) for one time of the schedule."""
+    if "pubsub_target" in job:
+        return _publish(job, attempt, pubsub_host or "")
+    target = job.http_target
+    headers = {name: value for name, value in target.headers.items() if not _is_reserved(name)} | {
+        "X-CloudScheduler": "true",
+        "X-CloudScheduler-JobName": short(job.name),
+        "X-CloudScheduler-ScheduleTime": _zulu(fire_ms),
+    }
+    if signer is not None and (token := _token(signer, target)):
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        headers["Authorization"] = f"Bearer {token}"
+    if secret is not None:
+        headers[SIGNATURE_HEADER] = signature(secret, now_ms // 1000, target.body)
+    return HttpCall(
+        url=target.uri,
+        method=HttpMethod(target.http_method).name,
+        headers=headers,
+        body=target.body,
+        task=job.name,
+        attempt=attempt,
+        timeout_ms=duration_ms(job.attempt_deadline),
+    )
+
+
+def _publish(job: Job, attempt: int, host: str) -> HttpCall:
+    """Return the call that publishes the job's message to a Pub/Sub emulator, which speaks plain HTTP."""
+    target = job.pubsub_target
+    message = {"data": base64.b64encode(target.data).decode(), "attributes": dict(target.attributes)}
+    return HttpCall(
+        url=f"http://{host}/v1/{target.topic_name}:publish",
+        method="POST",
+        headers={"Content-Type": "application/json"},
+        body=msgspec.json.encode({"messages": [message]}),
+        task=job.name,
+        attempt=attempt,
+        timeout_ms=duration_ms(job.attempt_deadline),
+    )
+
+
+def _token(signer: Signer, target: HttpTarget) -> str:
+    match HttpTarget.pb(target).WhichOneof("authorization_header"):
+        case "oidc_token":
+            return signer.sign(target.oidc_token.audience, target.oidc_token.service_account_email)
+        case "oauth_token":
+            return signer.access_token(target.oauth_token.service_account_email, target.oauth_token.scope)
+        case _:
+            return ""
+
+
+def _zulu(instant_ms: int) -> str:
+    return from_ms(instant_ms).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,211 @@
+"""Runs each scheduled job when it is due, and decides by the answer when it runs next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
+from headway.emulator.faults import Copy, Dice, Faults
+from headway.emulator.scheduler.calls import call_for
+from headway.emulator.scheduler.entries import Outcome
+from headway.emulator.scheduler.turns import after_failure, first_turn, next_fire, started
+from headway.emulator.target import HttpAnswer
+
+if TYPE_CHECKING:
+    from headway.clock import Clock
+    from headway.emulator.dispatch import Deliver
+    from headway.emulator.scheduler.entries import Entries, Entry
+    from headway.emulator.scheduler.turns import Turn
+    from headway.emulator.target import HttpCall, Signer
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flight:
+    """One attempt under way. Without a turn it was asked for by hand, and moves nothing."""
+
+    name: str
+    call: HttpCall
+    turn: Turn | None
+    started_ms: int
+
+    @property
+    def deadline_ms(self) -> int:
+        return self.started_ms + self.call.timeout_ms
+
+
+class SchedulerDispatcher:
+    """Drives the jobs by its clock: by hand with `turn`, or in the background with `run`.
+
+    At least once: an attempt that was under way when the emulator died is made again. A job never runs beside itself
+    unless it is run by hand.
+    """
+
+    def __init__(
+        self,
+        entries: Entries,
+        clock: Clock,
+        deliver: Deliver,
+        *,
+        signer: Signer | None = None,
+        secret: bytes | None = None,
+        dice: Dice | None = None,
+        pubsub_host: str | None = None,
+    ) -> None:
+        self._entries = entries
+        self._clock = clock
+        self._deliver = deliver
+        self._signer = signer
+        self._secret = secret
+        self._dice = dice or Dice(Faults())
+        self._pubsub_host = pubsub_host
+        self._flights: dict[_Flight, asyncio.Task[None]] = {}
+        self._running: set[str] = set()
+        self._delayed: set[tuple[str, int]] = set()
+        self._wake = asyncio.Event()
+
+    def changed(self) -> None:
+        """Look again at what is due: a job was made, changed or resumed."""
+        self._wake.set()
+
+    def run_now(self, entry: Entry) -> None:
+        """Run a job by hand, whatever its schedule and state, also beside itself.
+
+        It carries the time of the *next* run of the schedule, which then comes a second time: the service does this,
+        and a handler that takes the header for an identity loses a run.
+        """
+        following = first_turn(entry.schedule, self._clock.now_ms())
+        self._launch(entry, following.fire_ms, 1, None)
+
+    def dispatch_due(self) -> int:
+        """Begin all attempts that are due, end those past their deadline; return how many were begun."""
+        if not self._entries.writable:
+            return 0
+        now = self._clock.now_ms()
+        self._expire(now)
+        due = [entry for entry in self._waiting() if entry.turn.due_ms <= now]
+        return sum(self._begin(entry, now) for entry in sorted(due, key=lambda entry: entry.turn.due_ms))
+
+    def next_ms(self) -> int | None:
+        """Return the instant at which there is something to do next; None when nothing is planned."""
+        instants = [entry.turn.due_ms for entry in self._waiting()]
+        instants += [flight.deadline_ms for flight in self._flights]
+        return min(instants, default=None)
+
+    async def turn(self) -> int:
+        """Begin all attempts that are due and wait until they are answered; return how many were begun."""
+        begun = self.dispatch_due()
+        await self.settled()
+        return begun
+
+    async def settled(self) -> None:
+        """Wait until no attempt is under way."""
+        while self._flights:
+            await asyncio.wait(list(self._flights.values()))
+
+    async def run(self) -> None:
+        """Run what becomes due until cancelled."""
+        while True:
+            self._wake.clear()
+            self.dispatch_due()
+            at = self.next_ms()
+            pause = None if at is None else max(0.0, (at - self._clock.now_ms()) / 1000)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def close(self) -> None:
+        """Break off what is under way; it is made again when its state is loaded the next time."""
+        jobs = list(self._flights.values())
+        self._flights.clear()
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    def _waiting(self) -> list[Entry]:
+        # A journal that cannot be written stops everything: nothing is planned then.
+        if not self._entries.writable:
+            return []
+        return [
+            entry for entry in self._entries.all() if not entry.paused and entry.name not in self._running
+        ]
+
+    def _begin(self, entry: Entry, now_ms: int) -> bool:
+        attempt = (entry.name, entry.turn.due_ms)
+        if attempt not in self._delayed and (late := self._dice.delay_ms()):
+            moved = replace(entry.turn, due_ms=entry.turn.due_ms + late)
+            self._delayed.add((entry.name, moved.due_ms))
+            self._entries.put(replace(entry, turn=moved))
+            return False
+        self._delayed.discard(attempt)
+        turn = started(entry.turn, now_ms)
+        self._entries.put(replace(entry, turn=turn))
+        self._running.add(entry.name)
+        self._launch(entry, turn.fire_ms, turn.attempts, turn)
+        return True
+
+    def _launch(self, entry: Entry, fire_ms: int, attempt: int, turn: Turn | None) -> None:
+        now = self._clock.now_ms()
+        call = call_for(
+            entry.definition,
+            fire_ms,
+            attempt,
+            now_ms=now,
+            signer=self._signer,
+            secret=self._secret,
+            pubsub_host=self._pubsub_host,
+        )
+        flight = _Flight(entry.name, call, turn, now)
+        self._flights[flight] = asyncio.get_running_loop().create_task(self._fly(flight))
+        self._wake.set()
+
+    async def _fly(self, flight: _Flight) -> None:
+        again = self._dice.copy() is not Copy.NONE
+        verdict = await self._attempt(flight.call)
+        if again:
+            # The first answer counts; the second delivery is what the target has to bear.
+            await self._attempt(flight.call)
+        if self._flights.pop(flight, None) is not None:
+            self._land(flight, verdict)
+
+    async def _attempt(self, call: HttpCall) -> Verdict:
+        if self._dice.target_refused():
+            return verdict_of(HttpAnswer(503))
+        try:
+            answer = await self._deliver(call)
+        except Exception:  # noqa: BLE001 - injected: whatever it raises, the attempt has failed
+            _log.exception("scheduled job %s: the transport failed", call.task)
+            return UNREACHABLE
+        if answer is None or self._dice.target_lost():
+            return UNREACHABLE
+        return verdict_of(answer)
+
+    def _expire(self, now_ms: int) -> None:
+        for flight in [flight for flight in self._flights if flight.deadline_ms <= now_ms]:
+            self._flights.pop(flight).cancel()
+            self._land(flight, DEADLINE)
+
+    def _land(self, flight: _Flight, verdict: Verdict) -> None:
+        """Take an attempt's end into account, as far as the job still is what it was."""
+        if flight.turn is not None:
+            self._running.discard(flight.name)
+        self._wake.set()
+        entry = self._entries.get(flight.name)
+        if entry is None:
+            return
+        now = self._clock.now_ms()
+        outcome = Outcome(flight.started_ms, int(verdict.code), verdict.message)
+        turn = entry.turn
+        if flight.turn is not None and turn == flight.turn:
+            turn = (
+                next_fire(entry.schedule, turn, now)
+                if verdict.success
+                else after_failure(entry.schedule, turn, entry.backoff, now)
+            )
+        self._entries.put(replace(entry, outcome=outcome, turn=turn))
