@@ -1,7 +1,9 @@
 """The places of a worker: tasks that take deliveries from a buffer and run them one after the other.
 
-A task serves many jobs, because making one costs as much as a small job. It makes way for others after a slice of time,
-and for good when a job left something in its context variables: no job sees those of another.
+A task serves many jobs, because making one costs as much as a small job. One place at a time takes from the buffer; a
+spare one stands behind it and takes over when a job really waits. So jobs that never wait run in one place, which makes
+way for the loop after a slice of time, and as many places are open as jobs wait. A place ends when a job left something
+in its context variables: no job sees those of another.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ class Runners:
         self._buffer: deque[tuple[Delivery, float]] = deque()
         self._runs: dict[JobId, JobRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._spare = False  # a place has been opened that did not begin yet
+        self._paused = False  # a place makes way for the loop and will go on with the buffer
 
     def add(self, delivery: Delivery) -> None:
         """Run the delivery as soon as there is a place."""
@@ -93,22 +97,30 @@ class Runners:
             self._open_place()
 
     def _open_place(self) -> None:
-        if len(self._tasks) < self._count:
+        if not (self._spare or self._paused) and len(self._tasks) < self._count:
+            self._spare = True
             task = asyncio.create_task(self._serve())
             self._tasks.add(task)
             task.add_done_callback(self._task_ended)
 
     async def _serve(self) -> None:
+        self._spare = False
         clean = contextvars.copy_context()
         task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
-        while self._buffer:
+        while self._buffer and not self._paused:
             delivery, _ = self._buffer.popleft()
+            if self._buffer and not self._spare:
+                self._open_place()
             await self._run(JobRun(delivery, self._reporter, task))
             if contextvars.copy_context() != clean:
                 return
-            if time.monotonic() > pause_at:
-                await asyncio.sleep(0)
+            if time.monotonic() > pause_at and not self._paused:
+                self._paused = True
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    self._paused = False
                 pause_at = time.monotonic() + _SLICE
 
     async def _run(self, run: JobRun) -> None:

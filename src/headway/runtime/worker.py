@@ -46,6 +46,7 @@ _LONGEST_WAIT: Final = (
 _RETRY_PAUSE: Final = 0.1  # seconds after a failed claim, doubled up to the longest
 _LONGEST_PAUSE: Final = 3.0
 _STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
+_MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
 _AFTER_CANCEL: Final = 1.0  # seconds that a cancelled coroutine has to clean up during a drain
 
 
@@ -99,7 +100,8 @@ class Worker:
         self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
         self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False
-        self._given_back = 0  # jobs that left this worker, however
+        self._unsettled = 0  # deliveries held here: running, waiting for a place, or on their way back
+        self._places_freed = 0
         self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
         self._woken = True
         self._stopping = asyncio.Event()
@@ -125,7 +127,7 @@ class Worker:
     @property
     def holds(self) -> int:
         """How many jobs are held here."""
-        return self._demand.held
+        return self._unsettled
 
     async def run(self) -> None:
         """Work until stopped."""
@@ -163,11 +165,12 @@ class Worker:
     async def _fetch(self) -> None:
         pause = _RETRY_PAUSE
         while not self._stopping.is_set():
-            room = self._demand.room()
+            # What has ended takes no place, but a carrier that cannot keep up with outcomes is not asked for more.
+            room = self._demand.room() if self._unsettled - self._demand.held < _MAX_UNSETTLED else 0
             wants = self._demand.wants(room) if room else []
             if not wants:
-                before = self._given_back
-                await self._wait_until(lambda: self._given_back != before)  # noqa: B023 - awaited here
+                before = self._places_freed
+                await self._wait_until(lambda: self._places_freed != before)  # noqa: B023 - awaited here
                 continue
             self._woken = False
             self._hold(claiming=True)
@@ -184,6 +187,7 @@ class Worker:
             for delivery in claimed.deliveries:
                 self._demand.take(delivery.queue)
                 self._runners.add(delivery)
+            self._unsettled += len(claimed.deliveries)
             self._hold(claiming=False)
             self.ready.set()
             if len(claimed.deliveries) < room and not self._woken:
@@ -200,8 +204,8 @@ class Worker:
 
         With `freed` a job that ends counts too: some queues were full.
         """
-        before = self._given_back
-        await self._wait_until(lambda: self._woken or (freed and self._given_back != before), seconds)
+        before = self._places_freed
+        await self._wait_until(lambda: self._woken or (freed and self._places_freed != before), seconds)
 
     async def _wait_until(self, happened: Callable[[], object], seconds: float | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -215,25 +219,32 @@ class Worker:
         now = time.monotonic()
         self._demand.ended(now - run.started, now)
         self._settler.settle(run.delivery, outcome)
+        self._free_place(run.delivery)
 
     def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
         # Last in, first back, so that the head of the queue keeps its order.
         for delivery in reversed(deliveries):
             self._settler.settle(delivery, Released())
+            self._free_place(delivery)
+
+    def _free_place(self, delivery: Delivery) -> None:
+        self._demand.give(delivery.queue)
+        self._places_freed += 1
+        self._changed.set()
 
     def _answered(self, deliveries: Sequence[Delivery]) -> None:
         """Count deliveries that are off this worker's hands."""
-        for delivery in deliveries:
-            self._demand.give(delivery.queue)
-        self._given_back += len(deliveries)
+        self._unsettled -= len(deliveries)
         self._hold(claiming=self._claiming)
-        self._changed.set()
+        if self._unsettled - self._demand.held + len(deliveries) >= _MAX_UNSETTLED:
+            self._places_freed += 1
+            self._changed.set()
 
     def _hold(self, *, claiming: bool) -> None:
         """Tell the supervisor whether there is anything to keep a lease for."""
         self._claiming = claiming
         if self._slots is not None:
-            self._slots.held = self._demand.held + claiming
+            self._slots.held = self._unsettled + claiming
 
     # --- listening ----------------------------------------------------------------------------------------------
 
