@@ -61,7 +61,7 @@ class Signature:
         self._positional_kinds = [
             self._types[name] if self._types[name] in _PLAIN_KINDS else None for name in self._positional
         ]
-        # Types of positional arguments that were found to fit whatever their values: the next such call is not looked at.
+        # Types of positional arguments that fit whatever their values: the next such call is not looked at.
         self._shapes: set[tuple[type, ...]] = set()
         self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
 

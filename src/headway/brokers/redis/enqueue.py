@@ -33,6 +33,8 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Accept all or none; one script call however many."""
     if not jobs:
         return []
+    if len(jobs) == 1:
+        return await _enqueue(session, jobs)
     first = {job.id: job for job in reversed(jobs)}
     if len(first) == len(jobs):
         return await _enqueue(session, jobs)
@@ -42,14 +44,17 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
 
 
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    kinds = dict.fromkeys([Kind(job.priority, job.queue, job.task) for job in jobs])
+    alike = len(jobs) <= _MAX_PLAIN and _are_plain_and_alike(jobs)
+    kinds = {Kind(job.priority, job.queue, job.task): None for job in (jobs[:1] if alike else jobs)}
     for _ in range(_TRIES):
         numbers = await session.numbers(kinds)
-        if len(kinds) == 1 and len(jobs) <= _MAX_PLAIN and _all_plain(jobs):
+        if alike:
             (kind,) = kinds
-            answer = await session.run("enqueue_plain", *_plain_arguments(jobs, kind, numbers[kind]))
+            reply = session.submit("enqueue_plain", *_plain_arguments(jobs, kind, numbers[kind]))
+            accepted = [Enqueued(job.id) for job in jobs]  # while the server is at work
+            answer = await reply
             if answer == _ACCEPTED:
-                return [Enqueued(job.id) for job in jobs]
+                return accepted
             if answer == _OTHER_NUMBERS:
                 session.forget_kinds()
                 continue
@@ -66,9 +71,11 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     raise BrokerRefusedError(msg)
 
 
-def _all_plain(jobs: Sequence[NewJob]) -> bool:
-    for job in jobs:  # noqa: SIM110 - all() costs more than what it would look at
-        if not _is_plain(job):
+def _are_plain_and_alike(jobs: Sequence[NewJob]) -> bool:
+    first = jobs[0]
+    task, queue, priority = first.task, first.queue, first.priority
+    for job in jobs:
+        if job.task != task or job.queue != queue or job.priority != priority or not _is_plain(job):
             return False
     return True
 
@@ -86,7 +93,8 @@ def _is_plain(job: NewJob) -> bool:
 def _plain_arguments(jobs: Sequence[NewJob], kind: Kind, number: bytes) -> list[Argument]:
     arguments: list[Argument] = [number, kind.text(), f"{kind.priority}:{kind.queue}", kind.queue, len(jobs)]
     arguments += [job.id for job in jobs]
-    arguments += [b"%b:%b" % (number, job.payload) for job in jobs]
+    head = number + b":"
+    arguments += [head + job.payload for job in jobs]
     return arguments
 
 

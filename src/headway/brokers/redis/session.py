@@ -55,13 +55,17 @@ class Session:
         self._kinds: dict[bytes, Kind] = {}
         self._generation = b""
 
-    async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
-        """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
+    def submit(self, name: str, *parts: Argument, repeat: bool = False) -> asyncio.Future[Any]:
+        """Send a script on its way; see `run`."""
         now = "" if self._clock is None else self._clock.now_ms()
         deadline = asyncio.get_running_loop().time() + CALL_DEADLINE
         call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
         call.repeated = repeat
-        return await self._link.submit(call)
+        return self._link.submit(call)
+
+    async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
+        """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
+        return await self.submit(name, *parts, repeat=repeat)
 
     async def command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
         """Run one plain command that may be repeated."""
