@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from google.cloud.scheduler_v1.types import HttpMethod, HttpTarget, Job, PubsubTarget, RetryConfig
 
 from headway.clock import duration_ms
-from headway.emulator.errors import ApiError, Code, invalid
+from headway.emulator.errors import ApiError, Code, invalid, refuse
+from headway.emulator.masks import snake
 from headway.emulator.model import RetryConfig as Backoff
 from headway.errors import HeadwayError
 from headway.schedule import Cron
@@ -66,15 +67,12 @@ def checked(job: Job, *, pubsub: bool) -> Job:
             msg = "The emulator does not run App Engine targets; use an HTTP target."
             raise ApiError(Code.UNIMPLEMENTED, msg)
         case _:
-            msg = "Job target must be set: one of http_target, pubsub_target."
-            raise invalid(msg)
+            refuse("Job target must be set: one of http_target, pubsub_target.")
     if len(job.description) > _DESCRIPTION_CHARS:
-        msg = f"Job.description must be at most {_DESCRIPTION_CHARS} characters long."
-        raise invalid(msg)
+        refuse(f"Job.description must be at most {_DESCRIPTION_CHARS} characters long.")
     schedule_of(kept)
     if len(Job.serialize(kept)) > _JOB_BYTES:
-        msg = f"The job is larger than {_JOB_BYTES} bytes."
-        raise invalid(msg)
+        refuse(f"The job is larger than {_JOB_BYTES} bytes.")
     return kept
 
 
@@ -83,7 +81,7 @@ def updated(current: Job, given: Job, mask: Sequence[str]) -> Job:
 
     An empty mask stands for the fields that the given job has set. INVALID_ARGUMENT when the mask names no field.
     """
-    paths = [_snake(path) for path in mask] or [
+    paths = [snake(path) for path in mask] or [
         field.name for field, _ in Job.pb(given).ListFields() if field.name not in _OUTPUT_ONLY
     ]
     if "*" in paths:
@@ -102,16 +100,14 @@ def updated(current: Job, given: Job, mask: Sequence[str]) -> Job:
 def schedule_of(job: Job) -> Cron:
     """Return the times at which a job runs; INVALID_ARGUMENT when its schedule or its time zone is none."""
     if not _is_unix_cron(job.schedule):
-        msg = (
+        refuse(
             f'Schedule or time zone is invalid: "{job.schedule}" is not unix-cron, five fields such as "0 3 * * 1-5". '
             'The emulator does not know the schedules in words, such as "every 24 hours".'
         )
-        raise invalid(msg)
     try:
         return Cron(job.schedule, job.time_zone)
     except HeadwayError as error:
-        msg = f"Schedule or time zone is invalid: {error}"
-        raise invalid(msg) from error
+        refuse(f"Schedule or time zone is invalid: {error}")
 
 
 def backoff_of(job: Job) -> Backoff:
@@ -128,11 +124,9 @@ def backoff_of(job: Job) -> Backoff:
 
 def _retry_config(config: RetryConfig) -> RetryConfig:
     if not 0 <= config.retry_count <= _MOST_RETRIES:
-        msg = f"RetryConfig.retry_count must be between 0 and {_MOST_RETRIES}, got {config.retry_count}."
-        raise invalid(msg)
+        refuse(f"RetryConfig.retry_count must be between 0 and {_MOST_RETRIES}, got {config.retry_count}.")
     if config.max_doublings < 0:
-        msg = "RetryConfig.max_doublings must not be negative."
-        raise invalid(msg)
+        refuse("RetryConfig.max_doublings must not be negative.")
     least, most = _DEFAULT_BACKOFFS
     filled = RetryConfig(
         retry_count=config.retry_count,
@@ -143,11 +137,9 @@ def _retry_config(config: RetryConfig) -> RetryConfig:
     )
     durations = (filled.max_retry_duration, filled.min_backoff_duration, filled.max_backoff_duration)
     if min(durations) < timedelta():
-        msg = "The durations of RetryConfig must not be negative."
-        raise invalid(msg)
+        refuse("The durations of RetryConfig must not be negative.")
     if filled.min_backoff_duration > filled.max_backoff_duration:
-        msg = "RetryConfig.min_backoff_duration must not be larger than max_backoff_duration."
-        raise invalid(msg)
+        refuse("RetryConfig.min_backoff_duration must not be larger than max_backoff_duration.")
     return filled
 
 
@@ -157,23 +149,19 @@ def _deadline(deadline: timedelta | None) -> timedelta:
     least, most = _DEADLINES
     if least <= deadline <= most:
         return deadline
-    msg = f"Job.attempt_deadline must be between 15s and 1800s, got {deadline.total_seconds():g}s."
-    raise invalid(msg)
+    refuse(f"Job.attempt_deadline must be between 15s and 1800s, got {deadline.total_seconds():g}s.")
 
 
 def _http_target(target: HttpTarget) -> HttpTarget:
     if not target.uri.startswith(("http://", "https://")):
-        msg = f'HttpTarget.uri must start with "http://" or "https://", got "{target.uri}".'
-        raise invalid(msg)
+        refuse(f'HttpTarget.uri must start with "http://" or "https://", got "{target.uri}".')
     if len(target.uri) > _URL_CHARS:
-        msg = f"HttpTarget.uri must be at most {_URL_CHARS} characters long."
-        raise invalid(msg)
+        refuse(f"HttpTarget.uri must be at most {_URL_CHARS} characters long.")
     kept = HttpTarget(target)
     if kept.http_method == HttpMethod.HTTP_METHOD_UNSPECIFIED:
         kept.http_method = HttpMethod(HttpMethod.POST)
     if target.body and kept.http_method not in _MAY_HAVE_BODY:
-        msg = f"HTTP request body is not allowed with the method {kept.http_method.name}."
-        raise invalid(msg)
+        refuse(f"HTTP request body is not allowed with the method {kept.http_method.name}.")
     names = {name.lower() for name in target.headers}
     # The service shows the headers that it adds among those that were set.
     if target.body and "content-type" not in names:
@@ -195,19 +183,16 @@ def _http_target(target: HttpTarget) -> HttpTarget:
 
 def _need_account(email: str) -> None:
     if not email:
-        msg = "The token's service_account_email must be set."
-        raise invalid(msg)
+        refuse("The token's service_account_email must be set.")
 
 
 def _pubsub_target(target: PubsubTarget, *, available: bool) -> PubsubTarget:
     if not _is_topic(target.topic_name):
-        msg = (
+        refuse(
             f'Topic name must be formatted: "projects/PROJECT_ID/topics/TOPIC_ID", got "{target.topic_name}".'
         )
-        raise invalid(msg)
     if not (target.data or target.attributes):
-        msg = "Pubsub message must contain either non-empty data, or at least one attribute."
-        raise invalid(msg)
+        refuse("Pubsub message must contain either non-empty data, or at least one attribute.")
     if not available:
         msg = "The emulator publishes to another emulator only: start this one with PUBSUB_EMULATOR_HOST set."
         raise ApiError(Code.UNIMPLEMENTED, msg)
@@ -237,7 +222,3 @@ def _assign(result: Any, given: Any, path: str) -> None:  # noqa: ANN401 - proto
 
 def _no_field(path: str) -> ApiError:
     return invalid(f'Invalid field in the update mask: "{path}".')
-
-
-def _snake(path: str) -> str:
-    return re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", path)

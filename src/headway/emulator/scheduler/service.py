@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -21,8 +20,9 @@ from google.cloud.scheduler_v1.types import (
     UpdateJobRequest,
 )
 
-from headway.emulator.errors import ApiError, Code, invalid
+from headway.emulator.errors import ApiError, Code, refuse
 from headway.emulator.names import check_location
+from headway.emulator.paging import page
 from headway.emulator.scheduler.definitions import checked, schedule_of, updated
 from headway.emulator.scheduler.entries import Entry
 from headway.emulator.scheduler.turns import first_turn
@@ -55,8 +55,7 @@ class SchedulerService:
         parent = check_location(request.parent)
         name = request.job.name or f"{parent}/jobs/{uuid4().hex}"
         if _location(name) != parent:
-            msg = f'The job\'s name "{name}" must begin with the parent "{parent}".'
-            raise invalid(msg)
+            refuse(f'The job\'s name "{name}" must begin with the parent "{parent}".')
         if self._entries.get(name) is not None:
             msg = f"Job {name} already exists."
             raise ApiError(Code.ALREADY_EXISTS, msg)
@@ -71,21 +70,11 @@ class SchedulerService:
     async def list_jobs(self, request: ListJobsRequest) -> ListJobsResponse:
         """Return a page of the jobs of a location, in the order of their names."""
         parent = check_location(request.parent)
-        if request.page_size < 0:
-            msg = f"The page size must not be negative, got {request.page_size}."
-            raise invalid(msg)
-        after = _from_token(request.page_token)
-        size = min(request.page_size or _LARGEST_PAGE, _LARGEST_PAGE)
-        names = sorted(
-            entry.name
-            for entry in self._entries.all()
-            if entry.name.startswith(f"{parent}/jobs/") and entry.name > after
-        )
-        page = names[:size]
-        return ListJobsResponse(
-            jobs=[self._entry(name).shown() for name in page],
-            next_page_token=_to_token(page[-1]) if len(names) > size else "",
-        )
+        jobs = {
+            entry.name: entry for entry in self._entries.all() if entry.name.startswith(f"{parent}/jobs/")
+        }
+        found, token = page(jobs, request.page_size, request.page_token, _LARGEST_PAGE)
+        return ListJobsResponse(jobs=[entry.shown() for entry in found], next_page_token=token)
 
     async def update_job(self, request: UpdateJobRequest) -> Job:
         """Change what the mask names, or without one what the given job has set; its state stays."""
@@ -150,21 +139,8 @@ def _location(name: str) -> str:
     """Return the location of a job's name; INVALID_ARGUMENT when it is none."""
     found = _is_job(name)
     if found is None:
-        msg = (
+        refuse(
             f'Job name must be formatted: "projects/PROJECT_ID/locations/LOCATION_ID/jobs/JOB_ID", got "{name}"; '
             "JOB_ID has at most 500 letters, numbers, hyphens or underscores."
         )
-        raise invalid(msg)
     return found[1]
-
-
-def _to_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _from_token(token: str) -> str:
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except ValueError:
-        msg = "The page token is not one that was given out."
-        raise invalid(msg) from None
