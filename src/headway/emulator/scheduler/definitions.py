@@ -147,9 +147,9 @@ def _deadline(deadline: timedelta | None) -> timedelta:
     if not deadline:
         return _DEFAULT_DEADLINE
     least, most = _DEADLINES
-    if least <= deadline <= most:
-        return deadline
-    refuse(f"Job.attempt_deadline must be between 15s and 1800s, got {deadline.total_seconds():g}s.")
+    if not least <= deadline <= most:
+        refuse(f"Job.attempt_deadline must be between 15s and 1800s, got {deadline.total_seconds():g}s.")
+    return deadline
 
 
 def _http_target(target: HttpTarget) -> HttpTarget:
