@@ -62,6 +62,7 @@ class PushSettings(Struct, frozen=True):
     audience: str = ""  # of the tokens; empty: the target's URL
     secret: str = ""  # signs and verifies requests with HMAC instead of a token
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
+    timeout_ms: int = 600_000  # of a job whose call names no time limit: the dispatch deadline is behind it
 
     def __repr__(self) -> str:
         """Show all but secrets: settings end up in logs and in reports of errors."""
@@ -334,12 +335,22 @@ class PushResponse(Struct, frozen=True):
     body: bytes = b""
 
 
+class FireCall(Struct, frozen=True):
+    """A scheduler outside called: it is time to look which fire times of this schedule are due.
+
+    `at_ms` is the fire time that it named, if any. It is a hint: a run by hand may carry the next run's time.
+    """
+
+    schedule: str
+    at_ms: int | None = None
+
+
 class PushBroker(Broker, Protocol):
     """A carrier that sends its jobs to a receiver."""
 
     async def receive(
         self, request: PushRequest, *, worker: WorkerId, lease_ms: int
-    ) -> Delivery | PushResponse:
+    ) -> Delivery | FireCall | PushResponse:
         """Verify who sends, read the job and take its lease; a response when there is nothing to run.
 
         The only way to a Delivery: one that was not verified cannot be had. Never raises for what a sender did; raises

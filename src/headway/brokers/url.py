@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from headway.errors import ConfigError
 from headway.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headway.brokers.base import BrokerSettings, Carrier, PushCarrier, Store
     from headway.clock import Clock
 
@@ -36,9 +39,24 @@ def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) 
         return SqliteBroker(url, settings, clock=clock)
     if scheme in _REDIS:
         return _redis().from_url(url, settings, clock=clock)
-    known = ", ".join(sorted({"sqlite", *_REDIS}))
+    if scheme == "cloudtasks":
+        return _cloudtasks()(url, settings, clock=clock)
+    known = ", ".join(sorted({"sqlite", "cloudtasks", *_REDIS}))
     msg = f"carrier URL {redact(url)!r}: unknown scheme {scheme!r}; known are {known}"
     raise ConfigError(msg)
+
+
+def _cloudtasks() -> Callable[..., Store]:
+    try:
+        # Looked for, not imported: that takes a third of a second, and many who open it do not need it at once.
+        found = find_spec("google.cloud.tasks_v2")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        msg = "the cloudtasks carrier needs Google's client: pip install 'headway[gcp]'"
+        raise ConfigError(msg)
+    driver: Callable[..., Store] = import_module("headway.brokers.cloudtasks.broker").CloudTasksBroker
+    return driver
 
 
 def pulled(store: Store) -> Carrier:

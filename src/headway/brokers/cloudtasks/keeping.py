@@ -9,9 +9,12 @@ from headway.errors import UnsupportedError
 from headway.guards.guard import Guard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.brokers.base import BrokerSettings
     from headway.clock import Clock
     from headway.guards.base import GuardStore
+    from headway.job import JobId
 
 
 class Keeping:
@@ -54,3 +57,11 @@ class Keeping:
                 guard = Guard(self._store, settings=self._settings, clock=self._clock)
                 await guard.open()
                 self._open = guard, self._store
+
+
+async def known(guard: Guard, ids: Sequence[JobId]) -> list[bool]:
+    """Tell which jobs the guard has heard of: were delivered, ended by hand or removed."""
+    if not ids:
+        return []
+    records, gone = await asyncio.gather(guard.records(ids), guard.gone(ids))
+    return [is_gone or record is not None for record, is_gone in zip(records, gone, strict=True)]

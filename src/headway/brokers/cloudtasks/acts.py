@@ -1,0 +1,173 @@
+"""What is done to jobs by hand. The guard is told first: a delivery that comes meanwhile finds it told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import CancelResult, JobQuery
+from headway.brokers.cloudtasks.inspect import never_delivered
+from headway.brokers.cloudtasks.keeping import known
+from headway.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.cloudtasks.enqueue import Enqueuer
+    from headway.brokers.cloudtasks.keeping import Keeping
+    from headway.brokers.cloudtasks.link import Link
+    from headway.brokers.cloudtasks.target import Target
+    from headway.brokers.cloudtasks.waiting import Waiting, WaitingJob
+    from headway.clock import Clock
+    from headway.guards.document import PushedJob
+    from headway.guards.guard import Guard
+    from headway.job import JobId
+
+_PAGE: Final = 500
+_KEPT_WAITING: Final = (JobState.SCHEDULED, JobState.READY, JobState.EXPIRED)
+
+
+class Acts:
+    """Cancel, remove, retry, promote, drain, clean."""
+
+    def __init__(  # noqa: PLR0917 - each is a part of the carrier
+        self,
+        link: Link,
+        target: Target,
+        waiting: Waiting,
+        enqueuer: Enqueuer,
+        keeping: Keeping,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._target = target
+        self._waiting = waiting
+        self._enqueuer = enqueuer
+        self._keeping = keeping
+        self._clock = clock
+
+    async def cancel(self, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
+        """Cancel waiting jobs; those that run are told at their next renewal."""
+        guard = await self._keeping.guard("cancelling a job")
+        states = dict(zip(ids, await guard.cancel(ids, reason), strict=True))
+        for job in await self._undelivered(
+            guard, [job_id for job_id, state in states.items() if state is None]
+        ):
+            if job.state(self._clock.now_ms()) is JobState.EXPIRED:
+                states[job.id] = JobState.EXPIRED
+                continue
+            states[job.id] = await guard.cancel_waiting(job.pushed, reason)
+            if states[job.id] is JobState.CANCELLED:
+                await self._delete(job)
+        return [CancelResult(job_id, states[job_id]) for job_id in ids]
+
+    async def remove(self, ids: Sequence[JobId]) -> list[bool]:
+        """Forget jobs that do not run."""
+        guard = await self._keeping.guard("removing a job")
+        unique = list(dict.fromkeys(ids))
+        removed = dict(zip(unique, await guard.remove(unique), strict=True))
+        for job in await self._undelivered(guard, [job_id for job_id in unique if not removed[job_id]]):
+            removed[job.id] = await self._bury(guard, job)
+        return _once(ids, removed)
+
+    async def retry(self, ids: Sequence[JobId]) -> list[bool]:
+        """Give failed, cancelled or expired jobs a new life, by a task of their next turn."""
+        guard = await self._keeping.guard("retrying a job")
+        done: dict[JobId, bool] = {}
+        for job_id in dict.fromkeys(ids):
+            pushed = await guard.retry(job_id)
+            if pushed is None:
+                pushed = await self._retry_undelivered(guard, job_id)
+            if pushed is not None:
+                await self._enqueuer.create(pushed)
+            done[job_id] = pushed is not None
+        return _once(ids, done)
+
+    async def promote(self, ids: Sequence[JobId]) -> list[bool]:
+        """Make scheduled jobs ready: Cloud Tasks is told to dispatch them now, retries get a task of their own."""
+        guard = await self._keeping.guard("promoting a job")
+        done: dict[JobId, bool] = {}
+        for job_id in dict.fromkeys(ids):
+            pushed = await guard.promote(job_id)
+            if pushed is not None:
+                await self._enqueuer.create(pushed)
+            done[job_id] = pushed is not None
+        for job in await self._undelivered(guard, [job_id for job_id, was in done.items() if not was]):
+            if job.state(self._clock.now_ms()) is JobState.SCHEDULED:
+                await self._link.run_task(job.task.queue_id, job.task.id)
+                done[job.id] = True
+        return _once(ids, done)
+
+    async def drain(self, queue: str) -> int:
+        """Remove all waiting jobs of the queue.
+
+        Task by task: to purge a queue would delete the tasks of running jobs as well, which bring them back when their
+        receiver dies.
+        """
+        guard = await self._keeping.guard("draining a queue")
+        done = await self._drain_kept(guard, queue)
+        for queue_id in self._target.queue_ids(queue):
+            token = ""
+            while True:
+                found, token = await self._waiting.page(queue_id, _PAGE, token)
+                buried = await asyncio.gather(
+                    *(self._bury(guard, job) for job in await never_delivered(guard, found))
+                )
+                done += sum(buried)
+                if not token:
+                    break
+        return done
+
+    async def clean(self, state: JobState, older_than_ms: int, queue: str | None, limit: int) -> int:
+        """Remove completed jobs that the guard knows; one that expired before its delivery is known from then on."""
+        guard = await self._keeping.guard("cleaning up")
+        return await guard.clean(state, older_than_ms, queue, limit)
+
+    async def _drain_kept(self, guard: Guard, queue: str) -> int:
+        """Remove the retries and released jobs of the queue."""
+        waiting: list[JobId] = []
+        after: str | None = None
+        while True:
+            query = JobQuery(states=(JobState.SCHEDULED, JobState.READY), queues=(queue,))
+            page = await guard.page(query, after=after, limit=_PAGE)
+            waiting += [job.id for job in page.jobs]
+            after = page.cursor
+            if after is None:
+                break
+        return sum(await guard.remove(waiting))
+
+    async def _retry_undelivered(self, guard: Guard, job_id: JobId) -> PushedJob | None:
+        """A job that expired before any delivery: the guard hears of it now, so that its old task finds it gone on."""
+        for job in await self._undelivered(guard, [job_id]):
+            if job.state(self._clock.now_ms()) is JobState.EXPIRED:
+                await guard.cancel_waiting(job.pushed, "expired")
+                await self._delete(job)
+                return await guard.retry(job_id)
+        return None
+
+    async def _undelivered(self, guard: Guard, ids: Sequence[JobId]) -> list[WaitingJob]:
+        """Return those of the jobs that the guard knows nothing of, and that wait in Cloud Tasks."""
+        if not ids:
+            return []
+        heard = await known(guard, ids)
+        unknown = [job_id for job_id, is_known in zip(ids, heard, strict=True) if not is_known]
+        return list((await self._waiting.find(unknown)).values())
+
+    async def _bury(self, guard: Guard, job: WaitingJob) -> bool:
+        buried = await guard.bury(job.pushed.job)
+        if buried:
+            await self._delete(job)
+        return buried
+
+    async def _delete(self, job: WaitingJob) -> None:
+        await self._link.delete_task(job.task.queue_id, job.task.id)
+
+
+def _once(ids: Sequence[JobId], done: dict[JobId, bool]) -> list[bool]:
+    """Answer for each id; of one that was given twice, the second time nothing was left to do."""
+    seen: set[JobId] = set()
+    answers: list[bool] = []
+    for job_id in ids:
+        answers.append(done[job_id] and job_id not in seen)
+        seen.add(job_id)
+    return answers

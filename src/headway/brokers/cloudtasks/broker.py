@@ -1,0 +1,295 @@
+"""The carrier itself: each part of it does one thing, and this puts them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from headway.brokers.base import Capabilities
+from headway.brokers.cloudtasks.acts import Acts
+from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, Enqueuer
+from headway.brokers.cloudtasks.finishing import finished
+from headway.brokers.cloudtasks.inspect import Inspection
+from headway.brokers.cloudtasks.keeping import Keeping
+from headway.brokers.cloudtasks.link import Link
+from headway.brokers.cloudtasks.location import parse
+from headway.brokers.cloudtasks.queues import Queues
+from headway.brokers.cloudtasks.receiving import Receiving
+from headway.brokers.cloudtasks.schedules import KeptSchedules
+from headway.brokers.cloudtasks.target import Target
+from headway.brokers.cloudtasks.waiting import Waiting
+from headway.clock import SystemClock
+from headway.errors import BrokerUnavailableError, ConfigError, UnsupportedError
+from headway.guards.url import from_url
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+
+    from headway.brokers.base import (
+        BrokerSettings,
+        CancelResult,
+        Enqueued,
+        FireCall,
+        JobPage,
+        JobQuery,
+        LogLine,
+        PushRequest,
+        PushResponse,
+        QueueCounts,
+        Report,
+        ScheduleRecord,
+        SettleResult,
+        WorkerRecord,
+    )
+    from headway.brokers.base import LeaseState as State
+    from headway.brokers.cloudtasks.link import Connect
+    from headway.brokers.cloudtasks.verifier import Verifier
+    from headway.clock import Clock
+    from headway.events import Event
+    from headway.guards.document import PushedJob
+    from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
+
+
+class CloudTasksBroker:
+    """Google Cloud Tasks, or the emulator, and a guard's store for what they do not know.
+
+    Nothing is connected before it is needed: a producer of plain jobs never speaks to the guard, a receiver speaks to
+    Cloud Tasks only when a job goes on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: BrokerSettings,
+        *,
+        clock: Clock | None = None,
+        connect: Connect | None = None,
+        verifier: Verifier | None = None,
+    ) -> None:
+        """Read URL and settings; nothing is opened yet. ConfigError.
+
+        `connect` and `verifier` replace the official client and what the settings say of senders.
+        """
+        self._location = parse(url)
+        self._settings = settings
+        self._clock = SystemClock() if clock is None else clock
+        push = settings.push
+        store = from_url(push.guard, namespace=settings.namespace) if push.guard else None
+        self._target = Target(settings)
+        self._keeping = Keeping(store, settings, self._clock)
+        self._link = Link(self._location, service_account=push.service_account, connect=connect)
+        self._enqueuer = Enqueuer(self._link, self._target, self._keeping, self._clock)
+        waiting = Waiting(self._link, self._target)
+        self._inspection = Inspection(self._target, waiting, self._keeping, self._clock)
+        self._queues = Queues(self._link, self._target, waiting, self._keeping, self._clock)
+        self._acts = Acts(self._link, self._target, waiting, self._enqueuer, self._keeping, self._clock)
+        self._schedules = KeptSchedules(self._keeping)
+        self._verifier = verifier
+        self._receiving: Receiving | None = None
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        """Name the place and the app."""
+        return f"<CloudTasksBroker {self._location.name} namespace={self._settings.namespace!r}>"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No order, no unique jobs, no events; priorities only with bands; a horizon of 30 days."""
+        return Capabilities(
+            name="cloudtasks",
+            max_delay_ms=MAX_DELAY_MS,
+            max_payload=MAX_PAYLOAD,
+            priority=bool(self._target.bands),
+            unique=False,
+            fifo=False,
+            pull=False,
+            events=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def open(self) -> None:
+        """Allow calls; each connection is made when it is first needed. Opening an open carrier does nothing."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close the connections. Closing a closed carrier does nothing."""
+        self._is_open = False
+        self._receiving = None
+        try:
+            await self._link.close()
+        finally:
+            await self._keeping.close()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            msg = f"{self._location.name}: the carrier is not open; use `async with`, or call open() first"
+            raise BrokerUnavailableError(msg)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued]:
+        """Create a task for each job. Not all or none: PartlyAcceptedError names those that were accepted."""
+        self._check_open()
+        return await self._enqueuer.enqueue(jobs)
+
+    async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
+        """Cancel waiting jobs; those that run are told at their next renewal."""
+        self._check_open()
+        return await self._acts.cancel(ids, reason)
+
+    async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
+        """Ask the guard until the job is terminal, or gone, or the time is over; return its record as it is then."""
+        self._check_open()
+        return await finished(self._inspection, job_id, timeout_ms)
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    async def receive(
+        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+    ) -> Delivery | FireCall | PushResponse:
+        """Verify who sends, read the job and take its lease; a response when there is nothing to run."""
+        receiving = await self._receives()
+        return await receiving.receive(request, worker=worker, lease_ms=lease_ms)
+
+    async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
+        """Settle, make the task of what follows, and say what the sender is answered."""
+        receiving = await self._receives()
+        return await receiving.answer(delivery, outcome)
+
+    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> builtins.list[State]:
+        """Extend leases that nobody took over."""
+        self._check_open()
+        guard = await self._keeping.guard("receiving jobs")
+        return await guard.extend(leases, lease_ms)
+
+    async def report(self, reports: Sequence[Report]) -> builtins.list[SettleResult]:
+        """Record progress and log lines of running jobs."""
+        self._check_open()
+        guard = await self._keeping.guard("receiving jobs")
+        return await guard.report(reports)
+
+    async def _receives(self) -> Receiving:
+        self._check_open()
+        guard = await self._keeping.guard("receiving jobs")
+        if self._receiving is None:
+            if self._verifier is None:
+                msg = "nothing is configured that proves who sends: set `service_account` or `push_secret`"
+                raise ConfigError(msg)
+            self._receiving = Receiving(
+                namespace=self._settings.namespace,
+                guard=guard,
+                verifier=self._verifier,
+                create=self._create,
+                clock=self._clock,
+            )
+        return self._receiving
+
+    async def _create(self, pushed: PushedJob) -> None:
+        await self._enqueuer.create(pushed)
+
+    # --- looking and acting -------------------------------------------------------------------------------------
+
+    async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
+        """Return the records, in the order of the ids."""
+        self._check_open()
+        return await self._inspection.get(ids)
+
+    async def logs(self, job_id: JobId) -> builtins.list[LogLine]:
+        """Return the job's log, oldest line first."""
+        self._check_open()
+        return await self._inspection.logs(job_id)
+
+    async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:
+        """List matching jobs: first those never delivered, by queue, then the others, the newest first."""
+        self._check_open()
+        return await self._inspection.page(query, after, limit)
+
+    async def counts(self, queues: Sequence[str] | None = None) -> builtins.list[QueueCounts]:
+        """Count by state; jobs that were never delivered take a call for each thousand."""
+        self._check_open()
+        return await self._queues.counts(queues)
+
+    async def pause(self, queue: str) -> None:
+        """Have Cloud Tasks dispatch no more of this queue."""
+        self._check_open()
+        await self._queues.pause(queue)
+
+    async def resume(self, queue: str) -> None:
+        """Have Cloud Tasks dispatch this queue again."""
+        self._check_open()
+        await self._queues.resume(queue)
+
+    async def paused(self) -> frozenset[str]:
+        """Return the paused queues."""
+        self._check_open()
+        return await self._queues.paused()
+
+    async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
+        """Forget jobs that do not run."""
+        self._check_open()
+        return await self._acts.remove(ids)
+
+    async def retry(self, ids: Sequence[JobId]) -> builtins.list[bool]:
+        """Give failed, cancelled or expired jobs a new life."""
+        self._check_open()
+        return await self._acts.retry(ids)
+
+    async def promote(self, ids: Sequence[JobId]) -> builtins.list[bool]:
+        """Make scheduled jobs ready now."""
+        self._check_open()
+        return await self._acts.promote(ids)
+
+    async def drain(self, queue: str) -> int:
+        """Remove all waiting jobs of the queue."""
+        self._check_open()
+        return await self._acts.drain(queue)
+
+    async def clean(
+        self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000
+    ) -> int:
+        """Remove completed jobs that finished longer ago than that."""
+        self._check_open()
+        return await self._acts.clean(state, older_than_ms, queue, limit)
+
+    async def workers(self) -> builtins.list[WorkerRecord]:
+        """There are none: leases are held by deliveries."""
+        self._check_open()
+        return []
+
+    def events(self, after: str | None = None) -> AsyncIterator[Event]:  # noqa: ARG002 - as in Inspector
+        """Not to be had: UnsupportedError."""
+        msg = f"{self._location.name} has no stream of events; logs and traces of the receiver tell what happens"
+        raise UnsupportedError(msg)
+
+    # --- schedules ----------------------------------------------------------------------------------------------
+
+    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Make these known and forget all others."""
+        self._check_open()
+        await self._schedules.declare(schedules)
+
+    async def schedules(self) -> builtins.list[ScheduleRecord]:
+        """Return all, sorted by name."""
+        self._check_open()
+        return await self._schedules.read()
+
+    async def pause_schedule(self, name: str, *, paused: bool) -> bool:
+        """Pause or resume; false when there is no such schedule."""
+        self._check_open()
+        return await self._schedules.pause(name, paused=paused)
+
+    async def skip_fire(self, fire: Fire) -> None:
+        """Mark the fire time as done without a job."""
+        self._check_open()
+        await self._schedules.skip(fire)

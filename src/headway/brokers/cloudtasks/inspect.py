@@ -1,0 +1,143 @@
+"""Reading: what the guard keeps of jobs that were delivered, and what Cloud Tasks keeps of those that were not."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.brokers.base import JobPage
+from headway.brokers.cloudtasks.keeping import known
+from headway.errors import ConfigError
+from headway.guards.guard import matches
+from headway.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.base import JobQuery, LogLine
+    from headway.brokers.cloudtasks.keeping import Keeping
+    from headway.brokers.cloudtasks.target import Target
+    from headway.brokers.cloudtasks.waiting import Waiting, WaitingJob
+    from headway.clock import Clock
+    from headway.guards.guard import Guard
+    from headway.job import JobId, JobRecord
+
+LIMIT_MAX: Final = 1000
+_WAITING: Final = frozenset({JobState.SCHEDULED, JobState.READY, JobState.EXPIRED})
+
+
+class _Place(Struct, frozen=True, array_like=True):
+    """Where a list goes on: in a queue of Cloud Tasks, at a token of its API; behind them, in the guard's store."""
+
+    queue_id: str | None
+    token: str | None
+
+
+class Inspection:
+    """Looks jobs up."""
+
+    def __init__(self, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
+        self._target = target
+        self._waiting = waiting
+        self._keeping = keeping
+        self._clock = clock
+
+    async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
+        """Return the records, in the order of the ids."""
+        guard = await self._keeping.guard("looking a job up")
+        found = await self._known(guard, ids)
+        missing = [job_id for job_id in dict.fromkeys(ids) if job_id not in found]
+        if missing:
+            waiting = await self._waiting.find(missing)
+            now = self._clock.now_ms()
+            # Asked again: a task that is not there now may have ended since the guard was asked, and one that is may
+            # have been begun.
+            later = await self._known(guard, missing)
+            found |= {job_id: job.record(now) for job_id, job in waiting.items() if job_id not in later}
+            found |= later
+        return [found.get(job_id) for job_id in ids]
+
+    async def _known(self, guard: Guard, ids: Sequence[JobId]) -> dict[JobId, JobRecord | None]:
+        """Return the records of jobs that the guard knows; None of those that were removed."""
+        ids = list(dict.fromkeys(ids))
+        heard = await known(guard, ids)
+        asked = [job_id for job_id, is_known in zip(ids, heard, strict=True) if is_known]
+        return dict(zip(asked, await guard.records(asked), strict=True))
+
+    async def logs(self, job_id: JobId) -> list[LogLine]:
+        """Return the job's log."""
+        guard = await self._keeping.guard("reading a log")
+        return await guard.logs(job_id)
+
+    async def page(self, query: JobQuery, after: str | None, limit: int) -> JobPage:
+        """List matching jobs: first what waits in Cloud Tasks, queue by queue, then what the guard knows."""
+        guard = await self._keeping.guard("listing jobs")
+        limit = max(1, min(limit, LIMIT_MAX))
+        place = _Place("", None) if after is None else _read_cursor(after)
+        jobs: list[JobRecord] = []
+        if place.queue_id is not None:
+            if not query.states or _WAITING.intersection(query.states):
+                place = await self._page_waiting(guard, query, place, jobs, limit)
+            else:
+                place = _Place(None, None)
+        if len(jobs) == limit or place.queue_id is not None:
+            return JobPage(jobs, _cursor(place))
+        kept = await guard.page(query, after=place.token, limit=limit - len(jobs))
+        return JobPage(
+            [*jobs, *kept.jobs], None if kept.cursor is None else _cursor(_Place(None, kept.cursor))
+        )
+
+    async def _page_waiting(
+        self, guard: Guard, query: JobQuery, place: _Place, jobs: list[JobRecord], limit: int
+    ) -> _Place:
+        """Add what waits to `jobs`, up to `limit`; return where to go on."""
+        wanted = {queue_id for queue in query.queues for queue_id in self._target.queue_ids(queue)}
+        queue_ids = [
+            queue.id for queue in await self._waiting.queues() if not query.queues or queue.id in wanted
+        ]
+        token = place.token or ""
+        for queue_id in queue_ids:
+            if queue_id < (place.queue_id or ""):
+                continue
+            if queue_id != place.queue_id:
+                token = ""
+            while True:
+                # Never more than there is room for: a page of the API cannot be taken up in its middle.
+                found, token = await self._waiting.page(queue_id, limit - len(jobs), token)
+                now = self._clock.now_ms()
+                records = [job.record(now) for job in await never_delivered(guard, found)]
+                jobs += [record for record in records if matches(record, query)]
+                if not token:
+                    break
+                if len(jobs) == limit:
+                    return _Place(queue_id, token)
+            if len(jobs) == limit:
+                following = [other for other in queue_ids if other > queue_id]
+                return _Place(following[0], None) if following else _Place(None, None)
+        return _Place(None, None)
+
+
+async def never_delivered(guard: Guard, jobs: Sequence[WaitingJob]) -> list[WaitingJob]:
+    """Return those that the guard knows nothing of."""
+    heard = await known(guard, [job.id for job in jobs])
+    return [job for job, is_known in zip(jobs, heard, strict=True) if not is_known]
+
+
+def _cursor(place: _Place) -> str:
+    return base64.urlsafe_b64encode(_ENCODE(place)).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> _Place:
+    try:
+        return _DECODE(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (msgspec.MsgspecError, binascii.Error, UnicodeError, ValueError, RecursionError) as error:
+        msg = f"{text!r} is not a cursor of this list: give back the cursor of the page before, with the same query"
+        raise ConfigError(msg) from error
+
+
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+_DECODE: Final = msgspec.msgpack.Decoder(_Place).decode

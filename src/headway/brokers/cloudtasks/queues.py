@@ -1,0 +1,189 @@
+"""Queues by hand: pause, resume, which are paused, and how many jobs each holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.base import JobQuery, QueueCounts
+from headway.brokers.cloudtasks import names
+from headway.brokers.cloudtasks.keeping import known
+from headway.brokers.cloudtasks.target import HEADER_EXPIRES, HEADER_JOB
+from headway.brokers.cloudtasks.waiting import waiting_state
+from headway.errors import BrokerRefusedError
+from headway.guards.base import Entry
+from headway.job import JobId, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.cloudtasks.keeping import Keeping
+    from headway.brokers.cloudtasks.link import Link
+    from headway.brokers.cloudtasks.remote import RemoteTask
+    from headway.brokers.cloudtasks.target import Target
+    from headway.brokers.cloudtasks.waiting import Waiting
+    from headway.clock import Clock
+    from headway.guards.base import GuardStore
+    from headway.guards.guard import Guard
+
+_GROUP: Final = ":queue"  # of the entries that keep the names of queues whose ids do not tell them
+_PAGE: Final = 1000
+_KEPT_WAITING: Final = (JobState.SCHEDULED, JobState.READY)
+
+
+class Queues:
+    """The queues of an app."""
+
+    def __init__(self, link: Link, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
+        self._link = link
+        self._target = target
+        self._waiting = waiting
+        self._keeping = keeping
+        self._clock = clock
+
+    async def pause(self, queue: str) -> None:
+        """Pause the queue with all its bands, creating them if that is allowed; BrokerRefusedError if not."""
+        await self._keep_name(queue)
+        for queue_id in self._target.queue_ids(queue):
+            if await self._link.pause_queue(queue_id):
+                continue
+            if not self._link.location.create_queues:
+                msg = (
+                    f"{self._link.location.name}: queue {queue!r} cannot be paused: there is no queue {queue_id!r}; "
+                    "`headway gcp apply` creates the app's queues"
+                )
+                raise BrokerRefusedError(msg)
+            await self._link.create_queue(queue_id)
+            await self._link.pause_queue(queue_id)
+
+    async def resume(self, queue: str) -> None:
+        """Resume the queue with all its bands."""
+        await asyncio.gather(*map(self._link.resume_queue, self._target.queue_ids(queue)))
+
+    async def paused(self) -> frozenset[str]:
+        """Return the paused queues, as far as their names can be told."""
+        stopped = [queue.id for queue in await self._waiting.queues() if queue.paused]
+        kept = await self._kept_names() if any(map(self._is_opaque, stopped)) else {}
+        found: set[str] = set()
+        for queue_id in stopped:
+            name = kept.get(queue_id) or self._waiting.queue_name(queue_id)
+            if name is None:
+                tasks, _ = await self._link.list_tasks(queue_id, full=False, size=1)
+                name = self._waiting.queue_name(queue_id, tasks)
+            if name is not None:
+                found.add(name)
+        return frozenset(found)
+
+    async def counts(self, queues: Sequence[str] | None) -> list[QueueCounts]:
+        """Count by state. Jobs that were never delivered are counted task by task, a thousand a call."""
+        guard = await self._keeping.guard("counting jobs")
+        counted = {queue: Counter(states) for queue, states in (await guard.counts()).items()}
+        await self._follow_the_clock(guard, counted)
+        stopped = await self.paused()
+        wanted = None if queues is None else set(queues)
+        queue_ids = (
+            [queue.id for queue in await self._waiting.queues()]
+            if wanted is None
+            else [queue_id for queue in wanted for queue_id in self._target.queue_ids(queue)]
+        )
+        oldest: dict[str, int] = {}
+        for queue_id in queue_ids:
+            await self._count(guard, queue_id, counted, oldest)
+        shown = counted.keys() | stopped if wanted is None else wanted
+        return [
+            QueueCounts(queue, queue in stopped, dict(counted.get(queue, {})), oldest.get(queue))
+            for queue in sorted(shown)
+        ]
+
+    async def _follow_the_clock(self, guard: Guard, counted: dict[str, Counter[JobState]]) -> None:
+        """What the guard keeps as scheduled may be due by now, or overdue; it hears of it at the delivery."""
+        kept = {
+            queue: states[JobState.SCHEDULED] + states[JobState.READY] for queue, states in counted.items()
+        }
+        if not any(kept.values()):
+            return
+        seen: dict[str, Counter[JobState]] = {}
+        after: str | None = None
+        while True:
+            page = await guard.page(JobQuery(states=_KEPT_WAITING), after=after, limit=_PAGE)
+            for job in page.jobs:
+                seen.setdefault(job.queue, Counter())[job.state] += 1
+            after = page.cursor
+            if after is None:
+                break
+        for queue, number in kept.items():
+            states = seen.get(queue, Counter())
+            for state in _KEPT_WAITING:
+                counted[queue][state] = states[state]
+            counted[queue][JobState.EXPIRED] += max(0, number - states.total())
+
+    async def _count(
+        self,
+        guard: Guard,
+        queue_id: str,
+        counted: dict[str, Counter[JobState]],
+        oldest: dict[str, int],
+    ) -> None:
+        now = self._clock.now_ms()
+        token = ""
+        while True:
+            tasks, token = await self._link.list_tasks(queue_id, full=False, size=_PAGE, token=token)
+            name = self._waiting.queue_name(queue_id, tasks)
+            if name is not None:
+                for task in await self._never_delivered(guard, tasks):
+                    expires = task.headers.get(HEADER_EXPIRES.lower(), "")
+                    state = waiting_state(task.due_ms, int(expires) if expires.isdecimal() else None, now)
+                    counted.setdefault(name, Counter())[state] += 1
+                    if state is JobState.READY:
+                        oldest[name] = min(task.due_ms, oldest.get(name, task.due_ms))
+            if not token:
+                return
+
+    async def _never_delivered(self, guard: Guard, tasks: Sequence[RemoteTask]) -> list[RemoteTask]:
+        """Return the tasks whose jobs the guard knows nothing of, or has not counted."""
+        own = [task for task in tasks if self._is_own(task)]
+        heard = await known(guard, [JobId(task.headers[HEADER_JOB.lower()]) for task in own])
+        return [task for task, is_known in zip(own, heard, strict=True) if not is_known]
+
+    def _is_own(self, task: RemoteTask) -> bool:
+        """Tell a task of the app that carries a job's first turn: its name is made of both."""
+        job_id = task.headers.get(HEADER_JOB.lower(), "")
+        return task.id == names.task_id(self._target.namespace, job_id, 0)
+
+    def _is_opaque(self, queue_id: str) -> bool:
+        return self._waiting.queue_name(queue_id) is None
+
+    async def _keep_name(self, queue: str) -> None:
+        """Remember which queue a hash stands for: an empty one has no task to tell it."""
+        if names.is_readable(self._target.namespace, queue):
+            return
+        store = await self._keeping.store()
+        if store is None:
+            return
+        now = self._clock.now_ms()
+        for queue_id in self._target.queue_ids(queue):
+            entry = Entry(
+                key=f"queue/{queue_id}",
+                version=1,
+                group=_GROUP,
+                tag="",
+                changed_ms=now,
+                forget_ms=None,
+                data=queue.encode(),
+            )
+            await store.insert(entry, now_ms=now)
+
+    async def _kept_names(self) -> dict[str, str]:
+        store: GuardStore | None = await self._keeping.store()
+        found: dict[str, str] = {}
+        after: str | None = None
+        while store is not None:
+            page = await store.page(
+                groups=[_GROUP], tags=None, after=after, limit=_PAGE, now_ms=self._clock.now_ms()
+            )
+            found |= {entry.key.removeprefix("queue/"): entry.data.decode() for entry in page.entries}
+            after = page.cursor
+            if after is None:
+                break
+        return found
