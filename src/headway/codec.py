@@ -24,6 +24,8 @@ Format = Literal["msgpack", "json"]
 _VERSION: Final = 1
 _JSON: Final = 1
 _ZSTD: Final = 2
+PLAIN_HEAD: Final = bytes([_VERSION << 4])
+"""The first byte of an envelope in MessagePack, neither compressed nor offloaded."""
 REFERENCE: Final = _VERSION << 4 | 4
 _REFERENCE_HEAD: Final = bytes([REFERENCE])
 # What is larger is stored as it is: so a small compressed envelope that claims more is an attack or damage.

@@ -45,7 +45,7 @@ _RANDOM: Final = random.Random()  # noqa: S311 - jitter, not a secret
 class Invocation(Struct, frozen=True):
     """A call, decoded. `timeout` is seconds."""
 
-    args: list[Any]
+    args: list[Any] | tuple[Any, ...]
     kwargs: dict[str, Any]
     headers: dict[str, str]
     timeout: float
@@ -53,6 +53,10 @@ class Invocation(Struct, frozen=True):
 
 def read_invocation(task: Task[Any, Any], payload: bytes) -> Invocation:
     """Decode a call; CodecError names what is damaged or does not fit."""
+    whole = task.signature.decode_positional(payload)
+    if whole is not None:
+        timeout_ms = whole.timeout_ms or task.options_declared.timeout_ms
+        return Invocation(whole.args, {}, whole.headers, timeout_ms / 1000)
     call, form = decode_call(payload)
     args, kwargs = task.signature.decode(call, form)
     return Invocation(
@@ -78,6 +82,7 @@ class Executor:
         self._processes = processes
         self._slots = slots
         self._offload_over = sys.maxsize if app.offload is None else app.offload.over
+        self._max_crashes = app.settings.max_crashes
         self._watched: set[JobRun] = set()
 
     async def run(self, run: JobRun) -> Outcome:
@@ -89,7 +94,9 @@ class Executor:
         if (refused := self._refusal(run)) is not None:
             return refused
         task = self._tasks[delivery.task]
-        invocation = await self.read(run, task)
+        invocation = (
+            await self.read(run, task) if is_reference(delivery.payload) else self._decoded(run, task)
+        )
         if not isinstance(invocation, Invocation):
             return invocation
         if self._slots is not None:
@@ -115,18 +122,26 @@ class Executor:
                 from headway.offload import whole  # noqa: PLC0415 - only for large calls
 
                 payload = await self._on_loop(run, whole(self._app.offload, payload))
-            return read_invocation(task, payload)
         except CodecError as error:
             return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
         except BaseException as error:  # noqa: BLE001 - the store's failures, and being stopped while it is asked
             return self._judge(run, task, error)
+        return self._decoded(run, task, payload)
+
+    def _decoded(
+        self, run: JobRun, task: Task[Any, Any], payload: bytes | None = None
+    ) -> Invocation | Outcome:
+        try:
+            return read_invocation(task, run.delivery.payload if payload is None else payload)
+        except CodecError as error:
+            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
 
     async def perform(self, run: JobRun, task: Task[Any, Any], invocation: Invocation) -> Outcome:
         """Call the handler within its time and judge how it ended."""
-        args = list(invocation.args)
+        args = invocation.args
         kwargs = invocation.kwargs
         if task.signature.takes_context:
-            args.insert(0, self._context(run, invocation.headers))
+            args = (self._context(run, invocation.headers), *args)
         try:
             with _TimeLimit(run, invocation.timeout, self._watched):
                 if task.is_async:
@@ -150,26 +165,29 @@ class Executor:
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
         delivery = run.delivery
-        now = self.now_ms()
         if run.stop is not None:
             return self._stopped(run)
         if delivery.cancel_requested:
             return Cancelled("cancelled before it was started")
-        if delivery.expires_ms is not None and delivery.expires_ms <= now:
+        if delivery.expires_ms is not None and delivery.expires_ms <= self.now_ms():
             return Expired()
-        limit = self._app.settings.max_crashes
+        limit = self._max_crashes
         if delivery.crashes >= limit:
             text = (
                 f"its worker died {delivery.crashes} times while it ran, max_crashes is {limit}; "
                 "look for memory use, signals and hard time limits, then retry it by hand"
             )
             return Failed(
-                with_error(delivery, error_of(delivery.attempt, now, kind="PoisonJob", message=text))
+                with_error(
+                    delivery, error_of(delivery.attempt, self.now_ms(), kind="PoisonJob", message=text)
+                )
             )
         if delivery.task not in self._tasks:
             text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
             return Failed(
-                with_error(delivery, error_of(delivery.attempt, now, kind="UnknownTask", message=text))
+                with_error(
+                    delivery, error_of(delivery.attempt, self.now_ms(), kind="UnknownTask", message=text)
+                )
             )
         return None
 
@@ -195,6 +213,18 @@ class Executor:
                 # The cancellation was ours and is answered here; the worker's own task goes on.
                 while current.uncancel():
                     pass
+
+    def overdue(self, run: JobRun) -> Outcome:
+        """Judge a run that was stopped, or is past its time, and does not end: its thread cannot be ended from outside."""
+        match run.stop:
+            case Stop.CANCEL:
+                return Cancelled(f"{run.reason}; it did not end, what it does goes on")
+            case Stop.LOST | Stop.DRAIN:
+                return Released()
+            case Stop.TIMEOUT | None:
+                task = self._tasks[run.delivery.task]
+                text = f"the attempt took longer than its limit (timeout of task {task.name!r}), and goes on all the same"
+                return self._judge_error(run, task, JobTimeoutError(text))
 
     def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
         """What follows from an exception of the handler, or from having been stopped."""
