@@ -1,0 +1,34 @@
+"""What Cloud Scheduler sends to the receiver: which schedule is due to be looked at.
+
+The body of a Cloud Scheduler job never changes, so it cannot name a fire time. The receiver decides which fire
+times are due, by the declared schedule and what was accepted before; the call is only the wake-up. That is why
+a second call, or one by hand that carries the next run's time, gives no second job.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.brokers.cloudtasks.receiving import FIRE_TYPE
+from headway.brokers.cloudtasks.target import HEADER_SIGNATURE, sign
+
+_TIMELESS: Final = 0  # the signature is made once and sent for years
+
+
+class FireMessage(Struct, frozen=True):
+    """Body and headers of the call."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+def fire_message(namespace: str, schedule: str, secret: str = "") -> FireMessage:
+    """Return the call for a schedule, signed when there is a secret."""
+    body = msgspec.json.encode({"namespace": namespace, "schedule": schedule})
+    headers = {"Content-Type": FIRE_TYPE}
+    if secret:
+        headers[HEADER_SIGNATURE] = sign(secret.encode(), body, _TIMELESS)
+    return FireMessage(body, headers)

@@ -1,0 +1,159 @@
+"""Cloud Run services; ours bear the label."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from google.cloud.run_v2.services.services import ServicesAsyncClient
+from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
+from google.cloud.run_v2.types import (
+    Container,
+    CreateServiceRequest,
+    DeleteServiceRequest,
+    EnvVar,
+    EnvVarSource,
+    ListServicesRequest,
+    ResourceRequirements,
+    RevisionScaling,
+    SecretKeySelector,
+    Service,
+    UpdateServiceRequest,
+)
+
+from headway.clock import duration_ms
+from headway.gcp.access import RUN
+from headway.gcp.errors import CloudError, ask
+from headway.gcp.naming import LABEL, label_of
+from headway.gcp.resources import CloudService, EnvValue, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.gcp.access import Access
+    from headway.gcp.desired import Place
+
+_DEPLOYED_S: Final = 900.0  # an image may be large, and its first instance slow
+
+
+class Services:
+    """Provider of CloudService."""
+
+    def __init__(self, client: ServicesAsyncClient, place: Place, namespace: str) -> None:
+        self._client = client
+        self._place = place
+        self._label = label_of(namespace)
+
+    @classmethod
+    async def connect(cls, access: Access, place: Place, namespace: str) -> Services:
+        """Make the client."""
+        transport = ServicesGrpcAsyncIOTransport(channel=await access.channel(RUN))
+        return cls(ServicesAsyncClient(transport=transport), place, namespace)
+
+    async def read(self, wanted: Sequence[CloudService]) -> list[Seen]:
+        """Return the services with the app's label; no other is needed for it."""
+        del wanted
+        found = await ask("list the Cloud Run services", self._list)
+        return [
+            Seen(_resource(service), detail=service.uri)
+            for service in found
+            if service.labels.get(LABEL) == self._label
+        ]
+
+    async def create(self, resource: CloudService) -> None:
+        """Create, and wait until it is deployed."""
+        message = Service(labels={LABEL: self._label})
+        _write(resource, message)
+        request = CreateServiceRequest(parent=self._place.path, service=message, service_id=resource.name)
+
+        async def create() -> None:
+            operation = await self._client.create_service(request)
+            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+
+        await ask(f"create service {resource.name}", create)
+
+    async def update(self, resource: CloudService) -> None:
+        """Change what is declared, keep the rest, and wait until it is deployed."""
+
+        async def update() -> None:
+            message = await self._client.get_service(name=self._path(resource.name))
+            if message.labels.get(LABEL) != self._label:
+                msg = f"change service {resource.name}: it does not bear the label {LABEL}={self._label} any more"
+                raise CloudError(msg)
+            _write(resource, message)
+            # With its etag: whoever changes it at the same time is not overwritten.
+            operation = await self._client.update_service(UpdateServiceRequest(service=message))
+            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+
+        await ask(f"change service {resource.name}", update)
+
+    async def delete(self, resource: CloudService) -> None:
+        """Delete."""
+
+        async def delete() -> None:
+            operation = await self._client.delete_service(
+                DeleteServiceRequest(name=self._path(resource.name))
+            )
+            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+
+        await ask(f"delete service {resource.name}", delete)
+
+    async def _list(self) -> list[Service]:
+        request = ListServicesRequest(parent=self._place.path, page_size=100)
+        return [service async for service in await self._client.list_services(request)]
+
+    def _path(self, name: str) -> str:
+        return f"{self._place.path}/services/{name}"
+
+
+def _write(resource: CloudService, message: Service) -> None:
+    """Write what is declared over what is there."""
+    template = message.template
+    template.revision = ""  # the name of the revision that was; the next gets its own
+    template.timeout = timedelta(seconds=resource.timeout_s)
+    template.service_account = resource.service_account
+    template.max_instance_request_concurrency = resource.concurrency
+    template.scaling = RevisionScaling(
+        min_instance_count=resource.min_instances, max_instance_count=resource.max_instances
+    )
+    if not template.containers:
+        template.containers = [Container()]
+    container = template.containers[0]
+    container.image = resource.image
+    container.command = list(resource.command)
+    container.resources = ResourceRequirements(
+        limits={"cpu": resource.cpu, "memory": resource.memory}, cpu_idle=True, startup_cpu_boost=True
+    )
+    container.env = [_variable(name, value) for name, value in sorted(resource.env.items())]
+
+
+def _variable(name: str, value: EnvValue) -> EnvVar:
+    if value.secret:
+        selector = SecretKeySelector(secret=value.secret, version=value.version)
+        return EnvVar(name=name, value_source=EnvVarSource(secret_key_ref=selector))
+    return EnvVar(name=name, value=value.value)
+
+
+def _resource(service: Service) -> CloudService:
+    template = service.template
+    container = template.containers[0] if template.containers else Container()
+    return CloudService(
+        name=service.name.rpartition("/")[2],
+        image=container.image,
+        command=tuple(container.command),
+        cpu=container.resources.limits.get("cpu", ""),
+        memory=container.resources.limits.get("memory", ""),
+        timeout_s=duration_ms(template.timeout or 0) // 1000,
+        min_instances=template.scaling.min_instance_count,
+        max_instances=template.scaling.max_instance_count,
+        concurrency=template.max_instance_request_concurrency,
+        service_account=template.service_account,
+        env={
+            variable.name: EnvValue(
+                variable.value,
+                variable.value_source.secret_key_ref.secret,
+                variable.value_source.secret_key_ref.version,
+            )
+            for variable in container.env
+        },
+    )
