@@ -215,7 +215,7 @@ class Executor:
                     pass
 
     def overdue(self, run: JobRun) -> Outcome:
-        """Judge a run that was stopped, or is past its time, and does not end: its thread cannot be ended from outside."""
+        """Judge a run that does not end although it was stopped or its time is over: a thread cannot be ended."""
         match run.stop:
             case Stop.CANCEL:
                 return Cancelled(f"{run.reason}; it did not end, what it does goes on")
@@ -223,7 +223,7 @@ class Executor:
                 return Released()
             case Stop.TIMEOUT | None:
                 task = self._tasks[run.delivery.task]
-                text = f"the attempt took longer than its limit (timeout of task {task.name!r}), and goes on all the same"
+                text = f"the attempt did not end at its limit (timeout of task {task.name!r}); what it does goes on"
                 return self._judge_error(run, task, JobTimeoutError(text))
 
     def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:

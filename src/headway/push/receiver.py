@@ -1,0 +1,290 @@
+"""`receiver(app)`: the ASGI application that takes pushed jobs, runs them and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import unquote
+
+from headway.brokers.base import FireCall, PushResponse
+from headway.errors import BrokerError, ConfigError, HeadwayError
+from headway.job import Delivery, Released, is_job_id
+from headway.push.http import DisconnectedError, come_back, read_request, respond
+from headway.push.opened import Opened
+from headway.push.signals import Sigterm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from headway.app import Headway
+    from headway.brokers.base import PushRequest
+    from headway.push.http import Receive, Scope, Send
+
+_log = logging.getLogger("headway.push")
+
+_HAND_BACK: Final = 1.0  # seconds of the grace time that are kept for interrupting and handing back
+_LAST_ANSWERS: Final = 0.5  # seconds behind the grace time: Cloud Run kills one second after our default
+_UNAVAILABLE: Final = 5  # seconds until a task comes back
+_ELSEWHERE: Final = 60
+_READING_PER_PLACE: Final = 4  # requests whose body may be on its way, for each place
+_READY_PATH: Final = "/ready"
+
+
+class Receiver:
+    """An ASGI application. Mount it under any path of another one, or run it with `headway push`.
+
+    `POST` takes jobs, `GET .../ready` tells whether it does (200) or drains (503). It opens the app with the server's
+    lifespan; where it is mounted and hears nothing of that, with the first request. A receiver belongs to one loop.
+    """
+
+    def __init__(
+        self,
+        app: Headway,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        lease: float | None = None,
+        grace: float | None = None,
+        app_path: str | None = None,
+        handle_sigterm: bool = True,
+    ) -> None:
+        """See `receiver`."""
+        settings = app.settings
+        self.app = app
+        self.queues = frozenset(queues or ())
+        self.concurrency = concurrency or settings.push_concurrency
+        self.grace = settings.push_grace if grace is None else grace
+        self._lease_ms = round((lease or settings.push_lease) * 1000)
+        self._app_path = app_path
+        self._sigterm = Sigterm(self._stop_soon) if handle_sigterm else None
+        self._opened: Opened | None = None
+        self._opening: asyncio.Task[Opened] | None = None
+        self._reading = 0
+        self._places: set[asyncio.Task[PushResponse]] = set()
+        self._draining: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    # --- ASGI ---------------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            case _:
+                pass
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.open()
+                except HeadwayError as error:
+                    _log.error("the receiver of app %r cannot start: %s", self.app.name, error)
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method == "POST":
+            try:
+                response = await self._post(scope, receive)
+            except DisconnectedError as error:
+                _log.info("a request did not come whole: %s", error)
+                response = PushResponse(408)
+        elif method in {"GET", "HEAD"} and scope["path"].endswith(_READY_PATH):
+            response = PushResponse(503 if self._stopped else 200, {"content-type": "text/plain"}, b"")
+        else:
+            response = PushResponse(405, {"allow": "POST"})
+        await respond(send, response, head=method == "HEAD")
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    async def _post(self, scope: Scope, receive: Receive) -> PushResponse:
+        if (refused := self._full()) is not None:
+            return refused
+        self._reading += 1
+        try:
+            request = await read_request(scope, receive)
+        finally:
+            self._reading -= 1
+        # Other requests may have come whole meanwhile.
+        if (refused := self._full()) is not None:
+            return refused
+        handling = asyncio.create_task(self._handle(request))
+        self._places.add(handling)
+        handling.add_done_callback(self._places.discard)
+        # A sender that goes away ends its request, not the job: whatever comes of that is still settled.
+        return await asyncio.shield(handling)
+
+    def _full(self) -> PushResponse | None:
+        if self._stopped:
+            return come_back(503, 1)
+        if len(self._places) >= self.concurrency or self._reading > _READING_PER_PLACE * self.concurrency:
+            return come_back(429, 1)
+        return None
+
+    async def _handle(self, request: PushRequest) -> PushResponse:
+        """Never raises: the answer says whether the task comes back."""
+        try:
+            return await self._receive(request)
+        except BrokerError as error:
+            _log.warning("%s: comes back in %d s: %s", _named(request), _UNAVAILABLE, error)
+        except ConfigError as error:
+            _log.error("%s: cannot be received: %s", _named(request), error)
+        except Exception:  # noqa: BLE001 - logged
+            _log.exception("%s: the receiver failed", _named(request))
+        return come_back(503, _UNAVAILABLE)
+
+    async def _receive(self, request: PushRequest) -> PushResponse:
+        opened = await self._ready()
+        queue = unquote(request.headers.get("x-headway-queue", ""))
+        if self.queues and queue and queue not in self.queues:
+            _log.error(
+                "queue %r is not served here: one of the targets is wrong; the task will come back",
+                queue[:100],
+            )
+            return come_back(404, _ELSEWHERE)
+        received = await opened.broker.receive(request, worker=opened.worker, lease_ms=self._lease_ms)
+        match received:
+            case PushResponse():
+                return received
+            case FireCall():
+                return await opened.fire(received)
+            case Delivery():
+                if self._stopped or (self.queues and received.queue not in self.queues):
+                    return await opened.broker.answer(received, Released())
+                return await opened.runs.run(received)
+
+    # --- opening and closing ------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the app on the running loop, once; ConfigError when its carrier does not push, BrokerError as usual."""
+        if self._opened is None:
+            self._stopped = False
+            self._draining = None
+        await self._ready()
+
+    async def _ready(self) -> Opened:
+        if self._opened is not None and self._opened.loop.is_closed():
+            self._opened = None  # what it had open is gone with its loop
+        if self._opened is None:
+            if self._opening is None:
+                self._opening = asyncio.create_task(
+                    Opened.open(
+                        self.app,
+                        concurrency=self.concurrency,
+                        lease_ms=self._lease_ms,
+                        app_path=self._app_path,
+                    )
+                )
+            opening = self._opening
+            try:
+                opened = await asyncio.shield(opening)
+            finally:
+                if opening.done() and self._opening is opening:
+                    self._opening = None
+            if self._opened is None:
+                self._opened = opened
+                if self._sigterm is not None:
+                    self._sigterm.listen()
+        return self._opened
+
+    def _stop_soon(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(self.grace))
+
+    async def drain(self, grace: float | None = None) -> None:
+        """Take no more jobs, finish within the grace time (seconds; default: the receiver's), hand back the rest.
+
+        A second call with a shorter time shortens it.
+        """
+        if grace is not None and self._draining is not None and not self._draining.done():
+            await self._drain(grace)
+            return
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(self.grace if grace is None else grace))
+        await asyncio.shield(self._draining)
+
+    async def _drain(self, grace: float) -> None:
+        begun = time.monotonic()
+        self._stopped = True
+        if self._places:
+            _log.info("the receiver drains: waiting up to %.1f s for %d jobs", grace, len(self._places))
+        if self._opened is not None:
+            hand_back = min(_HAND_BACK, grace / 2)
+            await self._opened.runs.hand_back(
+                begun + grace - hand_back, begun + grace - hand_back / 4, begun + grace + _LAST_ANSWERS
+            )
+        # What is left is being received or answered at this moment.
+        left = begun + grace + _LAST_ANSWERS - time.monotonic()
+        if self._places and left > 0:
+            await asyncio.wait(set(self._places), timeout=left)
+        _log.info("the receiver is drained, after %.1f s", time.monotonic() - begun)
+
+    async def close(self) -> None:
+        """Drain, and close the app."""
+        await self.drain()
+        opened, self._opened = self._opened, None
+        if self._sigterm is not None:
+            self._sigterm.ignore()
+        if opened is not None:
+            await opened.close()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain and close."""
+        await self.close()
+
+
+def receiver(
+    app: Headway,
+    *,
+    queues: Sequence[str] | None = None,
+    concurrency: int | None = None,
+    lease: float | None = None,
+    grace: float | None = None,
+    app_path: str | None = None,
+    handle_sigterm: bool = True,
+) -> Receiver:
+    """Return the ASGI application that runs the app's pushed jobs.
+
+    `queues`: serve these only; the others' tasks come back later. `concurrency`: jobs at once, beyond it 429. `lease`
+    and `grace`: seconds, see the settings `push_lease` and `push_grace`; what is None comes from the app's settings.
+    `app_path`: the app as `module:name`, for tasks with `run_in="process"`; found by itself where it can be.
+    `handle_sigterm`: drain at SIGTERM, beside what the server does at it, where this is the main thread.
+    """
+    return Receiver(
+        app,
+        queues=queues,
+        concurrency=concurrency,
+        lease=lease,
+        grace=grace,
+        app_path=app_path,
+        handle_sigterm=handle_sigterm,
+    )
+
+
+def _named(request: PushRequest) -> str:
+    """Name the job for a log line; what the sender says of itself is not believed further than its form."""
+    job_id = request.headers.get("x-headway-job", "")
+    return f"job {job_id}" if is_job_id(job_id) else "a task without a job's id"

@@ -1,0 +1,204 @@
+"""The jobs under way in a receiver: each runs in the executor of the workers, and its outcome becomes an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from headway.errors import BrokerError
+from headway.job import Released, RetryAt
+from headway.push.http import come_back
+from headway.push.renew import keep_leases
+from headway.runtime.executor import Executor
+from headway.runtime.reporter import Reporter
+from headway.runtime.run import JobRun, Stop
+from headway.runtime.threads import Threads
+
+if TYPE_CHECKING:
+    from headway.app import Headway
+    from headway.brokers.base import PushCarrier, PushResponse
+    from headway.job import Delivery, JobId, Outcome
+    from headway.runtime.processes import Processes
+
+_log = logging.getLogger("headway.push")
+
+_LONGEST_RUN: Final = (
+    29.5 * 60
+)  # seconds; the longest dispatch deadline is 30 min, and the answer must come before it
+_LOOK_SECONDS: Final = 0.25
+_AFTER_FAULT: Final = 5.0  # seconds until a job is tried again on which the executor itself has failed
+_FIRST_PAUSE: Final = 0.05  # seconds after a failed answer; doubled up to the longest
+_LONGEST_PAUSE: Final = 2.0
+_UNAVAILABLE: Final = 5  # seconds until a task comes back whose outcome could not be kept
+
+
+class _Job:
+    """One delivery: its run, and the outcome that will be answered. The first outcome stands."""
+
+    def __init__(self, delivery: Delivery, reporter: Reporter) -> None:
+        self.run = JobRun(delivery, reporter)
+        loop = asyncio.get_running_loop()
+        self.outcome: asyncio.Future[Outcome] = loop.create_future()
+        self.answered: asyncio.Future[None] = loop.create_future()
+        self.overdue_since = 0.0  # time.monotonic() at which it was first seen past its time; 0: never
+
+    @property
+    def id(self) -> JobId:
+        return self.run.delivery.lease.job_id
+
+    def end(self, outcome: Outcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+
+class Runs:
+    """Runs deliveries. How many at once is the caller's business; `count` is the number of threads."""
+
+    def __init__(
+        self,
+        app: Headway,
+        broker: PushCarrier,
+        *,
+        count: int,
+        lease_ms: int,
+        processes: Processes | None = None,
+    ) -> None:
+        self._broker = broker
+        self._lease_ms = lease_ms
+        self._kill_after = app.settings.kill_after
+        self._threads = Threads(count)
+        self._reporter = Reporter(broker, app.clock)
+        self._executor = Executor(app, threads=self._threads, processes=processes)
+        self._jobs: set[_Job] = set()
+        self._performing: set[asyncio.Task[None]] = set()
+        self._give_up_at = float("inf")  # time.monotonic() after which no answer is tried again
+        self._services: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to look after leases and time limits."""
+        self._services = [
+            asyncio.create_task(self._executor.end_overdue(), name="time limits"),
+            asyncio.create_task(self._end_hard(), name="hard time limits"),
+            asyncio.create_task(
+                keep_leases(self._broker, self._lease_ms, lambda: [job.run for job in self._jobs]),
+                name="leases",
+            ),
+        ]
+        for service in self._services:
+            service.add_done_callback(_service_ended)
+
+    async def close(self) -> None:
+        """End the services and the threads that are idle."""
+        for service in self._services:
+            service.cancel()
+        await asyncio.gather(*self._services, return_exceptions=True)
+        self._threads.close()
+
+    @property
+    def ids(self) -> list[JobId]:
+        """The jobs under way."""
+        return [job.id for job in self._jobs]
+
+    async def run(self, delivery: Delivery) -> PushResponse:
+        """Run a delivery and settle its outcome; return what its sender is answered. Must not be cancelled."""
+        job = _Job(delivery, self._reporter)
+        self._jobs.add(job)
+        performing = asyncio.create_task(self._perform(job), name=f"job {job.id}")
+        job.run.task = performing
+        self._performing.add(performing)
+        performing.add_done_callback(self._performing.discard)
+        limit = asyncio.get_running_loop().call_later(_LONGEST_RUN, job.run.interrupt, Stop.TIMEOUT)
+        try:
+            return await self._answer(delivery, await job.outcome)
+        finally:
+            limit.cancel()
+            self._jobs.discard(job)
+            job.answered.set_result(None)
+
+    async def hand_back(self, soft: float, hard: float, end: float) -> None:
+        """Let jobs finish until `soft`, then interrupt them; hand back at `hard` what goes on; give up at `end`.
+
+        All three are instants of time.monotonic().
+        """
+        self._give_up_at = end
+        await self._wait_until(soft)
+        for job in list(self._jobs):
+            job.run.interrupt(Stop.DRAIN)
+        await self._wait_until(hard)
+        for job in list(self._jobs):
+            if not job.outcome.done():
+                _log.warning("job %s: goes on although it was interrupted; it is handed back", job.id)
+                job.end(Released())
+        await self._wait_until(end)
+        for job in self._jobs:
+            _log.error("job %s: could not be handed back; it runs again after its lease", job.id)
+
+    async def _wait_until(self, at: float) -> None:
+        left = at - time.monotonic()
+        if self._jobs and left > 0:
+            await asyncio.wait([job.answered for job in self._jobs], timeout=left)
+
+    async def _perform(self, job: _Job) -> None:
+        outcome: Outcome
+        try:
+            outcome = await self._executor.run(job.run)
+            if self._reporter.busy:
+                # Its last log lines first: behind the outcome they would be refused.
+                await self._reporter.flush()
+        except Exception:  # noqa: BLE001 - logged
+            # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look.
+            _log.exception("job %s: the executor failed; again in %.0f s", job.id, _AFTER_FAULT)
+            again = self._executor.now_ms() + round(_AFTER_FAULT * 1000)
+            outcome = RetryAt(again, job.run.delivery.history, counted=False)
+        job.end(outcome)
+
+    async def _answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
+        """Have the outcome kept, again and again for as long as the lease may hold; else the job runs once more."""
+        give_up_at = time.monotonic() + self._lease_ms / 1000
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._broker.answer(delivery, outcome)
+            except BrokerError as error:
+                if time.monotonic() + pause > min(give_up_at, self._give_up_at):
+                    _log.error(
+                        "job %s: its outcome %s could not be kept, it will run again: %s",
+                        delivery.lease.job_id,
+                        type(outcome).__name__,
+                        error,
+                    )
+                    return come_back(503, _UNAVAILABLE)
+                _log.warning(
+                    "job %s: its outcome cannot be kept yet, again in %.2f s: %s",
+                    delivery.lease.job_id,
+                    pause,
+                    error,
+                )
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _end_hard(self) -> None:
+        """Answer for jobs that do not end although their time is over: their threads cannot be ended from outside."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = time.monotonic()
+            for job in [job for job in self._jobs if not job.outcome.done()]:
+                run = job.run
+                if not (run.stop is Stop.TIMEOUT or (run.deadline and run.deadline < now)):
+                    continue
+                job.overdue_since = job.overdue_since or now
+                # A process of its own is ended in between.
+                if now - job.overdue_since > min(2 * self._kill_after, 20.0):
+                    _log.error(
+                        "job %s: does not end although its time is over; it is settled, what it does goes on",
+                        job.id,
+                    )
+                    job.end(self._executor.overdue(run))
+
+
+def _service_ended(service: asyncio.Task[None]) -> None:
+    if not service.cancelled() and (error := service.exception()) is not None:
+        _log.critical("the receiver's service %r failed", service.get_name(), exc_info=error)
