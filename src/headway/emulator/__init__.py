@@ -1,0 +1,1 @@
+"""An emulator of Google Cloud Tasks and Cloud Scheduler, and Headway's own push dispatcher."""

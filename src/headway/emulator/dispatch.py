@@ -1,0 +1,309 @@
+"""Sends each task when it is due and its queue lets it go, and decides by the answer what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec.structs import replace
+
+from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
+from headway.emulator.faults import Copy, Dice, Faults
+from headway.emulator.lanes import Lane
+from headway.emulator.model import Attempt, Limits, Task, TaskSpec
+from headway.emulator.names import queue_of
+from headway.emulator.retry import backoff_ms, gives_up, policy_of, retry_after_ms
+from headway.emulator.target import HttpAnswer, HttpCall, call_for, overridden
+
+if TYPE_CHECKING:
+    from headway.clock import Clock
+    from headway.emulator.model import Queue
+    from headway.emulator.store import Store
+    from headway.emulator.target import Signer
+
+_log: Final = logging.getLogger(__name__)
+
+Deliver: TypeAlias = Callable[[HttpCall], Awaitable[HttpAnswer | None]]
+"""Sends a request and returns the answer; None when there was none, because the connection failed."""
+
+
+class _Flight:
+    """One delivery under way. A copy is the second delivery of a duplicate: only its success counts."""
+
+    __slots__ = ("call", "copy", "job", "lane", "spec")
+
+    def __init__(self, spec: TaskSpec, call: HttpCall, lane: Lane, *, copy: bool) -> None:
+        self.spec = spec
+        self.call = call
+        self.lane = lane
+        self.copy = copy
+        self.job: asyncio.Task[None] | None = None
+
+
+class Dispatcher:
+    """Drives the tasks of a store by its clock: by hand with `turn`, or in the background with `run`."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        deliver: Deliver,
+        *,
+        limits: Limits | None = None,
+        signer: Signer | None = None,
+        secret: bytes | None = None,
+        dice: Dice | None = None,
+        throttle: bool = True,
+    ) -> None:
+        """`load` takes over the store's tasks. `throttle`: slow a queue down when its target answers 429 or 503."""
+        self._store = store
+        self._clock = clock
+        self._deliver = deliver
+        self._limits = limits or Limits()
+        self._signer = signer
+        self._secret = secret
+        self._dice = dice or Dice(Faults())
+        self._throttle = throttle
+        self._lanes: dict[str, Lane] = {}
+        self._flights: set[_Flight] = set()
+        self._deadlines: list[tuple[int, int, _Flight]] = []
+        self._order = count()
+        self._delayed: set[str] = set()
+        self._wake = asyncio.Event()
+
+    # What the service tells.
+
+    def load(self) -> None:
+        """Let everything wait that the store holds; what was under way when an emulator died is due again."""
+        for queue in self._store.queues():
+            self.queue_changed(queue)
+            for task in self._store.tasks(queue.name).values():
+                self.added(task)
+
+    def queue_changed(self, queue: Queue) -> None:
+        """Follow a queue that was made or changed."""
+        now = self._clock.now_ms()
+        lane = self._lanes.get(queue.name)
+        if lane is None:
+            self._lanes[queue.name] = Lane(queue, now, throttle=self._throttle)
+        else:
+            lane.configure(queue, now)
+        self._wake.set()
+
+    def queue_removed(self, name: str) -> None:
+        """Forget a queue."""
+        self._lanes.pop(name, None)
+
+    def queue_purged(self, name: str) -> None:
+        """Forget the waiting tasks of a queue."""
+        self._lanes[name].clear()
+
+    def added(self, task: Task) -> None:
+        """Let a task wait for its time."""
+        self._lanes[queue_of(task.name)].schedule(task.name, task.state.due_ms)
+        self._wake.set()
+
+    def removed(self, task: Task) -> None:
+        """Forget a task that was deleted; if it is under way its answer will change nothing."""
+        self._lanes[queue_of(task.name)].forget(task.name)
+
+    def run_now(self, task: Task) -> Task:
+        """Dispatch whatever the schedule, the limits and the queue's state say, also beside a dispatch under way."""
+        lane = self._lanes[queue_of(task.name)]
+        lane.forget(task.name)
+        return self._begin(lane, task, self._clock.now_ms())
+
+    # What drives the tasks.
+
+    @property
+    def flying(self) -> int:
+        """How many deliveries are under way."""
+        return len(self._flights)
+
+    def dispatch_due(self) -> int:
+        """Begin all that may go now, end what is past its deadline; return how many dispatches were begun."""
+        if self._store.journal.failure is not None:
+            return 0
+        now = self._clock.now_ms()
+        self._expire(now)
+        return sum(self._drain(lane, now) for lane in list(self._lanes.values()))
+
+    def next_ms(self) -> int | None:
+        """Return the instant at which there is something to do next; None when nothing is planned."""
+        now = self._clock.now_ms()
+        instants = [at for lane in self._lanes.values() if (at := lane.next_ms(now)) is not None]
+        while self._deadlines and self._deadlines[0][2] not in self._flights:
+            heapq.heappop(self._deadlines)
+        if self._deadlines:
+            instants.append(self._deadlines[0][0])
+        return min(instants, default=None)
+
+    async def turn(self) -> int:
+        """Dispatch all that may go now and wait until it is answered; return how many dispatches were begun."""
+        begun = self.dispatch_due()
+        await self.settled()
+        return begun
+
+    async def settled(self) -> None:
+        """Wait until no delivery is under way."""
+        while self._flights:
+            await asyncio.wait({flight.job for flight in self._flights if flight.job is not None})
+
+    async def run(self) -> None:
+        """Dispatch what becomes due until cancelled."""
+        while True:
+            self._wake.clear()
+            self.dispatch_due()
+            at = self.next_ms()
+            pause = None if at is None else max(0.0, (at - self._clock.now_ms()) / 1000)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def close(self) -> None:
+        """Break off what is under way; it is dispatched again when its state is loaded the next time."""
+        jobs = [flight.job for flight in self._flights if flight.job is not None]
+        self._flights.clear()
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    # One task.
+
+    def _drain(self, lane: Lane, now_ms: int) -> int:
+        begun = 0
+        while (name := lane.due(now_ms)) is not None:
+            task = self._store.task(name)
+            if task is None:
+                lane.forget(name)
+                continue
+            if name not in self._delayed and (late := self._dice.delay_ms()):
+                self._delayed.add(name)
+                lane.schedule(name, now_ms + late)
+                continue
+            if not lane.take(name, now_ms):
+                break
+            self._begin(lane, task, now_ms)
+            begun += 1
+        return begun
+
+    def _begin(self, lane: Lane, task: Task, now_ms: int) -> Task:
+        queue = self._store.queue(queue_of(task.name))
+        target = None if queue is None else queue.target
+        self._delayed.discard(task.name)
+        call = call_for(
+            task,
+            overridden(task.spec.request, target),
+            retries=task.state.dispatches,
+            now_ms=now_ms,
+            signer=self._signer,
+            secret=self._secret,
+        )
+        first = task.state.first_dispatch_ms
+        task = self._store.set_state(
+            task,
+            replace(
+                task.state,
+                dispatches=task.state.dispatches + 1,
+                first_dispatch_ms=now_ms if first is None else first,
+                last=Attempt(task.state.schedule_us, now_ms),
+            ),
+        )
+        lane.flying += 1
+        copy = self._dice.copy()
+        self._launch(_Flight(task.spec, call, lane, copy=False), now_ms, again=copy is Copy.AFTER)
+        if copy is Copy.BESIDE:
+            self._launch(_Flight(task.spec, call, lane, copy=True), now_ms)
+        return task
+
+    def _launch(self, flight: _Flight, now_ms: int, *, again: bool = False) -> None:
+        self._flights.add(flight)
+        heapq.heappush(self._deadlines, (now_ms + flight.call.timeout_ms, next(self._order), flight))
+        flight.job = asyncio.get_running_loop().create_task(self._fly(flight, again=again))
+
+    async def _fly(self, flight: _Flight, *, again: bool) -> None:
+        verdict = await self._attempt(flight.call)
+        if flight not in self._flights:
+            return  # its deadline passed while the answer was on its way
+        self._flights.discard(flight)
+        self._land(flight, verdict)
+        if again:
+            self._launch(_Flight(flight.spec, flight.call, flight.lane, copy=True), self._clock.now_ms())
+
+    async def _attempt(self, call: HttpCall) -> Verdict:
+        if self._dice.target_refused():
+            return verdict_of(HttpAnswer(503))
+        try:
+            answer = await self._deliver(call)
+        except Exception:  # noqa: BLE001 - whatever befell the transport, the task is tried again
+            _log.exception("task %s: the transport failed", call.task)
+            return UNREACHABLE
+        if answer is None or self._dice.target_lost():
+            return UNREACHABLE
+        return verdict_of(answer)
+
+    def _expire(self, now_ms: int) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now_ms:
+            flight = heapq.heappop(self._deadlines)[2]
+            if flight not in self._flights:
+                continue
+            self._flights.discard(flight)
+            if flight.job is not None:
+                flight.job.cancel()
+            self._land(flight, DEADLINE)
+
+    def _land(self, flight: _Flight, verdict: Verdict) -> None:
+        """Take an attempt's end into account, unless the task has ended meanwhile in another way."""
+        now = self._clock.now_ms()
+        lane = flight.lane
+        if not flight.copy:
+            lane.flying -= 1
+            lane.note(overloaded=verdict.overloaded, now_ms=now)
+        self._wake.set()
+        task = self._store.task(flight.spec.name)
+        if task is None or task.spec is not flight.spec:
+            return
+        if verdict.success:
+            lane.forget(task.name)
+            self._store.drop_task(task)
+        elif not flight.copy:
+            self._failed(lane, task, verdict, now)
+
+    def _failed(self, lane: Lane, task: Task, verdict: Verdict, now_ms: int) -> None:
+        state = task.state
+        queue = self._store.queue(queue_of(task.name))
+        if queue is None:
+            return
+        last = state.last or Attempt(state.schedule_us, now_ms)
+        config = policy_of(queue, task)
+        pause = max(
+            backoff_ms(config, state.dispatches),
+            retry_after_ms(verdict.retry_after, now_ms, self._limits.horizon_ms),
+        )
+        task = self._store.set_state(
+            task,
+            replace(
+                state,
+                schedule_us=(now_ms + pause) * 1000,
+                responses=state.responses + verdict.responded,
+                executions=state.executions + verdict.executed,
+                last=replace(
+                    last,
+                    responded_ms=now_ms,
+                    status=verdict.status,
+                    code=int(verdict.code),
+                    message=verdict.message,
+                ),
+            ),
+        )
+        if gives_up(config, task, now_ms, self._limits):
+            lane.forget(task.name)
+            self._store.drop_task(task)
+        else:
+            lane.schedule(task.name, task.state.due_ms)

@@ -1,0 +1,51 @@
+"""The API over gRPC: no servicer is generated for it, so each method is registered by its name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.emulator.calls import answer
+from headway.emulator.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headway.emulator.faults import Dice
+    from headway.emulator.operations import Operation
+
+_grpc: Final[Any] = import_module("grpc")  # it has no types
+_aio: Final[Any] = import_module("grpc.aio")
+
+_LARGEST_MESSAGE: Final = 256 * 1024 * 1024
+_STATUS: Final = {int(code.value[0]): code for code in _grpc.StatusCode}
+
+
+def new_server() -> Any:  # noqa: ANN401 - gRPC has no types
+    """Return a server that takes batches of the largest tasks, and shares its port with nobody."""
+    return _aio.server(
+        options=[("grpc.max_receive_message_length", _LARGEST_MESSAGE), ("grpc.so_reuseport", 0)]
+    )
+
+
+def handlers(operations: Iterable[Operation], dice: Dice) -> list[Any]:
+    """Return one generic handler for each service."""
+    services: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in operations:
+        services[operation.service][operation.name] = _handler(operation, dice)
+    return [_grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
+
+
+def _handler(operation: Operation, dice: Dice) -> Any:  # noqa: ANN401 - gRPC has no types
+    async def handle(request: Any, context: Any) -> Any:  # noqa: ANN401 - gRPC has no types
+        try:
+            return await answer(operation.name, operation.perform, request, dice)
+        except ApiError as error:
+            await context.abort(_STATUS[int(error.code)], error.message)
+
+    return _grpc.unary_unary_rpc_method_handler(
+        handle,
+        request_deserializer=operation.request.FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )

@@ -1,0 +1,133 @@
+"""The API over REST, as gcloud and the discovery-based clients speak it: JSON of protobuf, below /v2."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from headway.emulator.calls import answer
+from headway.emulator.errors import ApiError, Code, refuse
+from headway.emulator.masks import snake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from starlette.requests import Request
+
+    from headway.emulator.faults import Dice
+    from headway.emulator.operations import Operation
+    from headway.emulator.wire import Message
+
+_json: Final[Message] = import_module("google.protobuf.json_format")  # it has no stubs
+
+_LONGEST_BODY: Final = 256 * 1024 * 1024
+_FIELDS: Final = frozenset(
+    {"page_size", "page_token", "response_view", "filter", "update_mask", "request_id"}
+)
+
+
+class _Path(NamedTuple):
+    pattern: re.Pattern[str]
+    field: str
+    operation: Operation
+
+
+def routes(operations: Iterable[Operation], dice: Dice, *, version: str = "v2") -> list[Route]:
+    """Return the routes of the operations below /`version`."""
+    paths = [_path(operation) for operation in operations]
+
+    async def handle(request: Request) -> JSONResponse:
+        path = str(request.path_params["path"])
+        try:
+            name, field, operation = _find(paths, request.method, path)
+            message = _read(operation, (field, name), request.query_params, await _body(request))
+            response = await answer(operation.name, operation.perform, message, dice)
+        except ApiError as error:
+            return _refusal(error)
+        return JSONResponse(_show(response, request.query_params))
+
+    return [Route(f"/{version}/{{path:path}}", handle, methods=["GET", "POST", "PATCH", "DELETE", "PUT"])]
+
+
+def _path(operation: Operation) -> _Path:
+    field, _, pattern = operation.rule.removeprefix("{").partition("=")
+    steps, _, suffix = pattern.partition("}")
+    # Only the last part is held free of the colon that begins a verb: ids of projects may have one.
+    *inner, last = ["[^/]+" if step == "*" else re.escape(step) for step in steps.split("/")]
+    name = "/".join((*inner, last.replace("[^/]", "[^/:]") if suffix.startswith(":") else last))
+    return _Path(re.compile(f"({name}){re.escape(suffix)}"), field, operation)
+
+
+def _find(paths: Iterable[_Path], method: str, path: str) -> tuple[str, str, Operation]:
+    for pattern, field, operation in paths:
+        if operation.verb == method and (found := pattern.fullmatch(path)):
+            return found[1], field, operation
+    raise ApiError(Code.NOT_FOUND, f"Method not found: {method} {path}.")
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_BODY:
+            refuse("Request payload size exceeds the limit.")
+    return bytes(body)
+
+
+def _read(operation: Operation, named: tuple[str, str], query: Mapping[str, str], body: bytes) -> Message:
+    message = operation.request()
+    try:
+        if operation.body:
+            _json.ParseDict(_parsed(body), _field(message, operation.body))
+        _json.ParseDict(_parameters(query), message)
+    except _json.ParseError as error:
+        refuse(f"Invalid JSON payload received. {error}")
+    *outer, last = named[0].split(".")
+    setattr(_field(message, *outer), last, named[1])
+    return message
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        refuse(f"Invalid JSON payload received. {error}")
+    if not isinstance(found, dict):
+        refuse("Invalid JSON payload received. The root of the payload must be an object.")
+    return found
+
+
+def _field(message: Message, *steps: str) -> Message:
+    for step in steps:
+        if step != "*":
+            message = getattr(message, step)
+            message.SetInParent()
+    return message
+
+
+def _parameters(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that are fields of requests; others, such as `alt`, are the transport's."""
+    found = {snake(name): value for name, value in query.items() if snake(name) in _FIELDS}
+    if "update_mask" in found:
+        # protobuf reads masks in camel case only, the service both.
+        found["update_mask"] = re.sub(r"_([a-z])", lambda part: part[1].upper(), found["update_mask"])
+    return found
+
+
+def _show(message: Message, query: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    numbers = "enum-encoding=int" in query.get("$alt", query.get("alt", ""))
+    return _json.MessageToDict(message, use_integers_for_enums=numbers)
+
+
+def _refusal(error: ApiError) -> JSONResponse:
+    status = HTTPStatus(error.http_status)
+    body = {"error": {"code": status.value, "message": error.message, "status": error.code.name}}
+    return JSONResponse(body, status_code=status.value)

@@ -1,0 +1,201 @@
+"""The emulator as one object: state, dispatcher and both servers. The command and the tests start it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from starlette.applications import Starlette
+
+from headway.clock import SystemClock
+from headway.emulator.access import Access
+from headway.emulator.batches import Batches
+from headway.emulator.delivery import HttpDelivery
+from headway.emulator.dispatch import Dispatcher
+from headway.emulator.faults import Dice, Faults
+from headway.emulator.grpc import handlers, new_server
+from headway.emulator.http import HttpServer
+from headway.emulator.journal import Journal
+from headway.emulator.locations import Locations
+from headway.emulator.model import Limits
+from headway.emulator.operations import operations
+from headway.emulator.queues import Queues
+from headway.emulator.rest import routes
+from headway.emulator.store import Store
+from headway.emulator.tasks import Tasks
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from starlette.routing import BaseRoute
+
+    from headway.clock import Clock
+    from headway.emulator.dispatch import Deliver
+    from headway.emulator.target import Signer
+
+_GRACE_S: Final = 1.0
+
+
+class Part(Protocol):
+    """Something else that the emulator serves, such as Cloud Scheduler. It may keep records in the same journal."""
+
+    @property
+    def grpc_handlers(self) -> Sequence[Any]:
+        """Generic handlers of gRPC."""
+        ...
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """Routes of the HTTP port."""
+        ...
+
+    async def open(self) -> None:
+        """Called when the journal is open, before the ports are."""
+        ...
+
+    async def close(self) -> None:
+        """Called when the ports are closed, before the journal is."""
+        ...
+
+
+class Emulator:
+    """Cloud Tasks v2 on two ports of `host`, gRPC and HTTP; port 0 takes a free one.
+
+    Without a journal nothing outlives the object. `deliver` replaces HTTP towards the targets. Unless `automatic`,
+    nothing is dispatched but by `dispatcher.turn()`. `secret` signs every request with HMAC-SHA256.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only settings of one object
+        self,
+        *,
+        host: str = "127.0.0.1",
+        grpc_port: int = 0,
+        http_port: int = 0,
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        deliver: Deliver | None = None,
+        signer: Signer | None = None,
+        secret: bytes | None = None,
+        faults: Faults | None = None,
+        limits: Limits | None = None,
+        throttle: bool = True,
+        automatic: bool = True,
+        parts: Sequence[Part] = (),
+        extra_grpc_handlers: Sequence[Any] = (),
+        extra_routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        """`open` starts it."""
+        self._host = host
+        self._grpc_port = grpc_port
+        self._http_port = http_port
+        self._automatic = automatic
+        self._parts = parts
+        self._extra_grpc_handlers = extra_grpc_handlers
+        self._extra_routes = extra_routes
+        self._http_delivery = HttpDelivery()
+        self._stack = AsyncExitStack()
+        limits = limits or Limits()
+        clock = clock or SystemClock()
+        self.journal = journal or Journal()
+        self.dice = Dice(faults or Faults())
+        self.store = Store(self.journal, clock, limits)
+        self.dispatcher = Dispatcher(
+            self.store,
+            clock,
+            deliver or self._http_delivery,
+            limits=limits,
+            signer=signer,
+            secret=secret,
+            dice=self.dice,
+            throttle=throttle,
+        )
+        self.queues = Queues(self.store, self.dispatcher, clock, limits)
+        self.tasks = Tasks(self.store, self.dispatcher, clock, limits)
+        self.batches = Batches(self.store, self.tasks, clock, limits)
+        self.access = Access(self.store)
+
+    @property
+    def grpc_address(self) -> str:
+        """What CLOUD_TASKS_EMULATOR_HOST is set to, as `host:port`."""
+        return f"{self._bracketed}:{self._grpc_port}"
+
+    @property
+    def http_address(self) -> str:
+        """Where REST and the other documents are, as `http://host:port`."""
+        return f"http://{self._bracketed}:{self._http_port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self._host}]" if ":" in self._host else self._host
+
+    async def open(self) -> None:
+        """Read the state, listen, dispatch. ConfigError when a port or the state file cannot be had."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._http_delivery.close)
+            await self.journal.open()
+            stack.push_async_callback(self.journal.close)
+            self.store.load()
+            self.dispatcher.load()
+            stack.push_async_callback(self.dispatcher.close)
+            for part in self._parts:
+                await part.open()
+                stack.push_async_callback(part.close)
+            await self._listen(stack)
+            if self._automatic:
+                running = asyncio.get_running_loop().create_task(self.dispatcher.run())
+                stack.push_async_callback(_end, running)
+            self._stack = stack.pop_all()
+
+    async def close(self) -> None:
+        """Stop, and keep what was not done yet."""
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        served = operations(self.queues, self.tasks, self.batches, self.access, Locations(self.store))
+        server = new_server()
+        own = handlers(served, self.dice)
+        others = [handler for part in self._parts for handler in part.grpc_handlers]
+        server.add_generic_rpc_handlers((*own, *others, *self._extra_grpc_handlers))
+        try:
+            self._grpc_port = server.add_insecure_port(self.grpc_address)
+        except RuntimeError as error:
+            raise ConfigError(_taken(self.grpc_address)) from error
+        await server.start()
+        stack.push_async_callback(server.stop, _GRACE_S)
+        app = Starlette(
+            routes=[
+                *(route for part in self._parts for route in part.routes),
+                *self._extra_routes,
+                *routes(served, self.dice),
+            ]
+        )
+        http = HttpServer(app, self._host, self._http_port)
+        try:
+            self._http_port = await http.start()
+        except OSError as error:
+            raise ConfigError(_taken(self.http_address)) from error
+        stack.push_async_callback(http.stop)
+
+
+def _taken(address: str) -> str:
+    return f"emulator: cannot listen on {address}; name another port, or end what uses it"
+
+
+async def _end(running: asyncio.Task[None]) -> None:
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
