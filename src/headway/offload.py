@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from headway.blobs import BlobStore, open_store
 from headway.clock import from_ms
-from headway.codec import REFERENCE, is_reference
+from headway.codec import REFERENCE, decode_call, is_reference
 from headway.errors import (
     BrokerRefusedError,
     BrokerUnavailableError,
@@ -40,17 +40,23 @@ _ID: Final = "[0-9a-hjkmnp-tv-z]{20}"
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FILE: Final = re.compile(rf"({_ID})\.(?:call|result)-[0-9a-f]{{16}}", re.ASCII)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
-_MAX_REFERENCE: Final = 256  # bytes
+_MAX_REFERENCE: Final = 512  # bytes
+_MAX_TRACEPARENT: Final = 200  # characters; those of today have 55
 _PARALLEL: Final = 8  # writes at once
 _CALL_SECONDS: Final = 120.0  # for one blob; a store that hangs must not hold a job for ever
 
 
 class Reference(Struct, array_like=True, frozen=True):
-    """What stands in an envelope in place of its contents."""
+    """What stands in an envelope in place of its contents.
+
+    Of a call it also has what its carrier asks for, 0 and empty where the call says nothing.
+    """
 
     name: str
     size: int
     digest: bytes
+    timeout_ms: int = 0
+    traceparent: str = ""
 
 
 class Blob(Struct, frozen=True):
@@ -103,7 +109,7 @@ class Offload:
         CodecError: the reference or the blob is damaged. PayloadMissingError: there is no such blob.
         BrokerUnavailableError, BrokerRefusedError: the store failed.
         """
-        reference = _read(payload)
+        reference = read_reference(payload)
         if reference.size > self._limit:
             msg = f"the offloaded payload {reference.name} has {reference.size} bytes, offload_limit is {self._limit}"
             raise CodecError(msg)
@@ -140,7 +146,9 @@ class Offload:
             digest = _digest(payload)
             name = f"{day}/{job_id}.{kind}-{digest.hex()[:16]}"
             self._store().write(f"{self._folder}/{name}", payload)
-            return bytes([REFERENCE]) + msgspec.msgpack.encode(Reference(name, len(payload), digest))
+            timeout_ms, traceparent = _told(payload) if kind == "call" else (0, "")
+            reference = Reference(name, len(payload), digest, timeout_ms, traceparent)
+            return bytes([REFERENCE]) + msgspec.msgpack.encode(reference)
 
         return await self._call(f"given the {kind} of job {job_id}", write)
 
@@ -177,12 +185,14 @@ async def whole(offload: Offload | None, payload: bytes) -> bytes:
     if not is_reference(payload):
         return payload
     if offload is None:
-        msg = f"the payload is offloaded as {_read(payload).name}: set `offload` here to the URL that its sender has"
+        name = read_reference(payload).name
+        msg = f"the payload is offloaded as {name}: set `offload` here to the URL that its sender has"
         raise CodecError(msg)
     return await offload.fetch(payload)
 
 
-def _read(payload: bytes) -> Reference:
+def read_reference(payload: bytes) -> Reference:
+    """Read a reference; CodecError when it is damaged, or names what is never stored."""
     if len(payload) > _MAX_REFERENCE:
         msg = f"the reference to an offloaded payload is damaged: it has {len(payload)} bytes"
         raise CodecError(msg)
@@ -196,6 +206,15 @@ def _read(payload: bytes) -> Reference:
         msg = "the reference to an offloaded payload is damaged: it names nothing that Headway stores"
         raise CodecError(msg)
     return reference
+
+
+def _told(payload: bytes) -> tuple[int, str]:
+    try:
+        call, _ = decode_call(payload)
+    except CodecError:
+        return 0, ""  # whoever runs it will say so
+    traceparent = call.headers.get("traceparent", "")
+    return call.timeout_ms, traceparent if len(traceparent) <= _MAX_TRACEPARENT else ""
 
 
 def _digest(data: bytes) -> bytes:

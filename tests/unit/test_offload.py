@@ -13,7 +13,8 @@ import pytest
 from headway import Headway, JobState, Retry
 from headway import offload as offload_module
 from headway.blobs import Bucket, Folder, open_store
-from headway.brokers.base import Capabilities
+from headway.brokers.base import BrokerSettings, Capabilities, PushSettings
+from headway.brokers.cloudtasks.target import Target
 from headway.codec import REFERENCE, decode_call, is_reference
 from headway.config import Settings
 from headway.errors import (
@@ -25,8 +26,9 @@ from headway.errors import (
     PayloadMissingError,
     PayloadTooLargeError,
 )
+from headway.guards.document import PushedJob
 from headway.job import Delivery, JobId, Lease, NewJob, Released, WorkerId, new_job_id
-from headway.offload import Offload, Reference, whole
+from headway.offload import Offload, Reference, read_reference, whole
 from headway.pruning import Pruned, prune_offloaded
 from headway.runtime.executor import Executor
 from headway.runtime.run import JobRun, Stop
@@ -452,3 +454,13 @@ async def test_what_may_still_wait_in_a_push_carrier_stays(tmp_path: Path) -> No
 async def test_prune_refuses_what_may_belong_to_an_enqueue_under_way(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="younger than a day"):
         await prune_offloaded(_offload(tmp_path), _Jobs([]), older_than_ms=DAY - 1)
+
+
+async def test_a_reference_tells_its_carrier_what_the_call_does(tmp_path: Path) -> None:
+    call = app.codec.encode_call("t", [LARGE], {}, {"traceparent": "00-" + "a" * 52}, 7_000)
+    (job,) = await _offload(tmp_path).shrunk([_job(call)], 1 << 20)
+    reference = read_reference(job.payload)
+    assert (reference.timeout_ms, reference.traceparent) == (7_000, "00-" + "a" * 52)
+    target = Target(BrokerSettings("shop", push=PushSettings(target="http://127.0.0.1:1/")))
+    spec = target.spec(PushedJob(job), 0)
+    assert (spec.deadline_ms, spec.headers["traceparent"]) == (37_000, reference.traceparent)

@@ -11,9 +11,10 @@ from urllib.parse import quote, urlsplit
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.brokers.cloudtasks.names import queue_id, task_id
 from headway.brokers.cloudtasks.remote import TaskSpec
-from headway.codec import decode_call
+from headway.codec import decode_call, is_reference
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
+from headway.offload import read_reference
 
 if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings
@@ -115,13 +116,17 @@ def sign(secret: bytes, body: bytes, at_s: int) -> str:
 def _call_of(payload: bytes) -> tuple[int, str]:
     """Return the time limit that a call carries, in ms, and its trace context; 0 and "" when it has none."""
     try:
-        call, _ = decode_call(payload)
+        if is_reference(payload):
+            reference = read_reference(payload)
+            timeout_ms, traceparent = reference.timeout_ms, reference.traceparent
+        else:
+            call, _ = decode_call(payload)
+            timeout_ms, traceparent = call.timeout_ms, call.headers.get(TRACEPARENT, "")
     except CodecError:
         return 0, ""  # whoever runs it will say so
-    traceparent = call.headers.get(TRACEPARENT, "")
     if not (traceparent.isascii() and traceparent.isprintable()):
         traceparent = ""
-    return call.timeout_ms, traceparent
+    return timeout_ms, traceparent
 
 
 def _checked_url(name: str, url: str) -> str:
