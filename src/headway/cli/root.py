@@ -10,6 +10,7 @@ import click
 
 from headway.cli.demo import demo
 from headway.cli.doctor import doctor
+from headway.cli.emulator import emulator
 from headway.cli.enqueue import enqueue
 from headway.cli.failures import EXIT_INTERRUPTED, explain
 from headway.cli.jobs import jobs
@@ -82,5 +83,5 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (worker, dev, enqueue, jobs, queues, schedules, offload, doctor, demo):
+for command in (worker, dev, enqueue, jobs, queues, schedules, offload, emulator, doctor, demo):
     cli.add_command(command)

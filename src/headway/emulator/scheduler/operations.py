@@ -23,31 +23,27 @@ _JOB: Final = f"{_LOCATION}/jobs/*"
 
 def operations(service: SchedulerService) -> list[Operation]:
     """Return the operations, bound to what performs them."""
-    of_jobs = [
-        _call("ListJobs", service.list_jobs)._replace(
-            verb="GET", path=_LOCATION, into="parent", suffix="/jobs"
-        ),
-        _call("CreateJob", service.create_job)._replace(
-            path=_LOCATION, into="parent", suffix="/jobs", body="job"
-        ),
+    one, every = f"{{name={_JOB}}}", f"{{parent={_LOCATION}}}/jobs"
+    return [
+        _call("ListJobs", service.list_jobs, "GET", every),
+        _call("GetJob", service.get_job, "GET", one),
+        _call("CreateJob", service.create_job, "POST", every, "job"),
+        _call("UpdateJob", service.update_job, "PATCH", f"{{job.name={_JOB}}}", "job"),
+        _call("DeleteJob", service.delete_job, "DELETE", one),
+        _call("PauseJob", service.pause_job, "POST", f"{one}:pause", "*"),
+        _call("ResumeJob", service.resume_job, "POST", f"{one}:resume", "*"),
+        _call("RunJob", service.run_job, "POST", f"{one}:run", "*"),
     ]
-    of_one = [
-        _call("GetJob", service.get_job)._replace(verb="GET"),
-        _call("UpdateJob", service.update_job)._replace(verb="PATCH", into="job.name", body="job"),
-        _call("DeleteJob", service.delete_job)._replace(verb="DELETE"),
-        _call("PauseJob", service.pause_job)._replace(suffix=":pause", body="*"),
-        _call("ResumeJob", service.resume_job)._replace(suffix=":resume", body="*"),
-        _call("RunJob", service.run_job)._replace(suffix=":run", body="*"),
-    ]
-    return of_jobs + of_one
 
 
-def _call(name: str, perform: Callable[[Any], Awaitable[Any]]) -> Operation:
-    """Return a POST to a job, without a body, with the types of the client library around what performs it."""
+def _call(
+    name: str, perform: Callable[[Any], Awaitable[Any]], verb: str, rule: str, body: str = ""
+) -> Operation:
+    """Return the operation, with the types of the client library around what performs it."""
     request = getattr(scheduler_v1, f"{name}Request")
 
     async def with_raw(message: Message) -> Message:
         answer = await perform(request.wrap(message))
         return Empty() if answer is None else type(answer).pb(answer)
 
-    return Operation(SCHEDULER, name, request.pb(), with_raw, "POST", _JOB, "name")
+    return Operation(SCHEDULER, name, request.pb(), with_raw, verb, rule, body)

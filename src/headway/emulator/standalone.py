@@ -1,0 +1,90 @@
+"""The whole emulator, as the command runs it: Cloud Tasks, Cloud Scheduler and the tokens that both attach."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from headway.clock import SystemClock
+from headway.emulator.faults import Dice, Faults
+from headway.emulator.journal import Journal
+from headway.emulator.scheduler.part import CloudScheduler
+from headway.emulator.server import Emulator
+from headway.emulator.tokens import GOOGLE_ISSUER, Tokens, from_pem, new_key, to_pem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_KIND: Final = "token-key"
+_NAME: Final = "1"
+
+
+@asynccontextmanager
+async def running(
+    *,
+    host: str = "127.0.0.1",
+    grpc_port: int = 0,
+    http_port: int = 0,
+    state: Path | None = None,
+    faults: Faults | None = None,
+    secret: bytes | None = None,
+    issuer: str = GOOGLE_ISSUER,
+    pubsub_host: str | None = None,
+) -> AsyncIterator[Emulator]:
+    """Serve until the block ends. Without a state file nothing outlives it, the key of the tokens neither.
+
+    ConfigError when a port or the state file cannot be had.
+    """
+    journal = Journal(state)
+    clock = SystemClock()
+    faults = faults or Faults()
+    try:
+        if state is not None:
+            _make_private(state)
+        await journal.open()
+        tokens = Tokens(_kept_key(journal), issuer=issuer)
+        scheduler = CloudScheduler(
+            journal,
+            clock,
+            Dice(replace(faults, seed=faults.seed + 1)),  # draws of its own, not the same ones again
+            signer=tokens,
+            secret=secret,
+            pubsub_host=pubsub_host,
+        )
+        emulator = Emulator(
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            journal=journal,
+            clock=clock,
+            signer=tokens,
+            secret=secret,
+            faults=faults,
+            parts=[scheduler],
+            extra_routes=tokens.routes(),
+        )
+        async with emulator:
+            yield emulator
+    finally:
+        await journal.close()
+
+
+def _make_private(state: Path) -> None:
+    """Create the file, if it is not there, for its owner alone: it holds payloads and the key of the tokens."""
+    with suppress(OSError):  # it exists, or opening it will say what is wrong
+        state.touch(mode=0o600, exist_ok=False)
+
+
+def _kept_key(journal: Journal) -> RSAPrivateKey:
+    """Return the key of the state file, so that a receiver's cached certificates outlive a restart; or a new one."""
+    kept = journal.load(_KIND).get(_NAME)
+    if kept is not None:
+        return from_pem(kept)
+    key = new_key()
+    journal.put(_KIND, _NAME, to_pem(key))
+    return key
