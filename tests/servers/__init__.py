@@ -6,6 +6,7 @@ Each is a context manager; each ends what it started by pid, and its processes d
 from __future__ import annotations
 
 from tests.servers.cluster import RedisCluster
+from tests.servers.emulator import EmulatorServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerError, free_port
 from tests.servers.proxy import Direction, TcpProxy
@@ -15,6 +16,7 @@ from tests.servers.sentinel import RedisSentinel
 
 __all__ = [
     "Direction",
+    "EmulatorServer",
     "PostgresServer",
     "RedisCluster",
     "RedisSentinel",
