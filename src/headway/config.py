@@ -60,6 +60,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     targets: dict[str, str] = {}  # of single queues, where several services serve the app
     service_account: str = ""  # the identity that Cloud Tasks proves to the receiver
     audience: str = ""  # of its tokens; empty: the target
+    token_keys: str = ""  # URL of the public keys of those tokens; empty: Google's
+    token_issuer: str = ""  # who issues them; empty: Google
     push_secret: str = ""  # signs requests with HMAC, for dispatchers without tokens
     push_lease: float = 60.0
     push_concurrency: int = 80  # jobs at once in one receiver
@@ -111,6 +113,8 @@ class GivenSettings(TypedDict, total=False):
     targets: dict[str, str]
     service_account: str
     audience: str
+    token_keys: str
+    token_issuer: str
     push_secret: str
     push_lease: float | str
     push_concurrency: int

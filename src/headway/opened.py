@@ -228,6 +228,8 @@ def broker_settings(name: str, settings: Settings) -> BrokerSettings:
             service_account=settings.service_account,
             audience=settings.audience,
             secret=settings.push_secret,
+            token_keys=settings.token_keys,
+            token_issuer=settings.token_issuer,
             priority_bands=tuple(settings.priority_bands),
             timeout_ms=round(settings.timeout * 1000),
         ),

@@ -63,6 +63,8 @@ class PushSettings(Struct, frozen=True):
     secret: str = ""  # signs and verifies requests with HMAC instead of a token
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
     timeout_ms: int = 600_000  # of a job whose call names no time limit: the dispatch deadline is behind it
+    token_keys: str = ""  # URL of the keys that tokens are verified with; empty: Google's
+    token_issuer: str = ""  # of the tokens; empty: Google
 
     def __repr__(self) -> str:
         """Show all but secrets: settings end up in logs and in reports of errors."""
@@ -347,6 +349,13 @@ class FireCall(Struct, frozen=True):
 
 class PushBroker(Broker, Protocol):
     """A carrier that sends its jobs to a receiver."""
+
+    async def prepare_receiving(self) -> None:
+        """Connect what receiving needs beyond enqueueing; ConfigError names a setting that is missing for it.
+
+        A receiver may do without: the first `receive` does the same.
+        """
+        ...
 
     async def receive(
         self, request: PushRequest, *, worker: WorkerId, lease_ms: int

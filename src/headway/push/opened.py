@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import PushResponse
+from headway.errors import BrokerError
 from headway.push.run import Runs
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
@@ -43,6 +44,11 @@ class Opened:
         await app.open()
         try:
             broker = app.push_carrier
+            try:
+                await broker.prepare_receiving()
+            except BrokerError as error:
+                # What is down now may be up when the first job comes; until then each is told to come back.
+                _log.warning("the receiver opens without its guard: %s", error)
             processes = _processes(app, app_path)
             runs = Runs(app, broker, count=concurrency, lease_ms=lease_ms, processes=processes)
         except BaseException:

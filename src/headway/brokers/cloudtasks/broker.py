@@ -16,9 +16,10 @@ from headway.brokers.cloudtasks.queues import Queues
 from headway.brokers.cloudtasks.receiving import Receiving
 from headway.brokers.cloudtasks.schedules import KeptSchedules
 from headway.brokers.cloudtasks.target import Target
+from headway.brokers.cloudtasks.verify import make_verifier
 from headway.brokers.cloudtasks.waiting import Waiting
 from headway.clock import SystemClock
-from headway.errors import BrokerUnavailableError, ConfigError, UnsupportedError
+from headway.errors import BrokerUnavailableError, UnsupportedError
 from headway.guards.url import from_url
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class CloudTasksBroker:
         receiving = await self._receives()
         return await receiving.receive(request, worker=worker, lease_ms=lease_ms)
 
+    async def prepare_receiving(self) -> None:
+        """Connect to the guard, and see what proves who sends."""
+        await self._receives()
+
     async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Settle, make the task of what follows, and say what the sender is answered."""
         receiving = await self._receives()
@@ -183,13 +188,10 @@ class CloudTasksBroker:
         self._check_open()
         guard = await self._keeping.guard("receiving jobs")
         if self._receiving is None:
-            if self._verifier is None:
-                msg = "nothing is configured that proves who sends: set `service_account` or `push_secret`"
-                raise ConfigError(msg)
             self._receiving = Receiving(
                 namespace=self._settings.namespace,
                 guard=guard,
-                verifier=self._verifier,
+                verifier=self._verifier or make_verifier(self._settings.push, self._clock),
                 create=self._create,
                 clock=self._clock,
             )

@@ -1,0 +1,78 @@
+"""Which verifier a receiver has: what the settings say of senders."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from headway.brokers.cloudtasks.verifier import UnverifiedError
+from headway.brokers.cloudtasks.verify_hmac import SIGNATURE_HEADER, HmacVerifier
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headway.brokers.base import PushRequest, PushSettings
+    from headway.brokers.cloudtasks.verifier import Verifier
+    from headway.clock import Clock
+
+_log = logging.getLogger("headway.push")
+
+
+class Refusing:
+    """Nothing is configured that could prove anything: everything is refused."""
+
+    async def verify(self, request: PushRequest) -> None:
+        """Raise."""
+        del request
+        raise UnverifiedError(401, "neither service_account nor push_secret is set")
+
+
+class EitherVerifier:
+    """Takes a token or a signature. A request that carries a token is judged by it alone."""
+
+    def __init__(self, tokens: Verifier, signatures: Verifier) -> None:
+        self._tokens = tokens
+        self._signatures = signatures
+
+    async def verify(self, request: PushRequest) -> None:
+        """See Verifier."""
+        signed = SIGNATURE_HEADER in request.headers and "authorization" not in request.headers
+        await (self._signatures if signed else self._tokens).verify(request)
+
+
+def make_verifier(push: PushSettings, clock: Clock) -> Verifier:
+    """Return what verifies requests by these settings; ConfigError names a setting that is missing or wrong."""
+    by_token = _by_token(push, clock) if push.service_account else None
+    by_signature = HmacVerifier(push.secret, clock) if push.secret else None
+    if by_token is not None and by_signature is not None:
+        return EitherVerifier(by_token, by_signature)
+    verifier = by_token or by_signature
+    if verifier is None:
+        _log.critical(
+            "every request is refused: nothing says who may send jobs. Set `service_account` "
+            "(HEADWAY_SERVICE_ACCOUNT) to the account of Cloud Tasks' tokens, or `push_secret` (HEADWAY_PUSH_SECRET)"
+        )
+        return Refusing()
+    return verifier
+
+
+def _by_token(push: PushSettings, clock: Clock) -> Verifier:
+    audiences = {push.audience} if push.audience else {push.target, *push.targets.values()} - {""}
+    if not audiences:
+        msg = (
+            "service_account is set, but not for whom its tokens are: set `target` (HEADWAY_TARGET) to this "
+            "receiver's URL, or `audience` (HEADWAY_AUDIENCE)"
+        )
+        raise ConfigError(msg)
+    try:
+        from headway.brokers.cloudtasks.verify_keys import GOOGLE_KEYS, Keys  # noqa: PLC0415 - an extra
+        from headway.brokers.cloudtasks.verify_oidc import GOOGLE_ISSUERS, OidcVerifier  # noqa: PLC0415 - as above
+    except ImportError as error:
+        msg = "verifying tokens needs the packages httpx and pyjwt: pip install 'headway[push]'"
+        raise ConfigError(msg) from error
+    return OidcVerifier(
+        keys=Keys(push.token_keys or GOOGLE_KEYS),
+        audiences=audiences,
+        service_account=push.service_account,
+        issuers={push.token_issuer} if push.token_issuer else GOOGLE_ISSUERS,
+        clock=clock,
+    )

@@ -1,0 +1,65 @@
+"""HMAC: requests signed with a secret that sender and receiver share.
+
+A dispatcher of one's own signs each request as it sends it: `t=<seconds>,v1=<hex>`, good for five minutes. What is
+stored as it is and sent later (a task, a scheduler's job) carries a signature with a date: `until=<seconds>,v1=<hex>`.
+Within that time a request can be repeated by who has got hold of it; while the job's record is kept, that does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.cloudtasks.verifier import UnverifiedError
+
+if TYPE_CHECKING:
+    from headway.brokers.base import PushRequest
+    from headway.clock import Clock
+
+SIGNATURE_HEADER: Final = "x-headway-signature"
+TOLERANCE_S: Final = 300
+_FORM: Final = re.compile(r"(t|until)=([0-9]{1,12}),v1=([0-9a-f]{64})", re.ASCII)
+
+
+def sign_until(secret: bytes, body: bytes, until_s: int) -> str:
+    """Return the signature of a body that is sent later, good until that instant in seconds since 1970 UTC."""
+    return f"until={until_s},v1={_digest(secret, b'until %d.' % until_s, body)}"
+
+
+class HmacVerifier:
+    """Verifies signatures."""
+
+    def __init__(self, secret: str, clock: Clock) -> None:
+        self._secret = secret.encode()
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return "<HmacVerifier>"
+
+    async def verify(self, request: PushRequest) -> None:
+        """Raise UnverifiedError unless the body is signed with the secret, and the signature is of now."""
+        text = request.headers.get(SIGNATURE_HEADER)
+        if text is None:
+            raise UnverifiedError(401, "it carries no signature")
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise UnverifiedError(401, "its signature has not the form t=...,v1=... or until=...,v1=...")
+        kind, instant, given = match.groups()
+        prefix = b"%d." if kind == "t" else b"until %d."
+        # Before the time is looked at: who cannot sign learns nothing of our clock.
+        if not hmac.compare_digest(_digest(self._secret, prefix % int(instant), request.body), given):
+            raise UnverifiedError(401, "its signature is not made with our secret, or not for this body")
+        late_s = self._clock.now_ms() // 1000 - int(instant)
+        if kind == "until" and late_s > TOLERANCE_S:
+            raise UnverifiedError(401, f"its signature was good until {late_s} s ago")
+        if kind == "t" and abs(late_s) > TOLERANCE_S:
+            raise UnverifiedError(
+                401, f"it was signed {late_s} s ago by our clock, more than {TOLERANCE_S} s off"
+            )
+
+
+def _digest(secret: bytes, prefix: bytes, body: bytes) -> str:
+    return hmac.new(secret, prefix + body, hashlib.sha256).hexdigest()
