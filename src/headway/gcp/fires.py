@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from headway.brokers.cloudtasks.receiving import FIRE_TYPE
-from headway.brokers.cloudtasks.target import HEADER_SIGNATURE, sign
+from headway.brokers.cloudtasks.target import HEADER_SIGNATURE
+from headway.brokers.cloudtasks.verify_hmac import sign_until
 
-_TIMELESS: Final = 0  # the signature is made once and sent for years
+# The signature is made once and sent for years; to repeat the call gives nobody a job that is not due.
+_FOR_EVER: Final = 253_402_300_799
 
 
 class FireMessage(Struct, frozen=True):
@@ -30,5 +32,5 @@ def fire_message(namespace: str, schedule: str, secret: str = "") -> FireMessage
     body = msgspec.json.encode({"namespace": namespace, "schedule": schedule})
     headers = {"Content-Type": FIRE_TYPE}
     if secret:
-        headers[HEADER_SIGNATURE] = sign(secret.encode(), body, _TIMELESS)
+        headers[HEADER_SIGNATURE] = sign_until(secret.encode(), body, _FOR_EVER)
     return FireMessage(body, headers)

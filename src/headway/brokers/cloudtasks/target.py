@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
@@ -11,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.brokers.cloudtasks.names import queue_id, task_id
 from headway.brokers.cloudtasks.remote import TaskSpec
+from headway.brokers.cloudtasks.verify_hmac import sign_until
 from headway.codec import decode_call, is_reference
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
@@ -24,6 +23,8 @@ DEADLINE_LEAST_MS: Final = 15_000  # both by Cloud Tasks
 DEADLINE_MOST_MS: Final = 30 * 60_000
 MARGIN_MS: Final = 30_000
 """From the time limit of a job to the dispatch deadline: to end it and to answer takes time as well."""
+
+_KEPT_MS: Final = 31 * 24 * 3600 * 1000  # from its due time, a task that is not done
 
 HEADER_JOB: Final = "X-Headway-Job"
 HEADER_TASK: Final = "X-Headway-Task"
@@ -89,7 +90,7 @@ class Target:
         if traceparent:
             headers[TRACEPARENT] = traceparent
         if self._secret:
-            headers[HEADER_SIGNATURE] = sign(self._secret, body, now_ms // 1000)
+            headers[HEADER_SIGNATURE] = sign_until(self._secret, body, _good_until_s(job.due_ms, now_ms))
         return TaskSpec(
             id=self.task_id(pushed),
             url=url,
@@ -102,15 +103,14 @@ class Target:
         )
 
 
+def _good_until_s(due_ms: int | None, now_ms: int) -> int:
+    """A task may wait and come again for as long as Cloud Tasks keeps it: its signature must last."""
+    return (max(due_ms or 0, now_ms) + _KEPT_MS) // 1000
+
+
 def deadline_ms(timeout_ms: int) -> int:
     """Return the dispatch deadline of a job with this time limit."""
     return max(DEADLINE_LEAST_MS, min(timeout_ms + MARGIN_MS, DEADLINE_MOST_MS))
-
-
-def sign(secret: bytes, body: bytes, at_s: int) -> str:
-    """Return the signature of a body at an instant, in seconds since 1970 UTC."""
-    digest = hmac.new(secret, b"%d.%b" % (at_s, body), hashlib.sha256).hexdigest()
-    return f"t={at_s},v1={digest}"
 
 
 def _call_of(payload: bytes) -> tuple[int, str]:
