@@ -34,11 +34,11 @@ class Answer(Struct, Generic[T], frozen=True):
 
 
 async def until_answered(
-    name: str, attempt: Callable[[], Awaitable[T]], *, deadline: float = CALL_DEADLINE
+    name: str, attempt: Callable[[], Awaitable[T]], *, opening: bool = False
 ) -> Answer[T]:
-    """Try until there is an answer; BrokerUnavailableError names the server after `deadline` seconds."""
+    """Try until there is an answer; BrokerUnavailableError names the server when the deadline has passed."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + deadline
+    end = loop.time() + (OPEN_DEADLINE if opening else CALL_DEADLINE)
     delay = _BACKOFF_FIRST
     repeated = False
     cause: BaseException

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from headway.errors import BrokerUnavailableError, ConfigError
-from headway.remote.patience import ANSWER_TIMEOUT, OPEN_DEADLINE, Answer, Unanswered, until_answered
+from headway.remote.patience import ANSWER_TIMEOUT, Answer, Unanswered, until_answered
 from headway.remote.replies import UnknownScriptError, explain
 
 if TYPE_CHECKING:
@@ -46,14 +47,13 @@ class TcpRedis:
             f"{scheme}://{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}/{kwargs.get('db', 0)}"
         )
         self._client: Redis | None = None
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
         self._commands = 0
 
-    def _make_pool(self) -> BlockingConnectionPool:
+    def _make_pool(self) -> ConnectionPool:
         try:
-            return BlockingConnectionPool.from_url(
+            return ConnectionPool.from_url(
                 self._url,
-                max_connections=_CONNECTIONS,
-                timeout=ANSWER_TIMEOUT,
                 decode_responses=True,
                 protocol=2,
                 retry=Retry(NoBackoff(), 0),  # repeated here, where it is known that it was
@@ -82,7 +82,7 @@ class TcpRedis:
             return
         self._client = Redis.from_pool(self._pool)
         try:
-            await until_answered(self._name, lambda: self._send("PING"), deadline=OPEN_DEADLINE)
+            await until_answered(self._name, lambda: self._send("PING"), opening=True)
         except BaseException:
             await self.close()
             raise
@@ -114,7 +114,9 @@ class TcpRedis:
             raise BrokerUnavailableError(msg)
         self._commands += 1
         try:
-            return await cast("Any", self._client).execute_command(*words)
+            # Not redis-py's blocking pool: one that waits there may miss its cancellation.
+            async with self._turns:
+                return await cast("Any", self._client).execute_command(*words)
         except _REPLIES as error:
             raise explain(
                 self._name, f"{getattr(error, 'status_code', None) or ''} {error}".strip()

@@ -116,6 +116,10 @@ class Pool:
                 raise self._explain(error) from error
             except OSError as error:
                 raise Unanswered(str(error)) from error
+            except (UnicodeError, OverflowError) as error:
+                sound = True
+                msg = f"{self._location.name}: a value cannot be stored: {error}"
+                raise BrokerRefusedError(msg) from error
             else:
                 return answer
             finally:

@@ -9,7 +9,7 @@ from headway.guards.base import Entry, EntryPage
 from headway.guards.stores.postgres.location import parse
 from headway.guards.stores.postgres.pool import Pool, Rows
 from headway.guards.stores.postgres.statements import make_statements
-from headway.remote.patience import CALL_DEADLINE, OPEN_DEADLINE, Answer, until_answered
+from headway.remote.patience import Answer, until_answered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,7 @@ class PostgresStore:
         if self._created:
             return
         try:
-            await until_answered(
-                self._location.name, lambda: self._pool.use(self._create), deadline=OPEN_DEADLINE
-            )
+            await until_answered(self._location.name, lambda: self._pool.use(self._create), opening=True)
         except BaseException:
             await self._pool.close()
             raise
@@ -137,9 +135,7 @@ class PostgresStore:
 
     async def _ask(self, query: Composed, **values: object) -> Answer[Rows]:
         values["app"] = self._app
-        return await until_answered(
-            self._location.name, lambda: self._pool.rows(query, values), deadline=CALL_DEADLINE
-        )
+        return await until_answered(self._location.name, lambda: self._pool.rows(query, values))
 
 
 def _values(entry: Entry) -> dict[str, object]:
