@@ -9,6 +9,7 @@ import click
 from headway.cli.options import examples, json_option
 
 if TYPE_CHECKING:
+    from headway.demo.push import PushOutcome
     from headway.demo.run import Outcome
 
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         "headway demo",
         "headway demo --processes 4 --seed 7",
         "headway demo --url redis://localhost:6379/0 --json",
+        "headway demo --push",
     )
 )
 @click.option("--url", help="Another carrier than a temporary SQLite file; a namespace of its own is used.")
@@ -30,9 +32,21 @@ if TYPE_CHECKING:
     "--seed", type=int, default=1, show_default=True, help="Decides on the order and on what fails."
 )
 @click.option("--keep", is_flag=True, help="Keep the SQLite file, to look at it with the other commands.")
+@click.option(
+    "--push",
+    is_flag=True,
+    help="Without workers: an emulator of Google Cloud Tasks sends the jobs to two receivers, every fifth one twice.",
+)
 @json_option("the account")
 def demo(
-    *, url: str | None, processes: int | None, limit: int | None, seed: int, keep: bool, as_json: bool
+    *,
+    url: str | None,
+    processes: int | None,
+    limit: int | None,
+    seed: int,
+    keep: bool,
+    push: bool,
+    as_json: bool,
 ) -> int:
     """Analyse every source file of Python's standard library with real workers, and kill one of them.
 
@@ -40,6 +54,13 @@ def demo(
     Half-way a worker process is killed with SIGKILL. Then the account, drawn up from the store: exit code 1 when a job
     was lost or completed twice.
     """
+    if push:
+        if url is not None or processes is not None:
+            msg = "--push has an emulator and receivers of its own: it goes without --url and --processes"
+            raise click.UsageError(msg)
+        from headway.cli.demo_push import demo_push  # noqa: PLC0415 - when it is needed
+
+        return demo_push(limit=limit, seed=seed, keep=keep, as_json=as_json)
     import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
     import logging  # noqa: PLC0415 - as above
     import os  # noqa: PLC0415 - as above
@@ -61,7 +82,7 @@ def demo(
         finally:
             screen.close()
         if as_json:
-            print_json(_fields(outcome, seed))
+            print_json(outcome_fields(outcome, seed))
         else:
             print_outcome(outcome)
         if keep and url is None:
@@ -71,7 +92,7 @@ def demo(
     return 0 if outcome.ledger.sound else 1
 
 
-def _fields(outcome: Outcome, seed: int) -> dict[str, Any]:
+def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - when it is needed
 
     fields: dict[str, Any] = msgspec.to_builtins(outcome)

@@ -12,6 +12,7 @@ from headway.cli.output import Column, print_fields, print_table
 from headway.demo.watch import Watcher
 
 if TYPE_CHECKING:
+    from headway.demo.push import PushOutcome
     from headway.demo.run import Outcome
 
 _BAR: Final = 30  # characters
@@ -54,7 +55,7 @@ class Screen(Watcher):
             self._drawn = None
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcome(outcome: Outcome | PushOutcome) -> None:
     """Print the account and what the jobs found."""
     ledger, findings = outcome.ledger, outcome.findings
     click.echo("\nThe account, from the store:")

@@ -17,7 +17,7 @@ from headway.job import new_job_id
 from headway.opened import broker_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 
 class Place(Struct, frozen=True):
@@ -34,15 +34,36 @@ def place(url: str | None, *, keep: bool) -> Generator[Place]:
 
     Without `url` it is a SQLite file in a temporary folder; `keep` leaves it there.
     """
+    with own_folder(keep=keep and url is None) as folder:
+        variables = {
+            "HEADWAY_URL": url or f"sqlite:///{folder / 'demo.db'}",
+            "HEADWAY_RECORD_EVENTS": "true",
+        }
+        with own_settings(folder, variables) as made:
+            yield made
+
+
+@contextmanager
+def own_folder(*, keep: bool) -> Generator[Path]:
+    """Make a folder for a run, and remove it afterwards unless it is to be kept."""
     folder = Path(tempfile.mkdtemp(prefix="headway-demo-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def own_settings(folder: Path, variables: Mapping[str, str]) -> Generator[Place]:
+    """Let this process and those that it starts find these settings, and a namespace of their own, while it lasts."""
     config = folder / "headway.toml"
     config.touch()  # empty: neither the user's settings nor their variables are the demo's
     namespace = f"demo-{new_job_id()}"
     own = {
-        "HEADWAY_URL": url or f"sqlite:///{folder / 'demo.db'}",
+        **variables,
         "HEADWAY_NAMESPACE": namespace,
         "HEADWAY_CONFIG": str(config),
-        "HEADWAY_RECORD_EVENTS": "true",
         # The worker that is killed is the point, not the warnings that its supervisor writes about it.
         "HEADWAY_LOG_LEVEL": os.environ.get("HEADWAY_LOG_LEVEL", "CRITICAL"),
     }
@@ -57,5 +78,3 @@ def place(url: str | None, *, keep: bool) -> Generator[Place]:
         for name in own:
             os.environ.pop(name, None)
         os.environ.update(before)
-        if not keep or url is not None:
-            shutil.rmtree(folder, ignore_errors=True)

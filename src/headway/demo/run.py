@@ -39,7 +39,7 @@ _DELAY: Final = 2.0  # seconds, of the delayed job
 _LOOK: Final = 0.05  # seconds between looks at the counts, for the bar
 _STILL: Final = 120.0  # seconds without any change, after which the run is given up
 _START: Final = 30.0  # seconds for the workers to claim
-_SCHEDULE: Final = "every-second"
+SCHEDULE: Final = "every-second"
 _WAITING: Final = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING)
 
 
@@ -78,8 +78,8 @@ async def _run(carrier: Store, plan: Plan, watcher: Watcher) -> Outcome:
     await journal.begin()
     async with _workers(plan.processes) as supervisor:
         watcher.step(f"{plan.processes} worker processes claim: {', '.join(map(str, supervisor.pids))}")
-        jobs = _jobs(plan)
-        accepted = await _enqueue(carrier, jobs)
+        jobs = jobs_of(plan)
+        accepted = await enqueue(carrier, jobs)
         watcher.step(f"{len(accepted)} jobs accepted, one of them delayed by {_DELAY:g} s")
         killed = await _until_done(carrier, supervisor, watcher, total=len(accepted), seed=plan.seed)
     # No worker lives any more: what the store says now is final.
@@ -88,7 +88,8 @@ async def _run(carrier: Store, plan: Plan, watcher: Watcher) -> Outcome:
     return Outcome(draw_up(accepted, events, records, measured=FILES), find(records), killed)
 
 
-def _jobs(plan: Plan) -> list[NewJob]:
+def jobs_of(plan: Plan) -> list[NewJob]:
+    """Return the jobs of a run: the delayed one, and one for each file."""
     chance = random.Random(plan.seed)  # noqa: S311 - to repeat a run, not to keep a secret
     files = source_files()
     chance.shuffle(files)
@@ -100,7 +101,8 @@ def _jobs(plan: Plan) -> list[NewJob]:
     return [census.options(delay=_DELAY).job().new, *jobs]
 
 
-async def _enqueue(carrier: Store, jobs: Sequence[NewJob]) -> list[JobId]:
+async def enqueue(carrier: Store, jobs: Sequence[NewJob]) -> list[JobId]:
+    """Enqueue them, a thousand at a time; return their ids as they were accepted."""
     accepted: list[JobId] = []
     for start in range(0, len(jobs), 1000):
         accepted += [answer.id for answer in await carrier.enqueue(jobs[start : start + 1000])]
@@ -157,7 +159,7 @@ async def _until_done(
                 )
         if done >= total and not paused:
             # The schedule would go on for ever: it has fired every second until now.
-            paused = await carrier.pause_schedule(_SCHEDULE, paused=True)
+            paused = await carrier.pause_schedule(SCHEDULE, paused=True)
         # Twice in a row: a scheduler that had just looked may still enqueue one job.
         calm = calm + 1 if waiting == 0 and done >= total else 0
         if calm > 1 + 0.5 // _LOOK:

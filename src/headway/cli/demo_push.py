@@ -1,0 +1,44 @@
+"""`headway demo --push`: the demo's jobs, carried by Cloud Tasks as far as a laptop can tell."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import click
+
+from headway.errors import ConfigError
+
+
+def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int:
+    """Run, print, and return the exit code: 1 when a job was lost or completed twice."""
+    if any(find_spec(name) is None for name in ("grpc", "starlette", "httpx", "jwt", "uvicorn")):
+        msg = "headway demo --push needs more packages: pip install 'headway[emulator]'"
+        raise ConfigError(msg)
+    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import logging  # noqa: PLC0415 - as above
+    import os  # noqa: PLC0415 - as above
+
+    from headway.cli.demo import outcome_fields  # noqa: PLC0415 - as above
+    from headway.cli.demo_output import Screen, print_outcome  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+    from headway.demo.push_place import push_place  # noqa: PLC0415 - as above
+
+    with push_place(keep=keep) as here:
+        logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
+        # The app reads its settings when it is imported: only now.
+        from headway.demo.push import run  # noqa: PLC0415 - as above
+        from headway.demo.run import Plan  # noqa: PLC0415 - as above
+
+        screen = Screen()
+        try:
+            outcome = asyncio.run(run(here, Plan(2, seed, limit), screen))
+        finally:
+            screen.close()
+        if as_json:
+            print_json(outcome_fields(outcome, seed))
+        else:
+            print_outcome(outcome)
+            click.echo(f"\n{outcome.duplicates} deliveries came twice on purpose.")
+        if keep:
+            click.echo(f"kept: {here.guard_file} and {here.emulator_file}", err=True)
+    return 0 if outcome.ledger.sound else 1
