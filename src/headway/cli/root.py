@@ -13,6 +13,7 @@ from headway.cli.doctor import doctor
 from headway.cli.emulator import emulator
 from headway.cli.enqueue import enqueue
 from headway.cli.failures import EXIT_INTERRUPTED, explain
+from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
 from headway.cli.options import examples
 from headway.cli.queues import queues
@@ -83,5 +84,5 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (worker, dev, enqueue, jobs, queues, schedules, offload, emulator, doctor, demo):
+for command in (worker, dev, enqueue, jobs, queues, schedules, offload, emulator, gcp, doctor, demo):
     cli.add_command(command)

@@ -1,0 +1,202 @@
+"""The commands of `headway gcp`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.cli.gcp.project import Project, Survey, takes_project, with_cloud
+from headway.cli.options import examples, json_option, yes_option
+
+if TYPE_CHECKING:
+    from headway.gcp.diff import Plan, Step
+
+_EXIT_PENDING = 2
+
+
+@click.group(
+    epilog=examples(
+        "headway gcp plan shop.jobs:app",
+        "headway gcp apply shop.jobs:app",
+        "headway gcp status shop.jobs:app --json",
+    )
+)
+def gcp() -> None:
+    """Make Google Cloud what an app declares: queues, schedules, services, topics, rights.
+
+    Only what belongs to the app is touched. Needs the extra `gcp-admin`, and Google's default credentials.
+    """
+
+
+@gcp.command(
+    epilog=examples(
+        "headway gcp plan shop.jobs:app", "headway gcp plan shop.jobs:app --deployment shop.cloud:deployment"
+    )
+)
+@json_option("the steps")
+@takes_project
+@click.pass_context
+def plan(ctx: click.Context, project: Project, *, as_json: bool) -> None:
+    """Show what apply would do. Changes nothing.
+
+    Exit codes: 0 nothing to do, 2 changes are pending (or the input is wrong: then stderr says so).
+    """
+    found = with_cloud(project, _planned)
+    _print_plan(found, as_json=as_json)
+    ctx.exit(_EXIT_PENDING if found.pending else 0)
+
+
+@gcp.command(
+    epilog=examples("headway gcp apply shop.jobs:app", "headway gcp apply shop.jobs:app --yes --json")
+)
+@yes_option
+@json_option("the steps that were done")
+@takes_project
+def apply(project: Project, *, yes: bool, as_json: bool) -> None:
+    """Make it so: create what is missing, mend what differs, delete what is no longer declared.
+
+    Asks before it deletes. A queue in which jobs wait is kept, also when it is no longer declared. Stops at the first
+    failure; applying again goes on from there.
+    """
+
+    async def work(survey: Survey) -> tuple[Step, ...]:
+        return await _carry_out(await _planned(survey), survey, yes=yes, as_json=as_json)
+
+    _print_done(with_cloud(project, work), as_json=as_json)
+
+
+@gcp.command(epilog=examples("headway gcp destroy shop.jobs:app"))
+@yes_option
+@json_option("the steps that were done")
+@takes_project
+def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
+    """Delete all that belongs to the app, with the jobs that wait in its queues. Asks before.
+
+    Rights that were granted stay: others may need them too.
+    """
+
+    async def work(survey: Survey) -> tuple[Step, ...]:
+        from headway.gcp.diff import diff  # noqa: PLC0415 - when it is needed
+        from headway.gcp.resources import Kind  # noqa: PLC0415 - as above
+
+        ours = [seen for seen in survey.seen if seen.resource.kind is not Kind.BINDING]
+        return await _carry_out(diff([], ours, force=True), survey, yes=yes, as_json=as_json)
+
+    _print_done(with_cloud(project, work), as_json=as_json)
+
+
+@gcp.command(epilog=examples("headway gcp pause shop.jobs:app email", "headway gcp pause shop.jobs:app"))
+@json_option("what is paused now")
+@takes_project
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def pause(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Pause queues and schedules by name; none given: all of the app's.
+
+    Nothing of a paused queue is dispatched; jobs for it are accepted. Fire times of a paused schedule are dropped.
+    """
+    _switch(project, names, paused=True, as_json=as_json)
+
+
+@gcp.command(epilog=examples("headway gcp resume shop.jobs:app email", "headway gcp resume shop.jobs:app"))
+@json_option("what is paused now")
+@takes_project
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def resume(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Resume queues and schedules by name; none given: all of the app's."""
+    _switch(project, names, paused=False, as_json=as_json)
+
+
+@gcp.command(epilog=examples("headway gcp status shop.jobs:app"))
+@json_option("the resources")
+@takes_project
+def status(project: Project, *, as_json: bool) -> None:
+    """List all that belongs to the app: as declared, drifted, missing, paused, not declared."""
+    from headway.cli.output import Column, print_json, print_table, yellow  # noqa: PLC0415 - when it is needed
+
+    async def work(survey: Survey) -> list[dict[str, Any]]:
+        from headway.cli.gcp.render import state_fields  # noqa: PLC0415 - when it is needed
+
+        return state_fields(survey.wanted, survey.seen, await _planned(survey))
+
+    found = with_cloud(project, work)
+    if as_json:
+        print_json({"resources": found})
+        return
+
+    def colour(cell: str) -> str | None:
+        return None if cell == "as declared" else yellow(cell)
+
+    columns = [
+        Column("kind"),
+        Column("name"),
+        Column("state", whole=True, colour=colour),
+        Column("settings"),
+        Column("detail"),
+    ]
+    rows = [[str(one[column.title]) for column in columns] for one in found]
+    print_table(columns, rows, empty="nothing is declared, and nothing is there")
+
+
+async def _planned(survey: Survey) -> Plan:
+    from headway.gcp.diff import diff  # noqa: PLC0415 - when it is needed
+
+    return diff(survey.wanted, survey.seen)
+
+
+async def _carry_out(plan: Plan, survey: Survey, *, yes: bool, as_json: bool) -> tuple[Step, ...]:
+    """Show the plan, ask where it takes something away, and do it."""
+    from headway.cli.gcp.render import done_line, print_plan  # noqa: PLC0415 - when it is needed
+    from headway.gcp.apply import apply as carry_out  # noqa: PLC0415 - as above
+
+    if not as_json:
+        print_plan(plan)
+    if plan.destructive and not yes:
+        names = ", ".join(f"{step.resource.kind} {step.resource.name}" for step in plan.destructive)
+        if not sys.stdin.isatty():
+            msg = f"this deletes {names}: nobody can be asked, so nothing was changed; --yes goes without asking"
+            raise click.UsageError(msg)
+        click.confirm(f"Delete {names}?", abort=True, err=True)
+
+    def said(step: Step) -> None:
+        if not as_json:
+            click.echo(done_line(step))
+
+    return await carry_out(plan, survey.cloud, said)
+
+
+def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
+    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+
+    async def work(survey: Survey) -> list[str]:
+        from headway.gcp.switch import switch  # noqa: PLC0415 - when it is needed
+
+        return await switch(project.app, survey.wanted, survey.seen, survey.cloud, names=names, paused=paused)
+
+    switched = with_cloud(project, work)
+    if as_json:
+        print_json({"paused" if paused else "resumed": switched})
+        return
+    for name in switched:
+        click.echo(f"{name} {'paused' if paused else 'resumed'}")
+    if not switched:
+        click.echo("nothing to do")
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    from headway.cli.gcp.render import print_plan, step_fields  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+
+    if as_json:
+        print_json({"pending": bool(plan.pending), "steps": [step_fields(step) for step in plan.steps]})
+    else:
+        print_plan(plan)
+
+
+def _print_done(steps: tuple[Step, ...], *, as_json: bool) -> None:
+    from headway.cli.gcp.render import step_fields  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+
+    if as_json:
+        print_json({"done": [step_fields(step) for step in steps]})
