@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _BATCH = 1000
+_ALONE = 64  # jobs on their way at once to a carrier that takes each by itself
 
 
 class OpenApp:
@@ -178,9 +179,12 @@ class OpenApps:
             carrier = self._given or from_url(
                 self._settings.url, broker_settings(self._name, self._settings), clock=self._clock
             )
-            opened = OpenApp(
-                loop, carrier, Batcher(carrier.enqueue), self._clock or SystemClock(), self._offload
-            )
+            if carrier.capabilities.atomic:
+                enqueuer = Batcher(carrier.enqueue)
+            else:
+                # Each with an answer of its own: what befalls one job is nothing to those beside it.
+                enqueuer = Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
+            opened = OpenApp(loop, carrier, enqueuer, self._clock or SystemClock(), self._offload)
             self._by_loop[loop] = opened
             opened.users += 1
             try:

@@ -40,6 +40,9 @@ class Capabilities(Struct, frozen=True):
     pull: bool = True  # workers claim its jobs; False: it pushes them to a receiver
     events: bool = True  # `Inspector.events` streams what happens
     logs: bool = True  # keeps log lines and progress of running jobs
+    atomic: bool = True  # `enqueue` accepts all jobs of a call or none; False: each by itself
+    reuse_ids: bool = True  # the id of a removed job may be enqueued again
+    cap_succeeded: bool = True  # drops the oldest completed jobs beyond `Retention.max_succeeded`
 
 
 class Retention(Struct, frozen=True):
@@ -253,7 +256,10 @@ class Broker(Protocol):
         ...
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Accept the jobs durably, all or none, in their order. Repeating a call with the same ids adds nothing."""
+        """Accept the jobs durably, in their order. Repeating a call with the same ids adds nothing.
+
+        All or none; a carrier whose capabilities say `atomic=False` raises PartlyAcceptedError when it accepted some.
+        """
         ...
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:

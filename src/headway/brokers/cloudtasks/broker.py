@@ -106,6 +106,9 @@ class CloudTasksBroker:
             fifo=False,
             pull=False,
             events=False,
+            atomic=False,
+            reuse_ids=False,
+            cap_succeeded=False,
         )
 
     async def __aenter__(self) -> Self:

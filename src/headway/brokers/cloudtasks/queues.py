@@ -133,7 +133,7 @@ class Queues:
             if name is not None:
                 for task in await self._never_delivered(guard, tasks):
                     expires = task.headers.get(HEADER_EXPIRES.lower(), "")
-                    state = waiting_state(task.due_ms, int(expires) if expires.isdecimal() else None, now)
+                    state = waiting_state(task, int(expires) if expires.isdecimal() else None, now)
                     counted.setdefault(name, Counter())[state] += 1
                     if state is JobState.READY:
                         oldest[name] = min(task.due_ms, oldest.get(name, task.due_ms))

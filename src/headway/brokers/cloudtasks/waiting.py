@@ -42,7 +42,7 @@ class WaitingJob(Struct, frozen=True):
 
     def state(self, now_ms: int) -> JobState:
         """Return the state as people see it, as long as the guard knows nothing of the job."""
-        return waiting_state(self.task.due_ms, self.pushed.job.expires_ms, now_ms)
+        return waiting_state(self.task, self.pushed.job.expires_ms, now_ms)
 
     def record(self, now_ms: int) -> JobRecord:
         """Return the record of a job that the guard knows nothing of."""
@@ -62,11 +62,12 @@ class WaitingJob(Struct, frozen=True):
         )
 
 
-def waiting_state(due_ms: int, expires_ms: int | None, now_ms: int) -> JobState:
-    """Return the state of a job that was never delivered. Its delivery finds an overdue one expired."""
+def waiting_state(task: RemoteTask, expires_ms: int | None, now_ms: int) -> JobState:
+    """Return the state of a job that the guard knows nothing of. Its delivery finds an overdue one expired."""
     if expires_ms is not None and expires_ms <= now_ms:
         return JobState.EXPIRED
-    return JobState.SCHEDULED if due_ms > now_ms else JobState.READY
+    # One that was sent before, by hand or to a receiver that did not take it, waits for nothing but the next dispatch.
+    return JobState.SCHEDULED if task.due_ms > now_ms and not task.dispatches else JobState.READY
 
 
 class Waiting:
