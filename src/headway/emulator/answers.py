@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headway.emulator.errors import Code
+from headway.emulator.model import Attempt
 
 if TYPE_CHECKING:
+    from headway.emulator.model import TaskState
     from headway.emulator.target import HttpAnswer
 
 _CODES: Final = {
@@ -72,4 +75,33 @@ def verdict_of(answer: HttpAnswer) -> Verdict:
         f"{code.name}({int(code)}): HTTP status code {status}",
         status,
         answer.headers.get("retry-after"),
+    )
+
+
+def begun_state(state: TaskState, now_ms: int) -> TaskState:
+    """Return a task's state when an attempt begins."""
+    first = state.first_dispatch_ms
+    return replace(
+        state,
+        dispatches=state.dispatches + 1,
+        first_dispatch_ms=now_ms if first is None else first,
+        last=Attempt(state.schedule_us, now_ms),
+    )
+
+
+def failed_state(state: TaskState, verdict: Verdict, now_ms: int, due_ms: int) -> TaskState:
+    """Return a task's state when an attempt has failed and the next one is planned for `due_ms`."""
+    last = state.last or Attempt(state.schedule_us, now_ms)
+    return replace(
+        state,
+        schedule_us=due_ms * 1000,
+        responses=state.responses + verdict.responded,
+        executions=state.executions + verdict.executed,
+        last=replace(
+            last,
+            responded_ms=now_ms,
+            status=verdict.status,
+            code=int(verdict.code),
+            message=verdict.message,
+        ),
     )

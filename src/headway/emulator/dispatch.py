@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from msgspec.structs import replace
-
-from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
+from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, begun_state, failed_state, verdict_of
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.lanes import Lane
-from headway.emulator.model import Attempt, Limits, Task, TaskSpec
+from headway.emulator.model import Limits, Task
 from headway.emulator.names import queue_of
 from headway.emulator.retry import backoff_ms, gives_up, policy_of, retry_after_ms
 from headway.emulator.target import HttpAnswer, HttpCall, call_for, overridden
@@ -34,11 +32,10 @@ Deliver: TypeAlias = Callable[[HttpCall], Awaitable[HttpAnswer | None]]
 class _Flight:
     """One delivery under way. A copy is the second delivery of a duplicate: only its success counts."""
 
-    __slots__ = ("call", "copy", "job", "lane", "spec")
+    __slots__ = ("copy", "job", "lane", "task")
 
-    def __init__(self, spec: TaskSpec, call: HttpCall, lane: Lane, *, copy: bool) -> None:
-        self.spec = spec
-        self.call = call
+    def __init__(self, task: Task, lane: Lane, *, copy: bool) -> None:
+        self.task = task  # as it was before this dispatch
         self.lane = lane
         self.copy = copy
         self.job: asyncio.Task[None] | None = None
@@ -100,6 +97,7 @@ class Dispatcher:
 
     def queue_purged(self, name: str) -> None:
         """Forget the waiting tasks of a queue."""
+        self._delayed = {task for task in self._delayed if queue_of(task) != name}
         self._lanes[name].clear()
 
     def added(self, task: Task) -> None:
@@ -109,6 +107,7 @@ class Dispatcher:
 
     def removed(self, task: Task) -> None:
         """Forget a task that was deleted; if it is under way its answer will change nothing."""
+        self._delayed.discard(task.name)
         self._lanes[queue_of(task.name)].forget(task.name)
 
     def run_now(self, task: Task) -> Task:
@@ -194,59 +193,51 @@ class Dispatcher:
         return begun
 
     def _begin(self, lane: Lane, task: Task, now_ms: int) -> Task:
-        queue = self._store.queue(queue_of(task.name))
-        target = None if queue is None else queue.target
         self._delayed.discard(task.name)
-        call = call_for(
-            task,
-            overridden(task.spec.request, target),
-            retries=task.state.dispatches,
-            now_ms=now_ms,
-            signer=self._signer,
-            secret=self._secret,
-        )
-        first = task.state.first_dispatch_ms
-        task = self._store.set_state(
-            task,
-            replace(
-                task.state,
-                dispatches=task.state.dispatches + 1,
-                first_dispatch_ms=now_ms if first is None else first,
-                last=Attempt(task.state.schedule_us, now_ms),
-            ),
-        )
+        begun = self._store.set_state(task, begun_state(task.state, now_ms))
         lane.flying += 1
         copy = self._dice.copy()
-        self._launch(_Flight(task.spec, call, lane, copy=False), now_ms, again=copy is Copy.AFTER)
+        self._launch(_Flight(task, lane, copy=False), now_ms, again=copy is Copy.AFTER)
         if copy is Copy.BESIDE:
-            self._launch(_Flight(task.spec, call, lane, copy=True), now_ms)
-        return task
+            self._launch(_Flight(task, lane, copy=True), now_ms)
+        return begun
 
     def _launch(self, flight: _Flight, now_ms: int, *, again: bool = False) -> None:
         self._flights.add(flight)
-        heapq.heappush(self._deadlines, (now_ms + flight.call.timeout_ms, next(self._order), flight))
+        heapq.heappush(self._deadlines, (now_ms + flight.task.spec.deadline_ms, next(self._order), flight))
         flight.job = asyncio.get_running_loop().create_task(self._fly(flight, again=again))
 
     async def _fly(self, flight: _Flight, *, again: bool) -> None:
-        verdict = await self._attempt(flight.call)
+        verdict = await self._attempt(flight.task)
         if flight not in self._flights:
             return  # its deadline passed while the answer was on its way
         self._flights.discard(flight)
         self._land(flight, verdict)
         if again:
-            self._launch(_Flight(flight.spec, flight.call, flight.lane, copy=True), self._clock.now_ms())
+            self._launch(_Flight(flight.task, flight.lane, copy=True), self._clock.now_ms())
 
-    async def _attempt(self, call: HttpCall) -> Verdict:
+    async def _attempt(self, task: Task) -> Verdict:
         if self._dice.target_refused():
             return verdict_of(HttpAnswer(503))
         try:
-            answer = await self._deliver(call)
+            answer = await self._deliver(self._call(task))
         except Exception:  # noqa: BLE001 - whatever befell the transport, the task is tried again
-            _log.exception("task %s: the transport failed", call.task)
+            _log.exception("task %s: the transport failed", task.name)
             return UNREACHABLE
         if answer is None or self._dice.target_lost():
             return UNREACHABLE
         return verdict_of(answer)
+
+    def _call(self, task: Task) -> HttpCall:
+        queue = self._store.queue(queue_of(task.name))
+        return call_for(
+            task,
+            overridden(task.spec.request, None if queue is None else queue.target),
+            retries=task.state.dispatches,
+            now_ms=self._clock.now_ms(),
+            signer=self._signer,
+            secret=self._secret,
+        )
 
     def _expire(self, now_ms: int) -> None:
         while self._deadlines and self._deadlines[0][0] <= now_ms:
@@ -266,8 +257,8 @@ class Dispatcher:
             lane.flying -= 1
             lane.note(overloaded=verdict.overloaded, now_ms=now)
         self._wake.set()
-        task = self._store.task(flight.spec.name)
-        if task is None or task.spec is not flight.spec:
+        task = self._store.task(flight.task.name)
+        if task is None or task.spec is not flight.task.spec:
             return
         if verdict.success:
             lane.forget(task.name)
@@ -280,28 +271,12 @@ class Dispatcher:
         queue = self._store.queue(queue_of(task.name))
         if queue is None:
             return
-        last = state.last or Attempt(state.schedule_us, now_ms)
         config = policy_of(queue, task)
         pause = max(
             backoff_ms(config, state.dispatches),
             retry_after_ms(verdict.retry_after, now_ms, self._limits.horizon_ms),
         )
-        task = self._store.set_state(
-            task,
-            replace(
-                state,
-                schedule_us=(now_ms + pause) * 1000,
-                responses=state.responses + verdict.responded,
-                executions=state.executions + verdict.executed,
-                last=replace(
-                    last,
-                    responded_ms=now_ms,
-                    status=verdict.status,
-                    code=int(verdict.code),
-                    message=verdict.message,
-                ),
-            ),
-        )
+        task = self._store.set_state(task, failed_state(state, verdict, now_ms, now_ms + pause))
         if gives_up(config, task, now_ms, self._limits):
             lane.forget(task.name)
             self._store.drop_task(task)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from headway.emulator.errors import refuse
 from headway.emulator.messages import queue_message, read_rate, read_retry, read_target
 from headway.emulator.model import Queue
-from headway.emulator.wire import FieldMask, QueueMessage
+from headway.emulator.wire import QueueMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,9 @@ def read_queue(message: Message, *, was: Queue | None = None, mask: Sequence[str
         wanted.CopyFrom(message)
     else:
         wanted.CopyFrom(queue_message(was))
-        named = [path for path in paths if path not in _OUTPUT_ONLY]
-        FieldMask(paths=named).MergeMessage(message, wanted, True, True)  # noqa: FBT003 - replace, do not merge
+        for path in paths:
+            if path not in _OUTPUT_ONLY:
+                _copy(message, wanted, path.split("."))
     _refuse_app_engine(wanted)
     name = wanted.name if was is None else was.name
     doublings_named = _NO_DOUBLINGS in paths
@@ -58,6 +59,23 @@ def read_queue(message: Message, *, was: Queue | None = None, mask: Sequence[str
     return Queue(
         queue.name, queue.rate, queue.retry, was.state, queue.target, queue.sampling_ratio, was.purged_ms
     )
+
+
+def _copy(source: Message, into: Message, path: Sequence[str]) -> None:
+    """Copy one field, or clear it when it is not set: protobuf's own masks leave it then."""
+    *outer, last = path
+    for step in outer:
+        source, into = getattr(source, step), getattr(into, step)
+    into.ClearField(last)
+    for field, value in source.ListFields():
+        if field.name != last:
+            continue
+        if field.message_type is None:
+            setattr(into, last, value)
+        elif hasattr(value, "CopyFrom"):
+            getattr(into, last).CopyFrom(value)
+        else:
+            getattr(into, last).extend(value)
 
 
 def snake(path: str) -> str:

@@ -25,7 +25,6 @@ BatchCreateTasksResponse: Final[Message] = _from("google.cloud.tasks_v2.types").
 BatchDeleteTasksMetadata: Final[Message] = _from("google.cloud.tasks_v2.types").BatchDeleteTasksMetadata.pb()
 
 Empty: Final[Message] = _from("google.protobuf.empty_pb2").Empty
-FieldMask: Final[Message] = _from("google.protobuf.field_mask_pb2").FieldMask
 Operation: Final[Message] = _from("google.longrunning.operations_pb2").Operation
 GetOperationRequest: Final[Message] = _from("google.longrunning.operations_pb2").GetOperationRequest
 Status: Final[Message] = _from("google.rpc.status_pb2").Status
