@@ -44,8 +44,8 @@ async def until_answered(
     cause: BaseException
     while True:
         try:
-            async with asyncio.timeout(min(ANSWER_TIMEOUT, max(end - loop.time(), 0.0))):
-                return Answer(await attempt(), repeated)
+            within = min(ANSWER_TIMEOUT, max(end - loop.time(), 0.0))
+            return Answer(await _answer_within(attempt, within), repeated)
         except TimeoutError as error:
             problem, cause = "no answer in time", error
         except Unanswered as error:
@@ -57,3 +57,32 @@ async def until_answered(
         # Jitter: the receivers of a fleet must not come back in step.
         await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - no secret
         delay = min(delay * 2, _BACKOFF_MAX)
+
+
+async def _answer_within(attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """Await one try; TimeoutError when it takes longer.
+
+    A try that is given up is cancelled and not waited for: clients clean up at leisure when their server hangs (psycopg
+    wants it to hear of the cancellation), or lose a cancellation now and then (redis-py).
+    """
+    task = asyncio.ensure_future(_run(attempt))
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        if task.done():
+            return task.result()
+    except asyncio.CancelledError:
+        _give_up(task)
+        raise
+    _give_up(task)
+    raise TimeoutError
+
+
+async def _run(attempt: Callable[[], Awaitable[T]]) -> T:
+    return await attempt()
+
+
+def _give_up(task: asyncio.Task[T]) -> None:
+    task.cancel()
+    task.add_done_callback(
+        lambda ended: ended.cancelled() or ended.exception()
+    )  # looked at: nobody else does

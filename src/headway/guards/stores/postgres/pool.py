@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 
 _CONNECT_TIMEOUT: Final = 3  # seconds
-_CLOSE_TIMEOUT: Final = 1.0  # seconds for the statements under way
 _KEEPALIVE: Final[dict[str, Any]] = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -55,7 +54,6 @@ class Pool:
         self._location = location
         self._idle: list[psycopg.AsyncConnection[Any]] = []
         self._turns = asyncio.Semaphore(location.connections)
-        self._running: set[asyncio.Task[Rows]] = set()
         self._open = False
         self.statements = 0
 
@@ -64,10 +62,8 @@ class Pool:
         self._open = True
 
     async def close(self) -> None:
-        """Close the connections, after the statements under way; those that hang are closed when they come back."""
+        """Close the connections; those in use are closed when they come back."""
         self._open = False
-        if self._running:
-            await asyncio.wait(self._running, timeout=_CLOSE_TIMEOUT)
         idle, self._idle = self._idle, []
         for connection in idle:
             await connection.close()
@@ -82,28 +78,15 @@ class Pool:
         return await self.use(run)
 
     async def use(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Rows]]) -> Rows:
-        """Do something with one connection, in autocommit mode."""
+        """Do something with one connection, in autocommit mode.
+
+        One that hangs keeps its turn, also when nobody waits for it any more: a server that hangs is not showered with
+        new connections.
+        """
         if not self._open:
             msg = f"{self._location.name} is not open: open it before you use it"
             raise BrokerUnavailableError(msg)
         self.statements += 1
-        task = asyncio.get_running_loop().create_task(self._use(work), name="headway guard statement")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # psycopg would keep its caller until a server that hangs has heard of the cancellation. The task waits in
-            # its stead, and keeps its turn: a server that hangs is not showered with new connections.
-            task.cancel()
-            raise
-
-    def _ended(self, task: asyncio.Task[Rows]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, also when nobody waits any more
-
-    async def _use(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[Rows]]) -> Rows:
         async with self._turns:
             connection: psycopg.AsyncConnection[Any] | None = None
             sound = False
