@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import heapq
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, TypeVar
 
 from headway.emulator.errors import refuse
@@ -33,6 +33,6 @@ def _write(name: str) -> str:
 
 def _read(token: str) -> str:
     try:
-        return urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        return b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError):
         refuse("Invalid page_token in the request.")
