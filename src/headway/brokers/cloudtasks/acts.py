@@ -11,7 +11,7 @@ from headway.brokers.cloudtasks.keeping import known
 from headway.job import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from headway.brokers.cloudtasks.enqueue import Enqueuer
     from headway.brokers.cloudtasks.keeping import Keeping
@@ -110,18 +110,48 @@ class Acts:
             token = ""
             while True:
                 found, token = await self._waiting.page(queue_id, _PAGE, token)
-                buried = await asyncio.gather(
-                    *(self._bury(guard, job) for job in await never_delivered(guard, found))
-                )
-                done += sum(buried)
+                undelivered = await never_delivered(guard, found)
+                done += sum(await asyncio.gather(*(self._bury(guard, job) for job in undelivered)))
                 if not token:
                     break
         return done
 
     async def clean(self, state: JobState, older_than_ms: int, queue: str | None, limit: int) -> int:
-        """Remove completed jobs that the guard knows; one that expired before its delivery is known from then on."""
+        """Remove completed jobs, those included that expired while they waited in Cloud Tasks."""
         guard = await self._keeping.guard("cleaning up")
-        return await guard.clean(state, older_than_ms, queue, limit)
+        done = await guard.clean(state, older_than_ms, queue, limit)
+        if state is JobState.EXPIRED and done < limit:
+            done += await self._clean_undelivered(guard, older_than_ms, queue, limit - done)
+        return done
+
+    async def _clean_undelivered(
+        self, guard: Guard, older_than_ms: int, queue: str | None, limit: int
+    ) -> int:
+        before = self._clock.now_ms() - older_than_ms
+        queue_ids = (
+            [found.id for found in await self._waiting.queues()]
+            if queue is None
+            else self._target.queue_ids(queue)
+        )
+        done = 0
+        async for job in self._undelivered_in(guard, queue_ids):
+            expires_ms = job.pushed.job.expires_ms
+            if expires_ms is not None and expires_ms < before:
+                done += await self._bury(guard, job)
+                if done == limit:
+                    break
+        return done
+
+    async def _undelivered_in(self, guard: Guard, queue_ids: Sequence[str]) -> AsyncIterator[WaitingJob]:
+        """Yield the jobs of these queues that the guard knows nothing of; they may be deleted meanwhile."""
+        for queue_id in queue_ids:
+            token = ""
+            while True:
+                found, token = await self._waiting.page(queue_id, _PAGE, token)
+                for job in await never_delivered(guard, found):
+                    yield job
+                if not token:
+                    break
 
     async def _drain_kept(self, guard: Guard, queue: str) -> int:
         """Remove the retries and released jobs of the queue."""

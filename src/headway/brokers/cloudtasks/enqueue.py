@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
+from headway.brokers.cloudtasks.keeping import known
 from headway.errors import BrokerError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import PushedJob
 
@@ -77,7 +78,8 @@ class Enqueuer:
         if job.fire is not None:
             first, duplicate = await guard.reserve_fire(job, job.fire)
             if duplicate:
-                return Enqueued(job.id, duplicate_of=first)
+                itself = first == job.id and await self._is_known(job)
+                return Enqueued(job.id, duplicate_of=None if itself else first)
             wanted = replace(wanted, id=first)
         known = False
         if job.key is not None:
@@ -90,6 +92,14 @@ class Enqueuer:
         if job.fire is not None:
             await guard.confirm_fire(wanted.id, job.fire)
         return Enqueued(job.id, duplicate_of=None if wanted.id == job.id else wanted.id)
+
+    async def _is_known(self, job: NewJob) -> bool:
+        """Tell whether the job was accepted before: then its fire is no duplicate, the call is a repeated one."""
+        guard = await self._keeping.guard("a job of a schedule")
+        if any(await known(guard, [job.id])):
+            return True
+        queue_id = self._target.queue_id(job.queue, job.priority)
+        return await self._link.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None
 
     def _check(self, job: NewJob, now_ms: int) -> None:
         """Refuse what Cloud Tasks would refuse, before anything is written."""
