@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from headway.remote.base import Script, Word
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_AT_ONCE: Final = (
-    64  # the client below keeps 100 connections; a call that waits for one there is not seen waiting
-)
 
 
 class HttpRedis:
@@ -33,7 +29,6 @@ class HttpRedis:
         """ConfigError names what is wrong with the URL."""
         self._url, self._token = parse(url)
         self._client: Redis | None = None
-        self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._commands = 0
 
     @property
@@ -65,15 +60,11 @@ class HttpRedis:
 
     async def run(self, script: Script, keys: Sequence[str], words: Sequence[Word]) -> Answer[Any]:
         """Run a script."""
-        return await self._until_answered(lambda: self._evaluate(script, (len(keys), *keys, *words)))
+        return await until_answered(self._url, lambda: self._evaluate(script, (len(keys), *keys, *words)))
 
     async def command(self, *words: Word) -> Answer[Any]:
         """Run a command."""
-        return await self._until_answered(lambda: self._send(*words))
-
-    async def _until_answered(self, attempt: Any) -> Answer[Any]:  # noqa: ANN401 - a call
-        async with self._at_once:
-            return await until_answered(self._url, attempt)
+        return await until_answered(self._url, lambda: self._send(*words))
 
     async def _evaluate(self, script: Script, rest: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
         try:
