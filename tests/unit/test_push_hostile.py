@@ -1,0 +1,199 @@
+"""Whatever is sent, the receiver never answers 500, never raises, and never says why it refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headway import Headway
+from headway.brokers.base import BrokerSettings, PushSettings
+from headway.brokers.cloudtasks.broker import CloudTasksBroker
+from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
+from headway.brokers.cloudtasks.receiving import FIRE_TYPE
+from headway.brokers.cloudtasks.verify_hmac import sign_until
+from headway.codec import Codec
+from headway.guards.document import PushedJob
+from headway.job import JobState, NewJob, new_job_id
+from headway.push import receiver
+from tests.unit.push_scene import Answer, Call
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from headway.push import Receiver
+
+SECRET = "of sender and receiver"
+FOREVER = 253_402_300_799
+
+
+def broker(folder: Path, name: str = "hostile") -> CloudTasksBroker:
+    push = PushSettings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", secret=SECRET)
+    # Nobody listens there: a receiver needs Cloud Tasks only where a job goes on.
+    return CloudTasksBroker(
+        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings(name, push=push)
+    )
+
+
+def app_on(carrier: CloudTasksBroker) -> Headway:
+    app = Headway("hostile", carrier=carrier)
+
+    @app.task(name="add")
+    async def add(n: int) -> int:
+        return n + 1
+
+    return app
+
+
+async def send(
+    pushed: Receiver, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> Answer:
+    call = Call(pushed, body, method=method, path=path, headers=headers).start()
+    return await call.answer()
+
+
+def signed(body: bytes) -> tuple[bytes, bytes]:
+    return (b"x-headway-signature", sign_until(SECRET.encode(), body, FOREVER).encode())
+
+
+def message(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {
+        "id": new_job_id(),
+        "task": "add",
+        "queue": "default",
+        "payload": Codec().encode_call("add", [1], {}),
+        **changes,
+    }
+    return encode("hostile", PushedJob(NewJob(**fields), 0))
+
+
+NAMES = st.sampled_from(
+    [
+        b"content-type",
+        b"authorization",
+        b"x-headway-signature",
+        b"x-headway-job",
+        b"x-headway-queue",
+        b"x-cloudtasks-taskname",
+        b"x-cloudtasks-tasketa",
+        b"x-cloudtasks-queuename",
+        b"x-cloudscheduler-scheduletime",
+        b"traceparent",
+    ]
+) | st.binary(min_size=1, max_size=20)
+VALUES = st.binary(max_size=60) | st.sampled_from(
+    [
+        CONTENT_TYPE.encode(),
+        FIRE_TYPE.encode(),
+        b"nan",
+        b"inf",
+        b"-1e400",
+        b"9999-12-31T23:59:59Z",
+        b"%ff%00",
+        b"Bearer a.b.c",
+    ]
+)
+HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
+METHODS = st.sampled_from(["POST", "GET", "PUT", "HEAD", "OPTIONS"]) | st.text(max_size=8)
+# Damaged messages rather than noise: they get furthest.
+DAMAGED = st.builds(
+    lambda body, at, byte, cut: (body[: at % len(body)] + bytes([byte]) + body[at % len(body) + 1 :])[
+        : cut or None
+    ],
+    st.builds(message),
+    st.integers(0, 200),
+    st.integers(0, 255),
+    st.integers(0, 200),
+)
+BODIES = (
+    st.binary(max_size=200)
+    | DAMAGED
+    | st.sampled_from([b"", b"\x90", b'{"namespace":"hostile","schedule":"x"}'])
+)
+USUAL = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@USUAL
+@given(method=METHODS, path=st.text(max_size=20), headers=HEADERS, body=BODIES)
+def test_whatever_strangers_send_is_refused_without_detail(
+    tmp_path: Path, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    async def go() -> Answer:
+        async with receiver(app_on(broker(tmp_path)), handle_sigterm=False) as pushed:
+            return await send(pushed, method, path, headers, body)
+
+    answer = asyncio.run(go())
+    if method == "POST":
+        assert answer.status in {401, 403}
+    else:
+        assert answer.status == 405 or (answer.status == 200 and path.endswith("/ready"))
+    assert answer.body == b""
+
+
+@USUAL
+@given(headers=HEADERS, body=BODIES)
+def test_whatever_comes_signed_is_answered_and_kept_once(
+    tmp_path: Path, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    kept = [(name, value) for name, value in headers if name != b"x-headway-signature"]
+
+    async def go() -> list[Answer]:
+        async with receiver(app_on(broker(tmp_path)), handle_sigterm=False) as pushed:
+            return [await send(pushed, "POST", "/", [*kept, signed(body)], body) for _ in range(2)]
+
+    for answer in asyncio.run(go()):
+        # 404: it may name another app; 503: what follows cannot be created, Cloud Tasks is away here.
+        assert answer.status in {200, 404, 409, 503}
+
+
+async def test_a_body_that_cannot_be_read_is_kept_once(tmp_path: Path) -> None:
+    carrier = broker(tmp_path)
+    body = b"\x93 no message"
+    headers = [signed(body), (b"x-cloudtasks-taskname", b"abc"), (b"x-headway-queue", b"mail")]
+    async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
+        answers = [await send(pushed, "POST", "/", headers, body) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200] * 3
+        guard = await carrier._keeping.guard("this test")
+        counts = await guard.counts()
+    assert counts == {"mail": {JobState.FAILED: 1}}
+
+
+async def test_an_oversized_body_that_a_token_vouches_for_is_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier = broker(tmp_path)
+    body = message(payload=b"x" * 2**21)
+
+    async def trusts(_self: object, _request: object) -> None: ...
+
+    monkeypatch.setattr("headway.brokers.cloudtasks.verify_hmac.HmacVerifier.verify", trusts)
+    async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
+        for _ in range(2):
+            answer = await send(pushed, "POST", "/", [(b"x-cloudtasks-taskname", b"big")], body)
+            assert answer.status == 200
+        guard = await carrier._keeping.guard("this test")
+        assert await guard.counts() == {"unreadable": {JobState.FAILED: 1}}
+
+
+async def test_a_replay_after_completion_does_nothing(tmp_path: Path) -> None:
+    ran: list[int] = []
+    app = Headway("hostile", carrier=broker(tmp_path))
+
+    @app.task(name="add")
+    async def add(n: int) -> None:
+        ran.append(n)
+
+    body = message()
+    async with receiver(app, handle_sigterm=False) as pushed:
+        first, *later = [await send(pushed, "POST", "/", [signed(body)], body) for _ in range(4)]
+    assert [answer.status for answer in (first, *later)] == [200] * 4
+    assert [answer.body for answer in later] == [first.body] * 3
+    assert ran == [1]
