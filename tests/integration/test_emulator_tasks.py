@@ -14,6 +14,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
+from google.cloud.tasks_v2.types import BatchCreateTasksMetadata
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
@@ -40,7 +41,8 @@ FULL = tasks_v2.Task.View.FULL
 
 
 @asynccontextmanager
-async def client_of(emulator: Emulator) -> AsyncIterator[tasks_v2.CloudTasksAsyncClient]:
+async def client_of(emulator: Emulator) -> AsyncIterator[Any]:
+    # Any: the client takes dictionaries for messages, which its annotations do not say.
     async with grpc.aio.insecure_channel(emulator.grpc_address) as channel:
         yield tasks_v2.CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))
 
@@ -58,18 +60,16 @@ class Target:
 
 
 class Scene:
-    def __init__(
-        self, emulator: Emulator, client: tasks_v2.CloudTasksAsyncClient, clock: FakeClock, target: Target
-    ) -> None:
+    def __init__(self, emulator: Emulator, client: Any, clock: FakeClock, target: Target) -> None:
         self.emulator = emulator
         self.client = client
         self.clock = clock
         self.target = target
 
-    async def queue(self, **fields: Any) -> tasks_v2.Queue:
+    async def queue(self, **fields: Any) -> Any:
         return await self.client.create_queue(parent=LOCATION, queue={"name": QUEUE, **fields})
 
-    async def task(self, name: str | None = None, **fields: Any) -> tasks_v2.Task:
+    async def task(self, name: str | None = None, **fields: Any) -> Any:
         named = {} if name is None else {"name": f"{QUEUE}/tasks/{name}"}
         return await self.client.create_task(parent=QUEUE, task={**TARGET, **named, **fields})
 
@@ -260,8 +260,8 @@ async def test_batches_do_what_they_can(scene: Scene) -> None:
         request={"parent": QUEUE, "requests": requests, "request_id": "r1"}
     )
     assert [task.name[-2:] for task in (await created.result()).tasks] == ["t0", "t2"]
-    metadata = tasks_v2.types.BatchCreateTasksMetadata.deserialize(created.operation.metadata.value)
-    assert metadata.state == tasks_v2.types.BatchCreateTasksMetadata.State.PARTIALLY_SUCCEEDED
+    metadata = BatchCreateTasksMetadata.deserialize(created.operation.metadata.value)
+    assert metadata.state == BatchCreateTasksMetadata.State.PARTIALLY_SUCCEEDED
     assert {index: status.code for index, status in metadata.failed_requests.items()} == {1: 6}
     again = await scene.client.batch_create_tasks(
         request={"parent": QUEUE, "requests": requests, "request_id": "r1"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.cloud import tasks_v2
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ WAS = Queue(
 )
 
 
-def queue(**fields: object) -> object:
+def queue(**fields: Any) -> object:
     return tasks_v2.Queue.pb(tasks_v2.Queue(name=NAME, **fields))
 
 

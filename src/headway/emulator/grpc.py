@@ -47,5 +47,10 @@ def _handler(operation: Operation, dice: Dice) -> Any:  # noqa: ANN401 - gRPC ha
     return _grpc.unary_unary_rpc_method_handler(
         handle,
         request_deserializer=operation.request.FromString,
-        response_serializer=lambda message: message.SerializeToString(),
+        response_serializer=_serialise,
     )
+
+
+def _serialise(message: Any) -> bytes:  # noqa: ANN401 - a message of any class
+    written: bytes = message.SerializeToString()
+    return written

@@ -6,7 +6,7 @@ import json
 import re
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -102,7 +102,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
         refuse(f"Invalid JSON payload received. {error}")
     if not isinstance(found, dict):
         refuse("Invalid JSON payload received. The root of the payload must be an object.")
-    return found
+    return cast("dict[str, Any]", found)
 
 
 def _field(message: Message, *steps: str) -> Message:
