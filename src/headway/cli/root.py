@@ -16,6 +16,7 @@ from headway.cli.failures import EXIT_INTERRUPTED, explain
 from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
 from headway.cli.options import examples
+from headway.cli.push import push
 from headway.cli.queues import queues
 from headway.cli.schedules import schedules
 from headway.cli.stored import offload
@@ -84,5 +85,5 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (worker, dev, enqueue, jobs, queues, schedules, offload, emulator, gcp, doctor, demo):
+for command in (worker, push, dev, enqueue, jobs, queues, schedules, offload, emulator, gcp, doctor, demo):
     cli.add_command(command)

@@ -1,0 +1,105 @@
+"""A receiver behind a server of its own: what `headway push` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from headway.errors import ConfigError
+from headway.loops import new_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from headway.push.receiver import Receiver
+
+_log = logging.getLogger("headway.push")
+# Google's front ends keep connections for ten minutes. Who closes first must not be us: a request may be on its way.
+_KEEP_ALIVE: Final = 620
+_BACKLOG: Final = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind the port, 0 for a free one; ConfigError when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        msg = f"cannot listen on {host} port {port}: {error}"
+        raise ConfigError(msg) from error
+
+
+def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; the second signal hands back at once. `ready` is called once."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_serve(receiver, listening, ready))
+    if any(thread.name.startswith("headway-job") for thread in threading.enumerate()):
+        # A handler's thread that goes on must not keep the process: its job was handed back.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
+    async with receiver:
+        server = _Server(
+            uvicorn.Config(
+                receiver,
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+            ),
+            ready,
+        )
+        stopping: list[asyncio.Task[None]] = []
+
+        async def stop(grace: float | None) -> None:
+            await receiver.drain(grace)
+            server.should_exit = True
+
+        def heard() -> None:
+            _log.info(
+                "handing back at once" if stopping else "draining; the same signal again hands back at once"
+            )
+            stopping.append(asyncio.create_task(stop(0.0 if stopping else None)))
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, heard)
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets=sockets)
+        self._ready()
