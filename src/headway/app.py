@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
+    from headway.cache.base import Cache, Limiter
     from headway.clock import Clock
     from headway.config import GivenSettings, Settings
     from headway.context import Context
@@ -261,6 +262,18 @@ class Headway:
         from headway.offload import Offload  # noqa: PLC0415 - loads asyncio, which `import headway` need not pay
 
         return Offload(self.settings, self.name, self.clock)
+
+    # --- beside the jobs ----------------------------------------------------------------------------------------
+
+    @property
+    def cache(self) -> Cache:
+        """Values shared by all processes, in the Redis of the setting `cache`; the app must be open on this loop."""
+        return self._opened.cache().cache
+
+    @property
+    def limiter(self) -> Limiter:
+        """Rates shared by all processes, kept beside the cache; the app must be open on this loop."""
+        return self._opened.cache().limiter
 
     # --- opening ------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PushCarrier,
         Store,
     )
+    from headway.cache.url import OpenCache
     from headway.clock import Clock
     from headway.config import Settings
     from headway.job import NewJob
@@ -48,6 +49,7 @@ class OpenApp:
         self.carrier = carrier
         self.enqueuer = enqueuer
         self.users = 0
+        self.cache: OpenCache | None = None
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
         self._offload = offload
@@ -163,6 +165,16 @@ class OpenApps:
             raise HeadwayError(msg)
         return opened
 
+    def cache(self) -> OpenCache:
+        """Return the cache of the running loop, made when it is first asked for; ConfigError when none is set."""
+        here = self.here()
+        if here.cache is None:
+            from headway.cache.url import from_url  # noqa: PLC0415 - few apps need it
+
+            namespace = self._settings.namespace or self._name
+            here.cache = from_url(self._settings.cache, namespace=namespace, clock=self._clock)
+        return here.cache
+
     async def open(self) -> OpenApp:
         """Open on the running loop, or count one user more."""
         import asyncio  # noqa: PLC0415 - as above
@@ -210,6 +222,8 @@ class OpenApps:
         finally:
             self._by_loop.pop(opened.loop, None)
             await opened.carrier.close()
+            if opened.cache is not None:
+                await opened.cache.close()
         return True
 
 

@@ -1,0 +1,54 @@
+"""Opening the cache by its URL: by TCP or by HTTP, each client imported only when asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway.cache.limiter import RedisLimiter
+from headway.cache.values import RedisCache
+from headway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headway.clock import Clock
+    from headway.remote.base import RedisServer
+
+
+class OpenCache:
+    """The cache and the limiter of one URL, which share their connections."""
+
+    def __init__(self, server: RedisServer, namespace: str, clock: Clock | None = None) -> None:
+        """They connect with their first call. `clock` replaces the server's, for tests."""
+        self._server = server
+        self.cache = RedisCache(server, namespace)
+        self.limiter = RedisLimiter(server, namespace, clock)
+
+    async def close(self) -> None:
+        """Release every connection."""
+        await self._server.close()
+
+
+def from_url(url: str, *, namespace: str, clock: Clock | None = None) -> OpenCache:
+    """Return what the URL names; ConfigError when there is none of that scheme, or its extra is not installed."""
+    return OpenCache(_server(url), namespace, clock)
+
+
+def _server(url: str) -> RedisServer:
+    if not url:
+        msg = "there is no cache: name a Redis in the setting cache (HEADWAY_CACHE), such as redis://host:6379/0"
+        raise ConfigError(msg)
+    scheme = url.partition("://")[0].lower()
+    extra = "redis" if scheme.startswith("redis") else "upstash"
+    try:
+        if scheme.startswith("redis"):
+            from headway.remote.tcp import TcpRedis  # noqa: PLC0415 - only when asked for
+
+            return TcpRedis(url)
+        if scheme in {"https", "http", "upstash"}:
+            from headway.remote.http import HttpRedis  # noqa: PLC0415 - as above
+
+            return HttpRedis(url)
+    except ImportError as error:
+        msg = f"a cache on {scheme}:// needs a package more: pip install 'headway[{extra}]'"
+        raise ConfigError(msg) from error
+    msg = "the setting cache must begin with redis://, rediss://, https:// or upstash://"
+    raise ConfigError(msg)
