@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+
+ONCE: Final[dict[str, Any]] = {"retry": None, "timeout": 20.0}
+"""What each call is made with: it is `ask` that repeats it, not the client."""
 
 _PAUSES_S: Final = (0.1, 0.5, 2.0)
 _TRANSIENT: Final = (
@@ -45,7 +48,7 @@ async def ask(what: str, call: Callable[[], Awaitable[T]]) -> T:
             if pause is None:
                 raise _explained(what, error) from error
             await asyncio.sleep(pause)
-        except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
+        except (exceptions.GoogleAPIError, GoogleAuthError, TimeoutError) as error:
             raise _explained(what, error) from error
     raise AssertionError(what)  # the last turn returns or raises
 
@@ -67,6 +70,10 @@ def _explained(what: str, error: Exception) -> CloudError:  # noqa: PLR0911 - on
             )
         case GoogleAuthError():
             return CloudError(f"{what}: {message}; run `gcloud auth application-default login`")
+        case TimeoutError():
+            return CloudError(
+                f"{what}: it goes on, but has not ended in time; look with `headway gcp status`"
+            )
         case _ if isinstance(error, _TRANSIENT):
             return CloudError(f"{what}: it does not answer: {message}; try again later")
         case _:

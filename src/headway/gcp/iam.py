@@ -17,7 +17,7 @@ from google.iam.v1.options_pb2 import GetPolicyOptions  # type: ignore[import-un
 from google.iam.v1.policy_pb2 import Policy  # type: ignore[import-untyped]
 
 from headway.gcp.access import IAM, PROJECTS, RUN
-from headway.gcp.errors import NotThereError, ask
+from headway.gcp.errors import ONCE, NotThereError, ask
 from headway.gcp.resources import CloudBinding, Seen
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ _TRIES: Final = 5
 class _Policies(Protocol):
     """Reads and writes the policies of one service; the messages have no stubs."""
 
-    async def get_iam_policy(self, request: Any) -> Any:  # noqa: ANN401 - as above
+    async def get_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
         ...
 
-    async def set_iam_policy(self, request: Any) -> Any:  # noqa: ANN401 - as above
+    async def set_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
         ...
 
 
@@ -58,11 +58,11 @@ class _ServiceAccounts:
             )
         )
 
-    async def get_iam_policy(self, request: Any) -> Any:  # noqa: ANN401 - see _Policies
-        return await self._get(request, metadata=_routed(request))
+    async def get_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401, ARG002 - see _Policies
+        return await self._get(request, timeout=ONCE["timeout"], metadata=_routed(request))
 
-    async def set_iam_policy(self, request: Any) -> Any:  # noqa: ANN401 - see _Policies
-        return await self._set(request, metadata=_routed(request))
+    async def set_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401, ARG002 - see _Policies
+        return await self._set(request, timeout=ONCE["timeout"], metadata=_routed(request))
 
 
 class Bindings:
@@ -112,7 +112,7 @@ class Bindings:
                 policy.bindings.add(role=resource.role, members=[resource.member])
             policy.version = _VERSION
             request = SetIamPolicyRequest(resource=resource.target, policy=policy)
-            await self._of(resource.target).set_iam_policy(request)
+            await self._of(resource.target).set_iam_policy(request, **ONCE)
 
         async def until_added() -> None:
             for _ in range(_TRIES - 1):
@@ -131,7 +131,9 @@ class Bindings:
 
     async def _get(self, target: str) -> Any:  # noqa: ANN401 - see _Policies
         options = GetPolicyOptions(requested_policy_version=_VERSION)
-        return await self._of(target).get_iam_policy(GetIamPolicyRequest(resource=target, options=options))
+        return await self._of(target).get_iam_policy(
+            GetIamPolicyRequest(resource=target, options=options), **ONCE
+        )
 
     def _of(self, target: str) -> _Policies:
         if "/serviceAccounts/" in target:
@@ -147,7 +149,7 @@ async def project_number(access: Access, place: Place) -> str:
         transport=ProjectsGrpcAsyncIOTransport(channel=await access.channel(PROJECTS))
     )
     name = f"projects/{place.project}"
-    project = await ask(f"look at project {place.project}", lambda: client.get_project(name=name))
+    project = await ask(f"look at project {place.project}", lambda: client.get_project(name=name, **ONCE))
     return str(project.name).rpartition("/")[2]
 
 

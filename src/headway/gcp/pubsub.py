@@ -25,7 +25,7 @@ from google.pubsub_v1.types import (
 
 from headway.clock import duration_ms
 from headway.gcp.access import PUBSUB
-from headway.gcp.errors import ask
+from headway.gcp.errors import ONCE, ask
 from headway.gcp.naming import LABEL, label_of
 from headway.gcp.resources import CloudSubscription, CloudTopic, Seen
 
@@ -65,22 +65,25 @@ class Topics:
 
     async def create(self, resource: CloudTopic) -> None:
         """Create."""
-        await ask(f"create topic {resource.name}", lambda: self._client.create_topic(self._message(resource)))
+        await ask(
+            f"create topic {resource.name}",
+            lambda: self._client.create_topic(self._message(resource), **ONCE),
+        )
 
     async def update(self, resource: CloudTopic) -> None:
         """Change the retention."""
         mask = {"paths": ["message_retention_duration"]}
         request = UpdateTopicRequest(topic=self._message(resource), update_mask=mask)
-        await ask(f"change topic {resource.name}", lambda: self._client.update_topic(request))
+        await ask(f"change topic {resource.name}", lambda: self._client.update_topic(request, **ONCE))
 
     async def delete(self, resource: CloudTopic) -> None:
         """Delete."""
         request = DeleteTopicRequest(topic=f"{self._project}/topics/{resource.name}")
-        await ask(f"delete topic {resource.name}", lambda: self._client.delete_topic(request))
+        await ask(f"delete topic {resource.name}", lambda: self._client.delete_topic(request, **ONCE))
 
     async def _list(self) -> list[Topic]:
         request = ListTopicsRequest(project=self._project, page_size=1000)
-        return [topic async for topic in await self._client.list_topics(request)]
+        return [topic async for topic in await self._client.list_topics(request, **ONCE)]
 
     def _message(self, resource: CloudTopic) -> Topic:
         topic = Topic(name=f"{self._project}/topics/{resource.name}", labels={LABEL: self._label})
@@ -112,22 +115,28 @@ class Subscriptions:
     async def create(self, resource: CloudSubscription) -> None:
         """Create."""
         message = self._message(resource)
-        await ask(f"create subscription {resource.name}", lambda: self._client.create_subscription(message))
+        await ask(
+            f"create subscription {resource.name}", lambda: self._client.create_subscription(message, **ONCE)
+        )
 
     async def update(self, resource: CloudSubscription) -> None:
         """Change what can be changed."""
         mask = {"paths": _SUBSCRIPTION_MASK}
         request = UpdateSubscriptionRequest(subscription=self._message(resource), update_mask=mask)
-        await ask(f"change subscription {resource.name}", lambda: self._client.update_subscription(request))
+        await ask(
+            f"change subscription {resource.name}", lambda: self._client.update_subscription(request, **ONCE)
+        )
 
     async def delete(self, resource: CloudSubscription) -> None:
         """Delete, with the messages in it."""
         request = DeleteSubscriptionRequest(subscription=f"{self._project}/subscriptions/{resource.name}")
-        await ask(f"delete subscription {resource.name}", lambda: self._client.delete_subscription(request))
+        await ask(
+            f"delete subscription {resource.name}", lambda: self._client.delete_subscription(request, **ONCE)
+        )
 
     async def _list(self) -> list[Subscription]:
         request = ListSubscriptionsRequest(project=self._project, page_size=1000)
-        return [one async for one in await self._client.list_subscriptions(request)]
+        return [one async for one in await self._client.list_subscriptions(request, **ONCE)]
 
     def _message(self, resource: CloudSubscription) -> Subscription:
         message = Subscription(

@@ -23,7 +23,7 @@ from google.cloud.tasks_v2.types import (
 from headway.brokers.cloudtasks.names import queue_of
 from headway.clock import duration_ms
 from headway.gcp.access import TASKS
-from headway.gcp.errors import NotThereError, ask
+from headway.gcp.errors import ONCE, NotThereError, ask
 from headway.gcp.resources import CloudQueue, Seen
 
 if TYPE_CHECKING:
@@ -72,37 +72,37 @@ class Queues:
     async def create(self, resource: CloudQueue) -> None:
         """Create."""
         request = CreateQueueRequest(parent=self._place.path, queue=self._message(resource))
-        await ask(f"create queue {resource.name}", lambda: self._client.create_queue(request))
+        await ask(f"create queue {resource.name}", lambda: self._client.create_queue(request, **ONCE))
 
     async def update(self, resource: CloudQueue) -> None:
         """Change the limits; whether it is paused stays."""
         mask = {"paths": _MASK}
         request = UpdateQueueRequest(queue=self._message(resource), update_mask=mask)
-        await ask(f"change queue {resource.name}", lambda: self._client.update_queue(request))
+        await ask(f"change queue {resource.name}", lambda: self._client.update_queue(request, **ONCE))
 
     async def delete(self, resource: CloudQueue) -> None:
         """Delete, with the tasks in it."""
         request = DeleteQueueRequest(name=self._path(resource.name))
-        await ask(f"delete queue {resource.name}", lambda: self._client.delete_queue(request))
+        await ask(f"delete queue {resource.name}", lambda: self._client.delete_queue(request, **ONCE))
 
     async def pause(self, name: str) -> None:
         """Dispatch nothing."""
         request = PauseQueueRequest(name=self._path(name))
-        await ask(f"pause queue {name}", lambda: self._client.pause_queue(request))
+        await ask(f"pause queue {name}", lambda: self._client.pause_queue(request, **ONCE))
 
     async def resume(self, name: str) -> None:
         """Dispatch again."""
         request = ResumeQueueRequest(name=self._path(name))
-        await ask(f"resume queue {name}", lambda: self._client.resume_queue(request))
+        await ask(f"resume queue {name}", lambda: self._client.resume_queue(request, **ONCE))
 
     async def _list(self) -> list[Queue]:
         request = ListQueuesRequest(parent=self._place.path, page_size=1000)
-        return [queue async for queue in await self._client.list_queues(request)]
+        return [queue async for queue in await self._client.list_queues(request, **ONCE)]
 
     async def _is_busy(self, name: str) -> bool:
         async def first() -> bool:
             request = ListTasksRequest(parent=self._path(name), page_size=1)
-            async for _ in await self._client.list_tasks(request):
+            async for _ in await self._client.list_tasks(request, **ONCE):
                 return True
             return False
 

@@ -133,6 +133,10 @@ class CloudSchedule(Struct, frozen=True, kw_only=True):
     min_backoff_ms: int = 5_000
     max_backoff_ms: int = 60_000
 
+    def __repr__(self) -> str:
+        """Leave the headers out."""
+        return f"CloudSchedule({self.name!r}, {self.cron!r}, {self.timezone!r}, {self.url!r})"
+
 
 Resource = CloudTopic | CloudSubscription | CloudService | CloudBinding | CloudQueue | CloudSchedule
 Key = tuple[Kind, str]

@@ -23,7 +23,7 @@ from google.cloud.run_v2.types import (
 
 from headway.clock import duration_ms
 from headway.gcp.access import RUN
-from headway.gcp.errors import CloudError, ask
+from headway.gcp.errors import ONCE, CloudError, ask
 from headway.gcp.naming import LABEL, label_of
 from headway.gcp.resources import CloudService, EnvValue, Seen
 
@@ -67,7 +67,7 @@ class Services:
         request = CreateServiceRequest(parent=self._place.path, service=message, service_id=resource.name)
 
         async def create() -> None:
-            operation = await self._client.create_service(request)
+            operation = await self._client.create_service(request, **ONCE)
             await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
 
         await ask(f"create service {resource.name}", create)
@@ -76,13 +76,13 @@ class Services:
         """Change what is declared, keep the rest, and wait until it is deployed."""
 
         async def update() -> None:
-            message = await self._client.get_service(name=self._path(resource.name))
+            message = await self._client.get_service(name=self._path(resource.name), **ONCE)
             if message.labels.get(LABEL) != self._label:
                 msg = f"change service {resource.name}: it does not bear the label {LABEL}={self._label} any more"
                 raise CloudError(msg)
             _write(resource, message)
             # With its etag: whoever changes it at the same time is not overwritten.
-            operation = await self._client.update_service(UpdateServiceRequest(service=message))
+            operation = await self._client.update_service(UpdateServiceRequest(service=message), **ONCE)
             await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
 
         await ask(f"change service {resource.name}", update)
@@ -92,7 +92,7 @@ class Services:
 
         async def delete() -> None:
             operation = await self._client.delete_service(
-                DeleteServiceRequest(name=self._path(resource.name))
+                DeleteServiceRequest(name=self._path(resource.name)), **ONCE
             )
             await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
 
@@ -100,7 +100,7 @@ class Services:
 
     async def _list(self) -> list[Service]:
         request = ListServicesRequest(parent=self._place.path, page_size=100)
-        return [service async for service in await self._client.list_services(request)]
+        return [service async for service in await self._client.list_services(request, **ONCE)]
 
     def _path(self, name: str) -> str:
         return f"{self._place.path}/services/{name}"

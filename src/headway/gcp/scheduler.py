@@ -24,7 +24,7 @@ from google.cloud.scheduler_v1.types import (
 from headway.brokers.cloudtasks.target import HEADER_SIGNATURE
 from headway.clock import duration_ms
 from headway.gcp.access import SCHEDULER
-from headway.gcp.errors import ask
+from headway.gcp.errors import ONCE, ask
 from headway.gcp.naming import description_of, schedule_of
 from headway.gcp.resources import CloudSchedule, Seen
 
@@ -80,35 +80,39 @@ class Schedules:
     async def create(self, resource: CloudSchedule) -> None:
         """Create."""
         request = CreateJobRequest(parent=self._place.path, job=self._message(resource))
-        await ask(f"create schedule {resource.name}", lambda: self._client.create_job(request))
+        await ask(f"create schedule {resource.name}", lambda: self._client.create_job(request, **ONCE))
 
     async def update(self, resource: CloudSchedule) -> None:
         """Change it; one that is paused stays so."""
         request = UpdateJobRequest(job=self._message(resource), update_mask={"paths": _MASK})
         path = self._path(resource.name)
-        before = await ask(f"look at schedule {resource.name}", lambda: self._client.get_job(name=path))
-        after = await ask(f"change schedule {resource.name}", lambda: self._client.update_job(request))
+        before = await ask(
+            f"look at schedule {resource.name}", lambda: self._client.get_job(name=path, **ONCE)
+        )
+        after = await ask(
+            f"change schedule {resource.name}", lambda: self._client.update_job(request, **ONCE)
+        )
         if before.state == Job.State.PAUSED and after.state != Job.State.PAUSED:
             await self.pause(resource.name)
 
     async def delete(self, resource: CloudSchedule) -> None:
         """Delete."""
         request = DeleteJobRequest(name=self._path(resource.name))
-        await ask(f"delete schedule {resource.name}", lambda: self._client.delete_job(request))
+        await ask(f"delete schedule {resource.name}", lambda: self._client.delete_job(request, **ONCE))
 
     async def pause(self, name: str) -> None:
         """Fire no more."""
         request = PauseJobRequest(name=self._path(name))
-        await ask(f"pause schedule {name}", lambda: self._client.pause_job(request))
+        await ask(f"pause schedule {name}", lambda: self._client.pause_job(request, **ONCE))
 
     async def resume(self, name: str) -> None:
         """Fire again, from the next time on."""
         request = ResumeJobRequest(name=self._path(name))
-        await ask(f"resume schedule {name}", lambda: self._client.resume_job(request))
+        await ask(f"resume schedule {name}", lambda: self._client.resume_job(request, **ONCE))
 
     async def _list(self) -> list[Job]:
         request = ListJobsRequest(parent=self._place.path, page_size=500)
-        return [job async for job in await self._client.list_jobs(request)]
+        return [job async for job in await self._client.list_jobs(request, **ONCE)]
 
     def _path(self, name: str) -> str:
         return f"{self._place.path}/jobs/{name}"

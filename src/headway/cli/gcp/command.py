@@ -139,6 +139,11 @@ def status(project: Project, *, as_json: bool) -> None:
     print_table(columns, rows, empty="nothing is declared, and nothing is there")
 
 
+def somebody_is_there() -> bool:
+    """Tell whether a question would be read by a person."""
+    return sys.stdin.isatty()
+
+
 async def _planned(survey: Survey) -> Plan:
     from headway.gcp.diff import diff  # noqa: PLC0415 - when it is needed
 
@@ -154,7 +159,7 @@ async def _carry_out(plan: Plan, survey: Survey, *, yes: bool, as_json: bool) ->
         print_plan(plan)
     if plan.destructive and not yes:
         names = ", ".join(f"{step.resource.kind} {step.resource.name}" for step in plan.destructive)
-        if not sys.stdin.isatty():
+        if not somebody_is_there():
             msg = f"this deletes {names}: nobody can be asked, so nothing was changed; --yes goes without asking"
             raise click.UsageError(msg)
         click.confirm(f"Delete {names}?", abort=True, err=True)
