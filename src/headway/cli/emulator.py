@@ -82,6 +82,7 @@ def emulator(
         msg = "the emulator needs more packages: pip install 'headway[emulator]'"
         raise ConfigError(msg)
     import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import logging  # noqa: PLC0415 - as above
 
     from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
     from headway.emulator.standalone import running  # noqa: PLC0415 - as above
@@ -89,6 +90,7 @@ def emulator(
     from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
 
     configure_logging()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write a line for each dispatch
     wanted = parse_faults(faults) if faults else None
     if http_port is None:
         http_port = port + 1 if 0 < port < 65535 else 0  # noqa: PLR2004 - the last port
@@ -144,9 +146,9 @@ def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:
     else:
         for line in (
             f"# gRPC {started.grpc_address}, REST {started.http_address}, state {state or 'in memory only'}",
-            f"# certificates of the tokens: {certificates}",
             f"export CLOUD_TASKS_EMULATOR_HOST={started.grpc_address}",
             f"export CLOUD_SCHEDULER_EMULATOR_HOST={started.grpc_address}",
+            f"export HEADWAY_TOKEN_KEYS={certificates}",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS={started.http_address}/",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER={started.http_address}/",
         ):
