@@ -55,7 +55,7 @@ class RedisCache:
             msg = f"cache: the value of {key!r} cannot be written: {error}"
             raise SerialisationError(msg) from error
         words: list[Word] = ["SET", self._prefix + key, text, "PX", ttl_ms]
-        return await self._command(*words, *(("NX",) if only_new else ())) is not None
+        return bool(await self._command(*words, *(("NX",) if only_new else ())))
 
     async def delete(self, *keys: str) -> int:
         """See Cache."""
