@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RunIn = Literal["async", "thread", "process"]
 
 MAX_NAME: Final = 200  # characters of a task's, queue's or schedule's name
-_MAX_KEY: Final = 500  # characters of an idempotency key
+MAX_KEY: Final = 500  # characters of an idempotency key
 # Names travel through Redis keys, URLs, command lines and metric labels.
 _NAME: Final = re.compile(r"[^\s,{}\x00-\x1f\x7f\ud800-\udfff][^,{}\x00-\x1f\x7f\ud800-\udfff]*")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # has no encoding
@@ -162,8 +162,8 @@ def _queue(name: str) -> str:
 
 
 def _key(key: str) -> str:
-    if not _is_text(key) or not 0 < len(key) <= _MAX_KEY or _SURROGATE.search(key):
-        msg = f"options: key must be a text of 1 to {_MAX_KEY} characters"
+    if not _is_text(key) or not 0 < len(key) <= MAX_KEY or _SURROGATE.search(key):
+        msg = f"options: key must be a text of 1 to {MAX_KEY} characters"
         raise ArgumentsError(msg)
     return key
 

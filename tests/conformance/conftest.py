@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.testing import FakeClock
+from tests.conformance.needs import has
+from tests.conformance.pushed import Hub
 from tests.conformance.scene import Scene
 from tests.conformance.store import CARRIERS, Store, store_url
 
@@ -38,11 +40,18 @@ def clock() -> FakeClock:
         for name in CARRIERS
     ]
 )
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Store:
-    """Give the test a store of its own: a file, or a namespace on the session's server."""
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    """Give the test a store of its own: a file, a namespace on the session's server, or an emulator."""
     name: str = request.param
     request.node.user_properties.append(("carrier", name))
-    return Store(name, store_url(request, name, tmp_path), f"t-{uuid.uuid4().hex[:12]}", clock)
+    namespace = f"t-{uuid.uuid4().hex[:12]}"
+    if name == "cloudtasks":
+        hub = Hub(clock, tmp_path)
+        await hub.open()
+        yield Store(name, hub.url, namespace, clock, hub)
+        await hub.close()
+    else:
+        yield Store(name, store_url(request, name, tmp_path), namespace, clock)
 
 
 @pytest.fixture
@@ -51,7 +60,7 @@ async def carrier(request: pytest.FixtureRequest, store: Store) -> AsyncIterator
     broker = store.broker()
     for mark in request.node.iter_markers("needs"):
         for capability in mark.args:
-            if not getattr(broker.capabilities, capability):
+            if not has(broker.capabilities, capability):
                 pytest.skip(f"{store.carrier} has not the capability {capability!r}")
     async with broker:
         yield broker

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headway.brokers.base import BrokerSettings, Retention
 from headway.brokers.url import from_url, pulled
+from tests.conformance.pushed import Hub, PushedCarrier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from headway.brokers.base import Carrier
     from headway.testing import FakeClock
 
-CARRIERS = ("sqlite", "redis", "redis-cluster")
+PULLED = ("sqlite", "redis", "redis-cluster")
+CARRIERS = (*PULLED, "cloudtasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Store:
     url: str
     namespace: str
     clock: FakeClock
+    hub: Hub | None = None  # of a carrier that pushes
 
     def broker(
         self,
@@ -43,6 +46,8 @@ class Store:
             record_events=record_events,
             max_log_lines=max_log_lines,
         )
+        if self.hub is not None:
+            return PushedCarrier(self.hub, settings)
         return pulled(from_url(self.url, settings, clock=self.clock))
 
 

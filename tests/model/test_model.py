@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from headway.testing import FakeClock
-from tests.conformance.store import CARRIERS, Store, store_url
+from tests.conformance.store import PULLED, Store, store_url
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PHASES: Final = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
     "carrier",
     [
         pytest.param(name, marks=pytest.mark.xdist_group("cluster")) if name == "redis-cluster" else name
-        for name in CARRIERS
+        for name in PULLED
     ],
 )
 def test_a_carrier_does_as_the_model(carrier: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:

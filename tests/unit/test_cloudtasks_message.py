@@ -7,19 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.brokers.cloudtasks.message import VERSION, decode, encode
+from headway.brokers.cloudtasks.message import VERSION, decode, encode, refusal
 from headway.errors import CodecError
 from headway.guards.transitions import PushedJob
 from headway.job import Fire, JobId, NewJob, new_job_id
 
 _names = st.from_regex(r"\A[^\s,{}\x00-\x1f\x7f\ud800-\udfff][^,{}\x00-\x1f\x7f\ud800-\udfff]{0,50}\Z")
 _instants = st.one_of(st.none(), st.integers(0, 2**53))
-_keys = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=500))
+_queues = _names.filter(lambda name: not name.startswith(":"))
+_keys = st.one_of(
+    st.none(),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=500),
+)
 _jobs = st.builds(
     NewJob,
     id=st.builds(new_job_id),
     task=_names,
-    queue=_names,
+    queue=_queues,
     payload=st.binary(max_size=200),
     priority=st.integers(0, 9),
     due_ms=_instants,
@@ -36,6 +40,20 @@ def _job() -> NewJob:
 @given(_names, _jobs, st.integers(0, 2**31))
 def test_what_is_written_is_read_again(namespace: str, job: NewJob, turn: int) -> None:
     assert decode(encode(namespace, PushedJob(job, turn))) == (namespace, PushedJob(job, turn))
+
+
+_any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=210)
+
+
+@given(_any_text, _any_text, st.one_of(st.none(), _any_text))
+def test_what_is_not_refused_can_be_read(task: str, queue: str, key: str | None) -> None:
+    """A job that was accepted and cannot be read would end in the dead-letter state."""
+    job = msgspec.structs.replace(_job(), task=task, queue=queue, key=key)
+    if refusal(job) is None:
+        assert decode(encode("shop", PushedJob(job, 0)))[1].job == job
+    else:
+        with pytest.raises(CodecError):
+            decode(encode("shop", PushedJob(job, 0)))
 
 
 @given(st.binary(max_size=300))
@@ -67,11 +85,11 @@ def test_truncated_bodies_are_refused(data: st.DataObject) -> None:
     ("place", "value"),
     [
         (1, ""),
-        (1, "two\nlines"),
+        (1, "nul\x00"),
         (2, "no-id"),
         (2, "!" * 20),
         (3, "x" * 201),
-        (4, "a,b"),
+        (4, ":jobs"),
         (5, "text"),
         (6, -1),
         (7, 10),

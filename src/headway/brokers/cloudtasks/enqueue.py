@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
 from headway.brokers.cloudtasks.keeping import known
+from headway.brokers.cloudtasks.message import refusal
 from headway.errors import BrokerError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import PushedJob
 
@@ -103,6 +104,10 @@ class Enqueuer:
 
     def _check(self, job: NewJob, now_ms: int) -> None:
         """Refuse what Cloud Tasks would refuse, before anything is written."""
+        wrong = refusal(job)
+        if wrong is not None:
+            msg = f"job {job.id} cannot be sent: {wrong}"
+            raise UnsupportedError(msg)
         if len(job.payload) > MAX_PAYLOAD:
             msg = (
                 f"job {job.id} of task {job.task!r}: Cloud Tasks takes payloads of {MAX_PAYLOAD} bytes, this has "

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from headway.errors import CodecError
 from headway.guards.document import PushedJob
 from headway.job import PRIORITY_MAX, PRIORITY_MIN, Fire, JobId, NewJob, is_job_id
-from headway.options import MAX_NAME
+from headway.options import MAX_KEY, MAX_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "application/vnd.headway.job+msgpack"
 VERSION: Final = 1
 
-# Every store can hold what passes: bounded, and names without control characters.
-_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=r"\A[^,{}\x00-\x1f\x7f]+\Z")]
+# Every store can hold what passes: bounded, and names without NUL, which PostgreSQL does not take.
+_TEXT: Final = r"\A[^\x00]+\Z"
+_QUEUE: Final = r"\A[^\x00:][^\x00]*\Z"  # what begins with a colon is the guard's own
+_Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_TEXT)]
+_Queue = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, pattern=_QUEUE)]
 _Instant = Annotated[int, Meta(ge=0, le=2**53)]
 _Turn = Annotated[int, Meta(ge=0, le=2**31)]
 _Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
-_Key = Annotated[str, Meta(min_length=1, max_length=500)]
+_Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY, pattern=_TEXT)]
 
 
 class NewerMessageError(CodecError):
@@ -40,7 +43,7 @@ class _Message(Struct, frozen=True, array_like=True):
     namespace: _Name
     id: str
     task: _Name
-    queue: _Name
+    queue: _Queue
     payload: bytes
     turn: _Turn
     priority: _Priority
@@ -72,6 +75,18 @@ def encode(namespace: str, pushed: PushedJob) -> bytes:
             None if fire is None else fire.at_ms,
         )
     )
+
+
+def refusal(job: NewJob) -> str | None:
+    """Say what of a job no message can carry; None: it can be sent, and read again."""
+    for what, name in (("task", job.task), ("queue", job.queue)):
+        if not 0 < len(name) <= MAX_NAME or "\x00" in name:
+            return f"the name of its {what} must have 1 to {MAX_NAME} characters, and no NUL, got {name!r}"
+    if job.queue.startswith(":"):
+        return f"the name of its queue must not begin with a colon, got {job.queue!r}"
+    if job.key is not None and (not 0 < len(job.key) <= MAX_KEY or "\x00" in job.key):
+        return f"its key must have 1 to {MAX_KEY} characters, and no NUL"
+    return None
 
 
 def decode(body: bytes) -> tuple[str, PushedJob]:
