@@ -10,6 +10,7 @@ from tests.servers.emulator import EmulatorServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerError, free_port
 from tests.servers.proxy import Direction, TcpProxy
+from tests.servers.receiver import ReceiverServer
 from tests.servers.redis import RedisServer
 from tests.servers.rest_proxy import RestProxy
 from tests.servers.sentinel import RedisSentinel
@@ -18,6 +19,7 @@ __all__ = [
     "Direction",
     "EmulatorServer",
     "PostgresServer",
+    "ReceiverServer",
     "RedisCluster",
     "RedisSentinel",
     "RedisServer",

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -65,10 +65,13 @@ def wait_until(condition: Callable[[], T | None], what: str, timeout: float = 20
 class ServerProcess:
     """One process whose output goes to a file."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        """Remember what to start; start nothing."""
+    def __init__(
+        self, command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Remember what to start; start nothing. It runs in the folder of its log."""
         self.command = tuple(command)
         self.log = log
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +104,7 @@ class ServerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
+                env=self._environment,
                 # A group of its own: Ctrl-C in the terminal is for the tests, which then end it in order.
                 process_group=0,
             )

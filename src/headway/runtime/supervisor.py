@@ -90,6 +90,7 @@ class Supervisor:
                 self._track(self._all_claiming())
             return await self._done
         finally:
+            self._stopping = True  # also when it failed: none of those that are ended now is replaced
             for service in services:
                 service.cancel()
             await asyncio.gather(*services, return_exceptions=True)

@@ -1,0 +1,229 @@
+"""`headway push` as a process, between the emulator and a SQLite guard: run, retry, drain, hand back, crash, refuse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway import Headway
+from headway.job import JobState
+from tests.servers import EmulatorServer, ReceiverServer, free_port
+from tests.servers.process import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+ACCOUNT = "tasks@shop.iam.gserviceaccount.com"
+SOURCE = """
+import asyncio, os, pathlib, time
+from headway import Context, Headway, Retry
+
+app = Headway("shop")
+HERE = pathlib.Path(__file__).parent
+
+@app.task(name="add")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+@app.task(name="stumble", retry=Retry(initial=0.05, jitter=0))
+def stumble(ctx: Context) -> int:
+    if ctx.attempt < 3:
+        raise ConnectionError("not yet")
+    return ctx.attempt
+
+@app.task(name="apart", run_in="process")
+def apart() -> int:
+    return os.getpid()
+
+@app.task(name="long")
+async def long() -> int:
+    (HERE / "entered").touch()
+    while not (HERE / "open").exists():
+        await asyncio.sleep(0.01)
+    return os.getpid()
+
+@app.task(name="stuck")
+def stuck() -> int:
+    (HERE / "entered").touch()
+    while not (HERE / "open").exists():
+        time.sleep(1000 if not (HERE / "open").exists() else 0)
+    return os.getpid()
+"""
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer() as server:
+        yield server
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SOURCE, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def environment(emulator: EmulatorServer, folder: Path, namespace: str, port: int) -> dict[str, str]:
+    return {
+        **emulator.environment,
+        "HEADWAY_URL": "cloudtasks://project/europe-west1",
+        "HEADWAY_NAMESPACE": namespace,
+        "HEADWAY_GUARD": f"sqlite:///{folder}/guard.db",
+        "HEADWAY_TARGET": f"http://127.0.0.1:{port}/",
+        "HEADWAY_SERVICE_ACCOUNT": ACCOUNT,
+        "HEADWAY_TOKEN_KEYS": emulator.certs_url,
+    }
+
+
+@pytest.fixture
+def receiver(folder: Path, environment: dict[str, str], port: int) -> Iterator[ReceiverServer]:
+    with ReceiverServer(
+        "shop:app", folder, environment, "--lease", "5s", "--grace", "3s", port=port
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+async def app(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Headway]:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app = Headway("shop")
+
+    @app.task(name="add")
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    for name in ("stumble", "apart", "long", "stuck"):
+
+        @app.task(name=name)
+        async def other() -> int:
+            return 0
+
+    async with app:
+        yield app
+
+
+async def test_jobs_are_pushed_run_and_settled(app: Headway, receiver: ReceiverServer) -> None:
+    job = await app.enqueue_many([app.find_task("add").job(1, 2)])
+    assert await job[0].result(timeout=20) == 3
+    [stumbling] = await app.enqueue_many([app.find_task("stumble").job()])
+    assert await stumbling.result(timeout=30) == 3
+    [apart] = await app.enqueue_many([app.find_task("apart").job()])
+    assert await apart.result(timeout=30) not in {receiver.pid, os.getpid()}
+
+
+def entered(folder: Path) -> None:
+    wait_until((folder / "entered").exists, "the handler runs")
+
+
+async def test_sigterm_lets_running_jobs_finish(app: Headway, receiver: ReceiverServer, folder: Path) -> None:
+    [job] = await app.enqueue_many([app.find_task("long").job()])
+    entered(folder)
+    pid = receiver.pid
+    os.kill(pid, signal.SIGTERM)
+    (folder / "open").touch()
+    assert await job.result(timeout=20) == pid
+    wait_until(lambda: not receiver.running, "the end of the receiver")
+
+
+@pytest.mark.parametrize("task", ["long", "stuck"])
+async def test_sigterm_hands_back_within_the_grace_time(
+    app: Headway, receiver: ReceiverServer, folder: Path, task: str
+) -> None:
+    [job] = await app.enqueue_many([app.find_task(task).job()])
+    entered(folder)
+    first = receiver.pid
+    os.kill(first, signal.SIGTERM)
+    begun = time.monotonic()
+    wait_until(lambda: not receiver.running, "the end of the receiver", timeout=10)
+    # Far below what a platform allows beyond the grace time: with 9 s of it, Cloud Run's 10 s are kept.
+    assert time.monotonic() - begun < 3 + 2
+    (record,) = await app.carrier.get([job.id])
+    assert record is not None
+    assert (record.state, record.attempt) == (JobState.READY, 0)
+    (folder / "open").touch()
+    receiver.kill()
+    receiver.start()
+    assert await job.result(timeout=30) == receiver.pid
+
+
+async def test_a_killed_receiver_loses_nothing(app: Headway, receiver: ReceiverServer, folder: Path) -> None:
+    [job] = await app.enqueue_many([app.find_task("long").job()])
+    entered(folder)
+    receiver.kill()
+    (folder / "open").touch()
+    receiver.start()
+    assert await job.result(timeout=40) == receiver.pid
+    (record,) = await app.carrier.get([job.id])
+    assert record is not None
+    assert (record.crashes, record.epoch) == (1, 2)
+
+
+def test_strangers_are_refused(receiver: ReceiverServer) -> None:
+    for headers in ({}, {"Authorization": "Bearer a.b.c"}):
+        request = urllib.request.Request(receiver.url, data=b"x", headers=headers, method="POST")  # noqa: S310 - our own
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(request, timeout=10)  # noqa: S310 - as above
+        with raised.value as error:
+            assert (error.code, error.read()) == (401, b"")
+
+
+def run(folder: Path, environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from headway.cli import main; main()", *args],
+        cwd=folder,
+        env={**own, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"HEADWAY_URL": "sqlite:///jobs.db"}, "run `headway worker` instead"),
+        ({"HEADWAY_GUARD": ""}, "HEADWAY_GUARD"),
+        ({"HEADWAY_TARGET": ""}, "HEADWAY_AUDIENCE"),
+        ({"HEADWAY_TOKEN_KEYS": "http://keys.example/"}, "token_keys"),
+        ({"HEADWAY_PUSH_LEASE": "1s"}, "HEADWAY_PUSH_LEASE"),
+    ],
+)
+def test_what_is_missing_is_named_at_the_start(
+    folder: Path, environment: dict[str, str], changes: dict[str, str], told: str
+) -> None:
+    done = run(folder, {**environment, **changes}, "push", "shop:app", "--port", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(
+    folder: Path, environment: dict[str, str], emulator: EmulatorServer
+) -> None:
+    done = run(folder, environment, "push", "shop:app", "--port", str(emulator.port))
+    assert done.returncode == 2
+    assert f"port {emulator.port}" in done.stderr
+
+
+def test_a_worker_says_what_to_run_instead(folder: Path, environment: dict[str, str]) -> None:
+    done = run(folder, environment, "worker", "shop:app")
+    assert done.returncode == 2
+    assert "run `headway push` instead" in done.stderr.splitlines()[-1]
