@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headway import Headway
 from headway.cache import Allowed, Denied
-from headway.cache.limiter import parse_rate
+from headway.cache.rate import parse_rate
 from headway.cache.url import OpenCache, from_url
 from headway.errors import BrokerUnavailableError, ConfigError, HeadwayError, SerialisationError
 from headway.testing import FakeClock
@@ -30,10 +30,19 @@ class User(msgspec.Struct):
     born: datetime
 
 
-@pytest.fixture(params=["redis_server", "rest_proxy"])
-def url(request: pytest.FixtureRequest) -> str:
-    server: RedisServer | RestProxy = request.getfixturevalue(request.param)
+REMOTE = ("redis_server", "rest_proxy")
+
+
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    if kind == "memory":
+        return "memory://"
+    server: RedisServer | RestProxy = request.getfixturevalue(kind)
     return server.url
+
+
+@pytest.fixture(params=REMOTE)
+def url(request: pytest.FixtureRequest) -> str:
+    return url_of(request.param, request)
 
 
 @pytest.fixture
@@ -42,10 +51,21 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def opened(url: str, namespace: str, clock: FakeClock) -> AsyncIterator[OpenCache]:
-    opened = from_url(url, namespace=namespace, clock=clock)
-    yield opened
-    await opened.close()
+async def remote(url: str, namespace: str, clock: FakeClock) -> AsyncIterator[OpenCache]:
+    """One in a Redis."""
+    place = from_url(url, namespace=namespace, clock=clock)
+    yield place
+    await place.close()
+
+
+@pytest.fixture(params=[*REMOTE, "memory"])
+async def opened(
+    request: pytest.FixtureRequest, namespace: str, clock: FakeClock
+) -> AsyncIterator[OpenCache]:
+    """One of any kind."""
+    place = from_url(url_of(request.param, request), namespace=namespace, clock=clock)
+    yield place
+    await place.close()
 
 
 class TestCache:
@@ -60,21 +80,33 @@ class TestCache:
         assert await opened.cache.get("user", User) == user
         assert await opened.cache.get_many(["user", "nobody"], User) == [user, None]
 
-    async def test_what_does_not_fit_the_type_is_as_if_it_were_not_there(
-        self, opened: OpenCache, redis_server: RedisServer, namespace: str
-    ) -> None:
+    async def test_what_does_not_fit_the_type_is_as_if_it_were_not_there(self, opened: OpenCache) -> None:
         await opened.cache.set("user", {"title": "of an older version"}, ttl=60)
         assert await opened.cache.get("user", User) is None
-        redis_server.call("SET", f"hw:{{{namespace}}}:cache:user", "rubbish")
-        assert await opened.cache.get("user") is None
 
-    async def test_values_end(self, opened: OpenCache, redis_server: RedisServer, namespace: str) -> None:
-        await opened.cache.set("k", 1, ttl=1000)
+    async def test_what_another_wrote_is_as_if_it_were_not_there(
+        self, remote: OpenCache, redis_server: RedisServer, namespace: str
+    ) -> None:
+        redis_server.call("SET", f"hw:{{{namespace}}}:cache:user", "rubbish")
+        assert await remote.cache.get("user") is None
+
+    async def test_a_value_ends_with_its_time(self) -> None:
+        clock = FakeClock()
+        place = from_url("memory://", namespace="shop", clock=clock)
+        await place.cache.set("k", 1, ttl=1)
+        clock.advance(999)
+        assert await place.cache.get("k") == 1
+        clock.advance(1)
+        assert await place.cache.get("k") is None
+        assert await place.cache.delete("k") == 0
+
+    async def test_values_end(self, remote: OpenCache, redis_server: RedisServer, namespace: str) -> None:
+        await remote.cache.set("k", 1, ttl=1000)
         left = redis_server.call("PTTL", f"hw:{{{namespace}}}:cache:k")
         assert isinstance(left, int)
         assert 900_000 < left <= 1_000_000
         with pytest.raises(ConfigError, match="ttl must be at least"):
-            await opened.cache.set("k", 1, ttl=0)
+            await remote.cache.set("k", 1, ttl=0)
 
     async def test_only_new_replaces_nothing(self, opened: OpenCache) -> None:
         assert await opened.cache.set("k", 1, ttl=60, only_new=True)
@@ -92,16 +124,16 @@ class TestCache:
         with pytest.raises(SerialisationError, match="'k'"):
             await opened.cache.set("k", object(), ttl=60)
 
-    async def test_each_call_is_one_command(self, opened: OpenCache) -> None:
-        await opened.cache.get("warm")
-        await opened.limiter.limit("warm", "1/s")
-        before = opened.cache.commands
-        await opened.cache.set("k", 1, ttl=60)
-        await opened.cache.get("k")
-        await opened.cache.get_many(["k", "l", "m"])
-        await opened.cache.delete("k", "l")
-        await opened.limiter.limit("k", "1/s")
-        assert opened.cache.commands - before == 5
+    async def test_each_call_is_one_command(self, remote: OpenCache) -> None:
+        await remote.cache.get("warm")
+        await remote.limiter.limit("warm", "1/s")
+        before = remote.cache.commands
+        await remote.cache.set("k", 1, ttl=60)
+        await remote.cache.get("k")
+        await remote.cache.get_many(["k", "l", "m"])
+        await remote.cache.delete("k", "l")
+        await remote.limiter.limit("k", "1/s")
+        assert remote.cache.commands - before == 5
 
 
 class TestLimiter:
@@ -149,9 +181,9 @@ class TestLimiter:
             await place.close()
 
     async def test_a_rate_leaves_nothing_behind(
-        self, opened: OpenCache, redis_server: RedisServer, namespace: str
+        self, remote: OpenCache, redis_server: RedisServer, namespace: str
     ) -> None:
-        await opened.limiter.limit("k", "2/100s")
+        await remote.limiter.limit("k", "2/100s")
         left = redis_server.call("PTTL", f"hw:{{{namespace}}}:rate:k")
         assert isinstance(left, int)
         assert 0 < left <= 50_000

@@ -21,7 +21,7 @@ class Cache(Protocol):
 
     @property
     def commands(self) -> int:
-        """How many commands the server was sent, those of the limiter included."""
+        """How many commands the server was sent, those of the limiter included: what a service bills."""
         ...
 
     @overload

@@ -1,26 +1,39 @@
-"""Opening the cache by its URL: by TCP or by HTTP, each client imported only when asked for."""
+"""Opening the cache by its URL: by TCP, by HTTP or in memory, each imported only when asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headway.cache.limiter import RedisLimiter
 from headway.cache.values import RedisCache
+from headway.clock import SystemClock
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from headway.cache.base import Cache, Limiter
     from headway.clock import Clock
     from headway.remote.base import RedisServer
 
 
-class OpenCache:
-    """The cache and the limiter of one URL, which share their connections."""
+class OpenCache(Protocol):
+    """The cache and the limiter of one URL."""
+
+    cache: Cache
+    limiter: Limiter
+
+    async def close(self) -> None:
+        """Release every connection."""
+        ...
+
+
+class RedisPlace:
+    """Both in one Redis; they share its connections."""
 
     def __init__(self, server: RedisServer, namespace: str, clock: Clock | None = None) -> None:
         """They connect with their first call. `clock` replaces the server's, for tests."""
         self._server = server
-        self.cache = RedisCache(server, namespace)
-        self.limiter = RedisLimiter(server, namespace, clock)
+        self.cache: Cache = RedisCache(server, namespace)
+        self.limiter: Limiter = RedisLimiter(server, namespace, clock)
 
     async def close(self) -> None:
         """Release every connection."""
@@ -29,7 +42,11 @@ class OpenCache:
 
 def from_url(url: str, *, namespace: str, clock: Clock | None = None) -> OpenCache:
     """Return what the URL names; ConfigError when there is none of that scheme, or its extra is not installed."""
-    return OpenCache(_server(url), namespace, clock)
+    if url == "memory://":
+        from headway.cache.memory import MemoryPlace  # noqa: PLC0415 - only when asked for
+
+        return MemoryPlace(clock or SystemClock())
+    return RedisPlace(_server(url), namespace, clock)
 
 
 def _server(url: str) -> RedisServer:
@@ -50,5 +67,5 @@ def _server(url: str) -> RedisServer:
     except ImportError as error:
         msg = f"a cache on {scheme}:// needs a package more: pip install 'headway[{extra}]'"
         raise ConfigError(msg) from error
-    msg = "the setting cache must begin with redis://, rediss://, https:// or upstash://"
+    msg = "the setting cache must begin with redis://, rediss://, https:// or upstash://, or be memory:// in tests"
     raise ConfigError(msg)

@@ -34,26 +34,18 @@ class RedisCache:
 
     async def get(self, key: str, kind: Any = Any) -> Any:  # noqa: ANN401 - typed by the protocol
         """See Cache."""
-        return _value(await self._command("GET", self._prefix + key), kind)
+        return unpack(await self._command("GET", self._prefix + key), kind)
 
     async def get_many(self, keys: Sequence[str], kind: Any = Any) -> list[Any]:  # noqa: ANN401 - as get
         """See Cache."""
         if not keys:
             return []
         texts = await self._command("MGET", *(self._prefix + key for key in keys))
-        return [_value(text, kind) for text in texts]
+        return [unpack(text, kind) for text in texts]
 
     async def set(self, key: str, value: object, *, ttl: timedelta | float, only_new: bool = False) -> bool:
         """See Cache."""
-        ttl_ms = duration_ms(ttl)
-        if ttl_ms < 1:
-            msg = f"cache: ttl must be at least 1 ms, got {ttl}"
-            raise ConfigError(msg)
-        try:
-            text = b64encode(_encoder.encode(value)).decode()
-        except (TypeError, OverflowError, ValueError, RecursionError) as error:
-            msg = f"cache: the value of {key!r} cannot be written: {error}"
-            raise SerialisationError(msg) from error
+        ttl_ms, text = checked_ttl_ms(ttl), pack(key, value)
         words: list[Word] = ["SET", self._prefix + key, text, "PX", ttl_ms]
         return bool(await self._command(*words, *(("NX",) if only_new else ())))
 
@@ -66,7 +58,26 @@ class RedisCache:
         return (await self._server.command(*words)).value
 
 
-def _value(text: str | None, kind: Any) -> Any:  # noqa: ANN401 - as get
+def checked_ttl_ms(ttl: timedelta | float) -> int:
+    """Return milliseconds; ConfigError when there is not one."""
+    ttl_ms = duration_ms(ttl)
+    if ttl_ms < 1:
+        msg = f"cache: ttl must be at least 1 ms, got {ttl}"
+        raise ConfigError(msg)
+    return ttl_ms
+
+
+def pack(key: str, value: object) -> str:
+    """Write a value; SerialisationError names its key."""
+    try:
+        return b64encode(_encoder.encode(value)).decode()
+    except (TypeError, OverflowError, ValueError, RecursionError) as error:
+        msg = f"cache: the value of {key!r} cannot be written: {error}"
+        raise SerialisationError(msg) from error
+
+
+def unpack(text: str | None, kind: Any) -> Any:  # noqa: ANN401 - as get
+    """Read a value; None when it is not of this kind."""
     if text is None:
         return None
     try:
