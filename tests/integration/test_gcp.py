@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc  # type: ignore[import-untyped]
@@ -14,6 +14,7 @@ from google.cloud import scheduler_v1, tasks_v2
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcTransport
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
+from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 from google.pubsub_v1.types import Topic
 from google.type import expr_pb2  # type: ignore[import-untyped]
 
@@ -179,7 +180,7 @@ def test_what_apply_made_is_what_was_declared(shop: Shop) -> None:
         == job.http_target.oidc_token.audience
         == "https://io-123456789.europe-west1.run.app"
     )
-    service = shop.fakes.services[f"{shop.parent}/services/extract"]
+    service: Any = shop.fakes.services[f"{shop.parent}/services/extract"]
     assert dict(service.labels) == {"headway-app": "shop"}
     (container,) = service.template.containers
     assert dict(container.resources.limits) == {"cpu": "2", "memory": "2Gi"}
@@ -233,14 +234,14 @@ def test_all_that_drifts_is_mended_and_the_rest_is_left_alone(shop: Shop) -> Non
     service.template.vpc_access.connector = "projects/p/locations/l/connectors/c"
     service.template.revision = "io-00007"
     service.annotations["owner"] = "somebody"
-    topic = shop.fakes.topics[f"projects/{shop.project}/topics/uploads"]
+    topic: Any = shop.fakes.topics[f"projects/{shop.project}/topics/uploads"]
     topic.message_retention_duration = {"seconds": 600}
     topic.labels["team"] = "files"
     (subscription,) = shop.fakes.subscriptions.values()
     subscription.ack_deadline_seconds = 99
     job = shop.jobs()["shop-nightly"]
     job.schedule = "0 4 * * *"
-    shop.scheduler.update_job(job=job, update_mask={"paths": ["schedule"]})
+    shop.scheduler.update_job(job=job, update_mask=FieldMask(paths=["schedule"]))
     shop.scheduler.pause_job(name=job.name)
     assert {kind for _, kind, _ in shop.pending()} == {"service", "topic", "subscription", "schedule"}
     shop.ok("apply")

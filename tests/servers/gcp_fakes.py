@@ -6,7 +6,7 @@ They answer as the services do where `headway gcp` depends on it: codes, etags, 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import grpc  # type: ignore[import-untyped]
 from google.cloud import resourcemanager_v3, run_v2
@@ -112,19 +112,21 @@ class GcpFakes:
         }  # fmt: skip
         operation = operations_pb2.Operation.SerializeToString
         empty = empty_pb2.Empty.SerializeToString
-        p = pubsub
+        p: Any = pubsub  # its messages, and those of Run, are partly unknown to type checkers
+        run: Any = run_v2
+        projects: Any = resourcemanager_v3
         return {
             "google.cloud.run.v2.Services": {
-                "ListServices": (self._list_services, run_v2.ListServicesRequest.deserialize, run_v2.ListServicesResponse.serialize),
-                "GetService": (self._get_service, run_v2.GetServiceRequest.deserialize, run_v2.Service.serialize),
-                "CreateService": (self._create_service, run_v2.CreateServiceRequest.deserialize, operation),
-                "UpdateService": (self._update_service, run_v2.UpdateServiceRequest.deserialize, operation),
-                "DeleteService": (self._delete_service, run_v2.DeleteServiceRequest.deserialize, operation),
+                "ListServices": (self._list_services, run.ListServicesRequest.deserialize, run.ListServicesResponse.serialize),
+                "GetService": (self._get_service, run.GetServiceRequest.deserialize, run.Service.serialize),
+                "CreateService": (self._create_service, run.CreateServiceRequest.deserialize, operation),
+                "UpdateService": (self._update_service, run.UpdateServiceRequest.deserialize, operation),
+                "DeleteService": (self._delete_service, run.DeleteServiceRequest.deserialize, operation),
                 **policies,
             },
             "google.iam.admin.v1.IAM": dict(policies),
             "google.cloud.resourcemanager.v3.Projects": {
-                "GetProject": (self._get_project, resourcemanager_v3.GetProjectRequest.deserialize, resourcemanager_v3.Project.serialize),
+                "GetProject": (self._get_project, projects.GetProjectRequest.deserialize, projects.Project.serialize),
                 **policies,
             },
             "google.pubsub.v1.Publisher": {
@@ -224,10 +226,11 @@ class GcpFakes:
         return self._create(self.subscriptions, subscription.name, subscription)
 
     def _masked(self, kept: dict[str, Any], wanted: Any, mask: Any) -> Any:
-        before = self._found(kept, wanted.name)
+        before: Any = self._found(kept, wanted.name)
         if not mask.paths:
             raise _RefusalError(grpc.StatusCode.INVALID_ARGUMENT, "the mask is empty")
-        raw, source = type(before).pb(before), type(wanted).pb(wanted)
+        raw = _raw(before)
+        source = _raw(wanted)
         for path in mask.paths:
             raw.ClearField(path)
             if path == "ack_deadline_seconds":
@@ -255,7 +258,13 @@ class GcpFakes:
         return empty_pb2.Empty()
 
 
-def _done(service: run_v2.Service) -> operations_pb2.Operation:
+def _raw(message: Any) -> Any:
+    """The protobuf message inside."""
+    kind: Any = cast("Any", type(message))
+    return kind.pb(message)
+
+
+def _done(service: Any) -> operations_pb2.Operation:
     response = any_pb2.Any()
-    response.Pack(run_v2.Service.pb(service))
+    response.Pack(_raw(service))
     return operations_pb2.Operation(name="operations/1", done=True, response=response)

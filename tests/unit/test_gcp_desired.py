@@ -25,7 +25,8 @@ NUMBER = "42"
 
 
 def make_app(**settings: Any) -> Headway:
-    app = Headway("shop", **{"url": "cloudtasks://demo/europe-west1", "service_account": INVOKER, **settings})
+    given: dict[str, Any] = {"url": "cloudtasks://demo/europe-west1", "service_account": INVOKER, **settings}
+    app = Headway("shop", **given)
 
     @app.task(name="extract", queue="extract", timeout=timedelta(minutes=60))
     async def extract() -> None: ...

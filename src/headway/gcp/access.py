@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import google.auth
 import grpc.aio  # type: ignore[import-untyped]
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
+
+# These are partly unknown to type checkers.
+_auth = cast("Untyped", google.auth)
+_grpc = cast("Untyped", grpc_helpers_async)
 
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 TASKS: Final = "cloudtasks.googleapis.com"
@@ -49,7 +54,7 @@ class Access:
         if TASKS in self._emulators:
             # Headway's emulator serves both on one port.
             self._emulators.setdefault(SCHEDULER, self._emulators[TASKS])
-        self._credentials: Any = None  # google-auth has no types of its own for them
+        self._credentials: Untyped = None
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def offers(self, *apis: str) -> bool:
@@ -64,7 +69,7 @@ class Access:
                 options = [("grpc.enable_http_proxy", 0)]
                 self._channels[api] = grpc.aio.insecure_channel(host.removeprefix("http://"), options=options)
             else:
-                self._channels[api] = grpc_helpers_async.create_channel(
+                self._channels[api] = _grpc.create_channel(
                     f"{api}:443", credentials=await self._google(), scopes=[_SCOPE]
                 )
         return self._channels[api]
@@ -75,11 +80,11 @@ class Access:
         for channel in channels.values():
             await channel.close()
 
-    async def _google(self) -> Any:  # noqa: ANN401 - as _credentials
+    async def _google(self) -> Untyped:
         if self._credentials is None:
             try:
                 # It may read files and ask the metadata server.
-                self._credentials, _ = await asyncio.to_thread(google.auth.default, scopes=[_SCOPE])
+                self._credentials, _ = await asyncio.to_thread(_auth.default, scopes=[_SCOPE])
             except GoogleAuthError as error:
                 msg = f"there are no Google credentials: {error}. Run `gcloud auth application-default login`"
                 raise CloudError(msg) from error

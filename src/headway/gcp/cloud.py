@@ -15,7 +15,7 @@ from headway.gcp.run import Services
 from headway.gcp.scheduler import Schedules
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from headway.gcp.desired import Place
     from headway.gcp.provider import Pausable, Provider
@@ -66,7 +66,7 @@ class Cloud:
 @asynccontextmanager
 async def open_cloud(
     place: Place, namespace: str, environ: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[Cloud, Access]]:
+) -> AsyncGenerator[tuple[Cloud, Access]]:
     """Connect; nothing is asked yet. CloudError when there are no credentials."""
     access = Access(place, environ)
     try:

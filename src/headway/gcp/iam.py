@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from google.api_core import grpc_helpers_async
 from google.api_core.exceptions import Aborted
-from google.api_core.grpc_helpers_async import wrap_errors
 from google.cloud.resourcemanager_v3.services.projects import ProjectsAsyncClient
 from google.cloud.resourcemanager_v3.services.projects.transports import ProjectsGrpcAsyncIOTransport
 from google.cloud.run_v2.services.services import ServicesAsyncClient
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from headway.gcp.access import Access
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
 
+_grpc = cast("Untyped", grpc_helpers_async)
 _VERSION: Final = 3  # an older one leaves out conditions, and to write it back would lose them
 _TRIES: Final = 5
 
@@ -35,10 +37,10 @@ _TRIES: Final = 5
 class _Policies(Protocol):
     """Reads and writes the policies of one service; the messages have no stubs."""
 
-    async def get_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+    async def get_iam_policy(self, request: Any, *, retry: None, timeout: float) -> Any:  # noqa: ANN401, ASYNC109 - as above
         ...
 
-    async def set_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+    async def set_iam_policy(self, request: Any, *, retry: None, timeout: float) -> Any:  # noqa: ANN401, ASYNC109 - as above
         ...
 
 
@@ -47,22 +49,22 @@ class _ServiceAccounts:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         service = "/google.iam.admin.v1.IAM"
-        self._get = wrap_errors(  # type: ignore[no-untyped-call]
+        self._get: Untyped = _grpc.wrap_errors(
             channel.unary_unary(
                 f"{service}/GetIamPolicy", GetIamPolicyRequest.SerializeToString, Policy.FromString
             )
         )
-        self._set = wrap_errors(  # type: ignore[no-untyped-call]
+        self._set: Untyped = _grpc.wrap_errors(
             channel.unary_unary(
                 f"{service}/SetIamPolicy", SetIamPolicyRequest.SerializeToString, Policy.FromString
             )
         )
 
-    async def get_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401, ARG002 - see _Policies
-        return await self._get(request, timeout=ONCE["timeout"], metadata=_routed(request))
+    async def get_iam_policy(self, request: Any, *, retry: None, timeout: float) -> Any:  # noqa: ANN401, ARG002, ASYNC109 - see _Policies
+        return await self._get(request, timeout=timeout, metadata=_routed(request))
 
-    async def set_iam_policy(self, request: Any, **options: Any) -> Any:  # noqa: ANN401, ARG002 - see _Policies
-        return await self._set(request, timeout=ONCE["timeout"], metadata=_routed(request))
+    async def set_iam_policy(self, request: Any, *, retry: None, timeout: float) -> Any:  # noqa: ANN401, ARG002, ASYNC109 - see _Policies
+        return await self._set(request, timeout=timeout, metadata=_routed(request))
 
 
 class Bindings:
@@ -145,7 +147,7 @@ class Bindings:
 
 async def project_number(access: Access, place: Place) -> str:
     """Return the number of the project, which the URLs of its services have in them."""
-    client = ProjectsAsyncClient(
+    client: Untyped = ProjectsAsyncClient(
         transport=ProjectsGrpcAsyncIOTransport(channel=await access.channel(PROJECTS))
     )
     name = f"projects/{place.project}"

@@ -23,9 +23,9 @@ from google.pubsub_v1.types import (
     UpdateTopicRequest,
 )
 
-from headway.clock import duration_ms
 from headway.gcp.access import PUBSUB
 from headway.gcp.errors import ONCE, ask
+from headway.gcp.messages import milliseconds
 from headway.gcp.naming import LABEL, label_of
 from headway.gcp.resources import CloudSubscription, CloudTopic, Seen
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from headway.gcp.access import Access
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
 
 _SUBSCRIPTION_MASK: Final = (
     "push_config",
@@ -46,7 +47,7 @@ _SUBSCRIPTION_MASK: Final = (
 class Topics:
     """Provider of CloudTopic."""
 
-    def __init__(self, client: PublisherAsyncClient, place: Place, namespace: str) -> None:
+    def __init__(self, client: Untyped, place: Place, namespace: str) -> None:
         self._client = client
         self._project = f"projects/{place.project}"
         self._label = label_of(namespace)
@@ -85,8 +86,8 @@ class Topics:
         request = ListTopicsRequest(project=self._project, page_size=1000)
         return [topic async for topic in await self._client.list_topics(request, **ONCE)]
 
-    def _message(self, resource: CloudTopic) -> Topic:
-        topic = Topic(name=f"{self._project}/topics/{resource.name}", labels={LABEL: self._label})
+    def _message(self, resource: CloudTopic) -> Untyped:
+        topic: Untyped = Topic(name=f"{self._project}/topics/{resource.name}", labels={LABEL: self._label})
         if resource.retention_s is not None:
             topic.message_retention_duration = timedelta(seconds=resource.retention_s)
         return topic
@@ -95,7 +96,7 @@ class Topics:
 class Subscriptions:
     """Provider of CloudSubscription."""
 
-    def __init__(self, client: SubscriberAsyncClient, place: Place, namespace: str) -> None:
+    def __init__(self, client: Untyped, place: Place, namespace: str) -> None:
         self._client = client
         self._project = f"projects/{place.project}"
         self._label = label_of(namespace)
@@ -164,19 +165,19 @@ class Subscriptions:
         return message
 
 
-def _topic(topic: Topic) -> CloudTopic:
-    retention = duration_ms(topic.message_retention_duration or 0) // 1000
+def _topic(topic: Untyped) -> CloudTopic:
+    retention = milliseconds(topic.message_retention_duration) // 1000
     return CloudTopic(name=topic.name.rpartition("/")[2], retention_s=retention or None)
 
 
-def _subscription(one: Subscription) -> CloudSubscription:
+def _subscription(one: Untyped) -> CloudSubscription:
     return CloudSubscription(
         name=one.name.rpartition("/")[2],
         topic=one.topic.rpartition("/")[2],
         push=one.push_config.push_endpoint,
         service_account=one.push_config.oidc_token.service_account_email,
         ack_deadline_s=one.ack_deadline_seconds,
-        retention_s=duration_ms(one.message_retention_duration or 0) // 1000,
+        retention_s=milliseconds(one.message_retention_duration) // 1000,
         filter=one.filter,
         ordered=one.enable_message_ordering,
         dead_letter=one.dead_letter_policy.dead_letter_topic.rpartition("/")[2],

@@ -21,9 +21,9 @@ from google.cloud.tasks_v2.types import (
 )
 
 from headway.brokers.cloudtasks.names import queue_of
-from headway.clock import duration_ms
 from headway.gcp.access import TASKS
 from headway.gcp.errors import ONCE, NotThereError, ask
+from headway.gcp.messages import milliseconds
 from headway.gcp.resources import CloudQueue, Seen
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from headway.gcp.access import Access
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
 
 _MASK: Final = (
     "rate_limits.max_dispatches_per_second",
@@ -46,7 +47,7 @@ _MASK: Final = (
 class Queues:
     """Provider of CloudQueue."""
 
-    def __init__(self, client: CloudTasksAsyncClient, place: Place, namespace: str) -> None:
+    def __init__(self, client: Untyped, place: Place, namespace: str) -> None:
         self._client = client
         self._place = place
         self._namespace = namespace
@@ -130,15 +131,15 @@ class Queues:
         )
 
 
-def _resource(name: str, queue: Queue) -> CloudQueue:
+def _resource(name: str, queue: Untyped) -> CloudQueue:
     limits, retry = queue.rate_limits, queue.retry_config
     return CloudQueue(
         name=name,
         rate=limits.max_dispatches_per_second,
         concurrency=limits.max_concurrent_dispatches,
         max_attempts=retry.max_attempts,
-        max_retry_ms=duration_ms(retry.max_retry_duration),
-        min_backoff_ms=duration_ms(retry.min_backoff),
-        max_backoff_ms=duration_ms(retry.max_backoff),
+        max_retry_ms=milliseconds(retry.max_retry_duration),
+        min_backoff_ms=milliseconds(retry.min_backoff),
+        max_backoff_ms=milliseconds(retry.max_backoff),
         max_doublings=retry.max_doublings,
     )

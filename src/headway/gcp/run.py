@@ -21,9 +21,9 @@ from google.cloud.run_v2.types import (
     UpdateServiceRequest,
 )
 
-from headway.clock import duration_ms
 from headway.gcp.access import RUN
 from headway.gcp.errors import ONCE, CloudError, ask
+from headway.gcp.messages import milliseconds
 from headway.gcp.naming import LABEL, label_of
 from headway.gcp.resources import CloudService, EnvValue, Seen
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from headway.gcp.access import Access
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
 
 _DEPLOYED_S: Final = 900.0  # an image may be large, and its first instance slow
 
@@ -39,7 +40,7 @@ _DEPLOYED_S: Final = 900.0  # an image may be large, and its first instance slow
 class Services:
     """Provider of CloudService."""
 
-    def __init__(self, client: ServicesAsyncClient, place: Place, namespace: str) -> None:
+    def __init__(self, client: Untyped, place: Place, namespace: str) -> None:
         self._client = client
         self._place = place
         self._label = label_of(namespace)
@@ -68,7 +69,7 @@ class Services:
 
         async def create() -> None:
             operation = await self._client.create_service(request, **ONCE)
-            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+            await operation.result(timeout=_DEPLOYED_S)
 
         await ask(f"create service {resource.name}", create)
 
@@ -83,7 +84,7 @@ class Services:
             _write(resource, message)
             # With its etag: whoever changes it at the same time is not overwritten.
             operation = await self._client.update_service(UpdateServiceRequest(service=message), **ONCE)
-            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+            await operation.result(timeout=_DEPLOYED_S)
 
         await ask(f"change service {resource.name}", update)
 
@@ -94,7 +95,7 @@ class Services:
             operation = await self._client.delete_service(
                 DeleteServiceRequest(name=self._path(resource.name)), **ONCE
             )
-            await operation.result(timeout=_DEPLOYED_S)  # type: ignore[no-untyped-call]
+            await operation.result(timeout=_DEPLOYED_S)
 
         await ask(f"delete service {resource.name}", delete)
 
@@ -106,7 +107,7 @@ class Services:
         return f"{self._place.path}/services/{name}"
 
 
-def _write(resource: CloudService, message: Service) -> None:
+def _write(resource: CloudService, message: Untyped) -> None:
     """Write what is declared over what is there."""
     template = message.template
     template.revision = ""  # the name of the revision that was; the next gets its own
@@ -134,7 +135,7 @@ def _variable(name: str, value: EnvValue) -> EnvVar:
     return EnvVar(name=name, value=value.value)
 
 
-def _resource(service: Service) -> CloudService:
+def _resource(service: Untyped) -> CloudService:
     template = service.template
     container = template.containers[0] if template.containers else Container()
     return CloudService(
@@ -143,7 +144,7 @@ def _resource(service: Service) -> CloudService:
         command=tuple(container.command),
         cpu=container.resources.limits.get("cpu", ""),
         memory=container.resources.limits.get("memory", ""),
-        timeout_s=duration_ms(template.timeout or 0) // 1000,
+        timeout_s=milliseconds(template.timeout) // 1000,
         min_instances=template.scaling.min_instance_count,
         max_instances=template.scaling.max_instance_count,
         concurrency=template.max_instance_request_concurrency,

@@ -22,9 +22,9 @@ from google.cloud.scheduler_v1.types import (
 )
 
 from headway.brokers.cloudtasks.target import HEADER_SIGNATURE
-from headway.clock import duration_ms
 from headway.gcp.access import SCHEDULER
 from headway.gcp.errors import ONCE, ask
+from headway.gcp.messages import milliseconds
 from headway.gcp.naming import description_of, schedule_of
 from headway.gcp.resources import CloudSchedule, Seen
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from headway.gcp.access import Access
     from headway.gcp.desired import Place
+    from headway.gcp.messages import Untyped
 
 _MASK: Final = (
     "description",
@@ -52,7 +53,7 @@ _HEADERS: Final = {
 class Schedules:
     """Provider of CloudSchedule."""
 
-    def __init__(self, client: CloudSchedulerAsyncClient, place: Place, namespace: str) -> None:
+    def __init__(self, client: Untyped, place: Place, namespace: str) -> None:
         self._client = client
         self._place = place
         self._namespace = namespace
@@ -110,7 +111,7 @@ class Schedules:
         request = ResumeJobRequest(name=self._path(name))
         await ask(f"resume schedule {name}", lambda: self._client.resume_job(request, **ONCE))
 
-    async def _list(self) -> list[Job]:
+    async def _list(self) -> list[Untyped]:
         request = ListJobsRequest(parent=self._place.path, page_size=500)
         return [job async for job in await self._client.list_jobs(request, **ONCE)]
 
@@ -140,7 +141,7 @@ class Schedules:
         )
 
 
-def _resource(job: Job, schedule: str) -> CloudSchedule:
+def _resource(job: Untyped, schedule: str) -> CloudSchedule:
     target, retry = job.http_target, job.retry_config
     return CloudSchedule(
         name=job.name.rpartition("/")[2],
@@ -156,8 +157,8 @@ def _resource(job: Job, schedule: str) -> CloudSchedule:
         },
         service_account=target.oidc_token.service_account_email,
         audience=target.oidc_token.audience,
-        deadline_ms=duration_ms(job.attempt_deadline),
+        deadline_ms=milliseconds(job.attempt_deadline),
         retries=retry.retry_count,
-        min_backoff_ms=duration_ms(retry.min_backoff_duration),
-        max_backoff_ms=duration_ms(retry.max_backoff_duration),
+        min_backoff_ms=milliseconds(retry.min_backoff_duration),
+        max_backoff_ms=milliseconds(retry.max_backoff_duration),
     )

@@ -38,7 +38,7 @@ def print_plan(plan: Plan) -> None:
     for step in plan.steps:
         for line in _lines(step):
             click.echo(line)
-    counts = dict.fromkeys(("create", "change", "replace", "delete"), 0)
+    counts: dict[str, int] = dict.fromkeys(_DONE, 0)
     for step in plan.pending:
         counts[verb(step)] += 1
     if plan.pending:
