@@ -16,10 +16,10 @@ UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format soak bench docs pins clean
+.PHONY: help venv demo demo-push test check format soak bench docs pins clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 venv: $(STAMP) ## Create the environment from the pinned, hashed requirements
 
@@ -37,6 +37,9 @@ $(DOCS_STAMP): requirements/docs.txt $(STAMP)
 
 demo: $(STAMP) ## Run a small shop's jobs, with no server, and watch what happens
 	$(BIN)/headway demo $(ARGS)
+
+demo-push: $(STAMP) ## The same jobs, pushed by an emulator of Cloud Tasks, every fifth of them twice
+	$(BIN)/headway demo --push $(ARGS)
 
 test: $(STAMP) ## Run all tests; each starts the servers that it needs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10 $(ARGS)

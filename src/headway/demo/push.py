@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 DUPLICATES: Final = 0.2  # of all deliveries
 _LOCATION: Final = "projects/demo/locations/laptop"
-_LOOK: Final = 0.1  # seconds between looks at the counts
+_LOOK: Final = 0.03  # seconds between looks at the counts
 _STILL: Final = 120.0  # seconds without any change, after which the run is given up
 
 
@@ -54,7 +54,8 @@ async def run(place: PushPlace, plan: Plan, watcher: Watcher) -> PushOutcome:
     await audit.begin(place.place.broker.namespace)
     async with _emulator(place, plan.seed) as emulator, app:
         watcher.step(f"the emulator of Cloud Tasks listens on {emulator.grpc_address}")
-        files, reports = Receiver(place.files_port, FILES), Receiver(place.reports_port, REPORTS)
+        log = place.place.folder / "receivers.log"
+        files, reports = Receiver(log, place.files_port, FILES), Receiver(log, place.reports_port, REPORTS)
         async with files, reports:
             watcher.step(f"two receivers take jobs: one for {FILES}, one for {REPORTS}")
             accepted = await enqueue(app.carrier, jobs_of(plan))

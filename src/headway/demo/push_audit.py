@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from headway.job import JobId
 
 _AUDIT: Final = "CREATE TABLE audit (number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, data BLOB NOT NULL)"
-_TRIGGERS: Final = (
+_ON_INSERT: Final = (
     "CREATE TRIGGER audit_insert AFTER INSERT ON guard WHEN NEW.key LIKE 'job/%' "
-    "BEGIN INSERT INTO audit (at_ms, data) VALUES (NEW.changed_ms, NEW.data); END",
+    "BEGIN INSERT INTO audit (at_ms, data) VALUES (NEW.changed_ms, NEW.data); END"
+)
+_ON_UPDATE: Final = (
     "CREATE TRIGGER audit_update AFTER UPDATE ON guard WHEN NEW.key LIKE 'job/%' "
-    "BEGIN INSERT INTO audit (at_ms, data) VALUES (NEW.changed_ms, NEW.data); END",
+    "BEGIN INSERT INTO audit (at_ms, data) VALUES (NEW.changed_ms, NEW.data); END"
 )
 _COUNTS: Final = "SELECT grp, tag, COUNT(*) FROM guard WHERE key LIKE 'job/%' GROUP BY grp, tag"
 _ENDED: Final = {
@@ -47,7 +49,7 @@ class Audit:
         await store.open()
         await store.close()
         with closing(self._connect()) as db, db:
-            for statement in (_AUDIT, *_TRIGGERS):
+            for statement in (_AUDIT, _ON_INSERT, _ON_UPDATE):
                 db.execute(statement)
 
     def counts(self) -> dict[tuple[str, JobState], int]:

@@ -18,11 +18,13 @@ from headway.errors import HeadwayError
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from pathlib import Path
     from types import TracebackType
 
 _START: Final = 30.0  # seconds until it answers
 _STOP: Final = 15.0  # seconds from SIGTERM to SIGKILL
 _LOOK: Final = 0.05
+_LAST_LINES: Final = 5
 _PROGRAM: Final = (
     "import sys; from headway.runtime.deathsignal import die_with_parent; die_with_parent(int(sys.argv.pop(1))); "
     "from headway.cli import main; main()"
@@ -30,9 +32,10 @@ _PROGRAM: Final = (
 
 
 class Receiver:
-    """`headway push` on a port of its own. What it writes goes to our stderr."""
+    """`headway push` on a port of its own. What it writes goes to the file `log`."""
 
-    def __init__(self, port: int, *queues: str) -> None:
+    def __init__(self, log: Path, port: int, *queues: str) -> None:
+        self._log = log
         self._command = [
             *(sys.executable, "-c", _PROGRAM, str(os.getpid())),
             *("push", APP_PATH, "--host", HOST, "--port", str(port), "--queues", ",".join(queues)),
@@ -53,9 +56,10 @@ class Receiver:
 
     async def start(self) -> int:
         """Start it, wait until it takes jobs, and return its process id; HeadwayError when it does not."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
-        )
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + _START
         async with httpx.AsyncClient(trust_env=False) as client:
             while time.monotonic() < deadline and self._process.returncode is None:
@@ -64,7 +68,8 @@ class Receiver:
                         return self._process.pid
                 await asyncio.sleep(_LOOK)
         await self.stop()
-        msg = "a receiver did not start; what it says is above"
+        said = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+        msg = f"a receiver did not start: {' '.join(said)}"
         raise HeadwayError(msg)
 
     async def kill(self) -> int:
