@@ -1,0 +1,90 @@
+"""One HTTP/1.1 connection to a target, without I/O of its own in the protocol: that is h11's."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from headway.emulator.target import HttpAnswer
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from headway.emulator.target import HttpCall
+
+_log: Final = logging.getLogger(__name__)
+
+_CHUNK: Final = 64 * 1024
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Connection:
+    """One connection, for one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take over streams that are connected."""
+        self._reader = reader
+        self._writer = writer
+        self._state = h11.Connection(h11.CLIENT)
+        self.answered = False
+
+    @property
+    def ended(self) -> bool:
+        """The other side has closed it."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def ready(self) -> bool:
+        """Make it ready for the next request, if it can take one."""
+        if self._state.our_state is not h11.DONE or self._state.their_state is not h11.DONE:
+            return False
+        self._state.start_next_cycle()
+        return not self.ended
+
+    def close(self) -> None:
+        """Close it, whatever is under way."""
+        self._writer.close()
+
+    async def exchange(self, call: HttpCall, host: str, path: str) -> HttpAnswer:
+        """Send a request and read the answer to its end; OSError or h11.ProtocolError when there is none.
+
+        `answered` then tells whether a part of it came.
+        """
+        self.answered = False
+        self._writer.write(self._written(call, host, path))
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            _log.debug("task %s: the target did not take the whole body; it may have answered", call.task)
+        answer: HttpAnswer | None = None
+        while True:
+            event = self._state.next_event()
+            if event is h11.NEED_DATA:
+                received = await self._reader.read(_CHUNK)
+                self.answered = self.answered or bool(received)
+                self._state.receive_data(received)
+            elif isinstance(event, h11.Response):
+                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+                answer = HttpAnswer(event.status_code, headers)
+            elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or event is h11.PAUSED:
+                break
+        if answer is None:
+            msg = "the target closed the connection without an answer"
+            raise ConnectionResetError(msg)
+        return answer
+
+    def _written(self, call: HttpCall, host: str, path: str) -> bytes:
+        headers = [("Host", host), *call.headers.items()]
+        if call.body or call.method not in _WITHOUT_BODY:
+            headers.append(("Content-Length", str(len(call.body))))
+        request = h11.Request(
+            method=call.method,
+            target=path,
+            headers=[(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers],
+        )
+        parts = [self._state.send(request)]
+        if call.body:
+            parts.append(self._state.send(h11.Data(data=call.body)))
+        parts.append(self._state.send(h11.EndOfMessage()))
+        return b"".join(part for part in parts if part)
