@@ -91,6 +91,11 @@ def http_task(receiver: Receiver, body: bytes, **fields: Any) -> tasks_v2.Task:
     return tasks_v2.Task(http_request=request, **fields)
 
 
+def mask(paths: list[str]) -> Any:
+    """proto-plus takes the fields of a message as a dictionary, which the clients' types do not say."""
+    return {"paths": paths}
+
+
 def nobody() -> Any:
     return AnonymousCredentials()  # type: ignore[no-untyped-call]
 
@@ -130,7 +135,7 @@ async def test_python_blocking(emulator: EmulatorServer, receiver: Receiver, kin
             assert made.retry_config.max_attempts == 100
             changed = client.update_queue(
                 queue=tasks_v2.Queue(name=queue, retry_config={"max_attempts": 7}),
-                update_mask={"paths": ["retry_config.max_attempts"]},
+                update_mask=mask(["retry_config.max_attempts"]),
             )
             assert changed.rate_limits.max_dispatches_per_second == 5
             assert changed.retry_config.max_attempts == 7
@@ -218,14 +223,14 @@ async def test_python_scheduler(emulator: EmulatorServer, receiver: Receiver, ki
             assert made.state == scheduler_v1.Job.State.ENABLED
             changed = client.update_job(
                 job=scheduler_v1.Job(name=name, http_target={"headers": {"X-Kind": kind}}),
-                update_mask={"paths": ["http_target.headers"]},
+                update_mask=mask(["http_target.headers"]),
             )
             assert changed.http_target.body == b"{}"
             with pytest.raises(exceptions.Conflict):
                 client.create_job(parent=PARENT, job=made)
             with pytest.raises(exceptions.BadRequest):
                 client.update_job(
-                    job=scheduler_v1.Job(name=name, schedule="never"), update_mask={"paths": ["schedule"]}
+                    job=scheduler_v1.Job(name=name, schedule="never"), update_mask=mask(["schedule"])
                 )
             client.pause_job(name=name)
             with pytest.raises(exceptions.BadRequest):

@@ -15,7 +15,7 @@ from headway.emulator.server import Emulator
 from headway.emulator.tokens import GOOGLE_ISSUER, Tokens, from_pem, new_key, to_pem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -35,7 +35,7 @@ async def running(
     secret: bytes | None = None,
     issuer: str = GOOGLE_ISSUER,
     pubsub_host: str | None = None,
-) -> AsyncIterator[Emulator]:
+) -> AsyncGenerator[Emulator]:
     """Serve until the block ends. Without a state file nothing outlives it, the key of the tokens neither.
 
     ConfigError when a port or the state file cannot be had.

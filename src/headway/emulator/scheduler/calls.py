@@ -7,14 +7,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from google.cloud.scheduler_v1.types import HttpMethod, HttpTarget, Job
 
 from headway.clock import duration_ms, from_ms
 from headway.emulator.names import short
+from headway.emulator.scheduler.wire import HttpMethod, HttpTarget
 from headway.emulator.target import SIGNATURE_HEADER, HttpCall, signature
 
 if TYPE_CHECKING:
     from headway.emulator.target import Signer
+    from headway.emulator.wire import Message
 
 _is_reserved: Final = re.compile(
     r"host|content-length|x-google-.*|x-appengine-.*|x-cloudscheduler(-.*)?", re.IGNORECASE
@@ -22,7 +23,7 @@ _is_reserved: Final = re.compile(
 
 
 def call_for(
-    job: Job,
+    job: Message,
     fire_ms: int,
     attempt: int,
     *,
@@ -56,7 +57,7 @@ def call_for(
     )
 
 
-def _publish(job: Job, attempt: int, host: str) -> HttpCall:
+def _publish(job: Message, attempt: int, host: str) -> HttpCall:
     """Return the call that publishes the job's message to a Pub/Sub emulator, which speaks plain HTTP."""
     target = job.pubsub_target
     message = {"data": base64.b64encode(target.data).decode(), "attributes": dict(target.attributes)}
@@ -71,7 +72,7 @@ def _publish(job: Job, attempt: int, host: str) -> HttpCall:
     )
 
 
-def _token(signer: Signer, target: HttpTarget) -> str:
+def _token(signer: Signer, target: Message) -> str:
     match HttpTarget.pb(target).WhichOneof("authorization_header"):
         case "oidc_token":
             return signer.sign(target.oidc_token.audience, target.oidc_token.service_account_email)

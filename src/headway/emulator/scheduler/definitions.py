@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
-
-from google.cloud.scheduler_v1.types import HttpMethod, HttpTarget, Job, PubsubTarget, RetryConfig
+from typing import TYPE_CHECKING, Final
 
 from headway.clock import duration_ms
 from headway.emulator.errors import ApiError, Code, invalid, refuse
 from headway.emulator.masks import snake
 from headway.emulator.model import RetryConfig as Backoff
+from headway.emulator.scheduler.wire import HttpMethod, HttpTarget, Job, RetryConfig
 from headway.errors import HeadwayError
 from headway.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from headway.emulator.wire import Message
 
 USER_AGENT: Final = "Google-Cloud-Scheduler"
 
@@ -43,7 +44,7 @@ _OUTPUT_ONLY: Final = frozenset(
 )
 
 
-def checked(job: Job, *, pubsub: bool) -> Job:
+def checked(job: Message, *, pubsub: bool) -> Message:
     """Return the job as the service would keep it: checked, with defaults, without what only the service says.
 
     INVALID_ARGUMENT names what is wrong, UNIMPLEMENTED what only the real service does. `pubsub`: whether there is a
@@ -76,7 +77,7 @@ def checked(job: Job, *, pubsub: bool) -> Job:
     return kept
 
 
-def updated(current: Job, given: Job, mask: Sequence[str]) -> Job:
+def updated(current: Message, given: Message, mask: Sequence[str]) -> Message:
     """Return the current job with the fields that the mask names taken from the given one; not checked yet.
 
     An empty mask stands for the fields that the given job has set. INVALID_ARGUMENT when the mask names no field.
@@ -97,7 +98,7 @@ def updated(current: Job, given: Job, mask: Sequence[str]) -> Job:
     return result
 
 
-def schedule_of(job: Job) -> Cron:
+def schedule_of(job: Message) -> Cron:
     """Return the times at which a job runs; INVALID_ARGUMENT when its schedule or its time zone is none."""
     if not _is_unix_cron(job.schedule):
         refuse(
@@ -110,7 +111,7 @@ def schedule_of(job: Job) -> Cron:
         refuse(f"Schedule or time zone is invalid: {error}")
 
 
-def backoff_of(job: Job) -> Backoff:
+def backoff_of(job: Message) -> Backoff:
     """Return the retry configuration; its `max_attempts` counts retries."""
     config = job.retry_config
     return Backoff(
@@ -122,7 +123,7 @@ def backoff_of(job: Job) -> Backoff:
     )
 
 
-def _retry_config(config: RetryConfig) -> RetryConfig:
+def _retry_config(config: Message) -> Message:
     if not 0 <= config.retry_count <= _MOST_RETRIES:
         refuse(f"RetryConfig.retry_count must be between 0 and {_MOST_RETRIES}, got {config.retry_count}.")
     if config.max_doublings < 0:
@@ -152,14 +153,14 @@ def _deadline(deadline: timedelta | None) -> timedelta:
     return deadline
 
 
-def _http_target(target: HttpTarget) -> HttpTarget:
+def _http_target(target: Message) -> Message:
     if not target.uri.startswith(("http://", "https://")):
         refuse(f'HttpTarget.uri must start with "http://" or "https://", got "{target.uri}".')
     if len(target.uri) > _URL_CHARS:
         refuse(f"HttpTarget.uri must be at most {_URL_CHARS} characters long.")
     kept = HttpTarget(target)
     if kept.http_method == HttpMethod.HTTP_METHOD_UNSPECIFIED:
-        kept.http_method = HttpMethod(HttpMethod.POST)
+        kept.http_method = HttpMethod.POST
     if target.body and kept.http_method not in _MAY_HAVE_BODY:
         refuse(f"HTTP request body is not allowed with the method {kept.http_method.name}.")
     names = {name.lower() for name in target.headers}
@@ -186,7 +187,7 @@ def _need_account(email: str) -> None:
         refuse("The token's service_account_email must be set.")
 
 
-def _pubsub_target(target: PubsubTarget, *, available: bool) -> PubsubTarget:
+def _pubsub_target(target: Message, *, available: bool) -> Message:
     if not _is_topic(target.topic_name):
         refuse(
             f'Topic name must be formatted: "projects/PROJECT_ID/topics/TOPIC_ID", got "{target.topic_name}".'
@@ -199,7 +200,7 @@ def _pubsub_target(target: PubsubTarget, *, available: bool) -> PubsubTarget:
     return target
 
 
-def _assign(result: Any, given: Any, path: str) -> None:  # noqa: ANN401 - protobuf's own messages
+def _assign(result: Message, given: Message, path: str) -> None:
     """Set one field, which may lie in messages within messages, as it is in `given`, or clear it."""
     *outer, last = path.split(".")
     for name in outer:

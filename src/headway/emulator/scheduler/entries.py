@@ -7,18 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from google.cloud.scheduler_v1.types import Job
 from msgspec import Struct
 
 from headway.clock import from_ms
 from headway.emulator.scheduler.definitions import backoff_of, schedule_of
 from headway.emulator.scheduler.turns import Turn
+from headway.emulator.scheduler.wire import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headway.emulator.journal import Journal
     from headway.emulator.model import RetryConfig
+    from headway.emulator.wire import Message
     from headway.schedule import Cron
 
 _KIND: Final = "scheduled-job"
@@ -46,7 +47,7 @@ class _Kept(Struct, frozen=True, array_like=True):
 class Entry:
     """A job: its definition, which nobody changes in place, and where it stands."""
 
-    definition: Job
+    definition: Message
     turn: Turn
     updated_ms: int
     paused: bool = False
@@ -55,7 +56,7 @@ class Entry:
     @property
     def name(self) -> str:
         """The full resource name."""
-        return self.definition.name
+        return str(self.definition.name)
 
     @cached_property
     def schedule(self) -> Cron:
@@ -67,11 +68,11 @@ class Entry:
         """When a failed attempt is followed by another."""
         return backoff_of(self.definition)
 
-    def shown(self) -> Job:
+    def shown(self) -> Message:
         """Return the job as the API shows it."""
         job = Job()
         Job.copy_from(job, self.definition)
-        job.state = Job.State(Job.State.PAUSED if self.paused else Job.State.ENABLED)
+        job.state = Job.State.PAUSED if self.paused else Job.State.ENABLED
         job.user_update_time = from_ms(self.updated_ms)
         if not self.paused:
             job.schedule_time = from_ms(self.turn.due_ms)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from google.cloud import scheduler_v1
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from headway.emulator.operations import Operation
+from headway.emulator.scheduler.wire import request_class
 from headway.emulator.wire import Empty
 
 if TYPE_CHECKING:
@@ -40,10 +39,13 @@ def _call(
     name: str, perform: Callable[[Any], Awaitable[Any]], verb: str, rule: str, body: str = ""
 ) -> Operation:
     """Return the operation, with the types of the client library around what performs it."""
-    request = getattr(scheduler_v1, f"{name}Request")
+    request = request_class(f"{name}Request")
 
     async def with_raw(message: Message) -> Message:
-        answer = await perform(request.wrap(message))
-        return Empty() if answer is None else type(answer).pb(answer)
+        answer: Message = await perform(request.wrap(message))
+        if answer is None:
+            return Empty()
+        kind = cast("Message", type(answer))
+        return kind.pb(answer)
 
     return Operation(SCHEDULER, name, request.pb(), with_raw, verb, rule, body)

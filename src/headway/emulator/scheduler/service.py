@@ -7,30 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from google.cloud.scheduler_v1.types import (
-    CreateJobRequest,
-    DeleteJobRequest,
-    GetJobRequest,
-    Job,
-    ListJobsRequest,
-    ListJobsResponse,
-    PauseJobRequest,
-    ResumeJobRequest,
-    RunJobRequest,
-    UpdateJobRequest,
-)
-
 from headway.emulator.errors import ApiError, Code, refuse
 from headway.emulator.names import check_location
 from headway.emulator.paging import page
 from headway.emulator.scheduler.definitions import checked, schedule_of, updated
 from headway.emulator.scheduler.entries import Entry
 from headway.emulator.scheduler.turns import first_turn
+from headway.emulator.scheduler.wire import ListJobsResponse
 
 if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.emulator.scheduler.dispatch import SchedulerDispatcher
     from headway.emulator.scheduler.entries import Entries
+    from headway.emulator.wire import Message
 
 _is_job: Final = re.compile(
     r"(projects/[A-Za-z0-9:.\-]+/locations/[A-Za-z0-9\-]+)/jobs/[A-Za-z0-9_\-]{1,500}"
@@ -50,7 +39,7 @@ class SchedulerService:
         self._clock = clock
         self._pubsub = pubsub
 
-    async def create_job(self, request: CreateJobRequest) -> Job:
+    async def create_job(self, request: Message) -> Message:
         """Make a job; without a name it gets one. ALREADY_EXISTS when there is one of that name."""
         parent = check_location(request.parent)
         name = request.job.name or f"{parent}/jobs/{uuid4().hex}"
@@ -63,11 +52,11 @@ class SchedulerService:
         job.name = name
         return await self._define(job, None)
 
-    async def get_job(self, request: GetJobRequest) -> Job:
+    async def get_job(self, request: Message) -> Message:
         """Return a job; NOT_FOUND when there is none."""
         return self._entry(request.name).shown()
 
-    async def list_jobs(self, request: ListJobsRequest) -> ListJobsResponse:
+    async def list_jobs(self, request: Message) -> Message:
         """Return a page of the jobs of a location, in the order of their names."""
         parent = check_location(request.parent)
         jobs = {
@@ -76,19 +65,19 @@ class SchedulerService:
         found, token = page(jobs, request.page_size, request.page_token, _LARGEST_PAGE)
         return ListJobsResponse(jobs=[entry.shown() for entry in found], next_page_token=token)
 
-    async def update_job(self, request: UpdateJobRequest) -> Job:
+    async def update_job(self, request: Message) -> Message:
         """Change what the mask names, or without one what the given job has set; its state stays."""
         entry = self._entry(request.job.name)
-        changed = updated(entry.definition, request.job, request.update_mask.paths)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        changed = updated(entry.definition, request.job, request.update_mask.paths)
         job = checked(changed, pubsub=self._pubsub)
         return await self._define(job, entry)
 
-    async def delete_job(self, request: DeleteJobRequest) -> None:
+    async def delete_job(self, request: Message) -> None:
         """Remove a job, also one that is running."""
         self._entries.drop(self._entry(request.name).name)
         await self._entries.commit()
 
-    async def pause_job(self, request: PauseJobRequest) -> Job:
+    async def pause_job(self, request: Message) -> Message:
         """Run a job no more until it is resumed; FAILED_PRECONDITION when it is not enabled."""
         entry = self._entry(request.name)
         if entry.paused:
@@ -96,7 +85,7 @@ class SchedulerService:
             raise ApiError(Code.FAILED_PRECONDITION, msg)
         return await self._keep(replace(entry, paused=True))
 
-    async def resume_job(self, request: ResumeJobRequest) -> Job:
+    async def resume_job(self, request: Message) -> Message:
         """Run a job again, from the next time of its schedule on; FAILED_PRECONDITION when it is not paused."""
         entry = self._entry(request.name)
         if not entry.paused:
@@ -105,13 +94,13 @@ class SchedulerService:
         turn = first_turn(entry.schedule, self._clock.now_ms())
         return await self._keep(replace(entry, paused=False, turn=turn))
 
-    async def run_job(self, request: RunJobRequest) -> Job:
+    async def run_job(self, request: Message) -> Message:
         """Run a job now, whatever its schedule and state."""
         entry = self._entry(request.name)
         self._dispatcher.run_now(entry)
         return entry.shown()
 
-    async def _define(self, job: Job, before: Entry | None) -> Job:
+    async def _define(self, job: Message, before: Entry | None) -> Message:
         now = self._clock.now_ms()
         entry = Entry(job, before.turn if before else first_turn(schedule_of(job), now), now)
         if before is not None:
@@ -120,7 +109,7 @@ class SchedulerService:
                 entry = replace(entry, turn=first_turn(entry.schedule, now))
         return await self._keep(entry)
 
-    async def _keep(self, entry: Entry) -> Job:
+    async def _keep(self, entry: Entry) -> Message:
         self._entries.put(entry)
         await self._entries.commit()
         self._dispatcher.changed()
