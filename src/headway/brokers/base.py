@@ -32,6 +32,7 @@ class Capabilities(Struct, frozen=True):
 
     name: str
     max_delay_ms: int | None = None  # the horizon of delayed jobs; None: no limit
+    max_wait_ms: int | None = None  # behind its due time; then the carrier drops a job. None: it never does
     max_payload: int = 512 * 1024 * 1024  # bytes of an encoded payload
     priority: bool = True
     unique: bool = True
@@ -42,6 +43,7 @@ class Capabilities(Struct, frozen=True):
     logs: bool = True  # keeps log lines and progress of running jobs
     atomic: bool = True  # `enqueue` accepts all jobs of a call or none; False: each by itself
     reuse_ids: bool = True  # the id of a removed job may be enqueued again
+    by_end: bool = True  # lists jobs of one terminal state by their ends, the last one first; False: by id
     cap_succeeded: bool = True  # drops the oldest completed jobs beyond `Retention.max_succeeded`
 
 
@@ -154,7 +156,13 @@ class Wake(Struct, frozen=True):
     """There may be work: claim. Sent to one idle worker for each enqueue that it could serve."""
 
 
-Signal = CancelRequested | LeaseLost | Wake
+class Handed(Struct, frozen=True):
+    """A job, leased to this worker already: it comes instead of a Wake when a lone job was enqueued."""
+
+    delivery: Delivery
+
+
+Signal = CancelRequested | Handed | LeaseLost | Wake
 
 
 class Progress(Struct, frozen=True):
@@ -315,8 +323,12 @@ class PullBroker(Broker, Protocol):
         """
         ...
 
-    def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
-        """Yield what concerns this worker until closed. Sends one Wake at the start and after each reconnection."""
+    def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
+        """Yield what concerns this worker until closed. Sends one Wake at the start and after each reconnection.
+
+        `handed`: the carrier may send a lone job itself where it would send a Wake. The worker claims again after each
+        Handed: the carrier learns from that call that it arrived.
+        """
         ...
 
 

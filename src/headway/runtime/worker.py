@@ -15,7 +15,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import CancelRequested, LeaseLost, Wake
+from headway.brokers.base import CancelRequested, Handed, LeaseLost, Wake
 from headway.errors import BrokerError
 from headway.job import Released, WorkerId, new_job_id
 from headway.runtime.demand import Demand
@@ -185,14 +185,17 @@ class Worker:
                 self._hold(claiming=False)
             pause = _RETRY_PAUSE
             for delivery in claimed.deliveries:
-                self._demand.take(delivery.queue)
-                self._runners.add(delivery)
-            self._unsettled += len(claimed.deliveries)
+                self._take(delivery)
             self._hold(claiming=False)
             self.ready.set()
             if len(claimed.deliveries) < room and not self._woken:
                 whole = len(wants) == len(self.queues) and all(want.limit == room for want in wants)
                 await self._wait_for_work(self._until(claimed), freed=not whole)
+
+    def _take(self, delivery: Delivery) -> None:
+        self._unsettled += 1
+        self._demand.take(delivery.queue)
+        self._runners.add(delivery)
 
     def _until(self, claimed: Claimed) -> float:
         if claimed.next_in_ms is None:
@@ -252,7 +255,7 @@ class Worker:
         pause = _RETRY_PAUSE
         while True:
             try:
-                async for signal in self._broker.signals(self.id):
+                async for signal in self._broker.signals(self.id, handed=True):
                     pause = _RETRY_PAUSE
                     self._hear(signal)
             except BrokerError as error:
@@ -265,6 +268,13 @@ class Worker:
             case Wake():
                 self._woken = True
                 self._changed.set()
+            case Handed(delivery=delivery):
+                self._take(delivery)
+                self._hold(claiming=self._claiming)
+                self._woken = True  # claim again: that goes idle anew, and says that this one came
+                self._changed.set()
+                if self._stopping.is_set():
+                    self._hand_back(self._runners.take_waiting())
             case CancelRequested(job_id=job_id):
                 waiting = self._runners.cancel(job_id)
                 if waiting is not None:
@@ -305,3 +315,7 @@ class Worker:
             # Threads that go on: their jobs are handed back all the same, and their own outcome will be superseded.
             self._hand_back([run.delivery for run in self._runners.running])
         await self._settler.finish()
+        if not self._supervised:
+            # What was handed over while we went: nobody else would see to it before its lease ends.
+            with contextlib.suppress(BrokerError):
+                await self._broker.surrender(self.id, started=())

@@ -152,9 +152,9 @@ class CarrierWrapper:
         """See PullBroker."""
         return await self.around("tend", self.inner.tend)
 
-    def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+    def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """See PullBroker."""
-        return self._stream("signals", self.inner.signals(worker))
+        return self._stream("signals", self.inner.signals(worker, handed=handed))
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """See Inspector."""

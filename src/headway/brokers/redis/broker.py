@@ -145,15 +145,20 @@ class RedisBroker:
         """Do one round of maintenance."""
         return await work.tend(self._session, self._settings.retention)
 
-    async def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+    async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns the worker, a Wake first."""
-        async with mailbox(self._listener, worker_channel(self._session.prefix, worker)) as box:
-            self._mailboxes.add(box)
-            try:
-                while (signal := await box.take()) is not None:
-                    yield signal
-            finally:
-                self._mailboxes.discard(box)
+        hands = self._claims.begin_hands(worker) if handed else None
+        try:
+            async with mailbox(self._listener, worker_channel(self._session.prefix, worker), hands) as box:
+                self._mailboxes.add(box)
+                try:
+                    while (signal := await box.take()) is not None:
+                        yield signal
+                finally:
+                    self._mailboxes.discard(box)
+        finally:
+            if handed:
+                self._claims.end_hands(worker)
 
     async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
         """Return records."""

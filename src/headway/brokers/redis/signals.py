@@ -7,13 +7,14 @@ from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import CancelRequested, LeaseLost, Signal, Wake
+from headway.brokers.base import CancelRequested, Handed, LeaseLost, Signal, Wake
 from headway.brokers.redis.listener import Subscription
 from headway.job import JobId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from headway.brokers.redis.hands import Hands
     from headway.brokers.redis.listener import Listener
 
 _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other deputy
@@ -22,8 +23,9 @@ _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other de
 class Mailbox:
     """Signals not yet taken. Wakes are not piled up: one says all."""
 
-    def __init__(self) -> None:
-        """Start with a Wake: jobs may have come before the subscription."""
+    def __init__(self, hands: Hands | None) -> None:
+        """Start with a Wake: jobs may have come before the subscription. Without `hands` no job is taken by message."""
+        self._hands = hands
         self._signals: deque[Signal] = deque([Wake()])
         self._filled = asyncio.Event()
         self._filled.set()
@@ -36,8 +38,12 @@ class Mailbox:
         self._filled.set()
 
     def on_message(self, content: bytes) -> None:
-        """Read what the scripts publish: W, V, L, or C and an id."""
+        """Read what the scripts publish: W, V, L, C and an id, or J and a job."""
         match content[:1]:
+            case b"J":
+                delivery = None if self._hands is None else self._hands.on_message(content)
+                if delivery is not None:
+                    self.put(Handed(delivery))
             case b"W":
                 self.put(Wake())
             case b"V":
@@ -70,9 +76,9 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailbox(listener: Listener, channel: str) -> AsyncGenerator[Mailbox]:
+async def mailbox(listener: Listener, channel: str, hands: Hands | None) -> AsyncGenerator[Mailbox]:
     """Listen on a worker's channel for the length of the block."""
-    box = Mailbox()
+    box = Mailbox(hands)
     subscription = Subscription(box.on_message, box.on_restored)
     await listener.subscribe(channel, subscription)
     try:

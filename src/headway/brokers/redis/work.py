@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, assert_never
 
 from headway.brokers.base import Claimed, Heartbeat, LogLine, Progress, SettleResult, Tended
+from headway.brokers.redis.hands import Hands
 from headway.brokers.redis.records import parse_header, write_log_line, write_progress
 from headway.job import (
     Cancelled,
@@ -41,6 +42,16 @@ class Claims:
         self._session = session
         self._last = time.time_ns() // 1000
         self._unheard: dict[WorkerId, list[int]] = {}
+        self._hands: dict[WorkerId, Hands] = {}
+
+    def begin_hands(self, worker: WorkerId) -> Hands:
+        """From its next claim on, the worker takes jobs by message."""
+        hands = self._hands[worker] = Hands(worker)
+        return hands
+
+    def end_hands(self, worker: WorkerId) -> None:
+        """The worker takes no more jobs by message."""
+        self._hands.pop(worker, None)
 
     async def claim(
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
@@ -53,15 +64,19 @@ class Claims:
             if unheard:
                 self._unheard[worker] = unheard
         else:
-            self._last += 1
+            self._last += 2  # the number between is that of what is handed over by message
             number = self._last
+        hands = self._hands.get(worker)
         parts: list[Argument] = [
             worker,
             limit,
             lease_ms,
             number,
             _class_of(tuple(want.queue for want in wants)),
+            "" if hands is None else hands.taken,
         ]
+        if hands is not None:
+            hands.claim_sent(number)
         for want in wants:
             parts += (want.queue, want.limit)
         try:
@@ -73,7 +88,7 @@ class Claims:
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
-        deliveries: list[Delivery] = []
+        deliveries: list[Delivery] = [] if hands is None else [*hands.claim_answered(number)]
         damaged: list[tuple[JobId, int]] = []
         for raw_id, number_text, blob, header in zip(ids, numbers, blobs, headers, strict=True):
             delivery = _delivery(worker, raw_id, blob[len(number_text) + 1 :], kinds.get(number_text), header)

@@ -196,7 +196,7 @@ class SqliteBroker:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
         return await waiting.finished(self._opened, job_id, timeout_ms)
 
-    def signals(self, worker: WorkerId) -> AsyncIterator[Signal]:
+    def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
         """Yield a Wake, then what concerns the worker, until closed."""
         return waiting.signals(self._opened, worker)
 

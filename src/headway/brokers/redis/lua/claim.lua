@@ -1,7 +1,11 @@
 -- Duty: hand out ready jobs under leases of one worker; before that, what is due (maintain).
 -- KEYS[1] prefix
 -- ARGV[3] worker, [4] limit, [5] lease ms, [6] claim number (rising per worker), [7] class of the wanted queues,
---         [8..] queue, limit pairs in order of preference.
+--         [8] "" or, of a worker that takes jobs by message: the claim number under which it took the last one, 0: none,
+--         [9..] queue, limit pairs in order of preference.
+-- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
+-- under that claim. A message is good until the worker's next claim is sent; that claim tells whether it arrived, and
+-- otherwise hands the job out itself.
 -- Returns { ms until there is more to do or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
@@ -17,6 +21,7 @@
 -- @include maintain
 -- @include close
 local worker, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local hand = ARGV[8]
 local claim, class = ARGV[6], ARGV[7]
 local MOST_POPS = 5000 -- tombstones met in one call; the rest waits for the next
 
@@ -74,6 +79,7 @@ for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or 
 end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
+local handed = 0 -- how many of those taken were leased to this worker already
 local popped, popped_queues, dropped, behind = {}, {}, 0, {}
 
 local buried = redis.call('EXISTS', P .. 'tomb') == 1
@@ -113,8 +119,8 @@ end
 
 local function pop_wanted()
   popped, popped_queues = {}, {}
-  local room = limit - #taken
-  for i = 8, #ARGV, 2 do
+  local room = limit + handed - #taken
+  for i = 9, #ARGV, 2 do
     local queue = ARGV[i]
     local levels = lists[queue]
     if levels then
@@ -183,6 +189,29 @@ local function take(id, queue, blob, header)
   end
 end
 
+-- Hand out what a message did not bring.
+local function take_unheard(offer)
+  local tag, id = string.match(offer, '^(%d+)|!(.*)$')
+  if not tag or tag == claim or tag == hand then
+    return
+  end
+  local text = redis.call('HGET', P .. 'run', id)
+  local run = text and parse_run(text)
+  local blob = redis.call('HGET', P .. 'j', id)
+  if blob and run and run.worker == worker and run.claim == string.format('%.0f', tag + 1) then
+    -- Under the number of this claim: a repeat of it hands it out again.
+    handed = 1
+    new_run[1], new_run[2] = id, run.kind .. '|1|1|0|' .. run.started .. '|' .. claim .. '|1' .. BY
+    taken[1], taken_blobs[1], taken_headers[1] = id, blob, false
+  end
+end
+
+local offer = hand ~= '' and redis.call('HGET', P .. 'hand', worker) or nil
+if offer then
+  take_unheard(offer)
+end
+local stands = offer and string.sub(offer, 1, #claim + 1) == claim .. '|' -- this is a repeat, and it was applied
+
 repeat
   pop_wanted()
   dropped = 0
@@ -203,7 +232,7 @@ more = more or pops > MOST_POPS
 local lease_begins = false
 if #taken > 0 then
   variadic('HSET', P .. 'run', new_run)
-  redis.call('HINCRBY', P .. 'holds', worker, #taken)
+  redis.call('HINCRBY', P .. 'holds', worker, #taken - handed)
   lease_begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
 end
 if #gone_exp > 0 then
@@ -224,10 +253,16 @@ if #taken > 0 then
     end
   end
 end
-if #taken < limit then
+local idle = #taken - handed < limit
+if idle and hand ~= '' and not stands then
+  redis.call('HSET', P .. 'hand', worker, claim .. '|' .. ARGV[5] .. '|' .. class)
+elseif offer and not stands then
+  redis.call('HDEL', P .. 'hand', worker)
+end
+if idle then
   local is_new = redis.call('SADD', P .. 'idle:' .. class, worker) == 1
   if is_new and not was_idle and redis.call('SADD', P .. 'classes', class) == 1 then
-    for i = 8, #ARGV, 2 do
+    for i = 9, #ARGV, 2 do
       redis.call('SADD', P .. 'qc:' .. ARGV[i], class)
     end
   end

@@ -12,6 +12,7 @@
 -- @include giveback
 -- @include close
 local worker = ARGV[3]
+redis.call('HDEL', P .. 'hand', worker)
 if redis.call('HEXISTS', P .. 'holds', worker) == 0 then
   return 0
 end

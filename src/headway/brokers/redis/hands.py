@@ -1,0 +1,77 @@
+"""Jobs that reach an idle worker in a message: which of them are good.
+
+A message is tagged with the number of the claim under which the worker went idle. It is good until the next claim is
+sent: that one says whether it came, and hands the job out itself if it did not (claim.lua). So what comes behind it is
+dropped, and what overtakes the answer of its own claim, on the other connection, waits for that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.redis.session import parse_kind
+from headway.job import Delivery, JobId, Lease, WorkerId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEAD: Final = re.compile(rb"J(\d+)\|([0-9a-z]+)\|(\d+)\|")
+
+
+class Hands:
+    """The messages of one worker. What is good is returned once."""
+
+    def __init__(self, worker: WorkerId) -> None:
+        self._worker = worker
+        self._answered = 0  # number of the last claim that was answered
+        self._awaited = 0  # number of the claim on its way; 0: none
+        self._early: tuple[int, Delivery] | None = None
+        self.taken = 0  # number of the claim under which the last one was taken; 0: none
+
+    def claim_sent(self, number: int) -> None:
+        """A claim leaves; it stays on its way until it, or its repeat, is answered."""
+        self._awaited = number
+
+    def claim_answered(self, number: int) -> Sequence[Delivery]:
+        """The claim was answered; return what came before the answer."""
+        self._awaited, self._answered = 0, number
+        early, self._early = self._early, None
+        if early is None or early[0] != number:
+            return ()
+        self.taken = number
+        return (early[1],)
+
+    def on_message(self, content: bytes) -> Delivery | None:
+        """Read a message; None when it is not good, or not yet."""
+        head = _HEAD.match(content)
+        if head is None:
+            return None
+        number = int(head[1])
+        delivery = self._read(head, content)
+        if delivery is None:
+            return None
+        if self._awaited:
+            if number == self._awaited:
+                self._early = (number, delivery)
+            return None
+        if number != self._answered or number == self.taken:
+            return None
+        self.taken = number
+        return delivery
+
+    def _read(self, head: re.Match[bytes], content: bytes) -> Delivery | None:
+        """Read the job; None when it is damaged: the next claim finds it, and says so."""
+        ends = head.end() + int(head[3])
+        kind = parse_kind(content[head.end() : ends])
+        if kind is None:
+            return None
+        return Delivery(
+            Lease(JobId(head[2].decode()), self._worker, 1),
+            kind.task,
+            kind.queue,
+            content[ends:].partition(b":")[2],
+            kind.priority,
+            attempt=1,
+            crashes=0,
+        )
