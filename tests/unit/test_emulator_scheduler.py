@@ -25,12 +25,13 @@ from google.cloud.scheduler_v1.types import (
     UpdateJobRequest,
 )
 
-from headway.clock import to_ms
+from headway.clock import SystemClock, to_ms
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
 from headway.emulator.scheduler.dispatch import SchedulerDispatcher
 from headway.emulator.scheduler.entries import Entries
+from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.scheduler.service import SchedulerService
 from headway.emulator.target import HttpAnswer, HttpCall
 from headway.emulator.tokens import Tokens
@@ -83,16 +84,19 @@ class World:
         return self.answers.pop(0) if self.answers else OK
 
     async def create(self, **fields: Any) -> Job:
-        return await self.service.create_job(CreateJobRequest(parent=PARENT, job=job(**fields)))
+        shown: Job = await self.service.create_job(CreateJobRequest(parent=PARENT, job=job(**fields)))
+        return shown
 
     async def get(self) -> Job:
-        return await self.service.get_job(GetJobRequest(name=NAME))
+        shown: Job = await self.service.get_job(GetJobRequest(name=NAME))
+        return shown
 
     async def update(self, changed: Job, *paths: str) -> Job:
         request: dict[str, Any] = (
             {"job": changed, "update_mask": {"paths": paths}} if paths else {"job": changed}
         )
-        return await self.service.update_job(UpdateJobRequest(**request))
+        shown: Job = await self.service.update_job(UpdateJobRequest(**request))
+        return shown
 
     async def after(self, step: timedelta) -> int:
         self.clock.advance(step)
@@ -472,6 +476,42 @@ class TestFaults:
         assert refusing.calls == []
         for world in (lost, refusing):
             assert (await world.get()).status.code == Code.UNAVAILABLE
+
+
+class Hurrying:
+    """The clock of this machine, set forward to a moment before four o'clock."""
+
+    def __init__(self) -> None:
+        self._ahead = to_ms(START + timedelta(minutes=40)) - 100 - SystemClock().now_ms()
+
+    def now_ms(self) -> int:
+        return SystemClock().now_ms() + self._ahead
+
+
+class TestInTheBackground:
+    async def test_what_is_due_runs_by_itself(self) -> None:
+        came: asyncio.Queue[HttpCall] = asyncio.Queue()
+
+        async def deliver(call: HttpCall) -> HttpAnswer:
+            came.put_nowait(call)
+            return OK
+
+        scheduler = CloudScheduler(Journal(), Hurrying(), Dice(Faults()), deliver=deliver)
+        await scheduler.open()
+        await scheduler.service.create_job(CreateJobRequest(parent=PARENT, job=job()))
+        async with asyncio.timeout(20):
+            call = await came.get()
+        await scheduler.close()
+        assert call.headers["X-CloudScheduler-ScheduleTime"] == "2027-03-01T04:00:00Z"
+
+    async def test_by_hand_means_by_hand(self) -> None:
+        clock = FakeClock(to_ms(START))
+        scheduler = CloudScheduler(Journal(), clock, Dice(Faults()), deliver=World().deliver, automatic=False)
+        await scheduler.open()
+        await scheduler.service.create_job(CreateJobRequest(parent=PARENT, job=job()))
+        clock.advance(HOUR)
+        assert await scheduler.dispatcher.turn() == 1
+        await scheduler.close()
 
 
 class TestRestarts:

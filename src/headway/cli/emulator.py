@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,19 +77,19 @@ def emulator(
     tokens, rates and retries. With --state it is also a dispatcher to rely on: what it accepted survives a crash.
     PUBSUB_EMULATOR_HOST is where the messages of scheduled Pub/Sub jobs go.
     """
-    if any(find_spec(name) is None for name in ("grpc", "starlette", "httpx", "jwt", "uvicorn")):
-        msg = "the emulator needs more packages: pip install 'headway[emulator]'"
-        raise ConfigError(msg)
     import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
-    import logging  # noqa: PLC0415 - as above
 
-    from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
-    from headway.emulator.standalone import running  # noqa: PLC0415 - as above
-    from headway.emulator.tokens import GOOGLE_ISSUER  # noqa: PLC0415 - as above
     from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
 
+    try:
+        from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
+        from headway.emulator.standalone import running  # noqa: PLC0415 - an extra
+        from headway.emulator.tokens import GOOGLE_ISSUER  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        msg = f"the emulator needs the package of {error.name}: pip install 'headway[emulator]'"
+        raise ConfigError(msg) from error
+
     configure_logging()
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write a line for each dispatch
     wanted = parse_faults(faults) if faults else None
     if http_port is None:
         http_port = port + 1 if 0 < port < 65535 else 0  # noqa: PLR2004 - the last port
