@@ -48,20 +48,28 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
     if name == "cloudtasks":
         hub = Hub(clock, tmp_path)
         await hub.open()
-        yield Store(name, hub.url, namespace, clock, hub)
-        await hub.close()
+        try:
+            yield _checked(request, Store(name, hub.url, namespace, clock, hub))
+        finally:
+            await hub.close()
     else:
-        yield Store(name, store_url(request, name, tmp_path), namespace, clock)
+        yield _checked(request, Store(name, store_url(request, name, tmp_path), namespace, clock))
+
+
+def _checked(request: pytest.FixtureRequest, store: Store) -> Store:
+    """Skip when the case needs what this carrier cannot do."""
+    capabilities = store.broker().capabilities
+    for mark in request.node.iter_markers("needs"):
+        for capability in mark.args:
+            if not has(capabilities, capability):
+                pytest.skip(f"{store.carrier} has not the capability {capability!r}")
+    return store
 
 
 @pytest.fixture
-async def carrier(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[Carrier]:
-    """Give the test an open broker; skips when the case needs what this carrier cannot do."""
+async def carrier(store: Store) -> AsyncIterator[Carrier]:
+    """Give the test an open broker."""
     broker = store.broker()
-    for mark in request.node.iter_markers("needs"):
-        for capability in mark.args:
-            if not has(broker.capabilities, capability):
-                pytest.skip(f"{store.carrier} has not the capability {capability!r}")
     async with broker:
         yield broker
 

@@ -20,6 +20,8 @@ REASONS: Final[dict[str, str]] = {
     "atomic": "Cloud Tasks accepts tasks one by one: of a call that is broken off, some may have been accepted.",
     "reuse_ids": "A task's name stays taken for up to 24 hours after the task is gone.",
     "cap_succeeded": "The guard's store keeps what is completed for its time, however much that is.",
+    "by_end": "The guard's store pages by id, which tells when a job was enqueued.",
+    "max_wait_ms": "Cloud Tasks drops a task 31 days after it was due; the guard forgets what it waits for a day later.",
     "max_delay_ms": "Cloud Tasks takes delays of at most 30 days.",
     "max_payload": "A task has at most 1 MiB; `offload` moves larger payloads to a bucket.",
 }
@@ -30,6 +32,8 @@ def has(capabilities: Capabilities, need: str) -> bool:
     match need:
         case "max_delay_ms":
             return capabilities.max_delay_ms is None
+        case "max_wait_ms":
+            return capabilities.max_wait_ms is None
         case "max_payload":
             return capabilities.max_payload >= 64 * 1024 * 1024
         case _:

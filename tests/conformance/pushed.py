@@ -7,7 +7,7 @@ the passing of time and the death of machines:
 - A call whose lease ran out is broken off, as the connection of a dead receiver is.
 - A task that Cloud Tasks would send again after its own back-off is sent again at the next claim: the back-off is the
   dispatcher's affair, and its tests are elsewhere.
-- An expired job is settled as such before its handler runs, as the executor does it.
+- An expired or cancelled job is settled as such before its handler runs, as the executor does it.
 
 In which order calls come is not arranged: the emulator's order of due times shows through.
 """
@@ -39,7 +39,7 @@ from headway.emulator.rates import TokenBucket
 from headway.emulator.server import Emulator
 from headway.emulator.target import HttpAnswer
 from headway.errors import UnsupportedError
-from headway.job import Delivery, Expired, JobId, Lease, WorkerId
+from headway.job import Cancelled, Delivery, Expired, JobId, Lease, WorkerId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -228,10 +228,11 @@ class PushedCarrier(CloudTasksBroker):
         now = self._clock.now_ms()
         received = await self.receive(call.request(), worker=worker, lease_ms=lease_ms)
         if isinstance(received, Delivery):
-            if received.expires_ms is None or received.expires_ms > now:
-                call.lease = received.lease
+            call.lease = received.lease
+            ended = _end_of(received, now)
+            if ended is None:
                 return received
-            received = await self.answer(received, Expired())
+            received = await self.answer(received, ended)
         assert isinstance(received, PushResponse)
         await self._hub.give(call, received)
         return None
@@ -306,6 +307,15 @@ class PushedCarrier(CloudTasksBroker):
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """There are no workers."""
         raise UnsupportedError(_NO_WORKERS)
+
+
+def _end_of(delivery: Delivery, now_ms: int) -> Outcome | None:
+    """Return how the executor ends a job before its handler is called; None: it runs."""
+    if delivery.cancel_requested:
+        return Cancelled()
+    if delivery.expires_ms is not None and delivery.expires_ms <= now_ms:
+        return Expired()
+    return None
 
 
 _NO_WORKERS: Final = "a carrier that pushes has no workers"

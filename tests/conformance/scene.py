@@ -103,6 +103,10 @@ class Scene:
             fire=fire,
         )
 
+    def ordered(self, ids: Sequence[JobId]) -> list[JobId]:
+        """Return the ids for a comparison: in their order where the carrier keeps one, else in any."""
+        return list(ids) if self.carrier.capabilities.fifo else sorted(ids)
+
     async def offer(self, job: NewJob) -> Enqueued:
         """Enqueue one job, whatever the answer."""
         [answer] = await self.carrier.enqueue([job])

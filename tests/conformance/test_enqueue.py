@@ -53,10 +53,23 @@ async def test_an_empty_batch_is_accepted(scene: Scene) -> None:
 async def test_a_batch_of_any_size_is_accepted_whole_and_in_order(scene: Scene, size: int) -> None:
     ids = await scene.put_many(size)
     assert await scene.count(JobState.READY) == size
-    assert await scene.take_ids(size) == ids
+    assert scene.ordered(await scene.take_ids(size)) == scene.ordered(ids)
 
 
-async def test_a_batch_may_mix_queues_priorities_delays_and_keys(scene: Scene) -> None:
+async def test_a_batch_may_mix_queues_delays_and_keys(scene: Scene) -> None:
+    jobs = [
+        scene.job(queue="a"),
+        scene.job(queue="b", due=MINUTE),
+        scene.job(queue="a", key="k"),
+        scene.job(queue="c", expires=MINUTE),
+    ]
+    assert [answer.duplicate_of for answer in await scene.carrier.enqueue(jobs)] == [None] * 4
+    assert scene.ordered(await scene.take_ids(queue="a")) == scene.ordered([jobs[0].id, jobs[2].id])
+    assert await scene.states([jobs[1].id, jobs[3].id]) == [JobState.SCHEDULED, JobState.READY]
+
+
+@pytest.mark.needs("priority", "unique")
+async def test_a_batch_may_mix_priorities_and_locks_as_well(scene: Scene) -> None:
     jobs = [
         scene.job(queue="a", priority=1),
         scene.job(queue="b", due=MINUTE),
@@ -85,7 +98,7 @@ async def test_repeating_an_enqueue_adds_nothing(scene: Scene) -> None:
     first = await scene.carrier.enqueue(jobs)
     assert await scene.carrier.enqueue(jobs) == first
     assert await scene.count(JobState.READY) == 3
-    assert await scene.take_ids() == [job.id for job in jobs]
+    assert scene.ordered(await scene.take_ids()) == scene.ordered([job.id for job in jobs])
 
 
 @pytest.mark.parametrize("state", list(JobState))
@@ -105,9 +118,17 @@ async def test_repeating_a_batch_that_was_partly_accepted_adds_the_rest(scene: S
     jobs = [scene.job() for _ in range(4)]
     await scene.carrier.enqueue(jobs[:2])
     await scene.carrier.enqueue(jobs)
-    assert await scene.take_ids() == [job.id for job in jobs]
+    assert scene.ordered(await scene.take_ids()) == scene.ordered([job.id for job in jobs])
 
 
+async def test_repeating_an_enqueue_with_a_key_is_no_duplicate_of_itself(scene: Scene) -> None:
+    job = scene.job(key="k")
+    await scene.put(job)
+    assert (await scene.offer(job)).duplicate_of is None
+    assert await scene.count(JobState.READY) == 1
+
+
+@pytest.mark.needs("unique")
 async def test_repeating_an_enqueue_with_key_and_unique_lock_is_no_duplicate_of_itself(scene: Scene) -> None:
     job = scene.job(key="k", unique=UniqueLock("u", UniqueMode.REJECT))
     await scene.put(job)
@@ -133,7 +154,14 @@ async def test_a_payload_arrives_byte_for_byte(scene: Scene, payload: bytes) -> 
     assert (await scene.record(delivery.lease.job_id)).payload == payload
 
 
-@pytest.mark.parametrize("size", [64 * 1024, 1024 * 1024, 8 * 1024 * 1024])
+@pytest.mark.parametrize(
+    "size",
+    [
+        64 * 1024,
+        pytest.param(1024 * 1024, marks=pytest.mark.needs("max_payload")),
+        pytest.param(8 * 1024 * 1024, marks=pytest.mark.needs("max_payload")),
+    ],
+)
 async def test_a_big_payload_arrives_whole(scene: Scene, size: int) -> None:
     payload = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     delivery = await scene.start(scene.job(payload=payload))
@@ -229,6 +257,7 @@ async def test_concurrent_repeats_of_one_job_accept_it_once(scene: Scene, store:
     assert await scene.take_ids() == [job.id]
 
 
+@pytest.mark.needs("atomic", "fifo")
 async def test_a_cancelled_call_leaves_the_broker_sound_and_the_batch_whole(scene: Scene) -> None:
     """All or none, even when the caller stops waiting for the answer."""
     batches = [[scene.job() for _ in range(50)] for _ in range(10)]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from headway.testing import FakeClock
     from tests.conformance.store import Store
 
+pytestmark = pytest.mark.needs("events")
+
 E = EventKind
 
 

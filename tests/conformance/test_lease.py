@@ -36,6 +36,7 @@ async def test_one_heartbeat_keeps_all_that_a_worker_holds(scene: Scene) -> None
     assert all([await scene.settle(delivery, Succeeded()) for delivery in deliveries])
 
 
+@pytest.mark.needs("pull")
 async def test_a_heartbeat_extends_from_now(scene: Scene) -> None:
     await scene.start()
     scene.clock.advance(SECOND)
@@ -71,7 +72,7 @@ async def test_a_worker_that_settled_its_last_job_holds_no_lease(scene: Scene) -
     assert await scene.carrier.workers() == []
 
 
-@pytest.mark.parametrize("sweep", ["tend", "claim"])
+@pytest.mark.parametrize("sweep", [pytest.param("tend", marks=pytest.mark.needs("pull")), "claim"])
 async def test_a_dead_workers_job_comes_back_with_one_crash_more(scene: Scene, sweep: str) -> None:
     """Promise 5: within lease + sweep, on its own."""
     dead = await scene.start()
@@ -85,6 +86,7 @@ async def test_a_dead_workers_job_comes_back_with_one_crash_more(scene: Scene, s
     assert (delivery.attempt, delivery.crashes) == (2, 1)
 
 
+@pytest.mark.needs("pull")
 async def test_a_claim_for_another_queue_takes_dead_workers_jobs_back_as_well(scene: Scene) -> None:
     dead = await scene.start()
     scene.clock.advance(LEASE_MS + 1)
@@ -101,6 +103,7 @@ async def test_a_lease_is_not_lost_before_its_time(scene: Scene) -> None:
     assert await _beats(scene, W) == [True]
 
 
+@pytest.mark.needs("pull")
 async def test_tend_takes_back_all_jobs_of_all_dead_workers_and_no_others(scene: Scene) -> None:
     """Promise 5."""
     await scene.put_many(30)
@@ -115,6 +118,7 @@ async def test_tend_takes_back_all_jobs_of_all_dead_workers_and_no_others(scene:
     assert (await scene.carrier.tend()).reclaimed == 0
 
 
+@pytest.mark.needs("pull")
 async def test_tend_takes_back_a_thousand_jobs(scene: Scene) -> None:
     await scene.put_many(1500)
     await scene.take_ids(1500, worker="dead")
@@ -128,6 +132,7 @@ async def test_tend_takes_back_a_thousand_jobs(scene: Scene) -> None:
     assert await scene.count(JobState.READY) == 1500
 
 
+@pytest.mark.needs("fifo")
 async def test_a_reclaimed_job_goes_to_the_head_of_its_queue(scene: Scene) -> None:
     ids = await scene.put_many(3)
     assert await scene.take_ids(1) == ids[:1]
@@ -135,6 +140,7 @@ async def test_a_reclaimed_job_goes_to_the_head_of_its_queue(scene: Scene) -> No
     assert await scene.take_ids(worker="other") == ids
 
 
+@pytest.mark.needs("fifo")
 async def test_reclaimed_jobs_come_back_in_their_order(scene: Scene) -> None:
     """Promise 8: FIFO also after the death of a worker."""
     ids = await scene.put_many(12)
@@ -143,6 +149,7 @@ async def test_reclaimed_jobs_come_back_in_their_order(scene: Scene) -> None:
     assert await scene.take_ids(worker="other") == ids
 
 
+@pytest.mark.needs("priority")
 async def test_a_reclaimed_job_keeps_its_priority(scene: Scene) -> None:
     low = await scene.put(scene.job(priority=1))
     await scene.take()
@@ -151,6 +158,7 @@ async def test_a_reclaimed_job_keeps_its_priority(scene: Scene) -> None:
     assert await scene.take_ids(worker="other") == [high, low]
 
 
+@pytest.mark.needs("pull")
 async def test_a_settle_after_the_job_was_taken_back_is_superseded(scene: Scene) -> None:
     """Promise 3: the late worker's result is refused."""
     late = await scene.start()
@@ -192,6 +200,7 @@ async def test_a_settle_between_the_end_of_the_lease_and_the_sweep_still_counts(
     assert await scene.state(slow.lease.job_id) is JobState.SUCCEEDED
 
 
+@pytest.mark.needs("pull")
 async def test_a_lost_lease_is_never_revived_by_a_heartbeat(scene: Scene) -> None:
     """Promise 5: also between the end of the lease and the sweep."""
     lost = await scene.start()
@@ -202,6 +211,7 @@ async def test_a_lost_lease_is_never_revived_by_a_heartbeat(scene: Scene) -> Non
     assert await scene.take_ids(worker="other") == [lost.lease.job_id]
 
 
+@pytest.mark.needs("pull")
 async def test_a_claim_after_ones_own_lease_ran_out_starts_anew(scene: Scene) -> None:
     """A frozen worker that wakes up has lost what it held; its new lease covers only new deliveries."""
     old = await scene.start(scene.job(queue="a"))
@@ -226,8 +236,9 @@ async def test_a_job_that_kills_its_workers_is_seen_by_its_crash_count(scene: Sc
         )
         scene.clock.advance(LEASE_MS + 1)
         await scene.carrier.tend()
-    assert (await scene.record(job_id)).crashes == 5
-    assert await scene.settle(await scene.take_one(), Failed(b"poison"))
+    last = await scene.take_one()
+    assert last.crashes == 5
+    assert await scene.settle(last, Failed(b"poison"))
     record = await scene.record(job_id)
     assert (record.state, record.crashes, record.attempt, record.history) == (
         JobState.FAILED,
@@ -245,6 +256,7 @@ async def test_a_release_leaves_the_crash_count_as_it_is(scene: Scene) -> None:
     assert (delivery.crashes, delivery.attempt, delivery.lease.epoch) == (1, 2, 3)
 
 
+@pytest.mark.needs("pull")
 async def test_a_reclaimed_job_whose_cancel_was_asked_for_is_cancelled(scene: Scene) -> None:
     delivery = await scene.start()
     await scene.carrier.cancel([delivery.lease.job_id], reason="no longer wanted")
@@ -259,6 +271,16 @@ async def test_a_reclaimed_job_whose_cancel_was_asked_for_is_cancelled(scene: Sc
     assert await scene.take() == []
 
 
+@pytest.mark.needs("cancel_running")
+async def test_a_dead_workers_job_whose_cancel_was_asked_for_is_not_run_again(scene: Scene) -> None:
+    delivery = await scene.start()
+    await scene.carrier.cancel([delivery.lease.job_id], reason="no longer wanted")
+    scene.clock.advance(LEASE_MS + 1)
+    assert await scene.take(worker="other") == []
+    assert await scene.state(delivery.lease.job_id) is JobState.CANCELLED
+
+
+@pytest.mark.needs("pull")
 async def test_workers_are_listed_with_what_they_hold(scene: Scene) -> None:
     assert await scene.carrier.workers() == []
     await scene.put_many(5)
@@ -269,6 +291,7 @@ async def test_workers_are_listed_with_what_they_hold(scene: Scene) -> None:
     assert rows == [("a", 3, scene.now - SECOND + LEASE_MS), ("b", 2, scene.now + LEASE_MS)]
 
 
+@pytest.mark.needs("pull")
 async def test_tend_says_when_the_next_lease_runs_out(scene: Scene) -> None:
     await scene.start(scene.job(queue="a"), worker="a", lease_ms=HOUR)
     await scene.start(scene.job(queue="b"), worker="b", lease_ms=MINUTE)
@@ -277,6 +300,7 @@ async def test_tend_says_when_the_next_lease_runs_out(scene: Scene) -> None:
     assert 0 < next_in_ms <= MINUTE + 1
 
 
+@pytest.mark.needs("pull")
 async def test_any_worker_may_sweep_and_sweeping_twice_does_nothing(scene: Scene) -> None:
     """No leader: maintenance is idempotent."""
     await scene.start()

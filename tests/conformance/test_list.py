@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.brokers.base import JobQuery
-from headway.job import Failed, JobId, JobState, Succeeded
+from headway.job import Failed, JobId, JobState, Released, Succeeded
 from tests.conformance.scene import HOUR, LEASE_MS, MINUTE, SECOND, TERMINAL, Scene
 
 
@@ -72,6 +72,7 @@ async def test_the_order_is_stable(scene: Scene) -> None:
     assert await _ids(scene, JobQuery()) == whole
 
 
+@pytest.mark.needs("by_end")
 @pytest.mark.parametrize("state", TERMINAL)
 async def test_completed_jobs_of_one_state_are_listed_newest_first(scene: Scene, state: JobState) -> None:
     ids = []
@@ -81,6 +82,7 @@ async def test_completed_jobs_of_one_state_are_listed_newest_first(scene: Scene,
     assert await _ids(scene, JobQuery(states=(state,)), limit=4) == ids[::-1]
 
 
+@pytest.mark.needs("by_end")
 async def test_a_new_life_and_a_new_end_move_a_job_to_the_front_and_list_it_once(scene: Scene) -> None:
     first = await scene.reach(JobState.FAILED)
     scene.clock.advance(SECOND)
@@ -212,8 +214,7 @@ async def test_counts_follow_every_transition(scene: Scene) -> None:
     assert await counted() == {JobState.READY: 1}
     delivery = await scene.take_one()
     assert await counted() == {JobState.RUNNING: 1}
-    scene.clock.advance(LEASE_MS + 1)
-    await scene.carrier.tend()
+    await scene.finish(delivery, Released())
     assert await counted() == {JobState.READY: 1}
     delivery = await scene.take_one()
     await scene.finish(delivery, Failed())
@@ -224,6 +225,15 @@ async def test_counts_follow_every_transition(scene: Scene) -> None:
     assert await counted() == {JobState.SUCCEEDED: 1}
     await scene.carrier.remove([job_id])
     assert await scene.carrier.counts() == []
+
+
+@pytest.mark.needs("pull")
+async def test_counts_follow_the_return_of_a_dead_workers_job(scene: Scene) -> None:
+    await scene.start()
+    assert await scene.count(JobState.RUNNING) == 1
+    scene.clock.advance(LEASE_MS + 1)
+    await scene.carrier.tend()
+    assert (await scene.count(JobState.RUNNING), await scene.count(JobState.READY)) == (0, 1)
 
 
 async def test_counts_tell_since_when_the_oldest_ready_job_waits(scene: Scene) -> None:

@@ -27,11 +27,12 @@ async def test_a_released_job_goes_to_the_head_and_its_attempt_is_given_back(sce
     ids = await scene.put_many(3)
     delivery = await scene.take_one()
     assert await scene.settle(delivery, Released())
-    record = await scene.record(ids[0])
+    record = await scene.record(delivery.lease.job_id)
     assert (record.state, record.attempt, record.epoch, record.worker) == (JobState.READY, 0, 1, None)
-    assert await scene.take_ids() == ids
+    assert scene.ordered(await scene.take_ids()) == scene.ordered(ids)
 
 
+@pytest.mark.needs("priority")
 async def test_a_released_job_keeps_its_priority(scene: Scene) -> None:
     low = await scene.start(scene.job(priority=1))
     high = await scene.put(scene.job(priority=8))
@@ -93,6 +94,7 @@ async def _prefetch(scene: Scene, count: int) -> list[Delivery]:
     return await scene.take(count)
 
 
+@pytest.mark.needs("pull")
 @pytest.mark.parametrize("forget", [True, False])
 async def test_a_surrender_takes_back_all_that_a_worker_holds(scene: Scene, forget: bool) -> None:
     """Promise 5: a supervisor need not wait for the lease of a child that it saw die."""
@@ -104,6 +106,7 @@ async def test_a_surrender_takes_back_all_that_a_worker_holds(scene: Scene, forg
         assert (record.state, record.attempt, record.crashes, record.worker) == (JobState.READY, 1, 1, None)
 
 
+@pytest.mark.needs("pull")
 async def test_only_jobs_that_were_started_count_a_crash(scene: Scene) -> None:
     """Promise 5: jobs that merely lay in the dead worker's hands are not suspects."""
     deliveries = await _prefetch(scene, 4)
@@ -114,6 +117,7 @@ async def test_only_jobs_that_were_started_count_a_crash(scene: Scene) -> None:
     assert {record.state for record in records} == {JobState.READY}
 
 
+@pytest.mark.needs("pull")
 async def test_a_surrender_with_nothing_started_counts_no_crash(scene: Scene) -> None:
     [delivery] = await _prefetch(scene, 1)
     assert await scene.carrier.surrender(W, started=[]) == 1
@@ -121,6 +125,7 @@ async def test_a_surrender_with_nothing_started_counts_no_crash(scene: Scene) ->
     assert (record.attempt, record.crashes, record.epoch) == (0, 0, 1)
 
 
+@pytest.mark.needs("pull")
 async def test_a_surrender_ignores_started_jobs_that_are_not_the_workers(scene: Scene) -> None:
     """What the supervisor believes was started may be settled, or run elsewhere, by now."""
     others = await scene.start(scene.job(queue="a"), worker="other")
@@ -139,6 +144,7 @@ async def test_a_surrender_ignores_started_jobs_that_are_not_the_workers(scene: 
     assert await scene.settle(others, Succeeded())
 
 
+@pytest.mark.needs("pull")
 async def test_surrendered_jobs_come_back_at_the_head_in_their_order(scene: Scene) -> None:
     """Promise 8: FIFO also after the death of a worker."""
     ids = await scene.put_many(9)
@@ -147,12 +153,14 @@ async def test_surrendered_jobs_come_back_at_the_head_in_their_order(scene: Scen
     assert await scene.take_ids(worker="other") == ids
 
 
+@pytest.mark.needs("pull")
 async def test_a_surrender_of_a_worker_that_holds_nothing_takes_nothing(scene: Scene) -> None:
     assert await scene.carrier.surrender(WorkerId("nobody"), started=None) == 0
     await scene.finish(await scene.start())
     assert await scene.carrier.surrender(W, started=None) == 0
 
 
+@pytest.mark.needs("pull")
 async def test_a_surrender_twice_counts_once(scene: Scene) -> None:
     [delivery] = await _prefetch(scene, 1)
     assert await scene.carrier.surrender(W, started=None) == 1
@@ -160,6 +168,7 @@ async def test_a_surrender_twice_counts_once(scene: Scene) -> None:
     assert (await scene.record(delivery.lease.job_id)).crashes == 1
 
 
+@pytest.mark.needs("pull")
 async def test_the_outcome_of_a_surrendered_job_is_superseded(scene: Scene) -> None:
     """Promise 3: also when the child was not dead after all."""
     [delivery] = await _prefetch(scene, 1)
@@ -171,6 +180,7 @@ async def test_the_outcome_of_a_surrendered_job_is_superseded(scene: Scene) -> N
     assert await scene.settle(current, Succeeded())
 
 
+@pytest.mark.needs("pull")
 async def test_a_surrender_after_the_lease_ran_out_counts_one_crash(scene: Scene) -> None:
     [delivery] = await _prefetch(scene, 1)
     scene.clock.advance(LEASE_MS + MINUTE)
@@ -180,6 +190,7 @@ async def test_a_surrender_after_the_lease_ran_out_counts_one_crash(scene: Scene
     assert (record.state, record.crashes, record.attempt) == (JobState.READY, 1, 1)
 
 
+@pytest.mark.needs("pull")
 @pytest.mark.needs("cancel_running")
 @pytest.mark.parametrize("started", [True, False])
 async def test_a_surrendered_job_whose_cancel_was_asked_for_is_cancelled(scene: Scene, started: bool) -> None:
@@ -192,6 +203,7 @@ async def test_a_surrendered_job_whose_cancel_was_asked_for_is_cancelled(scene: 
     assert await scene.take() == []
 
 
+@pytest.mark.needs("pull")
 async def test_a_worker_may_claim_again_after_a_surrender(scene: Scene) -> None:
     """A restarted child under the same name starts with a lease of its own."""
     await _prefetch(scene, 2)
@@ -205,6 +217,7 @@ async def test_a_worker_may_claim_again_after_a_surrender(scene: Scene) -> None:
     assert all(result.applied for result in results)
 
 
+@pytest.mark.needs("pull")
 async def test_a_thousand_jobs_are_surrendered_at_once(scene: Scene) -> None:
     deliveries = await _prefetch(scene, 1000)
     started = [delivery.lease.job_id for delivery in deliveries[:10]]

@@ -78,7 +78,9 @@ async def test_no_result_is_missed_between_the_look_and_the_wait(scene: Scene, s
             await run(waiter)
 
 
-@pytest.mark.parametrize("way", ["cancel", "expire", "fail", "cancel by reclaim"])
+@pytest.mark.parametrize(
+    "way", ["cancel", "expire", "fail", pytest.param("cancel by reclaim", marks=pytest.mark.needs("pull"))]
+)
 async def test_every_end_of_a_job_ends_the_wait(scene: Scene, store: Store, way: str) -> None:
     job_id = await scene.put(scene.job(expires=10 * SECOND) if way == "expire" else None)
     async with store.broker() as other:

@@ -58,6 +58,7 @@ async def test_retention_counts_from_the_end_of_the_job(scene: Scene) -> None:
     assert await scene.state(job_id) is JobState.SUCCEEDED
 
 
+@pytest.mark.needs("max_wait_ms")
 @pytest.mark.parametrize("state", [JobState.SCHEDULED, JobState.READY, JobState.RUNNING])
 async def test_a_job_that_is_not_complete_is_never_pruned(scene: Scene, state: JobState) -> None:
     """Promise 2."""
@@ -127,6 +128,7 @@ async def test_retention_may_be_set(store: Store, scene: Scene) -> None:
         assert await own.states([failed]) == [None]
 
 
+@pytest.mark.needs("cap_succeeded")
 async def test_beyond_the_cap_the_oldest_go_first(store: Store, scene: Scene) -> None:
     async with store.broker(retention=Retention(max_succeeded=10)) as broker:
         own = Scene(broker, scene.clock)
@@ -139,6 +141,7 @@ async def test_beyond_the_cap_the_oldest_go_first(store: Store, scene: Scene) ->
         assert await own.states(old) == [None] * 5 + [JobState.SUCCEEDED] * 10
 
 
+@pytest.mark.needs("cap_succeeded")
 async def test_the_cap_spares_what_finished_in_the_last_minute(store: Store, scene: Scene) -> None:
     """Whoever awaits a result finds it, however many others finish meanwhile."""
     async with store.broker(retention=Retention(max_succeeded=5)) as broker:
@@ -151,6 +154,7 @@ async def test_the_cap_spares_what_finished_in_the_last_minute(store: Store, sce
         assert await _tend_all(own) == 45
 
 
+@pytest.mark.needs("cap_succeeded")
 async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs(
     store: Store, scene: Scene
 ) -> None:

@@ -145,7 +145,7 @@ async def test_a_job_retried_by_hand_goes_to_the_tail(scene: Scene) -> None:
     failed = await scene.reach(JobState.FAILED)
     waiting = await scene.put_many(3)
     await scene.carrier.retry([failed])
-    assert await scene.take_ids() == [*waiting, failed]
+    assert scene.ordered(await scene.take_ids()) == scene.ordered([*waiting, failed])
 
 
 async def test_a_cancelled_waiting_job_retried_by_hand_is_handed_out_once_and_at_the_tail(
@@ -155,7 +155,7 @@ async def test_a_cancelled_waiting_job_retried_by_hand_is_handed_out_once_and_at
     first, second, third = await scene.put_many(3)
     await scene.carrier.cancel([first])
     await scene.carrier.retry([first])
-    assert await scene.take_ids() == [second, third, first]
+    assert scene.ordered(await scene.take_ids()) == scene.ordered([second, third, first])
     assert await scene.take() == []
 
 

@@ -201,6 +201,7 @@ async def test_concurrent_settles_of_one_lease_are_applied_once(scene: Scene, st
     assert (await scene.record(delivery.lease.job_id)).result == str(answers.index(True)).encode()
 
 
+@pytest.mark.needs("pull")
 async def test_a_settle_and_a_reclaim_that_race_give_one_of_the_two(scene: Scene, store: Store) -> None:
     """Promise 3: either the outcome counts, or the job runs again; never both."""
     async with store.broker() as other:
@@ -213,6 +214,7 @@ async def test_a_settle_and_a_reclaim_that_race_give_one_of_the_two(scene: Scene
             assert state is (JobState.SUCCEEDED if applied else JobState.READY)
 
 
+@pytest.mark.needs("fifo")
 async def test_all_jobs_of_a_batch_may_be_released_in_order(scene: Scene) -> None:
     """Graceful shutdown hands a whole prefetch back at once: the queue looks as it did before."""
     ids = await scene.put_many(5)

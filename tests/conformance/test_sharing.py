@@ -6,6 +6,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from headway.brokers.base import JobQuery, ScheduleRecord, Wake
 from headway.job import Fire, JobId, JobState, Lease, Succeeded, UniqueLock, UniqueMode, WorkerId
 from tests.conformance.listening import DEADLINE_S, Listener, events_since, settled_cursor
@@ -26,6 +28,7 @@ async def test_brokers_on_one_store_see_the_same_jobs(scene: Scene, store: Store
         assert (await other.record(job_id)).result == b"settled through the first"
 
 
+@pytest.mark.needs("pull")
 async def test_a_worker_is_one_whichever_broker_speaks_for_it(scene: Scene, store: Store) -> None:
     """The supervising process beats for its children over a connection of its own."""
     async with store.broker() as supervisor:
@@ -38,6 +41,7 @@ async def test_a_worker_is_one_whichever_broker_speaks_for_it(scene: Scene, stor
         assert await supervisor.surrender(WorkerId("w"), started=None) == 1
 
 
+@pytest.mark.needs("fifo")
 async def test_order_holds_across_brokers(scene: Scene, store: Store) -> None:
     """Promise 8: FIFO per queue, whoever enqueues."""
     async with store.broker() as broker:
@@ -64,10 +68,10 @@ async def test_namespaces_never_see_each_others_jobs(scene: Scene, store: Store)
 
 
 async def test_namespaces_share_no_names(scene: Scene, store: Store) -> None:
-    """Keys, locks, fires, schedules, pauses, workers and even job ids are the app's own."""
+    """Keys, fires, schedules, pauses, workers and even job ids are the app's own."""
     async with store.broker(namespace=f"{store.namespace}-b") as broker:
         other = Scene(broker, scene.clock)
-        job = scene.job(key="k", unique=UniqueLock("u", UniqueMode.REJECT), fire=Fire("s", scene.now))
+        job = scene.job(key="k", fire=Fire("s", scene.now))
         await scene.put(job)
         await other.put(job)
         await scene.carrier.declare_schedules([ScheduleRecord("s", "x", "t")])
@@ -80,11 +84,24 @@ async def test_namespaces_share_no_names(scene: Scene, store: Store) -> None:
         assert not await scene.settle(delivery, Succeeded())
         [beat] = await scene.carrier.heartbeat([WorkerId("w")], LEASE_MS)
         assert not beat.held
-        assert await scene.carrier.surrender(WorkerId("w"), started=None) == 0
         assert await other.settle(delivery, Succeeded())
         assert await scene.state(job.id) is JobState.READY
 
 
+@pytest.mark.needs("pull", "unique")
+async def test_namespaces_share_no_locks_and_no_workers(scene: Scene, store: Store) -> None:
+    async with store.broker(namespace=f"{store.namespace}-b") as broker:
+        other = Scene(broker, scene.clock)
+        job = scene.job(unique=UniqueLock("u", UniqueMode.REJECT))
+        await scene.put(job)
+        await other.put(job)
+        delivery = await other.take_one()
+        assert await scene.carrier.workers() == []
+        assert await scene.carrier.surrender(WorkerId("w"), started=None) == 0
+        assert await other.settle(delivery, Succeeded())
+
+
+@pytest.mark.needs("pull")
 async def test_namespaces_tend_for_themselves(scene: Scene, store: Store) -> None:
     async with store.broker(namespace=f"{store.namespace}-b") as broker:
         other = Scene(broker, scene.clock)
@@ -112,6 +129,7 @@ async def test_namespaces_that_begin_alike_are_apart(scene: Scene, store: Store)
             assert [row.queue for row in await broker.counts()] == ["q"]
 
 
+@pytest.mark.needs("events")
 async def test_namespaces_have_their_own_events(store: Store, scene: Scene) -> None:
     async with (
         store.broker(record_events=True) as first,
@@ -153,6 +171,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.needs("pull")
 async def test_a_job_travels_between_processes_and_its_result_back(scene: Scene, store: Store) -> None:
     """Promise 1 and A5: another process enqueues, an idle worker here is woken, the result goes back."""
     worker = WorkerId("w")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headway.testing import FakeClock
     from tests.conformance.store import Store
 
+pytestmark = pytest.mark.needs("pull")
+
 W = WorkerId("w")
 KEEP_LAST = UniqueLock("u", UniqueMode.KEEP_LAST)
 

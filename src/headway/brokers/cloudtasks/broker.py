@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import Capabilities
 from headway.brokers.cloudtasks.acts import Acts
-from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, Enqueuer
+from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
 from headway.brokers.cloudtasks.finishing import finished
 from headway.brokers.cloudtasks.inspect import Inspection
 from headway.brokers.cloudtasks.keeping import Keeping
@@ -100,6 +100,7 @@ class CloudTasksBroker:
         return Capabilities(
             name="cloudtasks",
             max_delay_ms=MAX_DELAY_MS,
+            max_wait_ms=MAX_WAIT_MS,
             max_payload=MAX_PAYLOAD,
             priority=bool(self._target.bands),
             unique=False,
@@ -108,6 +109,7 @@ class CloudTasksBroker:
             events=False,
             atomic=False,
             reuse_ids=False,
+            by_end=False,
             cap_succeeded=False,
         )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from headway.job import NewJob
 
 MAX_DELAY_MS: Final = 30 * 24 * 3600 * 1000
+MAX_WAIT_MS: Final = 31 * 24 * 3600 * 1000
+"""Cloud Tasks drops a task that waits longer than that behind its due time, in a paused queue for example."""
 MAX_PAYLOAD: Final = 1024 * 1024 - 16 * 1024
 """A task has at most 1 MiB; names, key and headers may take 13 KiB of it at their longest."""
 
