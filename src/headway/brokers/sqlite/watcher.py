@@ -1,7 +1,7 @@
 """The thread that notices what changed in the file, whoever changed it.
 
 `PRAGMA data_version` tells at the price of a few microseconds whether any other connection has committed. It
-is asked every 10 ms after a change and ever more rarely up to every 40 ms while nothing happens (below half a
+is asked every 2 ms after a change and ever more rarely up to every 40 ms while nothing happens (below half a
 percent of a core); commits of this process are announced, and seen at once. While nobody listens the thread
 sleeps.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
-_SHORTEST_S: Final = 0.010
+_SHORTEST_S: Final = 0.002
 _LONGEST_S: Final = 0.040
 _GROWTH: Final = 1.1
 _AFTER_ERROR_S: Final = 0.5
