@@ -354,6 +354,30 @@ def test_a_call_whose_answer_was_lost_is_not_a_failure(shop: Shop) -> None:
     assert shop.pending() == []
 
 
+def test_a_deployment_that_fails_is_a_failure_and_is_shown_until_it_is_mended(shop: Shop) -> None:
+    shop.fakes.deployments_fail = "Image 'worker:1' not found."
+    result = shop.run("apply")
+    assert (result.exit_code, "create service extract: Image 'worker:1' not found." in result.stderr) == (
+        1,
+        True,
+    )
+    shop.fakes.deployments_fail = ""
+    shop.ok("apply")
+    assert shop.states()["service", "extract"] == "failed"
+    assert "as declared, but its last deployment failed: Image 'worker:1' not found." in shop.ok("plan")
+    shop.write('services[0] = Service("extract", "worker:2", ["extract"], timeout=3600)')
+    shop.ok("apply")
+    assert shop.states()["service", "extract"] == "as declared"
+
+
+def test_a_deployment_is_waited_for(shop: Shop) -> None:
+    shop.fakes.deployments_last = True
+    shop.fakes.fail("GetOperation", grpc.StatusCode.UNAVAILABLE)
+    shop.ok("apply")
+    assert shop.fakes.calls.count("GetOperation") >= 2
+    assert shop.pending() == []
+
+
 def test_a_resource_of_that_name_that_is_not_ours_is_not_taken_over(shop: Shop) -> None:
     name = f"{shop.parent}/services/io"
     shop.ok("apply")

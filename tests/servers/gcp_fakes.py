@@ -14,6 +14,7 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-unty
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import any_pb2, empty_pb2  # type: ignore[import-untyped]
 from google.pubsub_v1 import types as pubsub
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,9 @@ class GcpFakes:
         self.port = 0
         self._failures: dict[str, list[grpc.StatusCode | None]] = {}
         self._lost: set[str] = set()
+        self._operations: dict[str, Any] = {}
+        self.deployments_fail = ""  # with this message
+        self.deployments_last = False  # an operation is not done at once
         self._server = grpc.server(ThreadPoolExecutor(4))
 
     def fail(self, method: str, *codes: grpc.StatusCode | None) -> None:
@@ -124,6 +128,13 @@ class GcpFakes:
                 "DeleteService": (self._delete_service, run.DeleteServiceRequest.deserialize, operation),
                 **policies,
             },
+            "google.longrunning.Operations": {
+                "GetOperation": (
+                    lambda request: self._found(self._operations, request.name),
+                    operations_pb2.GetOperationRequest.FromString,
+                    operation,
+                ),
+            },
             "google.iam.admin.v1.IAM": dict(policies),
             "google.cloud.resourcemanager.v3.Projects": {
                 "GetProject": (self._get_project, projects.GetProjectRequest.deserialize, projects.Project.serialize),
@@ -160,7 +171,7 @@ class GcpFakes:
         service.name = name
         service.uri = f"https://{request.service_id}-abc123-ew.a.run.app"
         service.etag = "1"
-        return _done(service)
+        return self._operation(service)
 
     def _update_service(self, request: run_v2.UpdateServiceRequest) -> operations_pb2.Operation:
         before = self._found(self.services, request.service.name)
@@ -172,13 +183,27 @@ class GcpFakes:
             )
         request.service.etag = str(int(before.etag) + 1)
         self.services[before.name] = request.service
-        return _done(request.service)
+        return self._operation(request.service)
 
     def _delete_service(self, request: run_v2.DeleteServiceRequest) -> operations_pb2.Operation:
         service = self._found(self.services, request.name)
         del self.services[request.name]
         self.policies.pop(request.name, None)
-        return _done(service)
+        return _ended(service, f"operations/{len(self._operations)}")
+
+    def _operation(self, service: run_v2.Service) -> Any:
+        """Deploy: the service is there at once, whether it works is known when the operation has ended."""
+        name = f"operations/{len(self._operations)}"
+        ended = _ended(service, name)
+        state = run_v2.Condition.State
+        service.terminal_condition = run_v2.Condition(state=state.CONDITION_SUCCEEDED)
+        if self.deployments_fail:
+            failed = run_v2.Condition(state=state.CONDITION_FAILED, message=self.deployments_fail)
+            service.terminal_condition = failed
+            error = status_pb2.Status(code=9, message=self.deployments_fail)
+            ended = operations_pb2.Operation(name=name, done=True, error=error)
+        self._operations[name] = ended
+        return operations_pb2.Operation(name=name) if self.deployments_last else ended
 
     # --- policies and projects ----------------------------------------------------------------------------------
 
@@ -264,7 +289,7 @@ def _raw(message: Any) -> Any:
     return kind.pb(message)
 
 
-def _done(service: Any) -> operations_pb2.Operation:
+def _ended(service: Any, name: str) -> operations_pb2.Operation:
     response = any_pb2.Any()
     response.Pack(_raw(service))
-    return operations_pb2.Operation(name="operations/1", done=True, response=response)
+    return operations_pb2.Operation(name=name, done=True, response=response)

@@ -92,7 +92,7 @@ def _towards(wanted: Resource, seen: Seen | None) -> Step:
         name for name in wanted.__struct_fields__ if getattr(wanted, name) != getattr(seen.resource, name)
     ]
     if not names:
-        return Keep(wanted)
+        return Keep(wanted, f"as declared, but {seen.broken}" if seen.broken else "")
     changes = tuple(change for name in names for change in _changes(name, seen.resource, wanted))
     return (Replace if wanted.immutable.intersection(names) else Update)(wanted, changes)
 

@@ -148,6 +148,7 @@ class Seen(Struct, frozen=True):
     resource: Resource
     paused: bool = False
     busy: bool = False  # a queue in which jobs wait
+    broken: str = ""  # why a service does not run as it is declared
     detail: str = ""  # what else an operator wants to see: a service's URL, a schedule's next time
 
 

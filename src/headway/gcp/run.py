@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from google.cloud.run_v2.services.services import ServicesAsyncClient
 from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
 from google.cloud.run_v2.types import (
+    Condition,
     Container,
     CreateServiceRequest,
     DeleteServiceRequest,
@@ -56,7 +57,7 @@ class Services:
         del wanted
         found = await ask("list the Cloud Run services", self._list)
         return [
-            Seen(_resource(service), detail=service.uri)
+            Seen(_resource(service), detail=service.uri, broken=_broken(service))
             for service in found
             if service.labels.get(LABEL) == self._label
         ]
@@ -105,6 +106,14 @@ class Services:
 
     def _path(self, name: str) -> str:
         return f"{self._place.path}/services/{name}"
+
+
+def _broken(service: Untyped) -> str:
+    """Say why the last deployment failed; the revision before it serves on, if there is one."""
+    condition = service.terminal_condition
+    if condition.state != Condition.State.CONDITION_FAILED:
+        return ""
+    return f"its last deployment failed: {condition.message or 'see the log of Cloud Run'}"
 
 
 def _write(resource: CloudService, message: Untyped) -> None:

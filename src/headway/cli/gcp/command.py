@@ -112,7 +112,7 @@ def resume(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
 @json_option("the resources")
 @takes_project
 def status(project: Project, *, as_json: bool) -> None:
-    """List all that belongs to the app: as declared, drifted, missing, paused, not declared."""
+    """List all that belongs to the app: as declared, drifted, missing, paused, failed, not declared."""
     from headway.cli.output import Column, print_json, print_table, yellow  # noqa: PLC0415 - when it is needed
 
     async def work(survey: Survey) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def state_fields(wanted: list[Resource], seen: list[Seen], plan: Plan) -> list[d
             "state": _state(steps[key], there.get(key)),
             "paused": key in there and there[key].paused,
             "settings": _summary(resource),
-            "detail": there[key].detail if key in there else "",
+            "detail": there[key].broken or there[key].detail if key in there else "",
         }
         for key, resource in sorted(resources.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
@@ -92,9 +92,11 @@ def _state(step: Step, seen: Seen | None) -> str:
         case Delete():
             return "not declared"
         case Keep(reason=reason):
-            return (
-                "not declared" if reason else "paused" if seen is not None and seen.paused else "as declared"
-            )
+            if seen is not None and seen.broken:
+                return "failed"
+            if reason:
+                return "not declared"
+            return "paused" if seen is not None and seen.paused else "as declared"
         case _:
             assert_never(step)
 
