@@ -81,7 +81,7 @@ class Connection:
         request = h11.Request(
             method=call.method,
             target=path,
-            headers=[(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers],
+            headers=[(name.encode("latin-1"), value.strip().encode()) for name, value in headers],
         )
         parts = [self._state.send(request)]
         if call.body:

@@ -95,7 +95,8 @@ def _check_path(path: str) -> None:
             field = None if descriptor is None else descriptor.fields_by_name.get(step)
             if field is None:
                 break
-            descriptor = field.message_type
+            # A mask may name a list, but nothing inside it.
+            descriptor = None if field.is_repeated else field.message_type
         else:
             return
     refuse(f'Invalid field mask: Queue has no field "{path}" that can be updated.')

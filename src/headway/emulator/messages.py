@@ -37,6 +37,7 @@ _QUEUE_STATES: Final = {QueueState.RUNNING: 1, QueueState.PAUSED: 2}
 _SCHEMES: Final = {1: "http", 2: "https"}
 _SCHEME_NUMBERS: Final = {name: number for number, name in _SCHEMES.items()}
 _IF_NOT_EXISTS: Final = 1
+_LARGEST_PORT: Final = 65_535
 BASIC: Final = 1
 FULL: Final = 2
 
@@ -45,7 +46,7 @@ def duration_ms(duration: Message, field: str) -> int:
     """Milliseconds of a duration; INVALID_ARGUMENT when it is negative or malformed."""
     try:
         found: int = duration.ToTimedelta() // timedelta(milliseconds=1)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         refuse(f"{field} is not a valid duration: {error}.")
     if found < 0:
         refuse(f"{field} must not be negative.")
@@ -164,6 +165,8 @@ def read_target(message: Message) -> HttpTarget:
     headers = {entry.header.key: entry.header.value for entry in message.header_overrides}
     if message.uri_override.HasField("host") and not message.uri_override.host:
         refuse("UriOverride.host must not be empty.")
+    if not 0 <= message.uri_override.port <= _LARGEST_PORT:
+        refuse(f"UriOverride.port must be between 0 and {_LARGEST_PORT}.")
     return HttpTarget(
         uri=_read_uri(message.uri_override) if message.HasField("uri_override") else None,
         method=_METHODS.get(message.http_method),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from headway.emulator.store import Store
     from headway.emulator.wire import Message
 
+_is_token: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+").fullmatch
 _LARGEST_PAGE: Final = 1000
 
 _NO_APP_ENGINE: Final = "App Engine targets are not supported by this emulator: use Task.http_request."
@@ -138,7 +140,7 @@ class Tasks:
     def _checked(self, request: HttpRequest) -> HttpRequest:
         try:
             parts = urlsplit(request.url)
-            host = parts.hostname
+            host, _ = parts.hostname, parts.port
         except ValueError as error:
             refuse(f"Invalid url for HttpRequest.url: {error}.")
         if parts.scheme not in {"http", "https"} or not host:
@@ -151,6 +153,9 @@ class Tasks:
             refuse(
                 f"HTTP request body is not allowed with the method {request.method}: use POST, PUT or PATCH."
             )
+        for name, value in request.headers.items():
+            if not _is_token(name) or not value.isprintable():
+                refuse(f'HttpRequest.headers: "{name}" is not a header that can be sent.')
         if (
             sum(len(name) + len(value) for name, value in request.headers.items())
             >= self._limits.header_bytes
