@@ -249,6 +249,22 @@ class Headway:
         """Accept one job, together with the others of this loop turn."""
         return self._opened.here().accept(job)
 
+    def accept_blocking(self, job: NewJob) -> Enqueued:
+        """Accept one job from blocking code."""
+        from headway.brokers.base import Enqueued  # noqa: PLC0415 - loaded with the carrier, not with the package
+
+        loop = self.portal.loop_elsewhere()
+        opened = None if loop is None else self._opened.on(loop)
+        if opened is not None and opened.accept_lent(job):
+            return Enqueued(job.id)
+        return self.portal.call(self._accept_and_lend, job)
+
+    async def _accept_and_lend(self, job: NewJob) -> Enqueued:
+        opened = self._opened.here()
+        accepted = await opened.accept(job)
+        opened.lend()
+        return accepted
+
     def job(self, job_id: str) -> JobHandle[Any]:
         """Return the handle of a job by its id; ValueError when it has not the form of one."""
         if not is_job_id(job_id):

@@ -52,6 +52,9 @@ class OpenApp:
         self.cache: OpenCache | None = None
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
+        from headway.brokers.base import Lender  # noqa: PLC0415 - loaded with the carrier, not with the package
+
+        self._lender = carrier if isinstance(carrier, Lender) else None
         self._offload = offload
         self._over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
 
@@ -75,6 +78,19 @@ class OpenApp:
         if len(job.payload) > self._over:
             return self._accept_large(job)
         return self.enqueuer.submit(job)
+
+    def accept_lent(self, job: NewJob) -> bool:
+        """Accept one job from another thread without the loop; false when it has to go through it."""
+        lender = self._lender
+        if lender is None or len(job.payload) > self._over:
+            return False
+        self._check(job)
+        return lender.enqueue_lent(job)
+
+    def lend(self) -> None:
+        """Let the next blocking enqueues do without the loop, where the carrier can."""
+        if self._lender is not None and self.enqueuer.idle:
+            self._lender.lend()
 
     async def _accept_large(self, job: NewJob) -> Enqueued:
         (shrunk,) = await self.shrunk([job])
@@ -174,6 +190,10 @@ class OpenApps:
             namespace = self._settings.namespace or self._name
             here.cache = from_url(self._settings.cache, namespace=namespace, clock=self._clock)
         return here.cache
+
+    def on(self, loop: asyncio.AbstractEventLoop) -> OpenApp | None:
+        """Return what is open on that loop; from any thread."""
+        return self._by_loop.get(loop)
 
     async def open(self) -> OpenApp:
         """Open on the running loop, or count one user more."""

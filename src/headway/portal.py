@@ -73,6 +73,16 @@ class Portal:
             raise HeadwayError(msg)
         return _Visit(loop, function(*args, **kwargs)).wait()
 
+    def loop_elsewhere(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that a call would run on, if it runs already, in another thread of this process."""
+        loop = self._host_loop()
+        if loop is not None:
+            return None if threading.get_ident() == self._host_thread else loop
+        own, thread = self._own, self._thread
+        if own is None or thread is None or self._pid != os.getpid() or threading.get_ident() == thread.ident:
+            return None
+        return own
+
     def close(self) -> None:
         """Close what was opened and end the thread; does nothing when it was never started."""
         with self._lock:

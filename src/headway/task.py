@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from headway.errors import DeclarationError
 from headway.handle import JobHandle, SyncJobHandle
-from headway.job import Fire, NewJob, new_job_id
+from headway.job import Fire, JobId, NewJob, new_job_id
 from headway.options import PLAIN, JobOptions, TaskOptions, job_options
 from headway.signature import Signature
 
@@ -174,14 +174,21 @@ class TaskCall(Generic[P, R]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""
+        new = self.task.new_job(self._options, args, kwargs)
+        accepted = await self.task.app.accept(new)
+        return self._handle(accepted.id, accepted.duplicate_of)
+
+    def enqueue_blocking(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle[R]:
+        """Accept a job from blocking code; raises as `Task.enqueue` does."""
+        new = self.task.new_job(self._options, args, kwargs)
+        accepted = self.task.app.accept_blocking(new)
+        return self._handle(accepted.id, accepted.duplicate_of)
+
+    def _handle(self, job_id: JobId, duplicate_of: JobId | None) -> JobHandle[R]:
         task = self.task
-        new = task.new_job(self._options, args, kwargs)
-        accepted = await task.app.accept(new)
-        if accepted.duplicate_of is not None:
-            return JobHandle(
-                task.app, accepted.duplicate_of, result_type=task.signature.result_type, duplicate=True
-            )
-        return JobHandle(task.app, accepted.id, result_type=task.signature.result_type)
+        if duplicate_of is not None:
+            return JobHandle(task.app, duplicate_of, result_type=task.signature.result_type, duplicate=True)
+        return JobHandle(task.app, job_id, result_type=task.signature.result_type)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
@@ -204,8 +211,7 @@ class SyncTaskCall(Generic[P, R]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """Accept a job with these arguments durably, and return its blocking handle; raises as `Task.enqueue` does."""
-        call = self._call
-        return SyncJobHandle(call.task.app.portal.call(call.enqueue, *args, **kwargs))
+        return SyncJobHandle(self._call.enqueue_blocking(args, kwargs))
 
 
 class TaskDecorator(Protocol):

@@ -11,7 +11,7 @@ Two decisions of this interface are argued in `docs/explanation/design.md`:
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -395,6 +395,19 @@ class PushBroker(Broker, Protocol):
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines of running jobs, fenced like an outcome."""
+        ...
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """A carrier whose connection blocking callers may use while its loop does not."""
+
+    def lend(self) -> None:
+        """Allow it until the loop's next call; on the loop's thread."""
+        ...
+
+    def enqueue_lent(self, job: NewJob) -> bool:
+        """Accept the job, from any thread; false when it is to be enqueued as usual, as the same job."""
         ...
 
 

@@ -108,6 +108,14 @@ class RedisBroker:
         """Accept jobs, all or none."""
         return await enqueue.enqueue(self._session, jobs)
 
+    def lend(self) -> None:
+        """Let `enqueue_lent` use the connection while it is idle."""
+        self._session.lend()
+
+    def enqueue_lent(self, job: NewJob) -> bool:
+        """Accept a job from any thread, if that can be done at once."""
+        return enqueue.enqueue_lent(self._session, job)
+
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""
         return await acts.cancel(self._session, ids, reason)

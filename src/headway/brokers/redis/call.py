@@ -35,6 +35,11 @@ class Call:
         return False
 
 
+def pack_script(script: Script, *arguments: Argument) -> bytes:
+    """Write a call of a script that the server knows; the first of `arguments` is the key prefix."""
+    return pack("EVALSHA", script.sha, 1, *arguments)
+
+
 class ScriptCall(Call):
     """A script. `parts` begin with the prefix and the instant; the flags stand between them and the rest."""
 
@@ -56,9 +61,10 @@ class ScriptCall(Call):
 
     def packed(self) -> bytes:
         """Write it; a repeat says so, for the scripts whose second answer must be that of the first."""
-        name = ("EVAL", self.script.source) if self.whole else ("EVALSHA", self.script.sha)
         flags = self.flags + "r" if self.repeated else self.flags
-        return pack(*name, 1, self.parts[0], self.parts[1], flags, *self.parts[2:])
+        if not self.whole:
+            return pack_script(self.script, self.parts[0], self.parts[1], flags, *self.parts[2:])
+        return pack("EVAL", self.script.source, 1, self.parts[0], self.parts[1], flags, *self.parts[2:])
 
     def use_source(self) -> bool:
         """Have the server learn the script with the call itself."""

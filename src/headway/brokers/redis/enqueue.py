@@ -25,6 +25,7 @@ _MODES: Final = {
 # The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
 _TRIES: Final = 3
 _MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
+_MAX_LENT: Final = 16 * 1024  # bytes: what an idle socket takes at once
 _ACCEPTED: Final = 0  # what enqueue_plain.lua answers
 _OTHER_NUMBERS: Final = 1
 
@@ -41,6 +42,21 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     each_once = [first.pop(job.id) for job in jobs if job.id in first]
     answers = {one.id: one for one in await _enqueue(session, each_once)}
     return [answers[job.id] for job in jobs]
+
+
+def enqueue_lent(session: Session, job: NewJob) -> bool:
+    """Accept a plain job through the lent connection, from any thread; false: it is to be enqueued the usual way.
+
+    It may have been accepted nevertheless; the usual way finds it then.
+    """
+    if len(job.payload) > _MAX_LENT or not _is_plain(job):
+        return False
+    kind = Kind(job.priority, job.queue, job.task)
+    number = session.known_number(kind)
+    if number is None:
+        return False
+    answer = session.run_lent("enqueue_plain", *_plain_arguments([job], kind, number))
+    return bool(answer == _ACCEPTED)
 
 
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:

@@ -12,11 +12,14 @@ import logging
 import random
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 from redis import exceptions
 
+from headway.brokers.redis.call import Call
 from headway.brokers.redis.connect import transport_of
+from headway.brokers.redis.lending import Lending
+from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
 from headway.errors import BrokerError, BrokerUnavailableError
@@ -24,8 +27,8 @@ from headway.errors import BrokerError, BrokerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.brokers.redis.call import Call
     from headway.brokers.redis.connect import Target, Wire
+    from headway.brokers.redis.loan import Loan
     from headway.brokers.redis.location import Address
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Link:
         self._delayed: set[Call] = set()
         self._pipe: Pipe | None = None
         self._flush_is_due = False
+        self._lending = Lending(self._regained)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._last_answer = 0.0
@@ -84,6 +88,7 @@ class Link:
     async def close(self) -> None:
         """Disconnect; calls under way fail."""
         runner, self._runner = self._runner, None
+        await self._lending.bring_home(ANSWER_TIMEOUT)
         if runner is not None:
             runner.cancel()
             with suppress(asyncio.CancelledError):
@@ -99,7 +104,9 @@ class Link:
             msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
             raise BrokerUnavailableError(msg)
         self._outbox.append(call)
-        if not self._in_flight:
+        if self._lending.loan is not None:
+            self._lending.recall()
+        elif not self._in_flight:
             # Nothing is under way that it could travel with: it leaves at once.
             self._flush()
         else:
@@ -107,6 +114,41 @@ class Link:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
         return call.future
+
+    def lend(self) -> None:
+        """Let blocking callers use the connection, if nothing is under way on it; the next `submit` recalls it."""
+        pipe, lending = self._pipe, self._lending
+        if pipe is None or self._runner is None or self._stalled.is_set() or lending.loan is not None:
+            return
+        if not (self._in_flight or self._outbox or self._delayed):
+            lending.lend(pipe)
+
+    @property
+    def loan(self) -> Loan | None:
+        """What is lent; may be read from any thread."""
+        return self._lending.loan
+
+    def _regained(self, stage: Stage) -> None:
+        if self._pipe is None:
+            return
+        self._pipe.regain()
+        match stage:
+            case Stage.QUIET:
+                self._flush()
+            case Stage.WAITING:
+                # Its caller has gone; the answer still comes, before those of all later calls.
+                loop = asyncio.get_running_loop()
+                unheard = Call((), loop.time() + CALL_DEADLINE)
+                unheard.future.cancel()
+                unheard.sent_at = loop.time()
+                self._in_flight.append(unheard)
+                self._sweeper = self._sweeper or loop.call_later(_SWEEP, self._sweep)
+                self._flush()
+            case Stage.UNUSABLE:
+                self._pipe = None  # nothing may be written behind what was cut off
+                self._ended(exceptions.ConnectionError("the connection ended under a blocking call"))
+            case _:
+                assert_never(stage)
 
     def _flush_soon(self) -> None:
         """Send at the loop's next turn, with whatever else comes until then."""
@@ -156,12 +198,14 @@ class Link:
             await self._stalled.wait()
         finally:
             self._pipe = None
+            self._lending.forget()
+            pipe.let_go()
 
     def _flush(self) -> None:
         """Send what waits, in one write."""
         self._flush_is_due = False
         pipe = self._pipe
-        if pipe is None or pipe.full or not self._outbox:
+        if pipe is None or pipe.full or self._lending.loan is not None or not self._outbox:
             return
         now = asyncio.get_running_loop().time()
         batch: list[bytes] = []
@@ -236,6 +280,9 @@ class Link:
             if now - silent_since > ANSWER_TIMEOUT:
                 self._problem = f"no answer for {ANSWER_TIMEOUT:g} s"
                 self._stalled.set()
+        if self._lending.overdue(now, ANSWER_TIMEOUT):
+            self._problem = "a blocking call does not give the connection back"
+            self._stalled.set()
         if self._in_flight or self._outbox or self._delayed:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
 

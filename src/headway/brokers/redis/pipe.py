@@ -7,11 +7,15 @@ task for each reply.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 from redis import exceptions
 from redis.connection import DefaultParser
+
+from headway.brokers.redis.loan import PATIENCE, Loan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,17 +42,35 @@ class Pipe(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         self._transport: asyncio.Transport | None = None
+        self._lendable: socket.socket | None = None
+        self._loan: Loan | None = None
         self.full = False  # the socket takes no more for now
 
     def take_over(self, transport: asyncio.Transport) -> None:
         """Become the protocol of an open transport, all of whose replies have been read."""
         self._transport = transport
         transport.set_protocol(self)
+        self._lendable = _second_handle(transport)
 
     def write(self, commands: bytes) -> None:
         """Send packed commands."""
         if self._transport is not None:
             self._transport.write(commands)
+
+    def lend(self, returned: Callable[[], None]) -> Loan | None:
+        """Stop reading and let others use the connection; None when it cannot be. See `Loan`."""
+        transport = self._transport
+        if self._lendable is None or transport is None or self.full or transport.get_write_buffer_size():
+            return None
+        transport.pause_reading()
+        self._loan = Loan(self._lendable, self._reader, _NOTHING, returned)
+        return self._loan
+
+    def regain(self) -> None:
+        """Read again: the loan is back."""
+        self._loan = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and hand on every whole reply."""
@@ -73,7 +95,27 @@ class Pipe(asyncio.Protocol):
         """Tell the owner."""
         self._end(exc or exceptions.ConnectionError("the server closed the connection"))
 
+    def let_go(self) -> None:
+        """Close the handle that is lent: not under a borrower, who would go on with somebody else's socket."""
+        lendable, self._lendable = self._lendable, None
+        loan, self._loan = self._loan, None
+        if loan is not None:
+            loan.abandon()
+        elif lendable is not None:
+            lendable.close()
+
     def _end(self, error: Exception) -> None:
         transport, self._transport = self._transport, None
+        self.let_go()
         if transport is not None:
             self._ended(error)
+
+
+def _second_handle(transport: asyncio.Transport) -> socket.socket | None:
+    """Return a handle of its own to the socket below; None under TLS, whose state is the transport's."""
+    below = transport.get_extra_info("socket")
+    if below is None or any(transport.get_extra_info(name) for name in ("sslcontext", "ssl_object")):
+        return None
+    handle = socket.socket(fileno=os.dup(below.fileno()))
+    handle.settimeout(PATIENCE)
+    return handle

@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headway.brokers.redis.call import Argument, Call, ScriptCall
+from headway.brokers.redis.call import Argument, Call, ScriptCall, pack_script
 from headway.brokers.redis.link import CALL_DEADLINE
+from headway.brokers.redis.loan import NO_ANSWER
 from headway.brokers.redis.scripts import script
 from headway.errors import BrokerRefusedError
 
@@ -62,6 +63,24 @@ class Session:
         call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
         call.repeated = repeat
         return self._link.submit(call)
+
+    def lend(self) -> None:
+        """Let `run_lent` use the connection until the next call; nothing of it when events are recorded."""
+        if not self._flags:
+            self._link.lend()
+
+    def run_lent(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
+        """Run a script through the lent connection, from any thread; None when it has to go through the loop."""
+        loan = self._link.loan
+        if loan is None:
+            return None
+        now = "" if self._clock is None else self._clock.now_ms()
+        answer = loan.call(pack_script(script(name), self.prefix, now, self._flags, *parts))
+        return None if answer is NO_ANSWER else answer
+
+    def known_number(self, kind: Kind) -> bytes | None:
+        """Return the number of a kind if it has been asked for before; from any thread."""
+        return self._numbers.get(kind)
 
     async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
         """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
