@@ -41,10 +41,13 @@ async def run_schedules(app: Headway) -> None:
         await asyncio.sleep(pause)
 
 
-async def declare_schedules(app: Headway) -> None:
-    """Make the app's schedules known to the carrier. One whose times changed owes nothing for the time before."""
+async def declare_schedules(app: Headway, *, as_of_ms: int | None = None) -> None:
+    """Make the app's schedules known to the carrier. One whose times changed owes nothing for the time before.
+
+    `as_of_ms` (default: now) is the instant from which new and changed ones count, in milliseconds since 1970 UTC.
+    """
     carrier = app.carrier
-    now = app.clock.now_ms()
+    now = app.clock.now_ms() if as_of_ms is None else as_of_ms
     known = {record.name: record for record in await carrier.schedules()}
     # One that is known keeps its age: what it missed while no scheduler ran is still due, also across a deployment.
     await carrier.declare_schedules(
