@@ -18,6 +18,7 @@ from headway.codec import Codec
 from headway.guards.document import PushedJob
 from headway.job import JobState, NewJob, new_job_id
 from headway.push import receiver
+from headway.testing import FakeClock
 from tests.unit.push_scene import Answer, Call
 
 if TYPE_CHECKING:
@@ -196,4 +197,36 @@ async def test_a_replay_after_completion_does_nothing(tmp_path: Path) -> None:
         first, *later = [await send(pushed, "POST", "/", [signed(body)], body) for _ in range(4)]
     assert [answer.status for answer in (first, *later)] == [200] * 4
     assert [answer.body for answer in later] == [first.body] * 3
+    assert ran == [1]
+
+
+async def test_two_deliveries_in_one_moment_run_the_job_once(tmp_path: Path) -> None:
+    """Both come to one process at one instant by its clock: nothing but the name of the holder tells them apart."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+    ran: list[int] = []
+    push = PushSettings(guard=f"sqlite:///{tmp_path}/guard.db", target="https://x.example/", secret=SECRET)
+    carrier = CloudTasksBroker(
+        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1",
+        BrokerSettings("hostile", push=push),
+        clock=FakeClock(),
+    )
+    app = Headway("hostile", carrier=carrier)
+
+    @app.task(name="add")
+    async def add(n: int) -> None:
+        ran.append(n)
+        entered.set()
+        await leave.wait()
+
+    body = message()
+    async with receiver(app, handle_sigterm=False) as pushed:
+        calls = [Call(pushed, body, headers=[signed(body)]).start() for _ in range(5)]
+        await asyncio.wait_for(entered.wait(), 10)
+        done, _ = await asyncio.wait(
+            [call.task for call in calls if call.task], return_when="FIRST_COMPLETED"
+        )
+        while len(done) < 4:
+            done, _ = await asyncio.wait([call.task for call in calls if call.task], timeout=0.01)
+        leave.set()
+        assert sorted([(await call.answer()).status for call in calls]) == [200, 409, 409, 409, 409]
     assert ran == [1]

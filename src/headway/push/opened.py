@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
+from headway.job import WorkerId
 from headway.push.run import Runs
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
@@ -16,11 +18,11 @@ from headway.runtime.scheduler import declare_schedules, fire_due
 from headway.runtime.worker import new_worker_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
     from headway.app import Headway
     from headway.brokers.base import FireCall, PushCarrier
-    from headway.job import WorkerId
 
 _log = logging.getLogger("headway.push")
 _EARLY: Final = 5.0  # seconds by which a scheduler's clock may be ahead of ours
@@ -33,9 +35,10 @@ class Opened:
     app: Headway
     broker: PushCarrier
     runs: Runs
-    worker: WorkerId
+    name: WorkerId
     processes: Processes | None
     loop: asyncio.AbstractEventLoop
+    deliveries: Iterator[int] = field(default_factory=count)
     declared: bool = False  # the app's schedules are known to the carrier
 
     @classmethod
@@ -56,6 +59,10 @@ class Opened:
             raise
         runs.start()
         return cls(app, broker, runs, new_worker_id(), processes, asyncio.get_running_loop())
+
+    def next_worker(self) -> WorkerId:
+        """Name the holder of one delivery's lease: two deliveries of a job must not take each other for themselves."""
+        return WorkerId(f"{self.name}.{next(self.deliveries)}")
 
     async def close(self) -> None:
         """Close what was opened."""

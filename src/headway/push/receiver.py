@@ -158,7 +158,7 @@ class Receiver:
                 queue[:100],
             )
             return come_back(404, _ELSEWHERE)
-        received = await opened.broker.receive(request, worker=opened.worker, lease_ms=self._lease_ms)
+        received = await opened.broker.receive(request, worker=opened.next_worker(), lease_ms=self._lease_ms)
         match received:
             case PushResponse():
                 return received
