@@ -198,6 +198,30 @@ async def test_a_fire_whose_scheduler_died_is_not_skipped(emulator: Emulator, pu
         assert row.counts[JobState.READY] == 1
 
 
+async def test_a_retry_by_hand_that_failed_half_way_is_mended_by_another(
+    emulator: Emulator, push: PushSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard has the job's new life, Cloud Tasks not its task: nothing but this brings it back."""
+    job = _job()
+    async with _broker(emulator, push) as broker:
+        await broker.enqueue([job])
+        await broker.cancel([job.id])
+        assert [len(tasks) for tasks in _tasks(emulator).values()] == [0]
+
+        async def fail(pushed: object) -> bool:
+            raise BrokerUnavailableError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(broker._enqueuer, "create", fail)
+            with pytest.raises(BrokerUnavailableError):
+                await broker.retry([job.id])
+        assert await broker.retry([job.id]) == [False]
+        assert [len(tasks) for tasks in _tasks(emulator).values()] == [1]
+        [record] = await broker.get([job.id])
+        assert record is not None
+        assert record.state is JobState.READY
+
+
 async def test_lost_answers_and_refused_calls_neither_lose_nor_double_a_job(push: PushSettings) -> None:
     async with (
         Emulator(automatic=False, faults=Faults(unavailable=0.2, lost=0.2, seed=7)) as emulator,

@@ -78,9 +78,12 @@ class Acts:
             pushed = await guard.retry(job_id)
             if pushed is None:
                 pushed = await self._retry_undelivered(guard, job_id)
+            done[job_id] = pushed is not None
+            # An earlier retry may have failed between the guard and Cloud Tasks: then the job waits for a task that
+            # nobody made. Made twice it is made once.
+            pushed = pushed or await self._keeping.waiting_turn(job_id)
             if pushed is not None:
                 await self._enqueuer.create(pushed)
-            done[job_id] = pushed is not None
         return _once(ids, done)
 
     async def promote(self, ids: Sequence[JobId]) -> list[bool]:

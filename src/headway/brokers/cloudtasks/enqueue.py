@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.keeping import Keeping
     from headway.brokers.cloudtasks.link import Link
     from headway.brokers.cloudtasks.target import Target
+    from headway.brokers.cloudtasks.waiting import Waiting
     from headway.clock import Clock
     from headway.job import NewJob
 
@@ -32,9 +33,10 @@ MAX_PAYLOAD: Final = 1024 * 1024 - 16 * 1024
 class Enqueuer:
     """Creates tasks."""
 
-    def __init__(self, link: Link, target: Target, keeping: Keeping, clock: Clock) -> None:
+    def __init__(self, link: Link, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
         self._link = link
         self._target = target
+        self._waiting = waiting
         self._keeping = keeping
         self._clock = clock
 
@@ -70,7 +72,10 @@ class Enqueuer:
             # A retry later than Cloud Tasks can: rather early than never.
             pushed = PushedJob(replace(job, due_ms=now + MAX_DELAY_MS), pushed.turn)
         queue_id = self._target.queue_id(job.queue, job.priority)
-        return await self._link.create_task(queue_id, self._target.spec(pushed, now))
+        created = await self._link.create_task(queue_id, self._target.spec(pushed, now))
+        if created and pushed.turn == 0:
+            self._waiting.remember(job.id, queue_id)
+        return created
 
     async def _accept(self, job: NewJob) -> Enqueued:
         if job.fire is None and job.key is None:

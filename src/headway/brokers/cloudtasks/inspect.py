@@ -47,26 +47,24 @@ class Inspection:
         self._clock = clock
 
     async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
-        """Return the records, in the order of the ids."""
+        """Return the records, in the order of the ids: one command of the guard unless some were never delivered."""
         guard = await self._keeping.guard("looking a job up")
-        found = await self._known(guard, ids)
-        missing = [job_id for job_id in dict.fromkeys(ids) if job_id not in found]
+        unique = list(dict.fromkeys(ids))
+        found = await _kept(guard, unique)
+        missing = [job_id for job_id in unique if job_id not in found]
         if missing:
             waiting = await self._waiting.find(missing)
             now = self._clock.now_ms()
-            # Asked again: a task that is not there now may have ended since the guard was asked, and one that is may
-            # have been begun.
-            later = await self._known(guard, missing)
-            found |= {job_id: job.record(now) for job_id, job in waiting.items() if job_id not in later}
-            found |= later
+            # Asked again: what is not there now may have ended since the guard was asked, what is may have been begun.
+            found |= await _kept(guard, missing)
+            waiting = {job_id: job for job_id, job in waiting.items() if job_id not in found}
+            gone = await guard.gone(list(waiting)) if waiting else []
+            found |= {
+                job_id: job.record(now)
+                for (job_id, job), is_gone in zip(waiting.items(), gone, strict=True)
+                if not is_gone
+            }
         return [found.get(job_id) for job_id in ids]
-
-    async def _known(self, guard: Guard, ids: Sequence[JobId]) -> dict[JobId, JobRecord | None]:
-        """Return the records of jobs that the guard knows; None of those that were removed."""
-        ids = list(dict.fromkeys(ids))
-        heard = await known(guard, ids)
-        asked = [job_id for job_id, is_known in zip(ids, heard, strict=True) if is_known]
-        return dict(zip(asked, await guard.records(asked), strict=True))
 
     async def logs(self, job_id: JobId) -> list[LogLine]:
         """Return the job's log."""
@@ -119,6 +117,11 @@ class Inspection:
                 following = [other for other in queue_ids if other > queue_id]
                 return _Place(following[0], None) if following else _Place(None, None)
         return _Place(None, None)
+
+
+async def _kept(guard: Guard, ids: Sequence[JobId]) -> dict[JobId, JobRecord]:
+    records = await guard.records(ids)
+    return {job_id: record for job_id, record in zip(ids, records, strict=True) if record is not None}
 
 
 async def never_delivered(guard: Guard, jobs: Sequence[WaitingJob]) -> list[WaitingJob]:

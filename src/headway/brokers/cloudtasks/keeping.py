@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from headway.errors import UnsupportedError
+from headway.errors import CodecError, UnsupportedError
+from headway.guards.document import entry_key, from_entry
 from headway.guards.guard import Guard
+from headway.guards.transitions import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings
     from headway.clock import Clock
     from headway.guards.base import GuardStore
+    from headway.guards.document import PushedJob
     from headway.job import JobId
 
 
@@ -40,6 +43,20 @@ class Keeping:
         if self._open is None and self._store is not None:
             await self._opened("")
         return None if self._open is None else self._open[1]
+
+    async def waiting_turn(self, job_id: JobId) -> PushedJob | None:
+        """Return the turn whose task a job waits for, as the guard has it; None: it waits for none that it knows of."""
+        store = await self.store()
+        if store is None:
+            return None
+        [entry] = await store.read([entry_key(job_id)], now_ms=self._clock.now_ms())
+        if entry is None:
+            return None
+        try:
+            document = from_entry(entry)
+        except CodecError:
+            return None
+        return document.pushed if not document.removed and document.state in WAITING else None
 
     async def close(self) -> None:
         """Close the guard, if it is open; it is opened again when it is needed."""
