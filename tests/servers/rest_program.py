@@ -62,7 +62,7 @@ class Backend:
     async def _exchange(self, *words: str | bytes) -> Any:
         assert self._streams is not None
         reader, writer = self._streams
-        writer.write(hiredis.pack_command(cast("Any", words)))
+        writer.write(cast("Any", hiredis).pack_command(words))
         while True:
             if (reply := self._reader.gets()) is not False:
                 return reply
@@ -193,7 +193,7 @@ def shown(reply: Any, *, encoded: bool) -> object:
         case bytes():
             return reply.decode(errors="replace")
         case list():
-            return [shown(part, encoded=encoded) for part in reply]
+            return [shown(part, encoded=encoded) for part in cast("list[object]", reply)]
         case _:
             return reply
 

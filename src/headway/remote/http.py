@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
+from upstash_redis import http as upstash_http
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
-from upstash_redis.http import format_response
 
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
 from headway.remote.patience import Answer, Unanswered, until_answered
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _PASSING: Final = 500  # from this status on, something on the way failed
 _TOO_MANY: Final = 429
+# Its annotations leave the parts of a list open.
+_format = cast("Callable[[object, None], Any]", cast("Any", upstash_http).format_response)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -40,7 +42,7 @@ class _Transport:
             raise WebError(msg)
         if token := answer.headers.get("upstash-sync-token"):
             self._learnt(token)  # so that a replica does not answer with what was before our own writes
-        return format_response(json.loads(answer.body), None)
+        return _format(json.loads(answer.body), None)
 
     async def close(self) -> None:
         await self._web.close()

@@ -16,7 +16,7 @@ from headway.remote.patience import ANSWER_TIMEOUT, Answer, Unanswered, until_an
 from headway.remote.replies import UnknownScriptError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headway.remote.base import Script, Word
 
@@ -52,7 +52,8 @@ class TcpRedis:
 
     def _make_pool(self) -> ConnectionPool:
         try:
-            return ConnectionPool.from_url(
+            # Its annotations leave the options open.
+            return cast("Callable[..., ConnectionPool]", cast("Any", ConnectionPool).from_url)(
                 self._url,
                 decode_responses=True,
                 protocol=2,

@@ -7,7 +7,7 @@ seen by its second half. Such a statement answers with no row, and is asked agai
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg.sql import SQL, Composed, Identifier
 
@@ -86,7 +86,7 @@ def make_statements(schema: str) -> Statements:
     """Write the statements for the table in a schema."""
     table = Identifier(schema, TABLE)
 
-    def write(text: str) -> Composed:
+    def write(text: LiteralString) -> Composed:
         forget = SQL(_FORGET).format(table=table, some=SQL("10"))
         return SQL(text).format(table=table, columns=_COLUMNS, alive=_ALIVE, forget=forget)
 
