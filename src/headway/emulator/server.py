@@ -62,7 +62,7 @@ class Part(Protocol):
 
 
 class Emulator:
-    """Cloud Tasks v2 on two ports of `host`, gRPC and HTTP; port 0 takes a free one.
+    """Cloud Tasks v2 on two ports of `host`, gRPC and HTTP; port 0 takes a free one. An object is opened once.
 
     Without a journal nothing outlives the object. `deliver` replaces HTTP towards the targets. Unless `automatic`,
     nothing is dispatched but by `dispatcher.turn()`. `secret` signs every request with HMAC-SHA256.
