@@ -78,10 +78,6 @@ async def scheduled(emulator: EmulatorServer, namespace: str, tmp_path: Path) ->
         yield Scheduled(app, clock)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the receiver declares a schedule at its first call, a moment after the fire time: that one is dropped",
-)
 async def test_the_first_call_of_a_new_schedule_makes_its_job(scheduled: Scheduled) -> None:
     assert await scheduled.call(THREE) == 200
     assert await scheduled.jobs() == 1
@@ -99,14 +95,24 @@ async def test_a_fire_time_makes_one_job_however_often_it_is_called(scheduled: S
 
 async def test_a_run_by_hand_that_carries_the_next_time_does_not_take_its_place(scheduled: Scheduled) -> None:
     await scheduled.call(THREE)
-    first = await scheduled.jobs()
+    assert await scheduled.jobs() == 1
     scheduled.clock.advance(timedelta(hours=12))
     tomorrow = THREE + timedelta(days=1)
     assert await scheduled.call(tomorrow) == 200
-    assert await scheduled.jobs() == first
+    assert await scheduled.jobs() == 2
+    assert await scheduled.call(tomorrow) == 200
+    assert await scheduled.jobs() == 2, "a repeated call is the same run"
     scheduled.clock.advance(timedelta(hours=12))
     assert await scheduled.call(tomorrow) == 200
-    assert await scheduled.jobs() == first + 1
+    assert await scheduled.jobs() == 3
+
+
+async def test_another_run_by_hand_is_another_job(scheduled: Scheduled) -> None:
+    tomorrow = THREE + timedelta(days=1)
+    await scheduled.call(tomorrow)
+    scheduled.clock.advance(timedelta(minutes=5))
+    await scheduled.call(tomorrow)
+    assert await scheduled.jobs() == 2
 
 
 async def test_a_call_that_nobody_signed_is_refused(scheduled: Scheduled) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 
     from headway.app import Headway
     from headway.brokers.base import FireCall, PushCarrier
+    from headway.scheduled import ScheduledTask
 
 _log = logging.getLogger("headway.push")
-_EARLY: Final = 5.0  # seconds by which a scheduler's clock may be ahead of ours
+_EARLY_MS: Final = 5000  # by which a scheduler's clock may be ahead of ours
+_RECENT_MS: Final = 24 * 3600 * 1000
+_SAME_RUN_MS: Final = 60_000
 
 
 @dataclass(slots=True)
@@ -74,18 +79,36 @@ class Opened:
             await self.app.close()
 
     async def fire(self, call: FireCall) -> PushResponse:
-        """Enqueue what is due by the schedules. The time that the call names is only a hint."""
-        if call.schedule not in self.app.schedules:
+        """Enqueue what is due by the schedules. The time that the call names is only a hint.
+
+        One that lies ahead is a run by hand, which carries the next run's time: it gets a job of its own, and that fire
+        time is still to come.
+        """
+        scheduled = self.app.schedules.get(call.schedule)
+        if scheduled is None:
             _log.warning("schedule %r is called but not declared in app %r", call.schedule, self.app.name)
             return PushResponse(200)
+        now = self.app.clock.now_ms()
+        at_ms = now if call.at_ms is None else call.at_ms
         if not self.declared:
-            await declare_schedules(self.app)
+            # Whoever calls knew the schedule before us: the fire that it names counts, be it the first.
+            as_of = at_ms - 1 if now - _RECENT_MS < at_ms < now else now
+            await declare_schedules(self.app, as_of_ms=as_of)
             self.declared = True
-        if call.at_ms is not None and (early := (call.at_ms - self.app.clock.now_ms()) / 1000) > 0:
-            # A little early by our clock; further ahead it is a run by hand, that names the next time.
-            await asyncio.sleep(early if early < _EARLY else 0)
+        ahead = at_ms - now
+        if ahead > _EARLY_MS:
+            await self._run_by_hand(scheduled, at_ms, now)
+            return PushResponse(200)
+        if ahead > 0:
+            await asyncio.sleep(ahead / 1000)  # a little early by our clock
         await fire_due(self.app)
         return PushResponse(200)
+
+    async def _run_by_hand(self, scheduled: ScheduledTask, at_ms: int, now_ms: int) -> None:
+        # A call that is repeated soon, because its answer was lost, is the same run.
+        key = f"by hand:{scheduled.name}:{at_ms}:{now_ms // _SAME_RUN_MS}"
+        [answer] = await self.app.carrier.enqueue([structs.replace(scheduled.job_now(), key=key)])
+        _log.info("schedule %r is run by hand: job %s", scheduled.name, answer.duplicate_of or answer.id)
 
 
 def _processes(app: Headway, app_path: str | None) -> Processes | None:
