@@ -61,10 +61,12 @@ class PostgresServer:
     def __init__(self, *, options: Mapping[str, str | int] | None = None) -> None:
         """Choose a port and a folder; start nothing. `options` are further settings, such as {"max_connections": 5}."""
         self.port = free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="headway-postgres-", ignore_cleanup_errors=True)
+        self._user = _other_user()
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="headway-postgres-", dir=self._place(), ignore_cleanup_errors=True
+        )
         self.folder = Path(self._folder.name)
         self._data = self.folder / "data"
-        self._user = _other_user()
         self._programs = self._reachable(find_programs())
         settings: dict[str, str | int] = {
             "listen_addresses": HOST,
@@ -180,14 +182,25 @@ class PostgresServer:
             return command
         return [sys.executable, "-I", "-S", "-c", _AS_USER, *map(str, self._user), *command]
 
+    def _place(self) -> Path:
+        """Return where the folder may lie: the usual place, unless the other user may not go there."""
+        usual = Path(tempfile.gettempdir())
+        if self._user is None:
+            return usual
+        places = (usual, Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - a private folder is made there
+        return next(filter(_is_open, places), usual)
+
     def _reachable(self, programs: Path) -> Path:
         """Return the folder, or that of a copy when the other user may not go there."""
-        if self._user is None or all(
-            folder.stat().st_mode & 0o001 for folder in (programs, *programs.parents)
-        ):
+        if self._user is None or _is_open(programs):
             return programs
         shutil.copytree(programs.parent, self.folder / "install", symlinks=True)
         return self.folder / "install" / programs.name
+
+
+def _is_open(folder: Path) -> bool:
+    """Tell whether everybody may go there."""
+    return all(part.stat().st_mode & 0o001 for part in (folder, *folder.parents))
 
 
 def _other_user() -> tuple[int, int] | None:
