@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway.cli.doctor import redis, sqlite, work
+from headway.cli.doctor import push, redis, sqlite, work
 from headway.cli.doctor.finding import Finding, Level, size
+from headway.cli.doctor.push import PUSH_CHECKS, PushFacts
 from headway.cli.doctor.redis import REDIS_CHECKS, NodeHealth, RedisFacts
 from headway.cli.doctor.sqlite import SQLITE_CHECKS, SqliteFacts
 from headway.cli.doctor.sqlite_probe import file_system
@@ -101,6 +102,37 @@ def test_a_healthy_file_is_ok(check: Callable[[SqliteFacts], Finding]) -> None:
 )
 def test_sqlite(check: Callable[[SqliteFacts], Finding], seen: dict[str, Any], level: Level) -> None:
     _is(check(replace(SqliteFacts(), **seen)), level)
+
+
+@pytest.mark.parametrize("check", PUSH_CHECKS)
+def test_a_carrier_that_pushes_well_is_ok(check: Callable[[PushFacts], Finding]) -> None:
+    assert check(PushFacts()).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("check", "seen", "level"),
+    [
+        (push.check_api, {"api_problem": "denied"}, Level.ERROR),
+        (push.check_api, {"api_ms": 201.0}, Level.WARN),
+        (push.check_queues, {"queues": 0}, Level.WARN),
+        (push.check_queues, {"queues": 0, "emulated": True}, Level.OK),
+        (push.check_queues, {"queues": 0, "api_problem": "denied"}, Level.OK),
+        (push.check_receiver, {"targets": ()}, Level.ERROR),
+        (push.check_receiver, {"targets": ("https://a.example/", "http://b.example/")}, Level.WARN),
+        (push.check_receiver, {"targets": ("http://127.0.0.1:8080/",)}, Level.OK),
+        (push.check_proof, {"service_account": False}, Level.ERROR),
+        (push.check_proof, {"service_account": False, "secret": True}, Level.OK),
+        (push.check_guard, {"guard": ""}, Level.ERROR),
+        (push.check_guard, {"guard_problem": "refused"}, Level.ERROR),
+        (push.check_guard, {"guard": "sqlite"}, Level.WARN),
+        (push.check_guard, {"guard": "sqlite", "emulated": True}, Level.OK),
+        (push.check_guard, {"guard_ms": 51.0}, Level.WARN),
+    ],
+)
+def test_push(check: Callable[[PushFacts], Finding], seen: dict[str, Any], level: Level) -> None:
+    finding = check(replace(PushFacts(), **seen))
+    assert finding.level is level
+    assert bool(finding.advice) == (level is not Level.OK)
 
 
 @pytest.mark.parametrize("check", WORK_CHECKS)

@@ -65,6 +65,8 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
             findings = [check(seen) for check in SQLITE_CHECKS]
             if not seen.exists:
                 return findings  # opening it would make it
+        elif settings.url.startswith("cloudtasks:"):
+            findings = _pushed(settings, namespace)
         else:
             from headway.brokers.base import BrokerSettings  # noqa: PLC0415 - as above
             from headway.brokers.url import from_url  # noqa: PLC0415 - as above
@@ -82,6 +84,20 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
     except BrokerError as problem:
         return [error("carrier", str(problem), "start it, or correct the URL")]
     return findings
+
+
+def _pushed(settings: Settings, namespace: str) -> list[Finding]:
+    import asyncio  # noqa: PLC0415 - when it is needed
+
+    from headway.brokers.base import BrokerSettings  # noqa: PLC0415 - as above
+    from headway.brokers.url import from_url  # noqa: PLC0415 - as above
+
+    from_url(settings.url, BrokerSettings("headway-doctor"))  # says what is wrong with a URL or missing
+    from headway.cli.doctor.push import PUSH_CHECKS  # noqa: PLC0415 - as above
+    from headway.cli.doctor.push_probe import push_facts  # noqa: PLC0415 - as above
+
+    facts = asyncio.run(push_facts(settings, namespace))
+    return [check(facts) for check in PUSH_CHECKS]
 
 
 def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
