@@ -43,6 +43,10 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    blocking = [here.sync.enqueue(letter * 5000) for letter in "de"]
+    assert [job.result(timeout=30) for job in blocking] == ["D" * 5000, "E" * 5000]
+    assert is_reference(blocking[1].record().payload)
+    app.sync.close()
 """
 
 
@@ -85,13 +89,13 @@ def _prune(folder: Path, blobs: Path, job_id: str) -> None:
     stray = next(old.glob("*.call-*"))
     stray.with_name(f"{'0' * 20}.call-{'0' * 16}").write_bytes(b"of no job")
     command = [*HEADWAY, "offload", "prune", "--app", "shop:app"]
-    assert _run(folder, *command, "--dry-run").stdout == "1 would be removed, 6 kept\n"
+    assert _run(folder, *command, "--dry-run").stdout == "1 would be removed, 10 kept\n"
     assert json.loads(_run(folder, *command, "--json").stdout) == {
         "removed": 1,
-        "kept": 6,
+        "kept": 10,
         "dry_run": False,
     }
-    assert len(list(old.iterdir())) == 6
+    assert len(list(old.iterdir())) == 10
     # The name in the reference still has the day on which it was stored: now there is no such blob.
     shown = json.loads(_run(folder, *HEADWAY, "jobs", "show", job_id, "--app", "shop:app", "--json").stdout)
     assert (shown["args"], shown["result"]) == ([], None)
