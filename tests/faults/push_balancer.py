@@ -41,6 +41,7 @@ class Balancer:
         for pipe in self._pipes:
             pipe.cancel()
         await asyncio.gather(*self._pipes, return_exceptions=True)
+        await asyncio.sleep(0)  # the turn of the loop in which aborted connections are closed
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pipe = asyncio.create_task(self._serve(reader, writer))
@@ -48,15 +49,16 @@ class Balancer:
         pipe.add_done_callback(self._pipes.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
             ours = await self._connect()
             if ours is not None:
                 there, back = ours
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(_pipe(reader, back))
-                    group.create_task(_pipe(there, writer))
+                writers.append(back)
+                await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
         finally:
-            writer.close()
+            for one in writers:
+                one.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         first = next(self._turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -76,13 +77,16 @@ async def read_ledger(place: Place, accepted: Sequence[JobId]) -> PushLedger:
     chains = chains_of(place.witness)
     kept = dict(zip(accepted, entries, strict=True))
     documents = [from_entry(entry) for entry in entries if entry is not None]
+    lost = [job for job, entry in kept.items() if entry is None or not from_entry(entry).state.terminal]
     found = {
         job_id: _faults(entry, chains[entry_key(job_id)], effects[job_id]) for job_id, entry in kept.items()
     }
+    for job in lost[:10]:
+        found[job].append(await asyncio.to_thread(place.waiting, job))
     return PushLedger(
         accepted=len(accepted),
         states=dict(Counter(str(document.state) for document in documents)),
-        lost=[job for job, entry in kept.items() if entry is None or not from_entry(entry).state.terminal],
+        lost=list(lost),
         twice=[
             job for job, faults in found.items() if any("terminal transitions" in fault for fault in faults)
         ],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import urllib.request
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from headway.brokers.cloudtasks.names import task_id
 from tests.faults.jobs import EFFECTS, NAMESPACE
 from tests.faults.push_balancer import Balancer
 from tests.faults.push_witness import WITNESS
@@ -16,6 +19,8 @@ from tests.servers import EmulatorServer, PostgresServer, ReceiverServer, RedisS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
+
+    from headway.job import JobId
 
 GUARDS: Final = ("sqlite", "redis", "http", "postgres")
 LEASE: Final = 5.0  # seconds: the shortest that there is
@@ -39,6 +44,17 @@ class Place:
     def effects(self) -> Path:
         """What the handlers wrote."""
         return self.folder / "effects.jsonl"
+
+    def waiting(self, job_id: JobId) -> str:
+        """Return what the emulator still has of a job's first task, for the message of a failure."""
+        name = f"projects/faults/locations/local/queues/{self.namespace}-default/tasks/{task_id(self.namespace, job_id, 0)}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.emulator.http_url}/v2/{name}", timeout=10) as answer:
+                found: dict[str, object] = json.loads(answer.read())
+        except OSError as error:
+            return f"no task: {error}"
+        return str({key: value for key, value in found.items() if key not in {"httpRequest", "name"}})
 
     @property
     def witness(self) -> Path:

@@ -23,6 +23,7 @@ from headway.errors import BrokerError
 from tests.faults.jobs import build
 from tests.faults.push_ledger import PushLedger, read_ledger, terminal_count
 from tests.faults.push_place import GUARDS, LEASE, Place, own_guard, place
+from tests.faults.until import until
 from tests.servers.process import ServerError
 
 if TYPE_CHECKING:
@@ -31,13 +32,17 @@ if TYPE_CHECKING:
     from headway.job import JobId
     from tests.servers import ReceiverServer
 
+_log = logging.getLogger(__name__)
+
 FAULTS: Final = "duplicates=0.2,delays=0.1:1s,unavailable=0.05,lost=0.05,seed={seed}"
 _BATCH: Final = 200
+_PARTS: Final = 20
 _STILL: Final = 90.0  # seconds without any job reaching its end, after which the run has failed
 _TASKS: Final[tuple[tuple[str, tuple[Any, ...], int], ...]] = (
-    ("quick", (), 14),
-    ("slow", (0.2,), 2),
-    ("in_thread", (0.1,), 1),
+    ("quick", (), 10),
+    ("slow", (0.2,), 3),
+    ("slow", (1.0,), 3),
+    ("in_thread", (0.2,), 1),
     ("flaky", (1,), 2),
     ("flaky", (2,), 1),
 )
@@ -46,8 +51,10 @@ _TASKS: Final[tuple[tuple[str, tuple[Any, ...], int], ...]] = (
 class PushRun:
     """One run on one guard."""
 
-    def __init__(self, where: Place, *, jobs: int, seed: int, pause: float = 2.0) -> None:
-        """`pause`: seconds between two faults of receivers."""
+    def __init__(
+        self, where: Place, *, jobs: int, seed: int, pause: float = 2.0, least_faults: int = 0
+    ) -> None:
+        """`pause`: seconds between two faults of receivers. With `least_faults`, jobs come as those happen."""
         self.where = where
         self.jobs = jobs
         self.faults: list[str] = []
@@ -55,7 +62,9 @@ class PushRun:
         self.refused = 0  # enqueues whose outcome stayed open
         self.seconds = 0.0
         self._pause = pause
+        self._least = least_faults
         self._chance = random.Random(seed)
+        self._suffered = 0
 
     async def run(self) -> PushLedger:
         """Enqueue while receivers suffer, wait until all is done, and read the ledger."""
@@ -75,12 +84,19 @@ class PushRun:
 
     async def _enqueue(self, app: Any) -> None:
         names = [(name, args) for name, args, weight in _TASKS for _ in range(weight)]
-        for first in range(0, self.jobs, _BATCH):
-            chosen = [self._chance.choice(names) for _ in range(min(_BATCH, self.jobs - first))]
+        batch = min(_BATCH, -(-self.jobs // _PARTS)) if self._least else _BATCH
+        for first in range(0, self.jobs, batch):
+            await until(
+                lambda: len(self.faults) >= self._least * first // self.jobs,  # noqa: B023 - awaited here
+                "the next fault",
+                within=_STILL,
+            )
+            chosen = [self._chance.choice(names) for _ in range(min(batch, self.jobs - first))]
             prepared = [app.find_task(name).job(*args) for name, args in chosen]
             answers = await asyncio.gather(*(app.accept(job.new) for job in prepared), return_exceptions=True)
             for job, answer in zip(prepared, answers, strict=True):
                 if isinstance(answer, BrokerError):
+                    _log.error("job %s was not accepted: %s", job.new.id, answer)
                     self.refused += 1
                 elif isinstance(answer, BaseException):
                     raise answer
@@ -89,7 +105,7 @@ class PushRun:
 
     async def _finished(self) -> None:
         before, since = -1, time.monotonic()
-        while (done := await terminal_count(self.where)) < len(self.accepted):
+        while (done := await terminal_count(self.where)) < len(self.accepted) or self._suffered < self._least:
             if done != before:
                 before, since = done, time.monotonic()
             elif time.monotonic() - since > _STILL:
@@ -104,6 +120,7 @@ class PushRun:
             act = acts[len(self.faults) % len(acts)]
             self.faults.append(act.__name__.lstrip("_"))
             await act(victim)
+            self._suffered += 1
 
     async def _kill(self, victim: ReceiverServer) -> None:
         await asyncio.to_thread(victim.kill)
@@ -122,12 +139,12 @@ class PushRun:
 
 
 async def run_on(
-    guard: str, folder: Path, *, jobs: int, seed: int, pause: float = 2.0
+    guard: str, folder: Path, *, jobs: int, seed: int, pause: float = 2.0, least_faults: int = 0
 ) -> tuple[PushRun, PushLedger]:
     """Run against the guard's store at this URL."""
     namespace = f"push{uuid.uuid4().hex[:8]}"
     async with place(folder, namespace, guard, faults=FAULTS.format(seed=seed)) as where:
-        one = PushRun(where, jobs=jobs, seed=seed, pause=pause)
+        one = PushRun(where, jobs=jobs, seed=seed, pause=pause, least_faults=least_faults)
         try:
             return one, await one.run()
         except ServerError:
