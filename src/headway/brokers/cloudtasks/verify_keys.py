@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -98,7 +98,7 @@ class Keys:
             httpx.AsyncClient(transport=self._transport, timeout=_TIMEOUT, follow_redirects=False) as client,
             client.stream("GET", self.url) as response,
         ):
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != 200:  # noqa: PLR2004 - OK
                 msg = f"the answer is {response.status_code}"
                 raise ValueError(msg)
             body = bytearray()
@@ -129,29 +129,29 @@ def max_age(cache_control: str) -> float:
     return min(max(float(match[1]), _LEAST_AGE), _MOST_AGE) if match else _USUAL_AGE
 
 
+class _KeySet(msgspec.Struct):
+    keys: list[Any]
+
+
 def read_keys(body: bytes) -> dict[str, RSAPublicKey]:
     """Read a JSON Web Key Set, the RSA keys for signatures by their ids; ValueError when there is none in it."""
     try:
-        document: Any = msgspec.json.decode(body)
+        entries = msgspec.json.decode(body, type=_KeySet).keys
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"it is no JSON: {error}"
+        msg = f"it is no key set: {error}"
         raise ValueError(msg) from error
-    entries: Any = document.get("keys") if isinstance(document, dict) else None
     keys: dict[str, RSAPublicKey] = {}
-    for entry in entries[:_MAX_KEYS] if isinstance(entries, list) else ():
-        key = _read_key(entry)
-        if key is not None:
-            keys[entry["kid"]] = key
+    for entry in entries[:_MAX_KEYS]:
+        found = _read_key(cast("dict[str, Any]", entry)) if isinstance(entry, dict) else None
+        if found is not None:
+            keys[found[0]] = found[1]
     if not keys:
-        msg = "it is no key set, or has no RSA key for signatures"
+        msg = "it has no RSA key for signatures"
         raise ValueError(msg)
     return keys
 
 
-def _read_key(entry: Any) -> RSAPublicKey | None:  # noqa: ANN401 - what a stranger wrote
-    if not isinstance(entry, dict):
-        return None
-    fields: dict[str, Any] = entry
+def _read_key(fields: dict[str, Any]) -> tuple[str, RSAPublicKey] | None:
     kid = fields.get("kid")
     if (
         not isinstance(kid, str)
@@ -166,4 +166,4 @@ def _read_key(entry: Any) -> RSAPublicKey | None:  # noqa: ANN401 - what a stran
         key = RSAAlgorithm.from_jwk({name: fields[name] for name in ("kty", "n", "e")})
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         return None
-    return key if isinstance(key, RSAPublicKey) and key.key_size >= _LEAST_BITS else None
+    return (kid, key) if isinstance(key, RSAPublicKey) and key.key_size >= _LEAST_BITS else None
