@@ -93,6 +93,7 @@ class _FileSystem(Protocol):
     def pipe_file(self, path: str, value: bytes) -> object: ...
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes: ...
     def ls(self, path: str, *, detail: bool) -> list[str]: ...
+    def exists(self, path: str) -> bool: ...
     def rm_file(self, path: str) -> object: ...
     def makedirs(self, path: str, exist_ok: bool = False) -> None: ...  # noqa: FBT001, FBT002 - fsspec's signature
     def invalidate_cache(self, path: str | None = None) -> None: ...
@@ -110,7 +111,11 @@ class Bucket:
         path = self._at(name)
         try:
             self._system.pipe_file(path, data)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self._system.exists(self._root):
+                # A client may well create the bucket when it is asked for a folder: that is for people to decide.
+                msg = f"there is no {self._root}: create it"
+                raise NotADirectoryError(msg) from error
             # A file system with folders of its own, such as sftp: buckets have none.
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._system.pipe_file(path, data)

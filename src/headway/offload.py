@@ -166,8 +166,8 @@ class Offload:
         except FileNotFoundError as error:
             msg = f"{where}: nothing was found when {what}: it was removed, or this host sees another store"
             raise PayloadMissingError(msg) from error
-        except PermissionError as error:
-            msg = f"{where}: no permission when {what}: {error}"
+        except (PermissionError, NotADirectoryError) as error:
+            msg = f"{where}: refused when {what}: {error}"
             raise BrokerRefusedError(msg) from error
         except Exception as error:
             # Each client of a store has errors of its own.

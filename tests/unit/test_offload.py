@@ -141,6 +141,38 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert list((tmp_path / "shop/day").iterdir()) == []
 
 
+class _Folders:
+    """A file system that has folders, as fsspec shows it; `root` may be missing."""
+
+    def __init__(self, *folders: str) -> None:
+        self.folders = set(folders)
+        self.files: dict[str, bytes] = {}
+
+    def pipe_file(self, path: str, value: bytes) -> None:
+        if path.rpartition("/")[0] not in self.folders:
+            raise FileNotFoundError(path)
+        self.files[path] = value
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        self.folders.add(path)
+
+    def exists(self, path: str) -> bool:
+        return path in self.folders
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def test_folders_are_made_below_the_root_but_never_the_root_itself() -> None:
+    system = _Folders("/jobs")
+    Bucket(system, "/jobs/").write("shop/day/x", b"1")
+    assert system.files == {"/jobs/shop/day/x": b"1"}
+    system = _Folders()
+    with pytest.raises(NotADirectoryError, match="there is no bucket/jobs: create it"):
+        Bucket(system, "bucket/jobs").write("shop/day/x", b"1")
+    assert system.folders == set()
+
+
 def test_stores_are_named_by_folder_or_by_scheme(tmp_path: Path) -> None:
     assert isinstance(open_store(str(tmp_path)), Folder)
     assert isinstance(open_store(tmp_path.as_uri()), Folder)
@@ -221,6 +253,7 @@ async def test_without_a_store_the_error_says_what_to_set() -> None:
     [
         (FileNotFoundError(2, "none"), PayloadMissingError),
         (PermissionError(13, "no"), BrokerRefusedError),
+        (NotADirectoryError("no bucket"), BrokerRefusedError),
         (OSError(5, "input/output"), BrokerUnavailableError),
         (RuntimeError("a client's own error"), BrokerUnavailableError),
     ],
