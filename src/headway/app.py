@@ -76,7 +76,9 @@ class Headway:
         self.sync = SyncApp(self)
         self._tasks: dict[str, Task[Any, Any]] = {}
         self._schedules: dict[str, ScheduledTask] = {}
-        self._opened = OpenApps(self.name, self.settings, carrier, clock, self.offload)
+        self._opened = OpenApps(
+            self.name, self.settings, carrier, clock, offload=self.offload, tasks=self._tasks
+        )
 
     # --- declarations -------------------------------------------------------------------------------------------
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
 from headway.handle import JobHandle
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from headway.app import Headway
     from headway.batching import Batcher
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headway.config import Settings
     from headway.job import NewJob
     from headway.offload import Offload
-    from headway.task import PreparedJob
+    from headway.task import PreparedJob, Task
 
 R = TypeVar("R")
 _BATCH = 1000
@@ -159,9 +159,12 @@ class OpenApps:
         settings: Settings,
         carrier: Store | None,
         clock: Clock | None,
+        *,
         offload: Offload | None = None,
+        tasks: Mapping[str, Task[Any, Any]] | None = None,
     ) -> None:
         self._name = name
+        self._tasks = tasks
         self._offload = offload
         self._settings = settings
         self._given = carrier
@@ -209,7 +212,9 @@ class OpenApps:
         opened = self._by_loop.get(loop)
         if opened is None:
             carrier = self._given or from_url(
-                self._settings.url, broker_settings(self._name, self._settings), clock=self._clock
+                self._settings.url,
+                broker_settings(self._name, self._settings, self._tasks),
+                clock=self._clock,
             )
             if carrier.capabilities.atomic:
                 enqueuer = Batcher(carrier.enqueue)
@@ -247,7 +252,9 @@ class OpenApps:
         return True
 
 
-def broker_settings(name: str, settings: Settings) -> BrokerSettings:
+def broker_settings(
+    name: str, settings: Settings, tasks: Mapping[str, Task[Any, Any]] | None = None
+) -> BrokerSettings:
     """Return what a driver is opened with for an app of this name."""
     from headway.brokers.base import BrokerSettings, PushSettings, Retention  # noqa: PLC0415 - as above
 
@@ -270,5 +277,6 @@ def broker_settings(name: str, settings: Settings) -> BrokerSettings:
             token_issuer=settings.token_issuer,
             priority_bands=tuple(settings.priority_bands),
             timeout_ms=round(settings.timeout * 1000),
+            timeouts={task.name: task.options_declared.timeout_ms for task in (tasks or {}).values()},
         ),
     )

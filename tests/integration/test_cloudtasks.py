@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from headway import Headway
 from headway.brokers.base import BrokerSettings, PushSettings
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.enqueue import MAX_PAYLOAD
@@ -24,6 +25,7 @@ from headway.errors import (
 )
 from headway.guards.url import from_url as guard_store
 from headway.job import Fire, JobState, NewJob, new_job_id
+from headway.opened import broker_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,6 +100,24 @@ async def test_the_deadline_follows_the_time_limit_of_the_call(
         await broker.enqueue([_job(payload=payload)])
     [[task]] = _tasks(emulator).values()
     assert task.spec.deadline_ms == deadline_ms
+
+
+async def test_the_deadline_follows_the_time_limit_of_the_task(emulator: Emulator, push: PushSettings) -> None:
+    async with _broker(emulator, replace(push, timeouts={"slow": 1_200_000})) as broker:
+        await broker.enqueue([_job(task="slow", queue="a"), _job(task="t", queue="b")])
+    tasks = _tasks(emulator)
+    assert tasks["shop-a"][0].spec.deadline_ms == 1_230_000
+    assert tasks["shop-b"][0].spec.deadline_ms == 630_000
+
+
+async def test_an_app_tells_its_carrier_the_time_limits_of_its_tasks() -> None:
+    app = Headway("shop", timeout=60)
+
+    @app.task(name="slow", timeout=1200)
+    async def slow() -> None: ...
+
+    assert broker_settings("shop", app.settings, app.tasks).push.timeouts == {"slow": 1_200_000}
+    assert slow.name == "slow"
 
 
 async def test_queues_have_their_own_receivers_and_audience(emulator: Emulator, push: PushSettings) -> None:

@@ -68,6 +68,7 @@ class PushSettings(Struct, frozen=True):
     secret: str = ""  # signs and verifies requests with HMAC instead of a token
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
     timeout_ms: int = 600_000  # of a job whose call names no time limit: the dispatch deadline is behind it
+    timeouts: dict[str, int] = {}  # the same by task, in ms, as far as tasks are declared here
     token_keys: str = ""  # URL of the keys that tokens are verified with; empty: Google's
     token_issuer: str = ""  # of the tokens; empty: Google
 

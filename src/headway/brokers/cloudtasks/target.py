@@ -48,6 +48,7 @@ class Target:
         self._audience = push.audience
         self._secret = push.secret.encode()
         self._timeout_ms = push.timeout_ms
+        self._timeouts = push.timeouts
         self.bands = _checked_bands(push.priority_bands)
 
     def queue_id(self, queue: str, priority: int) -> str:
@@ -97,7 +98,7 @@ class Target:
             headers=headers,
             body=body,
             due_ms=job.due_ms if job.due_ms is not None and job.due_ms > now_ms else None,
-            deadline_ms=deadline_ms(timeout_ms or self._timeout_ms),
+            deadline_ms=deadline_ms(timeout_ms or self._timeouts.get(job.task, self._timeout_ms)),
             service_account=self.service_account,
             audience=(self._audience or url) if self.service_account else "",
         )
