@@ -49,34 +49,42 @@ class PushLedger(Struct, frozen=True):
         return "\n".join(lines)
 
 
-async def terminal_count(place: Place) -> int:
-    """Count the jobs that have reached their end, by the guard's own counts."""
-    store = from_url(place.guard, namespace=place.namespace)
-    await store.open()
-    try:
-        counts = await store.counts(now_ms=SystemClock().now_ms())
-    finally:
-        await store.close()
-    return sum(number for (_, tag), number in counts.items() if tag and JobState(tag).terminal)
+async def unfinished(place: Place, ids: Sequence[JobId], *, unknown: bool = True) -> list[JobId]:
+    """Return those of the jobs that have not reached their end; with `unknown` also those that nobody has seen yet."""
+    entries = await _entries(place, ids)
+    return [
+        job_id
+        for job_id, entry in entries.items()
+        if (unknown if entry is None else not from_entry(entry).state.terminal)
+    ]
 
 
-async def read_ledger(place: Place, accepted: Sequence[JobId]) -> PushLedger:
-    """Read what the guard, its witness and the handlers say."""
+async def known(place: Place, ids: Sequence[JobId]) -> list[JobId]:
+    """Return those of the jobs that the guard knows."""
+    return [job_id for job_id, entry in (await _entries(place, ids)).items() if entry is not None]
+
+
+async def _entries(place: Place, ids: Sequence[JobId]) -> dict[JobId, Entry | None]:
     store = from_url(place.guard, namespace=place.namespace)
     await store.open()
     entries: list[Entry | None] = []
     try:
-        for first in range(0, len(accepted), _PAGE):
-            keys = [entry_key(job_id) for job_id in accepted[first : first + _PAGE]]
+        for first in range(0, len(ids), _PAGE):
+            keys = [entry_key(job_id) for job_id in ids[first : first + _PAGE]]
             entries += await store.read(keys, now_ms=SystemClock().now_ms())
     finally:
         await store.close()
+    return dict(zip(ids, entries, strict=True))
+
+
+async def read_ledger(place: Place, accepted: Sequence[JobId]) -> PushLedger:
+    """Read what the guard, its witness and the handlers say."""
+    kept = await _entries(place, accepted)
     effects: dict[str, Counter[str]] = defaultdict(Counter)
     for line in lines_of(place.effects):
         effects[line["job"]][line["what"]] += 1
     chains = chains_of(place.witness)
-    kept = dict(zip(accepted, entries, strict=True))
-    documents = [from_entry(entry) for entry in entries if entry is not None]
+    documents = [from_entry(entry) for entry in kept.values() if entry is not None]
     lost = [job for job, entry in kept.items() if entry is None or not from_entry(entry).state.terminal]
     found = {
         job_id: _faults(entry, chains[entry_key(job_id)], effects[job_id]) for job_id, entry in kept.items()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headway.errors import BrokerError
 from tests.faults.jobs import build
-from tests.faults.push_ledger import PushLedger, read_ledger, terminal_count
+from tests.faults.push_ledger import PushLedger, known, read_ledger, unfinished
 from tests.faults.push_place import GUARDS, LEASE, Place, own_guard, place
 from tests.faults.until import until
 from tests.servers.process import ServerError
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 FAULTS: Final = "duplicates=0.2,delays=0.1:1s,unavailable=0.05,lost=0.05,seed={seed}"
 _BATCH: Final = 200
 _PARTS: Final = 20
-_STILL: Final = 90.0  # seconds without any job reaching its end, after which the run has failed
+_STILL: Final = 180.0  # seconds without any job reaching its end, after which the run has failed
 _TASKS: Final[tuple[tuple[str, tuple[Any, ...], int], ...]] = (
     ("quick", (), 10),
     ("slow", (0.2,), 3),
@@ -59,7 +59,7 @@ class PushRun:
         self.jobs = jobs
         self.faults: list[str] = []
         self.accepted: list[JobId] = []
-        self.refused = 0  # enqueues whose outcome stayed open
+        self.uncertain: list[JobId] = []  # whether they were accepted is open
         self.seconds = 0.0
         self._pause = pause
         self._least = least_faults
@@ -97,20 +97,27 @@ class PushRun:
             for job, answer in zip(prepared, answers, strict=True):
                 if isinstance(answer, BrokerError):
                     _log.error("job %s was not accepted: %s", job.new.id, answer)
-                    self.refused += 1
+                    self.uncertain.append(job.new.id)
                 elif isinstance(answer, BaseException):
                     raise answer
                 else:
                     self.accepted.append(job.new.id)
 
     async def _finished(self) -> None:
-        before, since = -1, time.monotonic()
-        while (done := await terminal_count(self.where)) < len(self.accepted) or self._suffered < self._least:
-            if done != before:
-                before, since = done, time.monotonic()
+        """Wait for the end of every accepted job, and of those that were accepted although the call failed."""
+        left: list[JobId] = list(self.accepted)
+        since = time.monotonic()
+        while left or self._suffered < self._least:
+            before = len(left)
+            left = await unfinished(self.where, left) or await unfinished(
+                self.where, self.uncertain, unknown=False
+            )
+            if len(left) != before:
+                since = time.monotonic()
             elif time.monotonic() - since > _STILL:
-                return  # the ledger says which are missing
+                break  # the ledger says which are missing
             await asyncio.sleep(0.2)
+        self.accepted += await known(self.where, self.uncertain)
 
     async def _suffer(self) -> None:
         acts: list[Callable[[ReceiverServer], Any]] = [self._kill, self._freeze, self._end]
@@ -177,7 +184,7 @@ def main() -> None:
         counted = ", ".join(f"{run.faults.count(name)} x {name}" for name in ("kill", "freeze", "end"))
         sys.stdout.write(
             f"--- guard {kind}, seed {given.seed}: {run.seconds:.0f} s, receivers: {counted}; "
-            f"{run.refused} enqueues failed\n{ledger.table()}\n"
+            f"{len(run.uncertain)} enqueues failed\n{ledger.table()}\n"
         )
         sys.stdout.flush()
         wrong = wrong or bool(ledger.wrong)
