@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from headway.clock import SystemClock
+from headway.errors import BrokerUnavailableError
 from headway.guards.document import entry_key, from_entry
 from headway.guards.url import from_url
 from headway.job import JobState
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tests.faults.push_place import Place
 
 _PAGE = 500
+_PATIENCE = 60.0  # seconds
 
 
 class PushLedger(Struct, frozen=True):
@@ -65,6 +68,17 @@ async def known(place: Place, ids: Sequence[JobId]) -> list[JobId]:
 
 
 async def _entries(place: Place, ids: Sequence[JobId]) -> dict[JobId, Entry | None]:
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await _entries_now(place, ids)
+        except BrokerUnavailableError:
+            # A frozen receiver may have the store's file locked.
+            if time.monotonic() > give_up:
+                raise
+
+
+async def _entries_now(place: Place, ids: Sequence[JobId]) -> dict[JobId, Entry | None]:
     store = from_url(place.guard, namespace=place.namespace)
     await store.open()
     entries: list[Entry | None] = []
