@@ -164,7 +164,7 @@ class _Folders:
 
 
 def test_folders_are_made_below_the_root_but_never_the_root_itself() -> None:
-    system = _Folders("/jobs")
+    system: Any = _Folders("/jobs")
     Bucket(system, "/jobs/").write("shop/day/x", b"1")
     assert system.files == {"/jobs/shop/day/x": b"1"}
     system = _Folders()
