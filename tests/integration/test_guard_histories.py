@@ -120,7 +120,7 @@ class History:
                 break
         assert found == [
             entry
-            for entry in alive
+            for entry in reversed(alive)
             if (not entry.group.startswith(":") if groups is None else entry.group in groups)
             and (tags is None or entry.tag in tags)
         ]

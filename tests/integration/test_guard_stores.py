@@ -202,11 +202,11 @@ class TestForgetting:
 
 @on_all
 class TestPages:
-    async def test_pages_follow_the_keys_and_end(self, store: GuardStore) -> None:
+    async def test_pages_begin_with_the_last_key_and_end(self, store: GuardStore) -> None:
         keys = ["B", "a", "b", "z", "zz", "ä", "日", "😀"]
-        await asyncio.gather(*(store.insert(entry(key), now_ms=NOW) for key in reversed(keys)))
+        await asyncio.gather(*(store.insert(entry(key), now_ms=NOW) for key in keys))
         for limit in (1, 2, 3, 7, 8, 9):
-            assert await all_keys(store, limit) == keys
+            assert await all_keys(store, limit) == keys[::-1]
 
     async def test_pages_are_chosen_by_group_and_tag(
         self, store: GuardStore, monkeypatch: pytest.MonkeyPatch
@@ -222,7 +222,7 @@ class TestPages:
             for wanted_tags in (None, ["x"], ["y", "z"], []):
                 expected = [
                     one.key
-                    for one in entries
+                    for one in reversed(entries)
                     if (
                         not one.group.startswith(":") if wanted_groups is None else one.group in wanted_groups
                     )
@@ -234,12 +234,12 @@ class TestPages:
         for number in range(10):
             await store.insert(entry(f"k{number}"), now_ms=NOW)
         first = await store.page(groups=None, tags=None, after=None, limit=4, now_ms=NOW)
-        await store.delete("k3", 1)
-        await store.insert(entry("k00"), now_ms=NOW)  # before the cursor
-        await store.insert(entry("k55"), now_ms=NOW)
-        await store.swap(entry("k4", 2, tag="done"), now_ms=NOW)
+        await store.delete("k6", 1)
+        await store.insert(entry("k99"), now_ms=NOW)  # before the cursor
+        await store.insert(entry("k33"), now_ms=NOW)
+        await store.swap(entry("k5", 2, tag="done"), now_ms=NOW)
         second = await store.page(groups=None, tags=None, after=first.cursor, limit=9, now_ms=NOW)
-        assert [one.key for one in second.entries] == ["k4", "k5", "k55", "k6", "k7", "k8", "k9"]
+        assert [one.key for one in second.entries] == ["k5", "k4", "k33", "k3", "k2", "k1", "k0"]
         assert second.cursor is None
 
 

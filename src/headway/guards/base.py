@@ -32,7 +32,7 @@ class Entry(Struct, frozen=True):
 
 
 class EntryPage(Struct, frozen=True):
-    """Entries in the order of their keys, and the cursor of the next page (None: that was the last one)."""
+    """Entries, the last keys first, and the cursor of the next page (None: that was the last one)."""
 
     entries: list[Entry]
     cursor: str | None = None
@@ -89,7 +89,9 @@ class GuardStore(Protocol):
         limit: int,
         now_ms: int,
     ) -> EntryPage:
-        """Return entries of these groups (None: all that do not begin with a colon) and tags (None: all), by key.
+        """Return entries of these groups (None: all that do not begin with a colon) and tags (None: all), the last keys first.
+
+        The key of a job tells when it was enqueued, so that is: the newest first.
 
         `after` is the cursor of the page before. May take several commands.
         """

@@ -97,7 +97,7 @@ class ScriptedStore:
     ) -> EntryPage:
         """See GuardStore. One command for each 2,000 keys that it must look at."""
         found: list[Entry] = []
-        place = "-" if after is None else f"({after}"
+        place = "+" if after is None else f"({after}"
         kinds = (*_listed(groups), *_listed(tags))
         while place and len(found) <= limit:
             wanted = limit + 1 - len(found)  # one more tells whether there is a next page

@@ -1,5 +1,5 @@
--- Duty: entries of some kinds in the order of their keys.
--- ARGV: now, where to begin (- or an opening parenthesis and a key), how many at most, how many keys may be looked at,
+-- Duty: entries of some kinds, the last keys first.
+-- ARGV: now, where to begin (+ or an opening parenthesis and a key), how many at most, how many keys may be looked at,
 -- how many groups follow (-1: all that do not begin with a colon) and the groups, how many tags follow (-1: all) and the tags.
 -- Returns where to go on when the look was broken off, else the empty text; then the values.
 -- @include base
@@ -32,7 +32,7 @@ end
 
 local answer = { '' }
 while limit > 0 do
-  local names = redis.call('ZRANGEBYLEX', NAMES, from, '+', 'LIMIT', 0, 100)
+  local names = redis.call('ZREVRANGEBYLEX', NAMES, from, '-', 'LIMIT', 0, 100)
   if #names == 0 then
     return answer
   end

@@ -101,9 +101,9 @@ def make_statements(schema: str) -> Statements:
         read=write("SELECT {columns} FROM {table} WHERE app = %(app)s AND key = ANY(%(keys)s) AND {alive}"),
         page=write(
             "SELECT {columns} FROM {table} WHERE app = %(app)s AND {alive}"
-            " AND (%(after)s::text IS NULL OR key > %(after)s)"
+            " AND (%(after)s::text IS NULL OR key < %(after)s)"
             " AND CASE WHEN %(groups)s::text[] IS NULL THEN NOT starts_with(grp, ':') ELSE grp = ANY(%(groups)s) END"
-            " AND (%(tags)s::text[] IS NULL OR tag = ANY(%(tags)s)) ORDER BY key LIMIT %(limit)s"
+            " AND (%(tags)s::text[] IS NULL OR tag = ANY(%(tags)s)) ORDER BY key DESC LIMIT %(limit)s"
         ),
         counts=write(
             "SELECT grp, tag, count(*) FROM {table} WHERE app = %(app)s AND NOT starts_with(grp, ':') AND {alive}"

@@ -141,7 +141,7 @@ class SqliteStore:
         conditions = ["app = ?", _ALIVE]
         values: list[str | int] = [self._app, now_ms]
         if after is not None:
-            conditions.append("key > ?")
+            conditions.append("key < ?")
             values.append(after)
         for column, wanted in (("grp", groups), ("tag", tags)):
             if wanted is not None:
@@ -149,7 +149,7 @@ class SqliteStore:
                 values.extend(wanted)
             elif column == "grp":
                 conditions.append("substr(grp, 1, 1) <> ':'")
-        query = f"SELECT {_COLUMNS} FROM guard WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?"  # noqa: S608 - as above
+        query = f"SELECT {_COLUMNS} FROM guard WHERE {' AND '.join(conditions)} ORDER BY key DESC LIMIT ?"  # noqa: S608 - as above
 
         def page(db: sqlite3.Connection) -> EntryPage:
             rows: list[_Row] = db.execute(query, (*values, limit + 1)).fetchall()
