@@ -102,7 +102,9 @@ async def test_the_deadline_follows_the_time_limit_of_the_call(
     assert task.spec.deadline_ms == deadline_ms
 
 
-async def test_the_deadline_follows_the_time_limit_of_the_task(emulator: Emulator, push: PushSettings) -> None:
+async def test_the_deadline_follows_the_time_limit_of_the_task(
+    emulator: Emulator, push: PushSettings
+) -> None:
     async with _broker(emulator, replace(push, timeouts={"slow": 1_200_000})) as broker:
         await broker.enqueue([_job(task="slow", queue="a"), _job(task="t", queue="b")])
     tasks = _tasks(emulator)

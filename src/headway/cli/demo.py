@@ -93,6 +93,7 @@ def demo(
 
 
 def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
+    """Return what `--json` prints of a demo."""
     import msgspec  # noqa: PLC0415 - when it is needed
 
     fields: dict[str, Any] = msgspec.to_builtins(outcome)

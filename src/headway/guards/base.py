@@ -89,9 +89,9 @@ class GuardStore(Protocol):
         limit: int,
         now_ms: int,
     ) -> EntryPage:
-        """Return entries of these groups (None: all that do not begin with a colon) and tags (None: all), the last keys first.
+        """Return entries of these groups (None: all that do not begin with a colon) and tags (None: all).
 
-        The key of a job tells when it was enqueued, so that is: the newest first.
+        The last keys first: the key of a job tells when it was enqueued, so the newest come first.
 
         `after` is the cursor of the page before. May take several commands.
         """
