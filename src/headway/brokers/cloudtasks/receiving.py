@@ -115,9 +115,10 @@ class Receiving:
             return _answer(200, delivery.lease.job_id, "unknown")
         if document.removed or document.state.terminal:
             return _done(document, superseded=not settled.applied)
-        if document.state in WAITING and (isinstance(outcome, RetryAt) or not settled.applied):
+        if settled.applied and document.state in WAITING and isinstance(outcome, RetryAt):
             return await self._follow(document.pushed)
-        # Released, or run by somebody else by now. If that one dies, only this task brings the job back.
+        # Released, here or by whoever took it over, or run by that one now: this task may be all that brings it back.
+        # Where a later turn has a task of its own, this one's next delivery finds that out and ends.
         return _come_back(
             document.id, document.state, _COME_BACK_MS if settled.applied else 5 * _COME_BACK_MS
         )
