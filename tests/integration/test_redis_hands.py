@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,17 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headway import Headway
 from headway.brokers.base import BrokerSettings, Handed, QueueWant, Settlement, Wake
 from headway.brokers.redis.broker import RedisBroker
 from headway.brokers.redis.hands import Hands
 from headway.errors import BrokerUnavailableError
 from headway.job import Delivery, JobId, JobState, NewJob, Succeeded, WorkerId, new_job_id
+from headway.runtime.worker import Worker
 from headway.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from headway.brokers.base import Signal
+    from headway.task import AsyncTask
 
 WORKER = WorkerId("w")
 LEASE_MS = 30_000
@@ -310,3 +314,58 @@ async def test_each_job_is_taken_once_whatever_becomes_of_messages_and_answers( 
         for delivery in open_:
             assert await place.settle(delivery)
         assert {await place.state(job_id) for job_id in put} <= {JobState.SUCCEEDED}
+
+
+async def test_a_claim_whose_answer_was_overtaken_is_followed_by_another(place: Place) -> None:
+    """The server took the worker for idle, and does no more: without a next claim nobody would wake it."""
+    run = place.broker._session.run
+
+    async def slow(name: str, *parts: Any, repeat: bool = False) -> Any:
+        answer = await run(name, *parts, repeat=repeat)
+        if name == "claim":
+            await place.put()
+            while place.broker._claims._hands[WORKER]._early is None:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+        return answer
+
+    place.broker._session.run = slow  # type: ignore[method-assign]
+    claimed = await place.broker.claim([QueueWant("q", 5)], worker=WORKER, limit=5, lease_ms=LEASE_MS)
+    assert len(claimed.deliveries) == 1
+    assert claimed.next_in_ms == 0
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.0005, 0.002])
+async def test_no_lone_job_is_left_lying_beside_an_idle_worker(
+    redis_url: str, namespace: str, gap: float
+) -> None:
+    """Jobs come one by one while the worker goes idle and busy all the time."""
+    done: set[int] = set()
+    changed = asyncio.Event()
+
+    def build() -> tuple[Headway, AsyncTask[[int], None]]:
+        app = Headway(namespace, url=redis_url)
+
+        @app.task(name="note")
+        async def note(number: int) -> None:
+            done.add(number)
+            changed.set()
+
+        return app, note
+
+    consumer, _ = build()
+    producer, note = build()
+    chance = random.Random(gap)
+    async with consumer, producer:
+        worker = Worker(consumer, concurrency=5, schedules=False)
+        running = asyncio.create_task(worker.run())
+        await worker.ready.wait()
+        for number in range(400):
+            await note.enqueue(number)
+            if gap:
+                await asyncio.sleep(chance.uniform(0, 2 * gap))
+        async with asyncio.timeout(10):
+            while len(done) < 400:
+                changed.clear()
+                await changed.wait()
+        worker.stop()
+        await running

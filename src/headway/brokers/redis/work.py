@@ -88,7 +88,8 @@ class Claims:
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
-        deliveries: list[Delivery] = [] if hands is None else [*hands.claim_answered(number)]
+        early = () if hands is None else hands.claim_answered(number)
+        deliveries: list[Delivery] = [*early]
         damaged: list[tuple[JobId, int]] = []
         for raw_id, number_text, blob, header in zip(ids, numbers, blobs, headers, strict=True):
             delivery = _delivery(worker, raw_id, blob[len(number_text) + 1 :], kinds.get(number_text), header)
@@ -98,6 +99,9 @@ class Claims:
                 deliveries.append(delivery)
         if damaged:
             await self._bury(worker, damaged)
+        if early:
+            # Whoever was handed a job is idle no more for the server, until the next claim.
+            next_in_ms = 0
         return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
     async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[JobId, int]]) -> None:
