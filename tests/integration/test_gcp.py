@@ -11,6 +11,7 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner, Result
 from google.cloud import scheduler_v1, tasks_v2
+from google.cloud.run_v2.types import IngressTraffic
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcTransport
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
@@ -183,6 +184,10 @@ def test_what_apply_made_is_what_was_declared(shop: Shop) -> None:
     service: Any = shop.fakes.services[f"{shop.parent}/services/extract"]
     assert dict(service.labels) == {"headway-app": "shop"}
     (container,) = service.template.containers
+    assert (service.ingress, service.invoker_iam_disabled) == (
+        IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY,
+        True,
+    ), "or Cloud Run takes the signature off the tokens that the receiver checks"
     assert dict(container.resources.limits) == {"cpu": "2", "memory": "2Gi"}
     assert service.template.timeout.total_seconds() == 3600
     member = f"serviceAccount:invoker@{shop.project}.iam.gserviceaccount.com"
@@ -231,6 +236,7 @@ def test_all_that_drifts_is_mended_and_the_rest_is_left_alone(shop: Shop) -> Non
     shop.ok("apply")
     service = shop.fakes.services[f"{shop.parent}/services/io"]
     service.template.containers[0].image = "worker:0"
+    service.invoker_iam_disabled = False
     service.template.vpc_access.connector = "projects/p/locations/l/connectors/c"
     service.template.revision = "io-00007"
     service.annotations["owner"] = "somebody"
@@ -247,7 +253,7 @@ def test_all_that_drifts_is_mended_and_the_rest_is_left_alone(shop: Shop) -> Non
     shop.ok("apply")
     assert shop.pending() == []
     service = shop.fakes.services[f"{shop.parent}/services/io"]
-    assert service.template.containers[0].image == "worker:1"
+    assert (service.template.containers[0].image, service.invoker_iam_disabled) == ("worker:1", True)
     assert (service.annotations["owner"], bool(service.template.vpc_access.connector)) == ("somebody", True)
     assert shop.fakes.topics[topic.name].labels["team"] == "files"
     mended = shop.jobs()["shop-nightly"]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from headway.clock import duration_ms
 from headway.errors import DeclarationError
@@ -66,13 +66,18 @@ class Secret:
     version: str = "latest"
 
 
+INGRESS: Final = ("internal", "load-balancer", "all")
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A Cloud Run service that serves some queues.
 
     `image` runs the receiver, with `command` or as it starts by itself. `memory` is written as Cloud Run does: `512Mi`,
     `2Gi`. `timeout` (a timedelta or seconds, at most an hour) bounds a request. `concurrency` is that of one instance;
-    `service_account` who it runs as, by default the app's `service_account`.
+    `service_account` who it runs as, by default the app's `service_account`. `ingress` is who reaches it at all:
+    `internal` (Cloud Tasks, Cloud Scheduler and Pub/Sub of the project count as that), `load-balancer` (these and load
+    balancers) or `all`. Whoever does must prove to the receiver who they are.
     """
 
     name: str
@@ -87,6 +92,7 @@ class Service:
     service_account: str = ""
     env: Mapping[str, str | Secret] = field(default_factory=dict[str, "str | Secret"], repr=False)
     command: Sequence[str] = ()
+    ingress: Literal["internal", "load-balancer", "all"] = "internal"
 
     def __post_init__(self) -> None:
         """Check, and keep what was given so that nobody changes it."""
@@ -114,6 +120,7 @@ class Service:
         bound = f"{what}: concurrency must be from 1 to {_CONCURRENCY_MAX}"
         _check(1 <= self.concurrency <= _CONCURRENCY_MAX, bound, self.concurrency)
         _check_account(f"{what}: service_account", self.service_account)
+        _check(self.ingress in INGRESS, f"{what}: ingress must be one of {', '.join(INGRESS)}", self.ingress)
         for name in self.env:
             _check(_VARIABLE.fullmatch(name), f"{what}: env must have names of variables", name)
         object.__setattr__(self, "queues", tuple(dict.fromkeys(self.queues)))

@@ -219,6 +219,7 @@ def _service(
         concurrency=service.concurrency,
         service_account=account,
         env=env,
+        ingress=service.ingress,
     )
 
 

@@ -79,6 +79,9 @@ class CloudService(Struct, frozen=True, kw_only=True):
     concurrency: int = 80
     service_account: str = ""
     env: dict[str, EnvValue] = {}
+    ingress: str = "internal"
+    # Cloud Run takes the signature off a token that it has checked: then nobody can check it again. The receiver does.
+    token_checked: bool = False
 
 
 class CloudBinding(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from google.cloud.run_v2.types import (
     DeleteServiceRequest,
     EnvVar,
     EnvVarSource,
+    IngressTraffic,
     ListServicesRequest,
     ResourceRequirements,
     RevisionScaling,
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
 
+_INGRESS: Final = {
+    "internal": IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY,
+    "load-balancer": IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER,
+    "all": IngressTraffic.INGRESS_TRAFFIC_ALL,
+}
+_NAMED: Final = {traffic: name for name, traffic in _INGRESS.items()}
 _DEPLOYED_S: Final = 900.0  # an image may be large, and its first instance slow
 
 
@@ -118,6 +125,8 @@ def _broken(service: Untyped) -> str:
 
 def _write(resource: CloudService, message: Untyped) -> None:
     """Write what is declared over what is there."""
+    message.ingress = _INGRESS[resource.ingress]
+    message.invoker_iam_disabled = not resource.token_checked
     template = message.template
     template.revision = ""  # the name of the revision that was; the next gets its own
     template.timeout = timedelta(seconds=resource.timeout_s)
@@ -166,4 +175,6 @@ def _resource(service: Untyped) -> CloudService:
             )
             for variable in container.env
         },
+        ingress=_NAMED.get(service.ingress, "other"),
+        token_checked=not service.invoker_iam_disabled,
     )

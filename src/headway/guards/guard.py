@@ -8,6 +8,7 @@ insert and a swap.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -291,11 +292,11 @@ class Guard:
         return counted
 
     async def clean(self, state: JobState, older_than_ms: int, queue: str | None, limit: int) -> int:
-        """Remove completed jobs of a state that finished longer ago than that; return how many."""
+        """Remove completed jobs of a state that finished longer ago than that, the oldest first; return how many."""
         before = self._now() - older_than_ms
-        done = 0
+        old: list[tuple[int, JobId]] = []
         after: str | None = None
-        while done < limit:
+        while True:
             page = await self._store.page(
                 groups=None if queue is None else [queue],
                 tags=[str(state)],
@@ -303,15 +304,16 @@ class Guard:
                 limit=_PAGE,
                 now_ms=self._now(),
             )
-            old: list[JobId] = []
-            for entry in page.entries:
-                record = self._record(self._read_entry(entry))
-                if record is not None and (record.finished_ms or 0) < before:
-                    old.append(record.id)
-            done += sum(await self.remove(old[: limit - done]))
+            found = (self._record(self._read_entry(entry)) for entry in page.entries)
+            finished = ((job.finished_ms or 0, job.id) for job in found if job is not None)
+            # Pages go by the time of enqueueing, which is another order than that of their ends.
+            old = heapq.nsmallest(limit, [*old, *(one for one in finished if one[0] < before)])
             after = page.cursor
             if after is None:
                 break
+        done = 0
+        for start in range(0, len(old), _PAGE):
+            done += sum(await self.remove([job_id for _, job_id in old[start : start + _PAGE]]))
         return done
 
     async def prune(self) -> int:
