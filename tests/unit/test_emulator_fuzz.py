@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.applications import Starlette
 
 from headway.emulator.locations import Locations
 from headway.emulator.operations import operations
-from headway.emulator.rest import routes
+from headway.emulator.rest import application, routes
 from headway.emulator.server import Emulator
 from headway.testing import FakeClock
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 MASKS = [
     "rateLimits", "rate_limits.max_burst_size", "rateLimits.maxDispatchesPerSecond", "retryConfig.maxDoublings", "retryConfig",
@@ -148,7 +150,7 @@ def served() -> tuple[Emulator, Starlette]:
     found = operations(
         emulator.queues, emulator.tasks, emulator.batches, emulator.access, Locations(emulator.store)
     )
-    return emulator, Starlette(routes=list(routes(found, emulator.dice)))
+    return emulator, application(list(routes(found, emulator.dice)))
 
 
 async def ask(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:

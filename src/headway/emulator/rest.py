@@ -8,6 +8,7 @@ from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -16,9 +17,10 @@ from headway.emulator.errors import ApiError, Code, refuse
 from headway.emulator.masks import snake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
 
     from headway.emulator.faults import Dice
     from headway.emulator.operations import Operation
@@ -36,6 +38,13 @@ class _Path(NamedTuple):
     pattern: re.Pattern[str]
     field: str
     operation: Operation
+
+
+def application(served: Sequence[BaseRoute]) -> Starlette:
+    """Return the application of these routes. As in the API, an unknown path is not found, never redirected."""
+    app = Starlette(routes=served)
+    app.router.redirect_slashes = False
+    return app
 
 
 def routes(operations: Iterable[Operation], dice: Dice, *, version: str = "v2") -> list[Route]:

@@ -6,8 +6,6 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from starlette.applications import Starlette
-
 from headway.clock import SystemClock
 from headway.emulator.access import Access
 from headway.emulator.batches import Batches
@@ -21,7 +19,7 @@ from headway.emulator.locations import Locations
 from headway.emulator.model import Limits
 from headway.emulator.operations import operations
 from headway.emulator.queues import Queues
-from headway.emulator.rest import routes
+from headway.emulator.rest import application, routes
 from headway.emulator.store import Store
 from headway.emulator.tasks import Tasks
 from headway.errors import ConfigError
@@ -176,8 +174,8 @@ class Emulator:
             raise ConfigError(_taken(self.grpc_address)) from error
         await server.start()
         stack.push_async_callback(server.stop, _GRACE_S)
-        app = Starlette(
-            routes=[
+        app = application(
+            [
                 *(route for part in self._parts for route in part.routes),
                 *self._extra_routes,
                 *routes(served, self.dice),
