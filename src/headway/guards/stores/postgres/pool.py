@@ -126,9 +126,14 @@ class Pool:
     async def _give_back(self, connection: psycopg.AsyncConnection[Any], *, sound: bool) -> None:
         if sound and self._open and connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
             self._idle.append(connection)
-        else:
+            return
+        # What ended one of them has ended the idle ones, too: a call must not try each of those in turn.
+        idle: list[psycopg.AsyncConnection[Any]] = []
+        if not sound:
+            idle, self._idle = self._idle, []
+        for one in (connection, *idle):
             with suppress(psycopg.Error, OSError):
-                await connection.close()
+                await one.close()
 
     def _explain(self, error: psycopg.Error) -> Exception:
         state = error.sqlstate or ""
