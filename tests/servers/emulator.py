@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.server import Server, answers_200
 
 _MAIN: Final = "from headway.cli import main; main()"
 
 
-class EmulatorServer:
+class EmulatorServer(Server):
     """An emulator of its own on private ports. Its ports, its state and its key stay the same over kill and restart."""
 
     def __init__(
@@ -39,19 +35,6 @@ class EmulatorServer:
 
     def __repr__(self) -> str:
         return f"<EmulatorServer {self.address} {'running' if self.running else 'stopped'}>"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def address(self) -> str:
@@ -76,70 +59,15 @@ class EmulatorServer:
             "CLOUD_SCHEDULER_EMULATOR_HOST": self.address,
         }
 
-    @property
-    def pid(self) -> int:
-        """Its process id; ServerError when it does not run."""
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self._process.running
-
     def start(self, *, faults: str | None = None) -> None:
         """Start it and wait until it answers; with `faults`, from now on with those. ServerError shows its last lines."""
         if faults is not None and not self.running:
             self._process = self._with_faults(faults)
-        self._process.start()
-        try:
-            wait_until(self._ready, f"{self!r} ready")
-        except ServerError as error:
-            self._process.kill()
-            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
-            raise ServerError(msg) from error
-
-    def stop(self) -> None:
-        """End it in order (SIGTERM), keeping its state."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL), keeping its state."""
-        self._process.kill()
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it with the same state and ports."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing answers."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let a frozen one go on."""
-        self._process.resume()
-
-    def close(self) -> None:
-        """End it and remove its state."""
-        self.kill()
-        self._folder.cleanup()
-
-    def last_lines(self, count: int = 20) -> str:
-        """Return the end of its output, for messages."""
-        return self._process.last_lines(count)
+        super().start()
 
     def _with_faults(self, faults: str | None) -> ServerProcess:
         command = [*self._command, *(["--faults", faults] if faults else [])]
         return ServerProcess(command, self.folder / "emulator.log")
 
-    def _ready(self) -> bool:
-        if not self._process.running:
-            msg = f"{self!r} ended while it started"
-            raise ServerError(msg)
-        # The HTTP port is opened last. No proxy of the environment may stand between.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(self.certs_url, timeout=5) as answer:
-                return int(answer.status) == 200
-        except OSError:
-            return False
+    def _answers(self) -> bool:
+        return answers_200(self.certs_url)  # the HTTP port is opened last

@@ -14,12 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
+from tests.servers.process import HOST, ServerError, ServerProcess, free_port
+from tests.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
-    from typing import Self
 
 FOLDER_VARIABLE: Final = "HEADWAY_POSTGRES_BIN"
 _INIT_TIMEOUT: Final = 60
@@ -55,8 +54,10 @@ def find_programs() -> Path:
     raise ServerError(msg)
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """A server of its own on a private port. Its data folder and port stay the same over kill and restart."""
+
+    ready_within = 60.0
 
     def __init__(self, *, options: Mapping[str, str | int] | None = None) -> None:
         """Choose a port and a folder; start nothing. `options` are further settings, such as {"max_connections": 5}."""
@@ -85,64 +86,26 @@ class PostgresServer:
     def __repr__(self) -> str:
         return f"<PostgresServer {HOST}:{self.port} {'running' if self.running else 'stopped'}>"
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def url(self) -> str:
         """Where a client finds it."""
         return f"postgresql://postgres@{HOST}:{self.port}/postgres"
 
-    @property
-    def pid(self) -> int:
-        """Its process id; ServerError when it does not run."""
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self._process.running
-
     def start(self) -> None:
         """Start it and wait until it takes connections; ServerError shows the end of its log when it does not."""
         self._initialise()
-        self._process.start()
-        try:
-            wait_until(self._ready, f"{self!r} ready", 60.0)
-        except ServerError as error:
-            self._process.kill()
-            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
-            raise ServerError(msg) from error
+        super().start()
 
     def stop(self) -> None:
         """End it in order, cutting the connections of its clients (SIGINT), keeping its data."""
         if self.running:
             os.kill(self.pid, signal.SIGINT)
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL), keeping its data folder."""
-        self._process.kill()
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it with the same data and port."""
-        self.stop()
-        self.start()
+        super().stop()
 
     def close(self) -> None:
         """End it and remove its data."""
         self.stop()
-        self._folder.cleanup()
+        super().close()
 
     def _initialise(self) -> None:
         if self._data.exists():
@@ -163,10 +126,7 @@ class PostgresServer:
             msg = f"initdb failed: {done.stdout}{done.stderr}"
             raise ServerError(msg)
 
-    def _ready(self) -> bool:
-        if not self._process.running:
-            msg = f"{self!r} ended while it started"
-            raise ServerError(msg)
+    def _answers(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             # The file of a killed server lies there until the next one has written its own.

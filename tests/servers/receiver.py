@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
+from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.server import Server, answers_200
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
 _MAIN: Final = "from headway.cli import main; main()"
 
 
-class ReceiverServer:
+class ReceiverServer(Server):
     """A receiver of an app on a private port, which stays the same over kill and restart."""
 
     def __init__(
@@ -41,71 +39,14 @@ class ReceiverServer:
     def __repr__(self) -> str:
         return f"<ReceiverServer {self.url} {'running' if self.running else 'stopped'}>"
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.kill()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
     @property
     def url(self) -> str:
         """Where it takes jobs."""
         return f"http://{HOST}:{self.port}/"
 
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self._process.running
-
-    @property
-    def pid(self) -> int:
-        """Its process id; ServerError when it does not run."""
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it and wait until it takes jobs. ServerError shows its last lines."""
-        self._process.start()
-        try:
-            wait_until(self._ready, f"{self!r} ready")
-        except ServerError as error:
-            self._process.kill()
-            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
-            raise ServerError(msg) from error
-
     def stop(self, timeout: float = 15.0) -> None:
         """End it in order (SIGTERM)."""
         self._process.stop(timeout)
 
-    def kill(self) -> None:
-        """End it at once (SIGKILL)."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing answers."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let a frozen one go on."""
-        self._process.resume()
-
-    def last_lines(self, count: int = 20) -> str:
-        """Return the end of its output, for messages."""
-        return self._process.last_lines(count)
-
-    def _ready(self) -> bool:
-        if not self._process.running:
-            msg = f"{self!r} ended while it started"
-            raise ServerError(msg)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.url}ready", timeout=5) as answer:
-                return int(answer.status) == 200
-        except OSError:
-            return False
+    def _answers(self) -> bool:
+        return answers_200(f"{self.url}ready")

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
+from tests.servers.process import HOST, ServerError, ServerProcess, free_port
 from tests.servers.resp import Connection, Reply, ReplyError
+from tests.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
-    from typing import Self
 
 BINARY_VARIABLE: Final = "HEADWAY_REDIS_SERVER"
 
@@ -48,7 +47,7 @@ def find_binary() -> str:
     raise ServerError(msg)
 
 
-class RedisServer:
+class RedisServer(Server):
     """A server of its own on a private port. Its data folder and port stay the same over kill and restart."""
 
     def __init__(
@@ -74,70 +73,11 @@ class RedisServer:
     def __repr__(self) -> str:
         return f"<RedisServer {HOST}:{self.port} {'running' if self.running else 'stopped'}>"
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def url(self) -> str:
         """Where a client finds it."""
         user = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis://{user}{HOST}:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        """Its process id; ServerError when it does not run."""
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self._process.running
-
-    def start(self) -> None:
-        """Start it and wait until it answers PING; ServerError shows the end of its log when it does not."""
-        self._process.start()
-        try:
-            wait_until(self._ready, f"{self!r} ready")
-        except ServerError as error:
-            self._process.kill()
-            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
-            raise ServerError(msg) from error
-
-    def stop(self) -> None:
-        """End it in order (SIGTERM), keeping its data."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL), keeping its data folder."""
-        self._process.kill()
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it with the same data and port."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing answers."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let a frozen server go on."""
-        self._process.resume()
-
-    def close(self) -> None:
-        """End it and remove its data."""
-        self.kill()
-        self._folder.cleanup()
 
     def connect(self, timeout: float = 5.0) -> Connection:
         """Open a raw connection to it."""
@@ -153,10 +93,7 @@ class RedisServer:
         with self.connect() as connection:
             return connection.info("INFO", section)
 
-    def _ready(self) -> bool:
-        if not self._process.running:
-            msg = f"{self!r} ended while it started"
-            raise ServerError(msg)
+    def _answers(self) -> bool:
         try:
             return self.call("PING") == "PONG"
         except (OSError, ReplyError):  # LOADING is an error reply

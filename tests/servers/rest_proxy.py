@@ -9,18 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.servers.process import HOST, ServerError, ServerProcess, free_port, wait_until
+from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.server import Server
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from tests.servers.redis import RedisServer
 
 _PROGRAM: Final = Path(__file__).with_name("rest_program.py")
 
 
-class RestProxy:
+class RestProxy(Server):
     """Stands before a RedisServer. Its faults may be changed at any time."""
 
     def __init__(self, server: RedisServer, *, latency: float = 0.0) -> None:
@@ -34,28 +32,13 @@ class RestProxy:
             [sys.executable, "-X", "utf8", str(_PROGRAM), *arguments], Path(self._folder.name) / "server.log"
         )
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __repr__(self) -> str:
+        return f"<RestProxy {HOST}:{self.port} {'running' if self.running else 'stopped'}>"
 
     @property
     def url(self) -> str:
         """Where a client finds it, with its token."""
         return f"http://:{self.token}@{HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Its process id; ServerError when it does not run."""
-        return self._process.pid
 
     @property
     def requests(self) -> int:
@@ -69,23 +52,8 @@ class RestProxy:
 
     def start(self) -> None:
         """Start it and wait until it answers; ServerError shows the end of its log when it does not."""
-        self._process.start()
-        try:
-            wait_until(self._ready, "the REST proxy ready")
-        except ServerError as error:
-            self._process.kill()
-            msg = f"{error}; the end of its log:\n{self._process.last_lines()}"
-            raise ServerError(msg) from error
+        super().start()
         self.set_latency(self._latency)
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._folder.cleanup()
 
     def set_latency(self, seconds: float) -> None:
         """Add so much each way."""
@@ -108,10 +76,7 @@ class RestProxy:
             connection.close()
         return answer
 
-    def _ready(self) -> bool:
-        if not self._process.running:
-            msg = "the REST proxy ended while it started"
-            raise ServerError(msg)
+    def _answers(self) -> bool:
         try:
             return bool(self._faults())
         except OSError:
