@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, begun_state, failed_state, verdict_of
+from headway.emulator.driven import Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.lanes import Lane
 from headway.emulator.model import Limits, Task
@@ -41,7 +42,7 @@ class _Flight:
         self.job: asyncio.Task[None] | None = None
 
 
-class Dispatcher:
+class Dispatcher(Driven):
     """Drives the tasks of a store by its clock: by hand with `turn`, or in the background with `run`."""
 
     def __init__(
@@ -57,8 +58,8 @@ class Dispatcher:
         throttle: bool = True,
     ) -> None:
         """`load` takes over the store's tasks. `throttle`: slow a queue down when its target answers 429 or 503."""
+        super().__init__(clock)
         self._store = store
-        self._clock = clock
         self._deliver = deliver
         self._limits = limits or Limits()
         self._signer = signer
@@ -70,7 +71,6 @@ class Dispatcher:
         self._deadlines: list[tuple[int, int, _Flight]] = []
         self._order = count()
         self._delayed: set[str] = set()
-        self._wake = asyncio.Event()
 
     # What the service tells.
 
@@ -141,37 +141,11 @@ class Dispatcher:
             instants.append(self._deadlines[0][0])
         return min(instants, default=None)
 
-    async def turn(self) -> int:
-        """Dispatch all that may go now and wait until it is answered; return how many dispatches were begun."""
-        begun = self.dispatch_due()
-        await self.settled()
-        return begun
+    def _jobs(self) -> set[asyncio.Task[None]]:
+        return {flight.job for flight in self._flights if flight.job is not None}
 
-    async def settled(self) -> None:
-        """Wait until no delivery is under way."""
-        while self._flights:
-            await asyncio.wait({flight.job for flight in self._flights if flight.job is not None})
-
-    async def run(self) -> None:
-        """Dispatch what becomes due until cancelled."""
-        while True:
-            self._wake.clear()
-            self.dispatch_due()
-            at = self.next_ms()
-            pause = None if at is None else max(0.0, (at - self._clock.now_ms()) / 1000)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
-    async def close(self) -> None:
-        """Break off what is under way; it is dispatched again when its state is loaded the next time."""
-        jobs = [flight.job for flight in self._flights if flight.job is not None]
+    def _forget_jobs(self) -> None:
         self._flights.clear()
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
 
     # One task.
 

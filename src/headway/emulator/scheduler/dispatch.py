@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
+from headway.emulator.driven import Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.scheduler.calls import call_for
 from headway.emulator.scheduler.entries import Outcome
@@ -38,7 +39,7 @@ class _Flight:
         return self.started_ms + self.call.timeout_ms
 
 
-class SchedulerDispatcher:
+class SchedulerDispatcher(Driven):
     """Drives the jobs by its clock: by hand with `turn`, or in the background with `run`.
 
     At least once: an attempt that was under way when the emulator died is made again. A job never runs beside itself
@@ -56,8 +57,8 @@ class SchedulerDispatcher:
         dice: Dice | None = None,
         pubsub_host: str | None = None,
     ) -> None:
+        super().__init__(clock)
         self._entries = entries
-        self._clock = clock
         self._deliver = deliver
         self._signer = signer
         self._secret = secret
@@ -66,7 +67,6 @@ class SchedulerDispatcher:
         self._flights: dict[_Flight, asyncio.Task[None]] = {}
         self._running: set[str] = set()
         self._delayed: set[tuple[str, int]] = set()
-        self._wake = asyncio.Event()
 
     def changed(self) -> None:
         """Look again at what is due: a job was made, changed or resumed."""
@@ -96,37 +96,11 @@ class SchedulerDispatcher:
         instants += [flight.deadline_ms for flight in self._flights]
         return min(instants, default=None)
 
-    async def turn(self) -> int:
-        """Begin all attempts that are due and wait until they are answered; return how many were begun."""
-        begun = self.dispatch_due()
-        await self.settled()
-        return begun
+    def _jobs(self) -> list[asyncio.Task[None]]:
+        return list(self._flights.values())
 
-    async def settled(self) -> None:
-        """Wait until no attempt is under way."""
-        while self._flights:
-            await asyncio.wait(list(self._flights.values()))
-
-    async def run(self) -> None:
-        """Run what becomes due until cancelled."""
-        while True:
-            self._wake.clear()
-            self.dispatch_due()
-            at = self.next_ms()
-            pause = None if at is None else max(0.0, (at - self._clock.now_ms()) / 1000)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
-    async def close(self) -> None:
-        """Break off what is under way; it is made again when its state is loaded the next time."""
-        jobs = list(self._flights.values())
+    def _forget_jobs(self) -> None:
         self._flights.clear()
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
 
     def _waiting(self) -> list[Entry]:
         # A journal that cannot be written stops everything: nothing is planned then.
