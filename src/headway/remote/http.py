@@ -11,15 +11,16 @@ from upstash_redis import http as upstash_http
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
 
-from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
-from headway.remote.patience import Answer, Unanswered, until_answered
-from headway.remote.replies import UnknownScriptError, explain
+from headway.errors import BrokerRefusedError, ConfigError
+from headway.remote.base import RedisServer
+from headway.remote.patience import Unanswered
+from headway.remote.replies import explain
 from headway.remote.web import WebClient, WebError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.remote.base import Script, Word
+    from headway.remote.base import Word
 
 _PASSING: Final = 500  # from this status on, something on the way failed
 _TOO_MANY: Final = 429
@@ -67,24 +68,14 @@ class _Client(Redis):
         await self._own_http.close()
 
 
-class HttpRedis:
+class HttpRedis(RedisServer):
     """A RedisServer of an `https://` or `upstash://` URL with its token as password or `?token=`."""
 
     def __init__(self, url: str) -> None:
         """ConfigError names what is wrong with the URL."""
         self._url, self._token = parse(url)
+        super().__init__(self._url)
         self._client: _Client | None = None
-        self._commands = 0
-
-    @property
-    def name(self) -> str:
-        """The URL without secrets."""
-        return self._url
-
-    @property
-    def commands(self) -> int:
-        """How many commands were sent."""
-        return self._commands
 
     async def open(self) -> None:
         """Make ready; nothing is sent, for a command has its price."""
@@ -97,25 +88,11 @@ class HttpRedis:
         if client is not None:
             await client.close()
 
-    async def run(self, script: Script, keys: Sequence[str], words: Sequence[Word]) -> Answer[Any]:
-        """Run a script."""
-        return await until_answered(self._url, lambda: self._evaluate(script, (len(keys), *keys, *words)))
+    @property
+    def _is_open(self) -> bool:
+        return self._client is not None
 
-    async def command(self, *words: Word) -> Answer[Any]:
-        """Run a command."""
-        return await until_answered(self._url, lambda: self._send(*words))
-
-    async def _evaluate(self, script: Script, rest: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
-        try:
-            return await self._send("EVALSHA", script.sha, *rest)
-        except UnknownScriptError:
-            return await self._send("EVAL", script.source, *rest)
-
-    async def _send(self, *words: Word) -> Any:  # noqa: ANN401 - whatever it answers
-        if self._client is None:
-            msg = f"{self._url} is not open: open it before you use it"
-            raise BrokerUnavailableError(msg)
-        self._commands += 1
+    async def _execute(self, words: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
         try:
             return await cast("Any", self._client).execute(list(words))
         except UpstashError as error:

@@ -11,14 +11,15 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from headway.errors import BrokerUnavailableError, ConfigError
-from headway.remote.patience import ANSWER_TIMEOUT, Answer, Unanswered, until_answered
-from headway.remote.replies import UnknownScriptError, explain
+from headway.errors import ConfigError
+from headway.remote.base import RedisServer
+from headway.remote.patience import ANSWER_TIMEOUT, Unanswered, until_answered
+from headway.remote.replies import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.remote.base import Script, Word
+    from headway.remote.base import Word
 
 _CONNECTIONS: Final = 16
 _REPLIES: Final = (
@@ -31,7 +32,7 @@ _REPLIES: Final = (
 _LAYOUTS: Final = re.compile(r"redis(s?)\+(sentinel|cluster)://")
 
 
-class TcpRedis:
+class TcpRedis(RedisServer):
     """A RedisServer of a `redis://` or `rediss://` URL."""
 
     def __init__(self, url: str) -> None:
@@ -43,12 +44,11 @@ class TcpRedis:
         self._pool = self._make_pool()
         kwargs = self._pool.connection_kwargs
         scheme = url.partition("://")[0]
-        self._name = (
+        super().__init__(
             f"{scheme}://{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}/{kwargs.get('db', 0)}"
         )
         self._client: Redis | None = None
         self._turns = asyncio.Semaphore(_CONNECTIONS)
-        self._commands = 0
 
     def _make_pool(self) -> ConnectionPool:
         try:
@@ -67,23 +67,13 @@ class TcpRedis:
             msg = f"Redis URL: {error}"
             raise ConfigError(msg) from error
 
-    @property
-    def name(self) -> str:
-        """The URL without secrets."""
-        return self._name
-
-    @property
-    def commands(self) -> int:
-        """How many commands were sent."""
-        return self._commands
-
     async def open(self) -> None:
         """Connect and greet."""
         if self._client is not None:
             return
         self._client = Redis.from_pool(self._pool)
         try:
-            await until_answered(self._name, lambda: self._send("PING"), opening=True)
+            await until_answered(self.name, lambda: self._send("PING"), opening=True)
         except BaseException:
             await self.close()
             raise
@@ -95,34 +85,20 @@ class TcpRedis:
             await client.aclose()
             self._pool = self._make_pool()
 
-    async def run(self, script: Script, keys: Sequence[str], words: Sequence[Word]) -> Answer[Any]:
-        """Run a script."""
-        return await until_answered(self._name, lambda: self._evaluate(script, (len(keys), *keys, *words)))
+    @property
+    def _is_open(self) -> bool:
+        return self._client is not None
 
-    async def command(self, *words: Word) -> Answer[Any]:
-        """Run a command."""
-        return await until_answered(self._name, lambda: self._send(*words))
-
-    async def _evaluate(self, script: Script, rest: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
-        try:
-            return await self._send("EVALSHA", script.sha, *rest)
-        except UnknownScriptError:
-            return await self._send("EVAL", script.source, *rest)
-
-    async def _send(self, *words: Word) -> Any:  # noqa: ANN401 - whatever it answers
-        if self._client is None:
-            msg = f"{self._name} is not open: open it before you use it"
-            raise BrokerUnavailableError(msg)
-        self._commands += 1
+    async def _execute(self, words: Sequence[Word]) -> Any:  # noqa: ANN401 - whatever it answers
         try:
             # Not redis-py's blocking pool: one that waits there may miss its cancellation.
             async with self._turns:
                 return await cast("Any", self._client).execute_command(*words)
         except _REPLIES as error:
             raise explain(
-                self._name, f"{getattr(error, 'status_code', None) or ''} {error}".strip()
+                self.name, f"{getattr(error, 'status_code', None) or ''} {error}".strip()
             ) from error
         except (exceptions.RedisError, OSError) as error:
             raise Unanswered(str(error) or type(error).__name__) from error
         except UnicodeError as error:
-            raise explain(self._name, f"a word is no text in UTF-8: {error}") from error
+            raise explain(self.name, f"a word is no text in UTF-8: {error}") from error
