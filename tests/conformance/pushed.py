@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings, QueueWant, Settlement, Signal
     from headway.emulator.dispatch import Dispatcher
     from headway.emulator.target import HttpCall
-    from headway.guards.guard import Guard, Settled
+    from headway.guards.changes import Settled
+    from headway.guards.guard import Guard
     from headway.job import Outcome
     from headway.testing import FakeClock
 
@@ -285,7 +286,7 @@ class PushedCarrier(CloudTasksBroker):
         await self._hub.break_off()
         guard = await self._keeping.guard("tests")
         before = self._kept()
-        forgotten = await guard.prune()
+        forgotten = await guard.desk.prune()
         pruned = before - self._kept()
         return Tended(pruned=pruned, next_in_ms=1000 if forgotten >= _PRUNED_AT_ONCE else None)
 

@@ -163,7 +163,7 @@ async def test_a_body_that_cannot_be_read_is_kept_once(tmp_path: Path) -> None:
         answers = [await send(pushed, "POST", "/", headers, body) for _ in range(3)]
         assert [answer.status for answer in answers] == [200] * 3
         guard = await carrier._keeping.guard("this test")
-        counts = await guard.counts()
+        counts = await guard.desk.counts()
     assert counts == {"mail": {JobState.FAILED: 1}}
 
 
@@ -181,7 +181,7 @@ async def test_an_oversized_body_that_a_token_vouches_for_is_kept_once(
             answer = await send(pushed, "POST", "/", [(b"x-cloudtasks-taskname", b"big")], body)
             assert answer.status == 200
         guard = await carrier._keeping.guard("this test")
-        assert await guard.counts() == {"unreadable": {JobState.FAILED: 1}}
+        assert await guard.desk.counts() == {"unreadable": {JobState.FAILED: 1}}
 
 
 async def test_a_replay_after_completion_does_nothing(tmp_path: Path) -> None:

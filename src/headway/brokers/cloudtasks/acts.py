@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelResult, JobQuery
 from headway.brokers.cloudtasks.inspect import never_delivered
-from headway.brokers.cloudtasks.keeping import known
 from headway.job import JobState
 
 if TYPE_CHECKING:
@@ -49,14 +48,14 @@ class Acts:
     async def cancel(self, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
         """Cancel waiting jobs; those that run are told at their next renewal."""
         guard = await self._keeping.guard("cancelling a job")
-        states = dict(zip(ids, await guard.cancel(ids, reason), strict=True))
+        states = dict(zip(ids, await guard.desk.cancel(ids, reason), strict=True))
         for job in await self._undelivered(
             guard, [job_id for job_id, state in states.items() if state is None]
         ):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
                 states[job.id] = JobState.EXPIRED
                 continue
-            states[job.id] = await guard.cancel_waiting(job.pushed, reason)
+            states[job.id] = await guard.desk.cancel_waiting(job.pushed, reason)
             if states[job.id] is JobState.CANCELLED:
                 await self._delete(job)
         return [CancelResult(job_id, states[job_id]) for job_id in ids]
@@ -65,7 +64,7 @@ class Acts:
         """Forget jobs that do not run."""
         guard = await self._keeping.guard("removing a job")
         unique = list(dict.fromkeys(ids))
-        removed = dict(zip(unique, await guard.remove(unique), strict=True))
+        removed = dict(zip(unique, await guard.desk.remove(unique), strict=True))
         for job in await self._undelivered(guard, [job_id for job_id in unique if not removed[job_id]]):
             removed[job.id] = await self._bury(guard, job)
         return _once(ids, removed)
@@ -75,7 +74,7 @@ class Acts:
         guard = await self._keeping.guard("retrying a job")
         done: dict[JobId, bool] = {}
         for job_id in dict.fromkeys(ids):
-            pushed = await guard.retry(job_id)
+            pushed = await guard.desk.retry(job_id)
             if pushed is None:
                 pushed = await self._retry_undelivered(guard, job_id)
             done[job_id] = pushed is not None
@@ -91,7 +90,7 @@ class Acts:
         guard = await self._keeping.guard("promoting a job")
         done: dict[JobId, bool] = {}
         for job_id in dict.fromkeys(ids):
-            pushed = await guard.promote(job_id)
+            pushed = await guard.desk.promote(job_id)
             if pushed is not None:
                 await self._enqueuer.create(pushed)
             done[job_id] = pushed is not None
@@ -122,7 +121,7 @@ class Acts:
     async def clean(self, state: JobState, older_than_ms: int, queue: str | None, limit: int) -> int:
         """Remove completed jobs, those included that expired while they waited in Cloud Tasks."""
         guard = await self._keeping.guard("cleaning up")
-        done = await guard.clean(state, older_than_ms, queue, limit)
+        done = await guard.desk.clean(state, older_than_ms, queue, limit)
         if state is JobState.EXPIRED and done < limit:
             done += await self._clean_undelivered(guard, older_than_ms, queue, limit - done)
         return done
@@ -162,32 +161,32 @@ class Acts:
         after: str | None = None
         while True:
             query = JobQuery(states=(JobState.SCHEDULED, JobState.READY), queues=(queue,))
-            page = await guard.page(query, after=after, limit=_PAGE)
+            page = await guard.desk.page(query, after=after, limit=_PAGE)
             waiting += [job.id for job in page.jobs]
             after = page.cursor
             if after is None:
                 break
-        return sum(await guard.remove(waiting))
+        return sum(await guard.desk.remove(waiting))
 
     async def _retry_undelivered(self, guard: Guard, job_id: JobId) -> PushedJob | None:
         """A job that expired before any delivery: the guard hears of it now, so that its old task finds it gone on."""
         for job in await self._undelivered(guard, [job_id]):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
-                await guard.cancel_waiting(job.pushed, "expired")
+                await guard.desk.cancel_waiting(job.pushed, "expired")
                 await self._delete(job)
-                return await guard.retry(job_id)
+                return await guard.desk.retry(job_id)
         return None
 
     async def _undelivered(self, guard: Guard, ids: Sequence[JobId]) -> list[WaitingJob]:
         """Return those of the jobs that the guard knows nothing of, and that wait in Cloud Tasks."""
         if not ids:
             return []
-        heard = await known(guard, ids)
+        heard = await guard.desk.known(ids)
         unknown = [job_id for job_id, is_known in zip(ids, heard, strict=True) if not is_known]
         return list((await self._waiting.find(unknown)).values())
 
     async def _bury(self, guard: Guard, job: WaitingJob) -> bool:
-        buried = await guard.bury(job.pushed.job)
+        buried = await guard.desk.bury(job.pushed.job)
         if buried:
             await self._delete(job)
         return buried

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
-from headway.brokers.cloudtasks.keeping import known
 from headway.brokers.cloudtasks.message import refusal
 from headway.errors import BrokerError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import PushedJob
@@ -104,7 +103,7 @@ class Enqueuer:
     async def _is_known(self, job: NewJob) -> bool:
         """Tell whether the job was accepted before: then its fire is no duplicate, the call is a repeated one."""
         guard = await self._keeping.guard("a job of a schedule")
-        if any(await known(guard, [job.id])):
+        if any(await guard.desk.known([job.id])):
             return True
         queue_id = self._target.queue_id(job.queue, job.priority)
         return await self._link.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None

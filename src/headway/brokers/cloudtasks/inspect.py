@@ -10,9 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from headway.brokers.base import JobPage
-from headway.brokers.cloudtasks.keeping import known
 from headway.errors import ConfigError
-from headway.guards.guard import matches
+from headway.guards.desk import matches
 from headway.job import JobState
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Inspection:
             # Asked again: what is not there now may have ended since the guard was asked, what is may have been begun.
             found |= await _kept(guard, missing)
             waiting = {job_id: job for job_id, job in waiting.items() if job_id not in found}
-            gone = await guard.gone(list(waiting)) if waiting else []
+            gone = await guard.desk.gone(list(waiting)) if waiting else []
             found |= {
                 job_id: job.record(now)
                 for (job_id, job), is_gone in zip(waiting.items(), gone, strict=True)
@@ -69,7 +68,7 @@ class Inspection:
     async def logs(self, job_id: JobId) -> list[LogLine]:
         """Return the job's log."""
         guard = await self._keeping.guard("reading a log")
-        return await guard.logs(job_id)
+        return await guard.desk.logs(job_id)
 
     async def page(self, query: JobQuery, after: str | None, limit: int) -> JobPage:
         """List matching jobs: first what waits in Cloud Tasks, queue by queue, then what the guard knows."""
@@ -84,7 +83,7 @@ class Inspection:
                 place = _Place(None, None)
         if len(jobs) == limit or place.queue_id is not None:
             return JobPage(jobs, _cursor(place))
-        kept = await guard.page(query, after=place.token, limit=limit - len(jobs))
+        kept = await guard.desk.page(query, after=place.token, limit=limit - len(jobs))
         return JobPage(
             [*jobs, *kept.jobs], None if kept.cursor is None else _cursor(_Place(None, kept.cursor))
         )
@@ -120,13 +119,13 @@ class Inspection:
 
 
 async def _kept(guard: Guard, ids: Sequence[JobId]) -> dict[JobId, JobRecord]:
-    records = await guard.records(ids)
+    records = await guard.desk.records(ids)
     return {job_id: record for job_id, record in zip(ids, records, strict=True) if record is not None}
 
 
 async def never_delivered(guard: Guard, jobs: Sequence[WaitingJob]) -> list[WaitingJob]:
     """Return those that the guard knows nothing of."""
-    heard = await known(guard, [job.id for job in jobs])
+    heard = await guard.desk.known([job.id for job in jobs])
     return [job for job, is_known in zip(jobs, heard, strict=True) if not is_known]
 
 

@@ -11,8 +11,6 @@ from headway.guards.guard import Guard
 from headway.guards.transitions import WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from headway.brokers.base import BrokerSettings
     from headway.clock import Clock
     from headway.guards.base import GuardStore
@@ -74,11 +72,3 @@ class Keeping:
                 guard = Guard(self._store, settings=self._settings, clock=self._clock)
                 await guard.open()
                 self._open = guard, self._store
-
-
-async def known(guard: Guard, ids: Sequence[JobId]) -> list[bool]:
-    """Tell which jobs the guard has heard of: were delivered, ended by hand or removed."""
-    if not ids:
-        return []
-    records, gone = await asyncio.gather(guard.records(ids), guard.gone(ids))
-    return [is_gone or record is not None for record, is_gone in zip(records, gone, strict=True)]

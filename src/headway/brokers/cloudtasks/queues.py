@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobQuery, QueueCounts
 from headway.brokers.cloudtasks import names
-from headway.brokers.cloudtasks.keeping import known
 from headway.brokers.cloudtasks.target import HEADER_EXPIRES, HEADER_JOB
 from headway.brokers.cloudtasks.waiting import waiting_state
 from headway.errors import BrokerRefusedError
@@ -78,7 +77,7 @@ class Queues:
     async def counts(self, queues: Sequence[str] | None) -> list[QueueCounts]:
         """Count by state. Jobs that were never delivered are counted task by task, a thousand a call."""
         guard = await self._keeping.guard("counting jobs")
-        counted = {queue: Counter(states) for queue, states in (await guard.counts()).items()}
+        counted = {queue: Counter(states) for queue, states in (await guard.desk.counts()).items()}
         await self._follow_the_clock(guard, counted)
         stopped = await self.paused()
         wanted = None if queues is None else set(queues)
@@ -106,7 +105,7 @@ class Queues:
         seen: dict[str, Counter[JobState]] = {}
         after: str | None = None
         while True:
-            page = await guard.page(JobQuery(states=_KEPT_WAITING), after=after, limit=_PAGE)
+            page = await guard.desk.page(JobQuery(states=_KEPT_WAITING), after=after, limit=_PAGE)
             for job in page.jobs:
                 seen.setdefault(job.queue, Counter())[job.state] += 1
             after = page.cursor
@@ -143,7 +142,7 @@ class Queues:
     async def _never_delivered(self, guard: Guard, tasks: Sequence[RemoteTask]) -> list[RemoteTask]:
         """Return the tasks whose jobs the guard knows nothing of, or has not counted."""
         own = [task for task in tasks if self._is_own(task)]
-        heard = await known(guard, [JobId(task.headers[HEADER_JOB.lower()]) for task in own])
+        heard = await guard.desk.known([JobId(task.headers[HEADER_JOB.lower()]) for task in own])
         return [task for task, is_known in zip(own, heard, strict=True) if not is_known]
 
     def _is_own(self, task: RemoteTask) -> bool:
