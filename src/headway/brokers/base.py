@@ -1,5 +1,7 @@
 """The protocols between Headway and its carriers; nothing else.
 
+One file, and a long one: a driver is written against the whole of it, and against nothing besides.
+
 Batches everywhere; no client object, key or SQL crosses this line. Instants and durations are whole milliseconds.
 Two decisions of this interface are argued in `docs/explanation/design.md`:
 
@@ -40,7 +42,6 @@ class Capabilities(Struct, frozen=True):
     fifo: bool = True  # first in, first out per queue and priority at concurrency 1
     pull: bool = True  # workers claim its jobs; False: it pushes them to a receiver
     events: bool = True  # `Inspector.events` streams what happens
-    logs: bool = True  # keeps log lines and progress of running jobs
     atomic: bool = True  # `enqueue` accepts all jobs of a call or none; False: each by itself
     reuse_ids: bool = True  # the id of a removed job may be enqueued again
     by_end: bool = True  # lists jobs of one terminal state by their ends, the last one first; False: by id
