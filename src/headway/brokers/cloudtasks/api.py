@@ -53,7 +53,7 @@ async def connect(location: Location) -> Api:
             credentials, _ = await asyncio.to_thread(_auth.default, scopes=[_SCOPE])
         except GoogleAuthError as error:
             msg = (
-                f"{location.name}: there are no Google credentials: {error}. On a machine of yours run "
+                f"{location.name}: there are no Google credentials ({error}): on a machine of yours run "
                 "`gcloud auth application-default login`; on Google Cloud give the service an account"
             )
             raise BrokerRefusedError(msg) from error
