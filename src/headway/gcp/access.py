@@ -86,6 +86,8 @@ class Access:
                 # It may read files and ask the metadata server.
                 self._credentials, _ = await asyncio.to_thread(_auth.default, scopes=[_SCOPE])
             except GoogleAuthError as error:
-                msg = f"there are no Google credentials ({error}): run `gcloud auth application-default login`"
+                msg = (
+                    f"there are no Google credentials ({error}): run `gcloud auth application-default login`"
+                )
                 raise CloudError(msg) from error
         return self._credentials
