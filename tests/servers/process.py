@@ -29,6 +29,7 @@ _DIE_WITH_PARENT: Final = (
 # Below the range from which Linux takes the ports of outgoing connections: none can take the port of a server that is
 # down for a restart.
 _PORTS: Final = range(20_000, 32_000)
+_given: Final[set[int]] = set()
 
 
 class ServerError(RuntimeError):
@@ -36,16 +37,23 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a port of the loopback on which nobody listens now; ServerError when none is found."""
-    chance = (
-        random.SystemRandom()
-    )  # seeded generators (hypothesis, xdist workers) would all draw the same ports
-    for port in chance.sample(_PORTS, 200):
+    """Return a port of the loopback on which nobody listens now; ServerError when none is found.
+
+    No process gets one twice, nor do two workers of pytest-xdist share any: between the look and the server's own bind
+    a second look would find it free as well.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = _PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    # Seeded generators (hypothesis, xdist workers) would all draw the same ports.
+    for port in random.SystemRandom().sample(mine, 200):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     msg = f"no free port between {_PORTS.start} and {_PORTS.stop}"
     raise ServerError(msg)
