@@ -74,6 +74,7 @@ class SqliteBroker:
         self._location = parse(url)
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
+        self._asked: dict[WorkerId, int] = {}  # since when a heartbeat is not answered
         self._state: Opened | None = None
         self._switch = asyncio.Lock()
 
@@ -162,7 +163,12 @@ class SqliteBroker:
 
     async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> builtins.list[Heartbeat]:
         """Extend the leases of these workers."""
-        return await self._write(lambda tx: claim.heartbeat(tx, workers, lease_ms))
+        now = self._clock.now_ms()
+        asked = {worker: self._asked.setdefault(worker, now) for worker in workers}
+        answers = await self._write(lambda tx: claim.heartbeat(tx, workers, lease_ms, asked))
+        for worker in workers:
+            self._asked.pop(worker, None)
+        return answers
 
     async def settle(self, items: Sequence[Settlement]) -> builtins.list[SettleResult]:
         """Apply outcomes in one transaction."""

@@ -12,7 +12,7 @@ from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import QueueWant
     from headway.brokers.sqlite.rows import Row
@@ -79,14 +79,16 @@ def _payload(tx: Transaction, seq: int) -> object:
     return None if row is None else row[0]
 
 
-def heartbeat(tx: Transaction, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
-    """Extend the leases that have not run out."""
+def heartbeat(
+    tx: Transaction, workers: Sequence[WorkerId], lease_ms: int, asked: Mapping[WorkerId, int]
+) -> list[Heartbeat]:
+    """Extend the leases that had not run out when that was asked for: the file may have been kept since."""
     return [
         Heartbeat(
             worker,
             tx.db.execute(
                 "UPDATE lease SET until_ms = ? WHERE app = ? AND worker = ? AND until_ms > ?",
-                (tx.now + lease_ms, tx.app, worker, tx.now),
+                (tx.now + lease_ms, tx.app, worker, asked[worker]),
             ).rowcount
             == 1,
         )

@@ -92,7 +92,14 @@ CREATE TABLE signal (
 );
 """
 
-MIGRATIONS: Final = (_V1,)
+# stall.py says what these are for.
+_V2: Final = """
+ALTER TABLE app ADD COLUMN stalled_from_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE app ADD COLUMN stalled_to_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE app ADD COLUMN spared_until_ms INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_V1, _V2)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)

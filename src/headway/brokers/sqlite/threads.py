@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from headway.brokers.sqlite.connection import connect, translate
 from headway.brokers.sqlite.schema import app_number, migrate
+from headway.brokers.sqlite.stall import Asked
 from headway.brokers.sqlite.transaction import Transaction
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
@@ -204,9 +205,10 @@ class Writer(_Thread[Transaction]):
         return db
 
     def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+        asked = Asked.now(self._clock)
         try:
             db.execute("BEGIN IMMEDIATE")
-            tx = Transaction(db, self.app, self._settings, self._clock)
+            tx = Transaction(db, self.app, self._settings, self._clock, asked)
             for work in batch:
                 self._perform(tx, work, alone=len(batch) == 1)
             tx.flush()

@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from headway.brokers.sqlite.rows import Header
+from headway.brokers.sqlite.stall import Stall
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from headway.brokers.base import BrokerSettings
+    from headway.brokers.sqlite.stall import Asked
     from headway.clock import Clock
     from headway.events import EventKind
     from headway.job import JobId, WorkerId
@@ -23,14 +25,20 @@ _Counters = tuple[int, int, int, int, int]
 class Transaction:
     """What the operations write through. Counters and events go to the file at the end, in one statement each."""
 
-    def __init__(self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock) -> None:
-        """Read the counters; the transaction has begun."""
+    def __init__(
+        self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock, asked: Asked
+    ) -> None:
+        """Read the counters; the transaction has begun. `asked`: when it was asked for."""
         row = db.execute(
-            "SELECT tail, head, wake, gone, kept, watched_until_ms FROM app WHERE id = ?", (app,)
+            "SELECT tail, head, wake, gone, kept, watched_until_ms, stalled_from_ms, stalled_to_ms, "
+            "spared_until_ms FROM app WHERE id = ?",
+            (app,),
         ).fetchone()
         self.db = db
         self.app = app
         self.settings = settings
+        self._clock = clock
+        self._asked = asked
         self.now = clock.now_ms()
         self.tail: int = row[0]
         self.head: int = row[1]
@@ -40,6 +48,9 @@ class Transaction:
         self._counters = self._count()
         # Presence of watchers is about this machine's time, whatever clock the jobs live by.
         self.recording = settings.record_events or row[5] > time.time_ns() // 1_000_000
+        self.stall = Stall(*row[6:9])
+        if asked.is_long_ago:
+            self.stall = self.stall.extended(asked, self.now)
         self._events: list[_EventRow] = []
 
     def _count(self) -> _Counters:
@@ -82,7 +93,9 @@ class Transaction:
         del self._events[events:]
 
     def flush(self) -> None:
-        """Write the counters and events."""
+        """Write the counters and events, and that the file was kept or waited for."""
+        if self._asked.is_long_ago:
+            self.stall.extended(self._asked, self._clock.now_ms()).write(self.db)
         if (counters := self._count()) != self._counters:
             self.db.execute(
                 "UPDATE app SET tail = ?, head = ?, wake = ?, gone = ?, kept = ? WHERE id = ?",

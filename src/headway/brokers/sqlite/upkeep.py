@@ -64,9 +64,11 @@ def _expire(tx: Transaction) -> int:
 
 def _reclaim(tx: Transaction) -> int:
     count = 0
-    for (worker,) in tx.db.execute(
-        "SELECT worker FROM lease WHERE app = ? AND until_ms <= ?", (tx.app, tx.now)
+    for worker, until_ms in tx.db.execute(
+        "SELECT worker, until_ms FROM lease WHERE app = ? AND until_ms <= ?", (tx.app, tx.now)
     ).fetchall():
+        if tx.stall.spares(until_ms):
+            continue
         count += take_back(tx, WorkerId(worker), None, EventKind.RECLAIMED)
         tx.db.execute("INSERT INTO signal (app, worker, at_ms) VALUES (?, ?, ?)", (tx.app, worker, tx.now))
     return count
@@ -82,7 +84,10 @@ def next_in_ms(tx: Transaction, worker: str = "") -> int | None:
         "(SELECT min(until_ms) FROM lease WHERE app = ?1 AND worker != ?2)",
         (tx.app, worker),
     ).fetchone()
-    first = min((instant for instant in row if instant is not None), default=None)
+    due, expiry, lease = row
+    if lease is not None and lease <= tx.now:
+        lease = tx.now + tx.stall.left_ms  # spared for now
+    first = min((instant for instant in (due, expiry, lease) if instant is not None), default=None)
     return None if first is None else max(0, first - tx.now)
 
 
