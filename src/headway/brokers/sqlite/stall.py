@@ -1,10 +1,10 @@
 """The file was kept from others for long: the leases that ran out meanwhile are those of workers that may well live.
 
-A transaction stays open for as long as its process is frozen, or a handler holds the GIL under the thread that writes.
-Every heartbeat waits behind it, so a lease runs out although its worker and its supervisor live. Therefore a transaction
-that kept the file, or waited for it, for longer than a quarter of a second notes the stall. For a second from then on
-leases that ran out in the stall are left alone, so that the heartbeats come first; and a heartbeat counts from the
-instant at which it was asked for.
+A transaction stays open for as long as its process is frozen, or a handler holds the GIL under the thread that
+writes. Every heartbeat waits behind it, so a lease runs out although its worker and its supervisor live. Therefore a
+transaction that kept the file, or waited for it, for longer than a quarter of a second notes the stall. For a second
+from then on leases that ran out in the stall are left alone, so that the heartbeats come first; and a heartbeat counts
+from the instant at which it was asked for.
 """
 
 from __future__ import annotations

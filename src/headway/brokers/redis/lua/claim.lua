@@ -68,11 +68,11 @@ if AGAIN then
   end
 end
 
+-- By queue: the priorities of its live lists, a digit each. No table for each queue: there may be hundreds.
 local lists = {}
 for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
   local queue = string.sub(list, 3)
-  lists[queue] = lists[queue] or {}
-  lists[queue][string.sub(list, 1, 1)] = list
+  lists[queue] = (lists[queue] or '') .. string.sub(list, 1, 1)
 end
 for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
   lists[queue] = nil
@@ -80,7 +80,7 @@ end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
 local handed = 0 -- how many of those taken were leased to this worker already
-local popped, popped_queues, dropped, behind = {}, {}, 0, {}
+local popped, popped_queues, dropped = {}, {}, 0
 
 local buried = redis.call('EXISTS', P .. 'tomb') == 1
 local pops = 0
@@ -103,8 +103,9 @@ local function keep(ids, queue)
 end
 
 -- Fill up from one list before the next is touched, however many tombstones are in the way.
-local function pop(list, most)
-  local queue, key, got = string.sub(list, 3), P .. 'r:' .. list, 0
+local function pop(level, queue, most)
+  local list, got = level .. ':' .. queue, 0
+  local key = P .. 'r:' .. list
   repeat
     local ids = redis.call('RPOP', key, most - got) or {}
     pops = pops + #ids
@@ -112,7 +113,8 @@ local function pop(list, most)
   until got == most or #ids == 0 or pops > MOST_POPS
   if redis.call('EXISTS', key) == 0 then
     redis.call('SREM', P .. 'live', list)
-    lists[queue][string.sub(list, 1, 1)] = nil
+    local left = string.gsub(lists[queue], level, '')
+    lists[queue] = left ~= '' and left or nil
   end
   return got
 end
@@ -121,20 +123,33 @@ local function pop_wanted()
   popped, popped_queues = {}, {}
   local room = limit + handed - #taken
   for i = 9, #ARGV, 2 do
+    if room <= 0 then
+      return
+    end
     local queue = ARGV[i]
     local levels = lists[queue]
     if levels then
       local most = math.min(room, tonumber(ARGV[i + 1]) - (taken_queues[queue] or 0))
-      for level = 9, 0, -1 do
-        local list = levels[tostring(level)]
-        if list and most > 0 then
-          local got = pop(list, most)
+      for level = 57, 48, -1 do -- the digits 9 to 0
+        local digit = string.char(level)
+        if most > 0 and string.find(levels, digit, 1, true) then
+          local got = pop(digit, queue, most)
           most, room = most - got, room - got
         end
       end
-      behind[queue] = next(levels) ~= nil or nil
     end
   end
+end
+
+-- The wanted queues in which jobs were left.
+local function queues_behind()
+  local behind = {}
+  for i = 9, #ARGV, 2 do
+    if lists[ARGV[i]] then
+      behind[#behind + 1] = ARGV[i]
+    end
+  end
+  return behind
 end
 
 local function bury(id, job, reason)
@@ -242,9 +257,7 @@ end
 -- Whoever left jobs behind passes the word on; it must not wake itself.
 local was_idle = #taken > 0 and redis.call('SREM', P .. 'idle:' .. class, worker) == 1
 if #taken > 0 then
-  for queue in pairs(behind) do
-    wake(queue)
-  end
+  wake_for(queues_behind())
   -- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
   -- is enough: it comes back for as long as it finds leases.
   if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then

@@ -21,3 +21,19 @@ local function wake(queue)
     end
   end
 end
+
+-- Wake one idle worker for each of the queues. Most often nobody idles while jobs are left: then that is asked once for all.
+local function wake_for(queues)
+  if #queues > 1 then
+    local idle = false
+    for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
+      idle = idle or redis.call('EXISTS', P .. 'idle:' .. class) == 1
+    end
+    if not idle then
+      return
+    end
+  end
+  for _, queue in ipairs(queues) do
+    wake(queue)
+  end
+end
