@@ -14,6 +14,7 @@ from headway.errors import (
     ResultTimeoutError,
 )
 from headway.job import JobId, JobRecord, JobState
+from headway.storable import storable
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -95,7 +96,7 @@ class JobHandle(Generic[R]):
 
         Return its state after the request.
         """
-        (answer,) = await self.app.carrier.cancel([self.id], reason)
+        (answer,) = await self.app.carrier.cancel([self.id], storable(reason))
         if answer.state is None:
             raise JobNotFoundError(self.id, "not known here, so it cannot be cancelled")
         return answer.state

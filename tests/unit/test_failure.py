@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from headway.codec import decode_history, encode_history
 from headway.job import AttemptError, Delivery, JobId, Lease, WorkerId
-from headway.runtime.failure import error_of, storable, with_error
+from headway.runtime.failure import error_of, with_error
+from headway.storable import storable
 
 
 def delivery(history: bytes = b"") -> Delivery:

@@ -10,6 +10,7 @@ from headway.cli.ids import checked_ids
 from headway.cli.options import examples, json_option, yes_option
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobId, JobState
+from headway.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -93,7 +94,7 @@ def cancel(target: Target, *, ids: tuple[str, ...], reason: str, as_json: bool) 
     """Cancel jobs: waiting ones at once; running ones are asked to stop."""
 
     async def ask(carrier: Store, jobs_: Sequence[JobId]) -> list[bool]:
-        answers = await carrier.cancel(jobs_, reason)
+        answers = await carrier.cancel(jobs_, storable(reason))
         return [answer.state in (JobState.CANCELLED, JobState.RUNNING) for answer in answers]
 
     return _act(target, ids, "cancelled", ask, as_json=as_json)

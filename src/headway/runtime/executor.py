@@ -25,9 +25,10 @@ from headway.job import (
     Succeeded,
 )
 from headway.retry import GiveUp, RetryAfter
-from headway.runtime.failure import JobTimeoutError, error_of, storable, with_error
+from headway.runtime.failure import JobTimeoutError, error_of, with_error
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Interrupted, Threads
+from headway.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

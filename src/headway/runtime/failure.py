@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from headway.codec import decode_history, encode_history
 from headway.errors import HeadwayError
 from headway.job import AttemptError
+from headway.storable import storable
 
 if TYPE_CHECKING:
     from headway.job import Delivery
 
-_MAX_MESSAGE: Final = 2000  # characters
 _MAX_TRACEBACK: Final = 8000  # characters, of the end: that is where the cause stands
 _MAX_ERRORS: Final = 10  # kept per job: the first one and the latest
 
@@ -39,11 +39,6 @@ def error_of(
     return AttemptError(
         attempt, at_ms, storable(_name(type(error))), storable(text), storable(trace, _MAX_TRACEBACK)
     )
-
-
-def storable(text: str, limit: int = _MAX_MESSAGE) -> str:
-    """Return the text as every carrier can hold it: bounded, and with what no encoding has (of file names) escaped."""
-    return text[:limit].encode(errors="backslashreplace").decode()[:limit]
 
 
 def with_error(delivery: Delivery, error: AttemptError) -> bytes:

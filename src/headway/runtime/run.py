@@ -6,7 +6,7 @@ import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headway.runtime.failure import storable
+from headway.storable import storable
 
 if TYPE_CHECKING:
     import asyncio
