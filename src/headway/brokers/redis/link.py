@@ -21,7 +21,7 @@ from headway.brokers.redis.connect import transport_of
 from headway.brokers.redis.lending import Lending
 from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
-from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
+from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unwritable
 from headway.errors import BrokerError, BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class Link:
         await self._lending.bring_home(ANSWER_TIMEOUT)
         if runner is not None:
             runner.cancel()
-            with suppress(asyncio.CancelledError):
-                await runner
+            await asyncio.wait([runner])  # which raises nothing of what the runner may have failed with
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -167,6 +166,9 @@ class Link:
             delay = _BACKOFF_FIRST
             try:
                 await self._serve(wire)
+            except _CUT as error:
+                # The connection could not be taken over: as good as cut.
+                self._problem = str(error) or type(error).__name__
             finally:
                 with suppress(*_CUT):
                     await wire.disconnect(nowait=True)
@@ -213,9 +215,15 @@ class Link:
             call = self._outbox.popleft()
             if call.future.done():  # its caller has gone
                 continue
+            try:
+                packed = call.packed()
+            except Exception as error:  # noqa: BLE001 - its caller is told; all others must leave
+                call.future.set_exception(unwritable(self._target.name, error))
+                continue
+            # Written first, noted then: an answer goes to the call that stands first here.
+            batch.append(packed)
             call.sent_at = now
             self._in_flight.append(call)
-            batch.append(call.packed())
         if batch:
             pipe.write(b"".join(batch))
 

@@ -47,7 +47,10 @@ class Pipe(asyncio.Protocol):
         self.full = False  # the socket takes no more for now
 
     def take_over(self, transport: asyncio.Transport) -> None:
-        """Become the protocol of an open transport, all of whose replies have been read."""
+        """Become the protocol of an open transport, all of whose replies have been read; raises a ConnectionError."""
+        if transport.is_closing():  # nobody would tell us of its end
+            msg = "the connection ended as soon as it was made"
+            raise exceptions.ConnectionError(msg)
         self._transport = transport
         transport.set_protocol(self)
         self._lendable = _second_handle(transport)
@@ -112,10 +115,16 @@ class Pipe(asyncio.Protocol):
 
 
 def _second_handle(transport: asyncio.Transport) -> socket.socket | None:
-    """Return a handle of its own to the socket below; None under TLS, whose state is the transport's."""
+    """Return a handle of its own to the socket below, to be lent.
+
+    None under TLS, whose state is the transport's, and when the process may open no more files: then nothing is lent.
+    """
     below = transport.get_extra_info("socket")
     if below is None or any(transport.get_extra_info(name) for name in ("sslcontext", "ssl_object")):
         return None
-    handle = socket.socket(fileno=os.dup(below.fileno()))
+    try:
+        handle = socket.socket(fileno=os.dup(below.fileno()))
+    except OSError:
+        return None
     handle.settimeout(PATIENCE)
     return handle

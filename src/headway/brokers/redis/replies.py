@@ -31,6 +31,8 @@ _ADVICE: Final = {
 # Redis 6.2 wraps an error within a script into text of its own: the code stands somewhere inside.
 _CODE: Final = re.compile(r"\b(" + "|".join(_ADVICE) + r")\b")
 
+_SHOWN: Final = 40  # characters around what is wrong
+
 
 class Answer(Enum):
     """What an error means for the call."""
@@ -69,6 +71,15 @@ def refused(where: str, error: Exception) -> BrokerRefusedError:
     advice = _ADVICE.get(code) if code else None
     text = f"{where} refused the call: {advice or error}"
     return BrokerRefusedError(text)
+
+
+def unwritable(where: str, error: Exception) -> BrokerRefusedError:
+    """Word the refusal of a call that cannot be put on the wire."""
+    reason = str(error)
+    if isinstance(error, UnicodeEncodeError):
+        value = error.object[max(0, error.start - _SHOWN) : error.start + _SHOWN]
+        reason = f"{value!r} holds a character that has no encoding (a lone surrogate); remove or escape it"
+    return BrokerRefusedError(f"{where}: the call was not sent: {reason}")
 
 
 def _code(error: Exception) -> str | None:
