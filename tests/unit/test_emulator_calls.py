@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.faults import Dice, Faults
+from headway.emulator.journal import Journal
+from headway.emulator.operations import TASKS, Operation
+
+if TYPE_CHECKING:
+    from headway.emulator.operations import Perform
+
+
+def create_task(perform: Perform) -> Operation:
+    return Operation(TASKS, "CreateTask", str, perform, "POST", "")
 
 
 async def test_a_call_whose_caller_gives_up_goes_on_to_its_end() -> None:
@@ -19,7 +29,7 @@ async def test_a_call_whose_caller_gives_up_goes_on_to_its_end() -> None:
         ended.set()
         return request
 
-    call = asyncio.create_task(answer("CreateTask", perform, "x", Dice(Faults())))
+    call = asyncio.create_task(answer(create_task(perform), "x", Dice(Faults()), Journal()))
     await asyncio.sleep(0)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -34,5 +44,5 @@ async def test_errors_are_those_of_the_api() -> None:
         raise ValueError
 
     with pytest.raises(ApiError) as raised:
-        await answer("CreateTask", broken, "x", Dice(Faults()))
+        await answer(create_task(broken), "x", Dice(Faults()), Journal())
     assert raised.value.code is Code.INTERNAL

@@ -150,7 +150,7 @@ def served() -> tuple[Emulator, Starlette]:
     found = operations(
         emulator.queues, emulator.tasks, emulator.batches, emulator.access, Locations(emulator.store)
     )
-    return emulator, application(list(routes(found, emulator.dice)))
+    return emulator, application(list(routes(found, emulator.dice, emulator.journal)))
 
 
 async def ask(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headway.emulator.faults import Dice
+    from headway.emulator.journal import Journal
     from headway.emulator.operations import Operation
 
 _grpc: Final[Any] = import_module("grpc")  # it has no types
@@ -29,18 +30,18 @@ def new_server() -> Any:  # noqa: ANN401 - gRPC has no types
     )
 
 
-def handlers(operations: Iterable[Operation], dice: Dice) -> list[Any]:
+def handlers(operations: Iterable[Operation], dice: Dice, journal: Journal) -> list[Any]:
     """Return one generic handler for each service."""
     services: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for operation in operations:
-        services[operation.service][operation.name] = _handler(operation, dice)
+        services[operation.service][operation.name] = _handler(operation, dice, journal)
     return [_grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
 
 
-def _handler(operation: Operation, dice: Dice) -> Any:  # noqa: ANN401 - gRPC has no types
+def _handler(operation: Operation, dice: Dice, journal: Journal) -> Any:  # noqa: ANN401 - gRPC has no types
     async def handle(request: Any, context: Any) -> Any:  # noqa: ANN401 - gRPC has no types
         try:
-            return await answer(operation.name, operation.perform, request, dice)
+            return await answer(operation, request, dice, journal)
         except ApiError as error:
             await context.abort(_STATUS[int(error.code)], error.message)
 

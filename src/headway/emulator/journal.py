@@ -80,6 +80,11 @@ class Journal:
         """Why the file cannot be written any more; None while it can."""
         return self._failure
 
+    def check(self) -> None:
+        """UNAVAILABLE when the file cannot be written any more."""
+        if self._failure is not None:
+            raise ApiError(Code.UNAVAILABLE, self._failure)
+
     def load(self, kind: str) -> dict[str, bytes]:
         """Hand over the records of a kind as they were found in the file, oldest first; once."""
         return self._kept.pop(kind, {})
@@ -94,10 +99,9 @@ class Journal:
 
     async def commit(self) -> None:
         """Wait until all changes so far are on the disk; UNAVAILABLE when the file cannot be written."""
-        if self._db is None:
+        self.check()
+        if self._db is None or not (self._writing or self._pending.changes):
             return
-        if self._failure is not None:
-            raise ApiError(Code.UNAVAILABLE, self._failure)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.waiters.append(done)
         self._schedule()

@@ -42,6 +42,11 @@ class Operation(NamedTuple):
     rule: str
     body: str = ""
 
+    @property
+    def reads(self) -> bool:
+        """It changes nothing, and tells what there is."""
+        return self.verb == "GET"
+
 
 def operations(
     queues: Queues, tasks: Tasks, batches: Batches, access: Access, locations: Locations

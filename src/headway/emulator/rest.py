@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from headway.emulator.faults import Dice
+    from headway.emulator.journal import Journal
     from headway.emulator.operations import Operation
     from headway.emulator.wire import Message
 
@@ -47,7 +48,9 @@ def application(served: Sequence[BaseRoute]) -> Starlette:
     return app
 
 
-def routes(operations: Iterable[Operation], dice: Dice, *, version: str = "v2") -> list[Route]:
+def routes(
+    operations: Iterable[Operation], dice: Dice, journal: Journal, *, version: str = "v2"
+) -> list[Route]:
     """Return the routes of the operations below /`version`."""
     paths = [_path(operation) for operation in operations]
 
@@ -56,7 +59,7 @@ def routes(operations: Iterable[Operation], dice: Dice, *, version: str = "v2") 
         try:
             name, field, operation = _find(paths, request.method, path)
             message = _read(operation, (field, name), request.query_params, await _body(request))
-            response = await answer(operation.name, operation.perform, message, dice)
+            response = await answer(operation, message, dice, journal)
         except ApiError as error:
             return _refusal(error)
         return JSONResponse(_show(response, request.query_params))

@@ -165,7 +165,7 @@ class Emulator:
     async def _listen(self, stack: AsyncExitStack) -> None:
         served = operations(self.queues, self.tasks, self.batches, self.access, Locations(self.store))
         server = new_server()
-        own = handlers(served, self.dice)
+        own = handlers(served, self.dice, self.journal)
         others = [handler for part in self._parts for handler in part.grpc_handlers]
         server.add_generic_rpc_handlers((*own, *others, *self._extra_grpc_handlers))
         try:
@@ -178,7 +178,7 @@ class Emulator:
             [
                 *(route for part in self._parts for route in part.routes),
                 *self._extra_routes,
-                *routes(served, self.dice),
+                *routes(served, self.dice, self.journal),
             ]
         )
         http = HttpServer(app, self._host, self._http_port)

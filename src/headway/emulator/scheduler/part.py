@@ -60,8 +60,8 @@ class CloudScheduler:
         )
         self.service = SchedulerService(self._entries, self.dispatcher, clock, pubsub=pubsub_host is not None)
         served = operations(self.service)
-        self._handlers = handlers(served, dice)
-        self._routes = routes(served, dice, version="v1")
+        self._handlers = handlers(served, dice, journal)
+        self._routes = routes(served, dice, journal, version="v1")
 
     @property
     def grpc_handlers(self) -> Sequence[Any]:
