@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +23,7 @@ _STATE: Final = "attempts"
 _GONE_TASK: Final = "gone-task"
 _GONE_QUEUE: Final = "gone-queue"
 _POLICY: Final = "policy"
+_FORGOTTEN_AT_ONCE: Final = 16
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _queue: Final = msgspec.msgpack.Decoder(Queue).decode
@@ -36,26 +38,31 @@ class _Gone:
     def __init__(self, kind: str, journal: Journal) -> None:
         self._kind = kind
         self._journal = journal
-        self._since: dict[str, int] = {}
+        # Not a plain dict: one that is emptied from the front passes over all the holes at each look.
+        self._since: OrderedDict[str, int] = OrderedDict()
 
     def load(self) -> None:
         found = {name: _instant(data) for name, data in self._journal.load(self._kind).items()}
-        self._since = dict(sorted(found.items(), key=lambda entry: entry[1]))
+        self._since = OrderedDict(sorted(found.items(), key=lambda entry: entry[1]))
 
     def add(self, name: str, now_ms: int) -> None:
-        self._since.pop(name, None)
         self._since[name] = now_ms
+        self._since.move_to_end(name)
         self._journal.put(self._kind, name, _encode(now_ms))
 
     def holds(self, name: str, now_ms: int, keep_ms: int) -> bool:
-        """Tell whether the name went less than `keep_ms` ago, and forget those that went before that."""
-        while self._since:
-            oldest = next(iter(self._since))
-            if self._since[oldest] > now_ms - keep_ms:
+        """Tell whether the name went less than `keep_ms` ago, and forget some of those that went before that.
+
+        A few a call: more than come in by one, and not so many that a call after a quiet hour keeps the loop.
+        """
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            oldest = next(iter(self._since), None)
+            if oldest is None or self._since[oldest] > now_ms - keep_ms:
                 break
             del self._since[oldest]
             self._journal.drop(self._kind, oldest)
-        return name in self._since
+        since = self._since.get(name)
+        return since is not None and since > now_ms - keep_ms
 
 
 class Store:
