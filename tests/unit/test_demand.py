@@ -41,6 +41,7 @@ def test_nothing_is_held_in_advance_before_the_first_job_has_ended() -> None:
 
 def test_short_jobs_are_held_in_advance_and_one_long_job_ends_that() -> None:
     demand = Demand(["a"], 20)
+    demand.claimed(20, 20)
     for n in range(2000):
         demand.ended(0.0005, n * 0.0001)
     assert demand.prefetch > 100
@@ -48,8 +49,21 @@ def test_short_jobs_are_held_in_advance_and_one_long_job_ends_that() -> None:
     assert demand.prefetch == 0
 
 
+def test_nothing_is_held_in_advance_where_there_is_no_backlog() -> None:
+    """Each job beyond the places would wait here while another worker idles."""
+    demand = Demand(["a"], 20)
+    for n in range(2000):
+        demand.ended(0.0005, n * 0.0001)
+    assert (demand.prefetch, demand.room()) == (0, 20)
+    demand.claimed(20, 20)
+    assert demand.prefetch > 100
+    demand.claimed(demand.room(), 3)
+    assert (demand.prefetch, demand.room()) == (0, 20)
+
+
 def test_short_jobs_that_share_one_processor_are_not_held_in_advance() -> None:
     demand = Demand(["a"], 20)
+    demand.claimed(20, 20)
     for n in range(1000):
         demand.ended(0.01, n * 0.01)
     assert demand.prefetch <= 2
@@ -57,6 +71,7 @@ def test_short_jobs_that_share_one_processor_are_not_held_in_advance() -> None:
 
 def test_a_pause_ends_holding_in_advance_as_soon_as_jobs_end_again() -> None:
     demand = Demand(["a"], 20)
+    demand.claimed(20, 20)
     for n in range(2000):
         demand.ended(0.0001, n * 0.0001)
     demand.ended(0.0001, 60)
@@ -65,6 +80,7 @@ def test_a_pause_ends_holding_in_advance_as_soon_as_jobs_end_again() -> None:
 
 def test_a_lone_place_is_not_worth_a_call_while_jobs_are_short() -> None:
     demand = Demand(["a"], 10)
+    demand.claimed(10, 10)
     for n in range(2000):
         demand.ended(0.0001, n * 0.0001)
     while demand.held < demand.concurrency + demand.prefetch:
@@ -110,6 +126,7 @@ def test_whatever_happens_no_more_is_asked_for_than_may_be_held(
             assert 0 < want.limit <= room
             assert held[want.queue] + want.limit <= limits.get(want.queue, 10**9)
         assert 0 <= room <= concurrency + demand.prefetch - demand.held or room == 0
+        demand.claimed(room, min(room, int(take)))
         if take and any(want.queue == queue for want in demand.wants(max(room, 0)) if room):
             demand.take(queue)
             held[queue] += 1

@@ -22,7 +22,7 @@ from headway.redaction import shown, shown_fields
 
 if TYPE_CHECKING:
     import builtins  # in Inspector `list` is a method
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -64,9 +64,9 @@ class PushSettings(Struct, frozen=True):
     guard: str = ""  # URL of the guard store; empty: jobs can be enqueued, not looked up or received
     target: str = ""  # URL of the receiver
     targets: dict[str, str] = {}  # by queue, where one service does not serve all
-    service_account: str = ""  # the identity in the OIDC tokens; empty: no token
+    service_account: str = ""  # the identity in the OIDC tokens; further ones, behind commas, are accepted as well
     audience: str = ""  # of the tokens; empty: the target's URL
-    secret: str = ""  # signs and verifies requests with HMAC instead of a token
+    secret: str = ""  # signs and verifies requests with HMAC instead of a token; further ones verify only
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
     timeout_ms: int = 600_000  # of a job whose call names no time limit: the dispatch deadline is behind it
     timeouts: dict[str, int] = {}  # the same by task, in ms, as far as tasks are declared here
@@ -290,7 +290,8 @@ class PullBroker(Broker, Protocol):
         """Hand out ready jobs (due ones are promoted first) under leases of `worker`, without waiting.
 
         When nothing was there, the worker is remembered as idle for these queues: the next job for one of them sends it
-        one Wake through `signals`. Taken jobs keep or start the worker's lease of `lease_ms`.
+        one Wake through `signals`. Taken jobs keep or start the worker's lease of `lease_ms`. A claim of nothing (`limit`
+        0) says that it has no place left: it is woken no more, and another is in its stead.
         """
         ...
 
@@ -377,12 +378,25 @@ class PushBroker(Broker, Protocol):
         """
         ...
 
+    async def admit(self, headers: Mapping[str, str]) -> PushResponse | None:
+        """Judge by the headers alone whether the body is worth reading; a response refuses the sender.
+
+        This proves nobody: `receive` verifies the whole request. Raises as `receive` does.
+        """
+        ...
+
     async def receive(
-        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+        self,
+        request: PushRequest,
+        *,
+        worker: WorkerId,
+        lease_ms: int,
+        queues: frozenset[str] = frozenset(),
     ) -> Delivery | FireCall | PushResponse:
         """Verify who sends, read the job and take its lease; a response when there is nothing to run.
 
-        The only way to a Delivery: one that was not verified cannot be had. Never raises for what a sender did; raises
+        The only way to a Delivery: one that was not verified cannot be had. Of `queues` alone unless they are empty: a
+        proven sender's job of another queue is answered 404. Never raises for what a sender did; raises
         BrokerUnavailableError when the guard cannot be asked.
         """
         ...

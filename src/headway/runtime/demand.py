@@ -35,6 +35,7 @@ class Demand:
         self._weighted = len(set(self._weights)) > 1
         self._held: Counter[str] = Counter()
         self.held = 0
+        self._backlog = False  # the last claim was answered in full: there may be more
         self._rate = 0.0  # jobs that end here in a second, smoothed
         self._ended = 0  # in the present window
         self._window_began = 0.0
@@ -42,8 +43,15 @@ class Demand:
 
     @property
     def prefetch(self) -> int:
-        """How many jobs to hold beyond the running ones: what ends here within a round trip to the carrier."""
-        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS))
+        """How many jobs to hold beyond the running ones: what ends here within a round trip to the carrier.
+
+        Only while there is a backlog: a lone job belongs to a worker that has a place for it.
+        """
+        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS)) if self._backlog else 0
+
+    def claimed(self, room: int, count: int) -> None:
+        """Learn that a claim of `room` jobs was answered with `count`."""
+        self._backlog = count >= room > 0
 
     def take(self, queue: str) -> None:
         """Count a job as held."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headway.app import Headway
-    from headway.brokers.base import Claimed, Signal
+    from headway.brokers.base import Claimed, QueueWant, Signal
     from headway.job import Delivery, Outcome
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
@@ -100,6 +100,8 @@ class Worker:
         self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
         self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False
+        self._idling = False  # the carrier may wake this worker, or hand it a job
+        self._pause = _RETRY_PAUSE  # seconds after the next failed claim
         self._unsettled = 0  # deliveries held here: running, waiting for a place, or on their way back
         self._places_freed = 0
         self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
@@ -163,34 +165,49 @@ class Worker:
     # --- claiming -----------------------------------------------------------------------------------------------
 
     async def _fetch(self) -> None:
-        pause = _RETRY_PAUSE
         while not self._stopping.is_set():
             # What has ended takes no place, but a carrier that cannot keep up with outcomes is not asked for more.
             room = self._demand.room() if self._unsettled - self._demand.held < _MAX_UNSETTLED else 0
             wants = self._demand.wants(room) if room else []
-            if not wants:
+            if not wants and not self._idling:
                 before = self._places_freed
                 await self._wait_until(lambda: self._places_freed != before)  # noqa: B023 - awaited here
                 continue
             self._woken = False
-            self._hold(claiming=True)
-            try:
-                claimed = await self._broker.claim(wants, worker=self.id, limit=room, lease_ms=self._lease_ms)
-            except BrokerError as error:
-                _log.warning("worker %s: claiming failed, again in %.1f s: %s", self.id, pause, error)
-                await self._wait_until(lambda: False, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                continue
-            finally:
-                self._hold(claiming=False)
-            pause = _RETRY_PAUSE
-            for delivery in claimed.deliveries:
-                self._take(delivery)
-            self._hold(claiming=False)
-            self.ready.set()
-            if len(claimed.deliveries) < room and not self._woken:
+            claimed = await self._claim(wants, room if wants else 0)
+            if claimed is not None and self._idling and not self._woken:
                 whole = len(wants) == len(self.queues) and all(want.limit == room for want in wants)
                 await self._wait_for_work(self._until(claimed), freed=not whole)
+
+    async def _claim(self, wants: list[QueueWant], room: int) -> Claimed | None:
+        """Claim; None: that failed, and the pause after it is over.
+
+        A claim of nothing says that no place is left: whoever is woken, or handed a job, should have one.
+        """
+        self._hold(claiming=True)
+        try:
+            claimed = await self._broker.claim(wants, worker=self.id, limit=room, lease_ms=self._lease_ms)
+        except BrokerError as error:
+            _log.warning("worker %s: claiming failed, again in %.1f s: %s", self.id, self._pause, error)
+            await self._wait_until(lambda: False, self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            return None
+        finally:
+            self._hold(claiming=False)
+        self._pause = _RETRY_PAUSE
+        for delivery in claimed.deliveries:
+            self._take(delivery)
+        self._hold(claiming=False)
+        self._demand.claimed(room, len(claimed.deliveries))
+        self._idling = len(claimed.deliveries) < room
+        self.ready.set()
+        return claimed
+
+    async def _leave(self) -> None:
+        """Tell the carrier to wake others from now on."""
+        if self._idling:
+            await self._claim([], 0)
+            self._hand_back(self._runners.take_waiting())
 
     def _take(self, delivery: Delivery) -> None:
         self._unsettled += 1
@@ -271,6 +288,7 @@ class Worker:
             case Handed(delivery=delivery):
                 self._take(delivery)
                 self._hold(claiming=self._claiming)
+                self._idling = False  # until the next claim
                 self._woken = True  # claim again: that goes idle anew, and says that this one came
                 self._changed.set()
                 if self._stopping.is_set():
@@ -300,6 +318,9 @@ class Worker:
 
     async def _drain(self) -> None:
         self._hand_back(self._runners.take_waiting())
+        leaving = asyncio.create_task(
+            self._leave()
+        )  # beside the jobs that end: a carrier that is away costs no time
         if self._runners.running:
             _log.info(
                 "worker %s: waiting up to %.1f s for %d jobs",
@@ -314,6 +335,8 @@ class Worker:
         if not self._supervised:
             # Threads that go on: their jobs are handed back all the same, and their own outcome will be superseded.
             self._hand_back([run.delivery for run in self._runners.running])
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
         await self._settler.finish()
         if not self._supervised:
             # What was handed over while we went: nobody else would see to it before its lease ends.

@@ -1,6 +1,7 @@
 -- Duty: hand out ready jobs under leases of one worker; before that, what is due (maintain).
 -- KEYS[1] prefix
--- ARGV[3] worker, [4] limit, [5] lease ms, [6] claim number (rising per worker), [7] class of the wanted queues,
+-- ARGV[3] worker, [4] limit (0: it wants no more, and is to be woken no more), [5] lease ms, [6] claim number (rising per worker),
+--         [7] class of the wanted queues,
 --         [8] "" or, of a worker that takes jobs by message: the claim number under which it took the last one, 0: none,
 --         [9..] queue, limit pairs in order of preference.
 -- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
@@ -13,6 +14,7 @@
 -- @include kinds
 -- @include events
 -- @include wake
+-- @include idle
 -- @include ready
 -- @include header
 -- @include unique
@@ -254,30 +256,36 @@ if #gone_exp > 0 then
   variadic('ZREM', P .. 'exp', gone_exp)
   did.expiry = head(P .. 'exp')
 end
--- Whoever left jobs behind passes the word on; it must not wake itself.
-local was_idle = #taken > 0 and redis.call('SREM', P .. 'idle:' .. class, worker) == 1
-if #taken > 0 then
-  wake_for(queues_behind())
-  -- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
-  -- is enough: it comes back for as long as it finds leases.
-  if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then
-    for queue in pairs(taken_queues) do
-      wake(queue)
+-- It could take more of each queue that it wants, so each may wake it.
+local idle = #taken - handed < limit
+if idle and #taken > 0 then
+  for i = 9, #ARGV, 2 do
+    if tonumber(ARGV[i + 1]) < limit and taken_queues[ARGV[i]] == tonumber(ARGV[i + 1]) then
+      idle, more = false, true -- that queue's own limit is reached: it claims again at once, without it
+      break
     end
   end
 end
-local idle = #taken - handed < limit
+-- Whoever left jobs behind passes the word on; it must not wake itself.
+local was, left = stop_idling(worker, class, #taken > 0 or not idle)
+if limit == 0 then
+  wake_for(ready_queues(lists)) -- a wake-up that found it full, or about to leave, is not to be lost
+elseif #taken > 0 then
+  wake_for(queues_behind())
+end
+-- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
+-- is enough: it comes back for as long as it finds leases.
+if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then
+  for queue in pairs(taken_queues) do
+    wake(queue)
+  end
+end
 if idle and hand ~= '' and not stands then
   redis.call('HSET', P .. 'hand', worker, claim .. '|' .. ARGV[5] .. '|' .. class)
 elseif offer and not stands then
   redis.call('HDEL', P .. 'hand', worker)
 end
 if idle then
-  local is_new = redis.call('SADD', P .. 'idle:' .. class, worker) == 1
-  if is_new and not was_idle and redis.call('SADD', P .. 'classes', class) == 1 then
-    for i = 9, #ARGV, 2 do
-      redis.call('SADD', P .. 'qc:' .. ARGV[i], class)
-    end
-  end
+  start_idling(worker, class, was, left)
 end
 return answer(taken, taken_blobs, taken_headers)

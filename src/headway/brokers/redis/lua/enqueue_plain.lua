@@ -13,7 +13,9 @@ local function hand_over(id, blob)
   end
   for _, class in ipairs(redis.call('SMEMBERS', P .. 'qc:' .. ARGV[6])) do
     local worker = redis.call('SRANDMEMBER', P .. 'idle:' .. class)
-    local offer = worker and redis.call('HGET', P .. 'hand', worker)
+    -- Only to one that holds nothing: a handler may block another, and what was handed over waits for its end.
+    local free = worker and redis.call('HEXISTS', P .. 'holds', worker) == 0
+    local offer = free and redis.call('HGET', P .. 'hand', worker)
     local claim, lease, for_class = string.match(offer or '', '^(%d+)|(%d+)|(%x+)$')
     if for_class == class then
       redis.call('SREM', P .. 'idle:' .. class, worker)
@@ -35,6 +37,7 @@ local function hand_over(id, blob)
         return true
       end
       redis.call('HDEL', P .. 'hand', worker)
+      redis.call('HDEL', P .. 'at', worker)
     end
   end
   return false

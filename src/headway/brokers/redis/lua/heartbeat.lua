@@ -1,7 +1,10 @@
 -- Duty: extend the leases of workers that still have one. A lease that ran out stays lost, reclaimed or not.
+-- And wake an idle worker where jobs are ready: those that were woken before may be unable to hear, as long as a handler
+-- blocks them. One that is blocked has a supervisor, and its heartbeats go on: so this is called then.
 -- KEYS[1] prefix; ARGV[3] lease ms, [4..] workers. Returns 1 (held) or 0 for each.
 -- @include base
 -- @include regardless
+-- @include wake
 local held = {}
 for i = 4, #ARGV do
   local till = tonumber(redis.call('ZSCORE', P .. 'leases', ARGV[i]) or '0')
@@ -9,5 +12,8 @@ for i = 4, #ARGV do
   if till > now then
     redis.call('ZADD', P .. 'leases', string.format('%.0f', now + ARGV[3]), ARGV[i])
   end
+end
+if redis.call('EXISTS', P .. 'live') == 1 then
+  wake_for(ready_queues(nil))
 end
 return held

@@ -13,6 +13,11 @@
 -- @include close
 local worker = ARGV[3]
 redis.call('HDEL', P .. 'hand', worker)
+local class = redis.call('HGET', P .. 'at', worker)
+if class then
+  redis.call('SREM', P .. 'idle:' .. class, worker)
+  redis.call('HDEL', P .. 'at', worker)
+end
 if redis.call('HEXISTS', P .. 'holds', worker) == 0 then
   return 0
 end

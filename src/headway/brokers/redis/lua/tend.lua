@@ -154,6 +154,17 @@ for _, key in ipairs(windows) do
   end
 end
 
+-- A class in which nobody idles is forgotten: whoever idles in it again makes it known again.
+for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
+  if redis.call('EXISTS', P .. 'idle:' .. class) == 0 then
+    for _, queue in ipairs(redis.call('SMEMBERS', P .. 'cq:' .. class)) do
+      redis.call('SREM', P .. 'qc:' .. queue, class)
+    end
+    redis.call('DEL', P .. 'cq:' .. class)
+    redis.call('SREM', P .. 'classes', class)
+  end
+end
+
 local next_ms = math.min(head(P .. 'sched'), head(P .. 'exp'), head(P .. 'leases'), next_prune)
 if did.promoted >= BOUND or did.expired >= BOUND then
   next_ms = now

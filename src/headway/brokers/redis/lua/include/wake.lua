@@ -17,6 +17,7 @@ local function wake(queue)
         appoint_deputy(class)
         return
       end
+      redis.call('HDEL', P .. 'at', worker)
       worker = redis.call('SPOP', P .. 'idle:' .. class)
     end
   end
@@ -36,4 +37,22 @@ local function wake_for(queues)
   for _, queue in ipairs(queues) do
     wake(queue)
   end
+end
+
+-- The queues in which jobs are ready, paused ones left out. lists: what claim.lua has read of them already, or nil.
+local function ready_queues(lists)
+  local queues = {}
+  if not lists then
+    lists = {}
+    for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
+      lists[string.sub(list, 3)] = true
+    end
+    for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
+      lists[queue] = nil
+    end
+  end
+  for queue in pairs(lists) do
+    queues[#queues + 1] = queue
+  end
+  return queues
 end
