@@ -290,8 +290,8 @@ class PullBroker(Broker, Protocol):
         """Hand out ready jobs (due ones are promoted first) under leases of `worker`, without waiting.
 
         When nothing was there, the worker is remembered as idle for these queues: the next job for one of them sends it
-        one Wake through `signals`. Taken jobs keep or start the worker's lease of `lease_ms`. A claim of nothing (`limit`
-        0) says that it has no place left: it is woken no more, and another is in its stead.
+        one Wake through `signals`. Taken jobs keep or start the worker's lease of `lease_ms`. A claim of nothing
+        (`limit` 0) says that it has no place left: it is woken no more, and another is in its stead.
         """
         ...
 
