@@ -134,12 +134,72 @@ async def test_an_early_no_to_a_large_body_is_heard_and_the_connection_goes_on()
         assert server.connections == 1
 
 
-async def test_no_answer_within_the_time_is_none() -> None:
+async def test_no_answer_within_the_time_is_told_from_a_broken_connection() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         await reader.read()
 
     async with serving(serve) as (server, delivery):
-        assert await delivery(call(server.port, timeout_ms=50)) is None
+        with pytest.raises(TimeoutError, match="within 50 ms"):
+            await delivery(call(server.port, timeout_ms=50))
+
+
+async def test_a_timeout_of_the_system_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def times_out(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "open_connection", times_out)
+    assert await HttpDelivery()(call(1)) is None
+
+
+class Dying:
+    """Answers until it is told to die; then it takes each request and dies over it."""
+
+    def __init__(self, connections: int) -> None:
+        self.taken = 0
+        self.dying = False
+        self.all_here = asyncio.Barrier(connections)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        while True:
+            await request(reader)
+            if self.dying:
+                self.taken += 1
+                return
+            await self.all_here.wait()  # until each has a connection of its own
+            writer.write(OK)
+            await writer.drain()
+
+
+async def test_a_request_that_was_taken_is_sent_no_second_time() -> None:
+    target = Dying(20)
+    async with serving(target.serve) as (server, delivery):
+        await asyncio.gather(*(delivery(call(server.port)) for _ in range(20)))
+        assert server.connections == 20
+        target.dying = True
+        assert await delivery(call(server.port)) is None
+        assert target.taken == 1
+        assert server.connections == 20
+
+
+async def test_a_connection_that_fails_under_the_request_is_repeated_once_on_a_fresh_one() -> None:
+    went = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        if number <= 2:
+            await request(reader)
+            await both.wait()
+            writer.write(OK)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head
+        writer.transport.abort()  # the body is larger than what the system takes by itself
+        went.set()
+
+    both = asyncio.Barrier(2)
+    async with serving(serve) as (server, delivery):
+        await asyncio.gather(*(delivery(call(server.port)) for _ in range(2)))
+        assert await delivery(call(server.port, body=b"x" * 50_000_000)) is None
+        assert went.is_set()
+        assert server.connections == 3
 
 
 async def test_what_is_sent() -> None:

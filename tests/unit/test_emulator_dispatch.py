@@ -318,6 +318,20 @@ async def test_a_deadline_ends_an_attempt_and_its_late_answer_counts_for_nothing
     assert scene.store.task(name) is None
 
 
+async def test_a_transport_that_keeps_the_deadline_itself_says_the_same() -> None:
+    scene = Scene()
+    name = scene.add()
+
+    def overrun(_: HttpCall) -> HttpAnswer:
+        raise TimeoutError
+
+    scene.answer = overrun
+    assert await scene.after(0) == 1
+    last = scene.state(name).last
+    assert last is not None
+    assert last.message.startswith("DEADLINE_EXCEEDED(4)")
+
+
 async def test_the_answer_of_a_deleted_task_changes_nothing() -> None:
     scene = Scene()
     name = scene.add()

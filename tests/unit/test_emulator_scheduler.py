@@ -434,6 +434,16 @@ class TestRuns:
         await world.after(HOUR)
         assert (await world.get()).status.code == Code.UNAVAILABLE
 
+    async def test_a_transport_that_keeps_the_deadline_itself_says_the_same(self, world: World) -> None:
+        await world.create()
+
+        async def overrun(_call: HttpCall) -> HttpAnswer:
+            raise TimeoutError
+
+        world.dispatcher._deliver = overrun
+        await world.after(HOUR)
+        assert (await world.get()).status.code == Code.DEADLINE_EXCEEDED
+
     async def test_messages_go_to_the_pubsub_emulator(self) -> None:
         topic = PubsubTarget(
             topic_name="projects/shop/topics/ticks", data=b"tick", attributes={"kind": "hourly"}

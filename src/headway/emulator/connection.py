@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 from typing import TYPE_CHECKING, Final
 
 import h11
@@ -20,20 +21,32 @@ _CHUNK: Final = 64 * 1024
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
+class NotTakenError(ConnectionError):
+    """The connection failed before the whole request was written: the target cannot have had all of it."""
+
+
 class Connection:
     """One connection, for one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take over streams that are connected."""
+        # So that what was drained is out of this process to its last byte: see `exchange`.
+        writer.transport.set_write_buffer_limits(high=0)
         self._reader = reader
         self._writer = writer
         self._state = h11.Connection(h11.CLIENT)
-        self.answered = False
 
     @property
     def ended(self) -> bool:
-        """The other side has closed it."""
-        return self._reader.at_eof() or self._writer.is_closing()
+        """The other side has closed it, or sent what nobody asked for."""
+        return self._reader.at_eof() or self._writer.is_closing() or self._readable()
+
+    def _readable(self) -> bool:
+        # The loop may not have come to it yet; and whoever writes to a connection that is closed cannot tell
+        # afterwards whether the request was taken.
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def ready(self) -> bool:
         """Make it ready for the next request, if it can take one."""
@@ -49,21 +62,33 @@ class Connection:
     async def exchange(self, call: HttpCall, host: str, path: str) -> HttpAnswer:
         """Send a request and read the answer to its end; OSError or h11.ProtocolError when there is none.
 
-        `answered` then tells whether a part of it came.
+        NotTakenError when the request was not written whole, and nothing was answered: only then may it be sent again.
         """
-        self.answered = False
         self._writer.write(self._written(call, host, path))
         try:
             await self._writer.drain()
-        except ConnectionError:
+        except OSError as error:
             _log.debug("task %s: the target did not take the whole body; it may have answered", call.task)
+            first = await self._left()
+            if not first:
+                msg = "the target closed the connection before it had the whole request"
+                raise NotTakenError(msg) from error
+            self._state.receive_data(first)
+        return await self._answer()
+
+    async def _left(self) -> bytes:
+        """Return what came before the connection failed."""
+        try:
+            return await self._reader.read(_CHUNK)
+        except OSError:
+            return b""
+
+    async def _answer(self) -> HttpAnswer:
         answer: HttpAnswer | None = None
         while True:
             event = self._state.next_event()
             if event is h11.NEED_DATA:
-                received = await self._reader.read(_CHUNK)
-                self.answered = self.answered or bool(received)
-                self._state.receive_data(received)
+                self._state.receive_data(await self._reader.read(_CHUNK))
             elif isinstance(event, h11.Response):
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 answer = HttpAnswer(event.status_code, headers)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import h11
 
-from headway.emulator.connection import Connection
+from headway.emulator.connection import Connection, NotTakenError
 
 if TYPE_CHECKING:
     from headway.emulator.target import HttpAnswer, HttpCall
@@ -46,11 +46,15 @@ class HttpDelivery:
         self._tls: ssl.SSLContext | None = None
 
     async def __call__(self, call: HttpCall) -> HttpAnswer | None:
-        """Send the request; None when the connection failed or broke, or the answer took too long."""
+        """Send the request; None when the connection failed or broke, TimeoutError when the call's time is over."""
+        timer = asyncio.timeout(call.timeout_ms / 1000)
         try:
-            async with asyncio.timeout(call.timeout_ms / 1000):
+            async with timer:
                 return await self._deliver(call)
-        except (OSError, TimeoutError, ValueError, h11.ProtocolError) as error:
+        except (OSError, ValueError, h11.ProtocolError) as error:  # a timeout of the system is an OSError too
+            if timer.expired():
+                msg = f"no answer within {call.timeout_ms} ms"
+                raise TimeoutError(msg) from error
             _log.info("task %s: %r", call.task, error)
             return None
 
@@ -62,16 +66,14 @@ class HttpDelivery:
 
     async def _deliver(self, call: HttpCall) -> HttpAnswer:
         place, host, path = _parts(call.url)
-        while (connection := self._take(place)) is not None:
+        if (connection := self._take(place)) is not None:
             try:
                 return await self._use(connection, place, call, host, path)
-            except (OSError, h11.RemoteProtocolError):
-                # The target closed it while it was idle: that is no attempt. An answer that broke off is.
-                if connection.answered:
-                    raise
-        async with asyncio.timeout(_CONNECT_S):
-            connection = await self._connect(place)
-        return await self._use(connection, place, call, host, path)
+            except NotTakenError:
+                # The target closed it while it was idle: that is no attempt. A request that was written whole is one,
+                # whatever came after it: a handler that takes it and dies would else be met again and again.
+                _log.debug("task %s: the connection was closed while it was idle", call.task)
+        return await self._use(await self._connect(place), place, call, host, path)
 
     async def _use(
         self, connection: Connection, place: _Place, call: HttpCall, host: str, path: str
@@ -101,7 +103,8 @@ class HttpDelivery:
         if place.scheme == "https" and self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context)
         tls = self._tls if place.scheme == "https" else None
-        return Connection(*await asyncio.open_connection(place.host, place.port, ssl=tls))
+        async with asyncio.timeout(_CONNECT_S):
+            return Connection(*await asyncio.open_connection(place.host, place.port, ssl=tls))
 
 
 @lru_cache(maxsize=1024)

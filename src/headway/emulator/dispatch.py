@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 
 Deliver: TypeAlias = Callable[[HttpCall], Awaitable[HttpAnswer | None]]
-"""Sends a request and returns the answer; None when there was none, because the connection failed."""
+"""Sends a request and returns the answer; None when there was none, because the connection failed.
+
+It may keep the time of the call itself, and raise TimeoutError when that is over.
+"""
 
 
 class _Flight:
@@ -195,6 +198,8 @@ class Dispatcher(Driven):
             return verdict_of(HttpAnswer(503))
         try:
             answer = await self._deliver(self._call(task))
+        except TimeoutError:
+            return DEADLINE  # as `_expire` would say, which is on its way with the same deadline
         except Exception:  # noqa: BLE001 - whatever befell the transport, the task is tried again
             _log.exception("task %s: the transport failed", task.name)
             return UNREACHABLE

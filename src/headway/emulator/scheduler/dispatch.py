@@ -153,6 +153,8 @@ class SchedulerDispatcher(Driven):
             return verdict_of(HttpAnswer(503))
         try:
             answer = await self._deliver(call)
+        except TimeoutError:
+            return DEADLINE  # as `_expire` would say, which is on its way with the same deadline
         except Exception:  # noqa: BLE001 - injected: whatever it raises, the attempt has failed
             _log.exception("scheduled job %s: the transport failed", call.task)
             return UNREACHABLE
