@@ -318,6 +318,87 @@ async def test_a_deadline_ends_an_attempt_and_its_late_answer_counts_for_nothing
     assert scene.store.task(name) is None
 
 
+async def test_of_attempts_that_have_ended_nothing_is_kept_until_their_deadlines() -> None:
+    scene = Scene(Queue(QUEUE, RateLimits(500, 5000)))
+    rounds = 10
+    for turn in range(rounds):
+        for number in range(100):
+            scene.add(f"t{turn}-{number}", request=HttpRequest("http://x", body=b"large"))
+        assert await scene.after(1) == 100
+    flights = scene.dispatcher._flights
+    assert len(flights) == 0
+    assert len(flights._deadlines) < rounds * 100 / 2
+    assert all(isinstance(part, int) for entry in flights._deadlines for part in entry)  # no task, no body
+    assert scene.dispatcher.next_ms() is None
+
+
+async def test_a_deadline_is_kept_while_others_end() -> None:
+    scene = Scene(Queue(QUEUE, RateLimits(500, 5000)))
+    slow = scene.add("slow")
+    gate = scene.gate = asyncio.Event()
+    assert scene.dispatcher.dispatch_due() == 1
+    await asyncio.sleep(0)
+    scene.gate = None
+    overdue_ms = scene.clock.now_ms() + 600_000
+    for number in range(300):
+        scene.add(f"t{number}")
+    assert scene.dispatcher.dispatch_due() == 300
+    while scene.dispatcher.flying > 1:  # noqa: ASYNC110 - some turns of the loop
+        await asyncio.sleep(0)
+    assert scene.dispatcher.next_ms() == overdue_ms
+    scene.clock.advance(600_000)
+    scene.dispatcher.dispatch_due()
+    last = scene.state(slow).last
+    assert last is not None
+    assert last.message.startswith("DEADLINE_EXCEEDED(4)")
+    gate.set()
+
+
+async def test_a_task_is_kept_for_31_days_also_in_a_paused_queue() -> None:
+    scene = Scene(Queue(QUEUE, state=QueueState.PAUSED))
+    old = scene.add("old", due_s=10)
+    scene.clock.advance(timedelta(days=1))
+    young = scene.add("young", due_s=30 * 86_400)
+    assert scene.dispatcher.next_ms() == scene.clock.now_ms() + 30 * 86_400_000
+    await scene.after(30 * 86_400 - 0.001)
+    assert scene.store.task(old) is not None
+    await scene.after(0.001)
+    assert scene.store.task(old) is None
+    assert scene.store.task(young) is not None
+    scene.dispatcher.queue_changed(Queue(QUEUE))
+    assert await scene.after(0) == 1
+    assert [call.task for call in scene.calls] == [young]
+
+
+async def test_old_tasks_end_so_many_a_turn() -> None:
+    scene = Scene(Queue(QUEUE, state=QueueState.PAUSED))
+    for number in range(2500):
+        scene.add(f"t{number}")
+    scene.clock.advance(timedelta(days=31))
+    left: list[int] = []
+    while (at := scene.dispatcher.next_ms()) is not None:
+        assert at <= scene.clock.now_ms()
+        await scene.dispatcher.turn()
+        left.append(len(scene.store.tasks(QUEUE)))
+    assert left == [1500, 500, 0]
+
+
+async def test_nothing_is_planned_once_the_journal_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.add()
+    scene.gate = asyncio.Event()
+    assert scene.dispatcher.dispatch_due() == 1
+    scene.add("two")
+    monkeypatch.setattr(Journal, "failure", "the disk is full")
+    # Else `run` would turn without a pause over what is due and may not begin.
+    assert scene.dispatcher.dispatch_due() == 0
+    assert scene.dispatcher.next_ms() == scene.clock.now_ms() + 600_000
+    scene.clock.advance(600_000)
+    assert scene.dispatcher.dispatch_due() == 0
+    assert scene.dispatcher.flying == 0
+    assert scene.dispatcher.next_ms() is None
+
+
 async def test_a_transport_that_keeps_the_deadline_itself_says_the_same() -> None:
     scene = Scene()
     name = scene.add()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, begun_state, failed_state, verdict_of
 from headway.emulator.driven import Driven
 from headway.emulator.faults import Copy, Dice, Faults
+from headway.emulator.flights import Flight, Flights
 from headway.emulator.lanes import Lane
 from headway.emulator.model import Limits, Task
 from headway.emulator.names import queue_of
@@ -26,23 +25,13 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
+_RETIRED_AT_ONCE: Final = 1000
+
 Deliver: TypeAlias = Callable[[HttpCall], Awaitable[HttpAnswer | None]]
 """Sends a request and returns the answer; None when there was none, because the connection failed.
 
 It may keep the time of the call itself, and raise TimeoutError when that is over.
 """
-
-
-class _Flight:
-    """One delivery under way. A copy is the second delivery of a duplicate: only its success counts."""
-
-    __slots__ = ("copy", "job", "lane", "task")
-
-    def __init__(self, task: Task, lane: Lane, *, copy: bool) -> None:
-        self.task = task  # as it was before this dispatch
-        self.lane = lane
-        self.copy = copy
-        self.job: asyncio.Task[None] | None = None
 
 
 class Dispatcher(Driven):
@@ -70,9 +59,7 @@ class Dispatcher(Driven):
         self._dice = dice or Dice(Faults())
         self._throttle = throttle
         self._lanes: dict[str, Lane] = {}
-        self._flights: set[_Flight] = set()
-        self._deadlines: list[tuple[int, int, _Flight]] = []
-        self._order = count()
+        self._flights = Flights()
         self._delayed: set[str] = set()
 
     # What the service tells.
@@ -128,29 +115,50 @@ class Dispatcher(Driven):
 
     def dispatch_due(self) -> int:
         """Begin all that may go now, end what is past its deadline; return how many dispatches were begun."""
-        if self._store.journal.failure is not None:
-            return 0
         now = self._clock.now_ms()
         self._expire(now)
+        if self._stopped:
+            return 0
+        self._retire(now)
         return sum(self._drain(lane, now) for lane in list(self._lanes.values()))
 
     def next_ms(self) -> int | None:
         """Return the instant at which there is something to do next; None when nothing is planned."""
         now = self._clock.now_ms()
-        instants = [at for lane in self._lanes.values() if (at := lane.next_ms(now)) is not None]
-        while self._deadlines and self._deadlines[0][2] not in self._flights:
-            heapq.heappop(self._deadlines)
-        if self._deadlines:
-            instants.append(self._deadlines[0][0])
-        return min(instants, default=None)
+        found = [self._flights.next_ms()]
+        if not self._stopped:
+            found += [lane.next_ms(now) for lane in self._lanes.values()]
+            found += [self._end_ms(queue.name) for queue in self._store.queues()]
+        return min((at for at in found if at is not None), default=None)
+
+    @property
+    def _stopped(self) -> bool:
+        # What cannot be written down may not be begun.
+        return self._store.journal.failure is not None
 
     def _jobs(self) -> set[asyncio.Task[None]]:
-        return {flight.job for flight in self._flights if flight.job is not None}
+        return self._flights.jobs()
 
     def _forget_jobs(self) -> None:
         self._flights.clear()
 
     # One task.
+
+    def _end_ms(self, queue: str) -> int | None:
+        """Return when the queue's oldest task has been kept for as long as the service keeps one."""
+        oldest = self._store.oldest(queue)
+        return None if oldest is None else oldest.spec.created_ms + self._limits.retention_ms
+
+    def _retire(self, now_ms: int) -> None:
+        """Delete the tasks that have been kept long enough, wherever they stand; so many a turn."""
+        for queue in self._store.queues():
+            for _ in range(_RETIRED_AT_ONCE):
+                oldest, end_ms = self._store.oldest(queue.name), self._end_ms(queue.name)
+                if oldest is None or end_ms is None or end_ms > now_ms:
+                    break
+                _log.info("task %s: deleted, as it is too old", oldest.name)
+                self.removed(oldest)
+                self._store.drop_task(oldest)
 
     def _drain(self, lane: Lane, now_ms: int) -> int:
         begun = 0
@@ -174,24 +182,22 @@ class Dispatcher(Driven):
         begun = self._store.set_state(task, begun_state(task.state, now_ms))
         lane.flying += 1
         copy = self._dice.copy()
-        self._launch(_Flight(task, lane, copy=False), now_ms, again=copy is Copy.AFTER)
+        self._launch(Flight(task, lane, copy=False), now_ms, again=copy is Copy.AFTER)
         if copy is Copy.BESIDE:
-            self._launch(_Flight(task, lane, copy=True), now_ms)
+            self._launch(Flight(task, lane, copy=True), now_ms)
         return begun
 
-    def _launch(self, flight: _Flight, now_ms: int, *, again: bool = False) -> None:
-        self._flights.add(flight)
-        heapq.heappush(self._deadlines, (now_ms + flight.task.spec.deadline_ms, next(self._order), flight))
+    def _launch(self, flight: Flight, now_ms: int, *, again: bool = False) -> None:
+        self._flights.add(flight, now_ms + flight.task.spec.deadline_ms)
         flight.job = asyncio.get_running_loop().create_task(self._fly(flight, again=again))
 
-    async def _fly(self, flight: _Flight, *, again: bool) -> None:
+    async def _fly(self, flight: Flight, *, again: bool) -> None:
         verdict = await self._attempt(flight.task)
-        if flight not in self._flights:
+        if not self._flights.end(flight):
             return  # its deadline passed while the answer was on its way
-        self._flights.discard(flight)
         self._land(flight, verdict)
         if again:
-            self._launch(_Flight(flight.task, flight.lane, copy=True), self._clock.now_ms())
+            self._launch(Flight(flight.task, flight.lane, copy=True), self._clock.now_ms())
 
     async def _attempt(self, task: Task) -> Verdict:
         if self._dice.target_refused():
@@ -219,16 +225,12 @@ class Dispatcher(Driven):
         )
 
     def _expire(self, now_ms: int) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now_ms:
-            flight = heapq.heappop(self._deadlines)[2]
-            if flight not in self._flights:
-                continue
-            self._flights.discard(flight)
+        for flight in self._flights.overdue(now_ms):
             if flight.job is not None:
                 flight.job.cancel()
             self._land(flight, DEADLINE)
 
-    def _land(self, flight: _Flight, verdict: Verdict) -> None:
+    def _land(self, flight: Flight, verdict: Verdict) -> None:
         """Take an attempt's end into account, unless the task has ended meanwhile in another way."""
         now = self._clock.now_ms()
         lane = flight.lane

@@ -76,7 +76,8 @@ class Store:
         self._gone_tasks = _Gone(_GONE_TASK, journal)
         self._gone_queues = _Gone(_GONE_QUEUE, journal)
         self._queues: dict[str, Queue] = {}
-        self._tasks: dict[str, dict[str, Task]] = {}
+        # By the order of their creation. Ordered, as their oldest are looked for while those end first: see _Gone.
+        self._tasks: dict[str, OrderedDict[str, Task]] = {}
         self._policies: dict[str, bytes] = {}
 
     def load(self) -> None:
@@ -84,7 +85,7 @@ class Store:
         self._gone_tasks.load()
         self._gone_queues.load()
         self._queues = {name: _queue(data) for name, data in self.journal.load(_QUEUE).items()}
-        self._tasks = {name: {} for name in self._queues}
+        self._tasks = {name: OrderedDict() for name in self._queues}
         self._policies = self.journal.load(_POLICY)
         states = self.journal.load(_STATE)
         for name, data in self.journal.load(_SPEC).items():
@@ -101,7 +102,7 @@ class Store:
     def put_queue(self, queue: Queue) -> None:
         """Make a queue, or change it."""
         self._queues[queue.name] = queue
-        self._tasks.setdefault(queue.name, {})
+        self._tasks.setdefault(queue.name, OrderedDict())
         self.journal.put(_QUEUE, queue.name, _encode(queue))
 
     def drop_queue(self, name: str) -> None:
@@ -124,6 +125,10 @@ class Store:
     def tasks(self, queue: str) -> dict[str, Task]:
         """Return the queue's tasks by name; not to be changed."""
         return self._tasks[queue]
+
+    def oldest(self, queue: str) -> Task | None:
+        """Return the task that was created before all others of the queue; None when it has none."""
+        return next(iter(self._tasks[queue].values()), None)
 
     def add_task(self, task: Task) -> None:
         """Keep a new task."""
