@@ -106,6 +106,15 @@ async def poison(ctx: Context) -> None:
     await asyncio.sleep(60)
 
 
+async def fork_once(ctx: Context) -> None:
+    """Fork a process that outlives its worker, and holds whatever that held open; then wait as `hang_once`."""
+    if not ctx.crashes and os.fork() == 0:
+        write(ctx, "forked")
+        time.sleep(60)  # noqa: ASYNC251 - another process; the test ends it
+        os._exit(0)
+    await hang_once(ctx)
+
+
 def in_process(ctx: Context, seconds: float) -> None:
     """Run in a process of its own, long the first time only."""
     write(ctx, "start")
@@ -130,7 +139,7 @@ def build(name: str, *, queues: int = 0, **settings: Any) -> Headway:
     def declare(function: Callable[..., Any], **options: Any) -> None:
         made.task(name=options.pop("name", function.__name__), retry=soon, **options)(function)
 
-    for function in (quick, slow, hang_once, gate, block, hold_gil, in_thread, flaky, poison):
+    for function in (quick, slow, hang_once, fork_once, gate, block, hold_gil, in_thread, flaky, poison):
         declare(function)
     declare(in_process, run_in="process")
     declare(stubborn_in_process, run_in="process", timeout=0.5)

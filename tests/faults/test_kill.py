@@ -11,7 +11,7 @@ import pytest
 
 from headway.events import EventKind
 from headway.job import JobState
-from tests.faults.processes import alive, send
+from tests.faults.processes import alive, born, send
 from tests.faults.shop import now_ms
 from tests.faults.until import until
 
@@ -61,6 +61,30 @@ async def test_the_jobs_of_a_killed_worker_come_back_at_once(
     assert all(
         record is not None and record.state is JobState.SUCCEEDED for record in ledger.records.values()
     )
+
+
+async def test_a_process_that_a_dead_worker_forked_keeps_nothing_from_coming_back(
+    shop: Shop, figure: Callable[[str], None]
+) -> None:
+    """It holds all that the worker held open, the line to the supervisor among it."""
+    await shop.group(processes=1, concurrency=10, lease="30s")
+    ids = await shop.enqueue("fork_once")
+    await shop.started(ids)
+    (orphan,) = await until(lambda: [one["pid"] for one in shop.effects(what="forked")], "it has forked")
+    birth = born(orphan)
+    try:
+        (victim,) = [one["pid"] for one in shop.effects(ids, "start")]
+        killed = time.monotonic()
+        send(victim, signal.SIGKILL)
+        await shop.started(ids, crashes=1)
+        took = time.monotonic() - killed
+        figure(f"a job whose worker left a forked process behind: running again after {took:.2f} s")
+        assert took < 15  # far from the lease
+        assert alive(orphan)
+    finally:
+        if born(orphan) == birth:
+            send(orphan, signal.SIGKILL)
+    await shop.checked()
 
 
 @pytest.mark.parametrize("lease", ["2s", pytest.param("15s", marks=pytest.mark.slow)])

@@ -101,7 +101,7 @@ async def test_a_connection_that_cannot_be_taken_over_is_replaced(
             ended.append(wire)
             transport = transport_of(wire)
             transport.abort()
-            while transport.get_extra_info("socket").fileno() != -1:  # its end was told to nobody who cares
+            while transport.get_extra_info("socket").fileno() != -1:  # noqa: ASYNC110 - its end is told to nobody who cares
                 await asyncio.sleep(0)
         await serve(self, wire)
 

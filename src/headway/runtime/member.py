@@ -33,9 +33,10 @@ class Member:
         self.slots = slots
         self.hello: Hello | None = None
         self.introduced = asyncio.Event()  # it said hello, or it ended before
-        self.claiming = asyncio.Event()
+        self.claiming = asyncio.Event()  # it claims, or it ended before
         self.born = time.monotonic()
         self.leaving = False  # it was told to go
+        self.ended = False
         self.ended_for: list[JobId] = []  # jobs past their hard deadline, for which it was killed
         self._child = child
         self._writer = writer
@@ -69,17 +70,19 @@ class Member:
         return self._child.pid
 
     async def listen(self, reader: asyncio.StreamReader) -> None:
-        """Take what the worker says until it ends."""
-        with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
-            while text := await reader.readline():
-                message: FromWorker = decode_from_worker(text)
-                match message:
-                    case Hello() as hello:
-                        self.hello = hello
-                        self.introduced.set()
-                    case Claiming():
-                        self.claiming.set()
-        self.introduced.set()
+        """Take what the worker says until nobody holds the line any more."""
+        try:
+            with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
+                while text := await reader.readline():
+                    message: FromWorker = decode_from_worker(text)
+                    match message:
+                        case Hello() as hello:
+                            self.hello = hello
+                            self.introduced.set()
+                        case Claiming():
+                            self.claiming.set()
+        finally:
+            self.introduced.set()
 
     def tell(self, message: ToWorker) -> None:
         """Say something to the worker."""
@@ -102,7 +105,10 @@ class Member:
 
     async def wait(self) -> int:
         """Wait for the end of the process; return its exit code, negative for a signal."""
-        return await self._child.wait()
+        code = await self._child.wait()
+        self.ended = True
+        self.claiming.set()
+        return code
 
     def started(self) -> list[JobId]:
         """Return the jobs that were started and have not ended."""
@@ -115,8 +121,8 @@ class Member:
 
     @property
     def needs_heartbeat(self) -> bool:
-        """True when it holds jobs and works: a frozen one must lose its lease."""
-        return self.slots.held > 0 and not is_frozen(self.pid)
+        """True when it holds jobs and works: a frozen one must lose its lease, an ended one's jobs are taken back."""
+        return not self.ended and self.slots.held > 0 and not is_frozen(self.pid)
 
     @property
     def memory_mb(self) -> float:

@@ -6,6 +6,7 @@ It runs no code of the app, so nothing that a job does can stop its heart.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,9 @@ _HEALTHY_SECONDS: Final = 10.0  # a worker that lived so long is started again a
 _LONGEST_BACKOFF: Final = 10.0
 _SURRENDER_PAUSE: Final = 0.2
 _MAX_SLOTS: Final = 4096
+_LAST_WORDS: Final = (
+    1.0  # for what an ended worker had said; a process that it forked may hold the line for ever
+)
 
 
 class Supervisor:
@@ -86,8 +90,10 @@ class Supervisor:
                 services = [
                     asyncio.create_task(self._beat(self._hello)),
                     asyncio.create_task(self._look(self._hello)),
+                    asyncio.create_task(self._all_claiming(count)),
                 ]
-                self._track(self._all_claiming())
+                for service in services:
+                    service.add_done_callback(self._ended)
             return await self._done
         finally:
             self._stopping = True  # also when it failed: none of those that are ended now is replaced
@@ -132,7 +138,9 @@ class Supervisor:
         """Accompany one process from its start to the hand-back of what it held."""
         listening = asyncio.create_task(member.listen(reader))
         code = await member.wait()
-        await listening
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await listening
         await self._take_back(member, code)
         self._members.discard(member)
         member.close()
@@ -192,9 +200,14 @@ class Supervisor:
                     await asyncio.sleep(1.0)
             self._carrier = carrier
 
-    async def _all_claiming(self) -> None:
-        for member in list(self._members):
-            await member.claiming.wait()
+    async def _all_claiming(self, count: int) -> None:
+        """Tell when so many processes claim; one that ended before is followed by another."""
+        while sum(member.claiming.is_set() and not member.ended for member in self._members) < count:
+            silent = next((member for member in self._members if not member.claiming.is_set()), None)
+            if silent is not None:
+                await silent.claiming.wait()
+            else:
+                await asyncio.sleep(_WATCH_SECONDS)
         self.claiming.set()
 
     # --- services -----------------------------------------------------------------------------------------------
@@ -204,21 +217,23 @@ class Supervisor:
         pause = hello.lease_ms / 1000 / BEATS_PER_LEASE
         while True:
             await asyncio.sleep(pause)
-            alive = {
-                member.hello.worker: member
+            asked = {
+                member.hello.worker: (member, set(member.started()))
                 for member in self._members
                 if member.hello is not None and member.needs_heartbeat
             }
-            if not alive or self._carrier is None:
+            if not asked or self._carrier is None:
                 continue
             try:
-                beats = await self._carrier.heartbeat(list(alive), hello.lease_ms)
+                beats = await self._carrier.heartbeat(list(asked), hello.lease_ms)
             except BrokerError as error:
                 _log.warning("a heartbeat failed: %s", error)
                 continue
             for beat in beats:
-                member = alive[beat.worker]
-                if not beat.held and member.started():
+                member, before = asked[beat.worker]
+                # Meanwhile it may have ended. And what it began since, it began under a lease of its own: when the
+                # carrier looked, there was perhaps nothing to hold.
+                if not beat.held and member in self._members and not before.isdisjoint(member.started()):
                     member.lost()
 
     async def _look(self, hello: Hello) -> None:
@@ -228,6 +243,8 @@ class Supervisor:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for member in list(self._members):
+                if member not in self._members:  # it ended while another one was recycled
+                    continue
                 overdue = member.overdue()
                 if overdue and not member.ended_for:
                     _log.error(
@@ -258,7 +275,7 @@ class Supervisor:
         if changed:
             _log.info("reload: %s", ", ".join(changed))
             for member in list(self._members):
-                if not member.leaving:
+                if member in self._members and not member.leaving:
                     await self._recycle(member)
 
     # --- ends ---------------------------------------------------------------------------------------------------
