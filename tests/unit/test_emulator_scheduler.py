@@ -424,6 +424,38 @@ class TestRuns:
         await world.dispatcher.settled()
         await refused(Code.NOT_FOUND, world.get())
 
+    async def test_a_job_that_takes_the_name_of_a_deleted_one_begins_anew(self, world: World) -> None:
+        await world.create(attempt_deadline=timedelta(minutes=30))
+        world.gate = asyncio.Event()
+        world.clock.advance(HOUR)
+        assert world.dispatcher.dispatch_due() == 1
+        await asyncio.sleep(0)
+        await world.service.delete_job(DeleteJobRequest(name=NAME))
+        await world.create(schedule="* * * * *")
+        world.clock.advance(timedelta(minutes=1))
+        first_gate, world.gate = world.gate, None
+        assert world.dispatcher.dispatch_due() == 1  # it does not wait for the other's run
+        while len(world.dispatcher._jobs()) > 1:  # noqa: ASYNC110 - a turn or two of the loop
+            await asyncio.sleep(0)
+        succeeded = await world.get()
+        assert succeeded.status.code == Code.OK
+        world.answers = [HttpAnswer(500)]
+        first_gate.set()
+        await world.dispatcher.settled()
+        assert await world.get() == succeeded
+
+    async def test_an_update_leaves_a_job_the_same(self, world: World) -> None:
+        await world.create(attempt_deadline=timedelta(minutes=30))
+        world.gate = asyncio.Event()
+        world.clock.advance(HOUR)
+        assert world.dispatcher.dispatch_due() == 1
+        await world.update(Job(name=NAME, schedule="* * * * *"))
+        world.clock.advance(timedelta(minutes=1))
+        assert world.dispatcher.dispatch_due() == 0  # not beside itself
+        world.gate.set()
+        await world.dispatcher.settled()
+        assert (await world.get()).status.code == Code.OK
+
     async def test_a_transport_that_raises_is_a_failed_attempt(self, world: World) -> None:
         await world.create()
 
@@ -467,6 +499,28 @@ class TestFaults:
         await world.after(HOUR)
         assert world.times() == ["2027-03-01T04:00:00Z"] * 2
         assert (await world.get()).schedule_time == datetime(2027, 3, 1, 5, tzinfo=UTC)
+
+    async def test_a_second_delivery_beyond_the_deadline_leaves_the_first_answer(self) -> None:
+        world = World(faults=Faults(duplicates=1))
+        await world.create()
+        world.clock.advance(HOUR)
+        second = asyncio.Event()
+
+        async def deliver(call: HttpCall) -> HttpAnswer:
+            world.calls.append(call)
+            if len(world.calls) == 2:
+                second.set()
+                await asyncio.Event().wait()
+            return OK
+
+        world.dispatcher._deliver = deliver
+        assert world.dispatcher.dispatch_due() == 1
+        await asyncio.wait_for(second.wait(), 10)
+        world.clock.advance(timedelta(minutes=3))
+        assert world.dispatcher.dispatch_due() == 0
+        shown = await world.get()
+        assert shown.status.code == Code.OK
+        assert shown.schedule_time == datetime(2027, 3, 1, 5, tzinfo=UTC)
 
     async def test_a_delay_comes_once(self) -> None:
         world = World(faults=Faults(delays=1, delay_ms=2000))

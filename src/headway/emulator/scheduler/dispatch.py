@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Flight:
     """One attempt under way. Without a turn it was asked for by hand, and moves nothing."""
 
-    name: str
+    entry: Entry
     call: HttpCall
     turn: Turn | None
     started_ms: int
+    verdict: Verdict = DEADLINE
+    """What has become of it by now: the deadline may come before an answer, or after the first of two."""
 
     @property
     def deadline_ms(self) -> int:
@@ -65,8 +67,8 @@ class SchedulerDispatcher(Driven):
         self._dice = dice or Dice(Faults())
         self._pubsub_host = pubsub_host
         self._flights: dict[_Flight, asyncio.Task[None]] = {}
-        self._running: set[str] = set()
-        self._delayed: set[tuple[str, int]] = set()
+        self._running: set[int] = set()  # by incarnation
+        self._delayed: set[tuple[int, int]] = set()
 
     def changed(self) -> None:
         """Look again at what is due: a job was made, changed or resumed."""
@@ -107,20 +109,22 @@ class SchedulerDispatcher(Driven):
         if not self._entries.writable:
             return []
         return [
-            entry for entry in self._entries.all() if not entry.paused and entry.name not in self._running
+            entry
+            for entry in self._entries.all()
+            if not entry.paused and entry.incarnation not in self._running
         ]
 
     def _begin(self, entry: Entry, now_ms: int) -> bool:
-        attempt = (entry.name, entry.turn.due_ms)
+        attempt = (entry.incarnation, entry.turn.due_ms)
         if attempt not in self._delayed and (late := self._dice.delay_ms()):
             moved = replace(entry.turn, due_ms=entry.turn.due_ms + late)
-            self._delayed.add((entry.name, moved.due_ms))
+            self._delayed.add((entry.incarnation, moved.due_ms))
             self._entries.put(replace(entry, turn=moved))
             return False
         self._delayed.discard(attempt)
         turn = started(entry.turn, now_ms)
         self._entries.put(replace(entry, turn=turn))
-        self._running.add(entry.name)
+        self._running.add(entry.incarnation)
         self._launch(entry, turn.fire_ms, turn.attempts, turn)
         return True
 
@@ -135,18 +139,18 @@ class SchedulerDispatcher(Driven):
             secret=self._secret,
             pubsub_host=self._pubsub_host,
         )
-        flight = _Flight(entry.name, call, turn, now)
+        flight = _Flight(entry, call, turn, now)
         self._flights[flight] = asyncio.get_running_loop().create_task(self._fly(flight))
         self._wake.set()
 
     async def _fly(self, flight: _Flight) -> None:
         again = self._dice.copy() is not Copy.NONE
-        verdict = await self._attempt(flight.call)
+        flight.verdict = await self._attempt(flight.call)
         if again:
             # The first answer counts; the second delivery is what the target has to bear.
             await self._attempt(flight.call)
         if self._flights.pop(flight, None) is not None:
-            self._land(flight, verdict)
+            self._land(flight)
 
     async def _attempt(self, call: HttpCall) -> Verdict:
         if self._dice.target_refused():
@@ -165,16 +169,17 @@ class SchedulerDispatcher(Driven):
     def _expire(self, now_ms: int) -> None:
         for flight in [flight for flight in self._flights if flight.deadline_ms <= now_ms]:
             self._flights.pop(flight).cancel()
-            self._land(flight, DEADLINE)
+            self._land(flight)
 
-    def _land(self, flight: _Flight, verdict: Verdict) -> None:
+    def _land(self, flight: _Flight) -> None:
         """Take an attempt's end into account, as far as the job still is what it was."""
         if flight.turn is not None:
-            self._running.discard(flight.name)
+            self._running.discard(flight.entry.incarnation)
         self._wake.set()
-        entry = self._entries.get(flight.name)
-        if entry is None:
+        entry = self._entries.get(flight.entry.name)
+        if entry is None or entry.incarnation != flight.entry.incarnation:
             return
+        verdict = flight.verdict
         now = self._clock.now_ms()
         outcome = Outcome(flight.started_ms, int(verdict.code), verdict.message)
         turn = entry.turn

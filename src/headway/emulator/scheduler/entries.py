@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from headway.schedule import Cron
 
 _KIND: Final = "scheduled-job"
+_incarnations: Final = count()
 
 
 class Outcome(Struct, frozen=True):
@@ -52,6 +54,8 @@ class Entry:
     updated_ms: int
     paused: bool = False
     outcome: Outcome | None = None
+    incarnation: int = field(default_factory=lambda: next(_incarnations))
+    """Tells a job from a deleted one of its name. Not in the journal: at a start nothing is under way."""
 
     @property
     def name(self) -> str:

@@ -104,7 +104,9 @@ class SchedulerService:
         now = self._clock.now_ms()
         entry = Entry(job, before.turn if before else first_turn(schedule_of(job), now), now)
         if before is not None:
-            entry = replace(entry, paused=before.paused, outcome=before.outcome)
+            entry = replace(
+                entry, paused=before.paused, outcome=before.outcome, incarnation=before.incarnation
+            )
             if before.schedule != entry.schedule:
                 entry = replace(entry, turn=first_turn(entry.schedule, now))
         return await self._keep(entry)
