@@ -145,6 +145,7 @@ class Worker:
                         self.id,
                         self._lease_ms,
                         holds=lambda: self.holds > 0,
+                        running=lambda: [run.delivery.lease for run in self._runners.running],
                         lost=self.lease_lost,
                     )
                 )
