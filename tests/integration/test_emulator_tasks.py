@@ -287,6 +287,10 @@ async def test_policies_are_kept_under_their_etag(scene: Scene) -> None:
     assert kept.etag != policy.etag
     with pytest.raises(exceptions.Aborted, match="concurrent policy changes"):
         await scene.client.set_iam_policy(request={"resource": QUEUE, "policy": policy})
+    nowhere = await scene.client.test_iam_permissions(
+        request={"resource": f"{LOCATION}/queues/none", "permissions": ["cloudtasks.tasks.create"]}
+    )
+    assert not nowhere.permissions
     granted = await scene.client.test_iam_permissions(
         request={"resource": QUEUE, "permissions": ["cloudtasks.tasks.create"]}
     )

@@ -12,8 +12,6 @@ from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
-from headway.emulator.locations import Locations
-from headway.emulator.operations import operations
 from headway.emulator.scheduler.operations import operations as of_the_scheduler
 from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.server import Emulator
@@ -55,14 +53,7 @@ class Service:
     def __init__(self, journal: HeldJournal) -> None:
         self.journal = journal
         self.emulator = Emulator(journal=journal, clock=FakeClock(), automatic=False)
-        found = operations(
-            self.emulator.queues,
-            self.emulator.tasks,
-            self.emulator.batches,
-            self.emulator.access,
-            Locations(self.emulator.store),
-        )
-        self._operations = {operation.name: operation for operation in found}
+        self._operations = {operation.name: operation for operation in self.emulator.operations()}
         self._dice = Dice(Faults())
 
     async def __call__(self, name: str, /, **fields: Any) -> Any:

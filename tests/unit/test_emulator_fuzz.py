@@ -11,8 +11,6 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headway.emulator.locations import Locations
-from headway.emulator.operations import operations
 from headway.emulator.rest import application, routes
 from headway.emulator.server import Emulator
 from headway.testing import FakeClock
@@ -147,10 +145,7 @@ QUERIES = st.dictionaries(
 
 def served() -> tuple[Emulator, Starlette]:
     emulator = Emulator(clock=FakeClock(), automatic=False)
-    found = operations(
-        emulator.queues, emulator.tasks, emulator.batches, emulator.access, Locations(emulator.store)
-    )
-    return emulator, application(list(routes(found, emulator.dice, emulator.journal)))
+    return emulator, application(list(routes(emulator.operations(), emulator.dice, emulator.journal)))
 
 
 async def ask(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
+import httpx
 import pytest
 from google.cloud.scheduler_v1.types import (
     AppEngineHttpTarget,
@@ -29,6 +30,7 @@ from headway.clock import SystemClock, to_ms
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
+from headway.emulator.rest import application
 from headway.emulator.scheduler.dispatch import SchedulerDispatcher
 from headway.emulator.scheduler.entries import Entries
 from headway.emulator.scheduler.part import CloudScheduler
@@ -167,6 +169,10 @@ class TestDefinitions:
             ({"time_zone": "Europe/Nowhere"}, "time zone"),
             ({"http_target": HttpTarget(uri="ftp://host")}, "http://"),
             ({"http_target": HttpTarget(uri="")}, "http://"),
+            ({"http_target": HttpTarget(uri="http://")}, "name a host"),
+            ({"http_target": HttpTarget(uri="https:///path")}, "name a host"),
+            ({"http_target": HttpTarget(uri="http://:8080/")}, "name a host"),
+            ({"http_target": HttpTarget(uri="http://host:port/")}, "Invalid uri"),
             ({"http_target": HttpTarget(uri=f"http://{'a' * 2100}")}, "2083"),
             ({"http_target": HttpTarget(uri=URL, body=b"x", http_method=HttpMethod.GET)}, "body"),
             ({"http_target": HttpTarget(uri=URL, oidc_token=OidcToken(audience="x"))}, "service_account_email"),
@@ -567,6 +573,23 @@ class TestInTheBackground:
             call = await came.get()
         await scheduler.close()
         assert call.headers["X-CloudScheduler-ScheduleTime"] == "2027-03-01T04:00:00Z"
+
+    async def test_its_locations_are_those_of_its_jobs(self) -> None:
+        scheduler = CloudScheduler(
+            Journal(), FakeClock(to_ms(START)), Dice(Faults()), deliver=World().deliver, automatic=False
+        )
+        await scheduler.open()
+        await scheduler.service.create_job(CreateJobRequest(parent=PARENT, job=job()))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(application(scheduler.routes)), base_url="http://emulator/v1/"
+        ) as rest:
+            listed = (await rest.get("projects/shop/locations")).json()
+            shown = (await rest.get("projects/shop/locations/us-central1")).json()
+            elsewhere = (await rest.get("projects/other/locations")).json()
+        await scheduler.close()
+        assert [location["name"] for location in listed["locations"]] == [PARENT]
+        assert shown["locationId"] == "us-central1"
+        assert elsewhere == {}
 
     async def test_by_hand_means_by_hand(self) -> None:
         clock = FakeClock(to_ms(START))

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from headway.emulator.errors import ApiError, Code
+from headway.emulator.names import check_queue
 from headway.emulator.queues import existing_queue
 from headway.emulator.wire import Policy, TestIamPermissionsResponse
 
@@ -40,9 +41,9 @@ class Access:
         return self._policy(queue)
 
     async def test_iam_permissions(self, request: Message) -> Message:
-        """Grant everything that is asked for."""
-        existing_queue(self._store, request.resource)
-        return TestIamPermissionsResponse(permissions=request.permissions)
+        """Grant everything that is asked for; nothing on a queue that is not there, as the service does."""
+        there = self._store.queue(check_queue(request.resource)) is not None
+        return TestIamPermissionsResponse(permissions=request.permissions if there else ())
 
     def _policy(self, queue: str) -> Message:
         kept = self._store.policy(queue)

@@ -59,12 +59,9 @@ def operations(
     def iam(name: str, request: Message, perform: Perform, suffix: str) -> Operation:
         return Operation(TASKS, name, request, perform, "POST", f"{{resource={_QUEUE}}}:{suffix}", "*")
 
-    def common(service: str, name: str, request: Message, perform: Perform, rule: str) -> Operation:
-        return Operation(service, name, request, perform, "GET", rule)
-
     one_queue, all_queues = f"{{name={_QUEUE}}}", f"{{parent={_LOCATION}}}/queues"
     one_task, all_tasks = f"{{name={_TASK}}}", f"{{parent={_QUEUE}}}/tasks"
-    operation, location = f"{{name={_LOCATION}/operations/*}}", f"{{name={_LOCATION}}}"
+    operation = f"{{name={_LOCATION}/operations/*}}"
     permissions = wire.TestIamPermissionsRequest
     return [
         call("ListQueues", queues.list_queues, "GET", all_queues),
@@ -85,13 +82,19 @@ def operations(
         call("RunTask", tasks.run_task, "POST", f"{one_task}:run", "*"),
         call("BatchCreateTasks", batches.batch_create_tasks, "POST", f"{all_tasks}:batchCreate", "*"),
         call("BatchDeleteTasks", batches.batch_delete_tasks, "POST", f"{all_tasks}:batchDelete", "*"),
-        common(OPERATIONS, "GetOperation", wire.GetOperationRequest, batches.get_operation, operation),
-        common(LOCATIONS, "GetLocation", wire.GetLocationRequest, locations.get_location, location),
-        common(
-            LOCATIONS,
-            "ListLocations",
-            wire.ListLocationsRequest,
-            locations.list_locations,
-            "{name=projects/*}/locations",
+        Operation(
+            OPERATIONS, "GetOperation", wire.GetOperationRequest, batches.get_operation, "GET", operation
+        ),
+        *location_operations(locations),
+    ]
+
+
+def location_operations(locations: Locations) -> list[Operation]:
+    """Return the operations on locations, which each API has below its own version."""
+    one, every = f"{{name={_LOCATION}}}", "{name=projects/*}/locations"
+    return [
+        Operation(LOCATIONS, "GetLocation", wire.GetLocationRequest, locations.get_location, "GET", one),
+        Operation(
+            LOCATIONS, "ListLocations", wire.ListLocationsRequest, locations.list_locations, "GET", every
         ),
     ]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from headway.clock import Clock
     from headway.emulator.dispatch import Deliver
+    from headway.emulator.operations import Operation
     from headway.emulator.target import Signer
 
 _GRACE_S: Final = 1.0
@@ -115,6 +116,11 @@ class Emulator:
         self.batches = Batches(self.store, self.tasks, clock, limits)
         self.access = Access(self.store)
 
+    def operations(self) -> list[Operation]:
+        """Return all operations of Cloud Tasks, bound to this emulator."""
+        locations = Locations(lambda: (queue.name for queue in self.store.queues()))
+        return operations(self.queues, self.tasks, self.batches, self.access, locations)
+
     @property
     def grpc_address(self) -> str:
         """What CLOUD_TASKS_EMULATOR_HOST is set to, as `host:port`."""
@@ -163,7 +169,7 @@ class Emulator:
         await self.close()
 
     async def _listen(self, stack: AsyncExitStack) -> None:
-        served = operations(self.queues, self.tasks, self.batches, self.access, Locations(self.store))
+        served = self.operations()
         server = new_server()
         own = handlers(served, self.dice, self.journal)
         others = [handler for part in self._parts for handler in part.grpc_handlers]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from headway.emulator.errors import ApiError, Code, refuse
 from headway.emulator.messages import duration_ms, read_request, read_retry, task_message, timestamp_us
@@ -14,6 +13,7 @@ from headway.emulator.names import check_task, queue_of
 from headway.emulator.paging import page
 from headway.emulator.queues import existing_queue
 from headway.emulator.target import METHODS_WITH_BODY
+from headway.emulator.urls import fault_of
 from headway.emulator.wire import Empty, ListTasksResponse
 
 if TYPE_CHECKING:
@@ -138,15 +138,8 @@ class Tasks:
         return wanted
 
     def _checked(self, request: HttpRequest) -> HttpRequest:
-        try:
-            parts = urlsplit(request.url)
-            host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            refuse(f"Invalid url for HttpRequest.url: {error}.")
-        if parts.scheme not in {"http", "https"} or not host:
-            refuse(
-                'Invalid url for HttpRequest.url: it must begin with "http://" or "https://" and name a host.'
-            )
+        if fault := fault_of(request.url):
+            refuse(f"Invalid url for HttpRequest.url: {fault}.")
         if len(request.url) > self._limits.url_chars:
             refuse(f"HttpRequest.url must have at most {self._limits.url_chars} characters.")
         if request.body and request.method not in METHODS_WITH_BODY:

@@ -11,6 +11,7 @@ from headway.emulator.errors import ApiError, Code, invalid, refuse
 from headway.emulator.masks import snake
 from headway.emulator.model import RetryConfig as Backoff
 from headway.emulator.scheduler.wire import HttpMethod, HttpTarget, Job, RetryConfig
+from headway.emulator.urls import fault_of
 from headway.errors import HeadwayError
 from headway.schedule import Cron
 
@@ -154,8 +155,8 @@ def _deadline(deadline: timedelta | None) -> timedelta:
 
 
 def _http_target(target: Message) -> Message:
-    if not target.uri.startswith(("http://", "https://")):
-        refuse(f'HttpTarget.uri must start with "http://" or "https://", got "{target.uri}".')
+    if fault := fault_of(target.uri):
+        refuse(f'Invalid uri for HttpTarget.uri: {fault}; got "{target.uri}".')
     if len(target.uri) > _URL_CHARS:
         refuse(f"HttpTarget.uri must be at most {_URL_CHARS} characters long.")
     kept = HttpTarget(target)

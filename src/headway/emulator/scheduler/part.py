@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from headway.emulator.delivery import HttpDelivery
 from headway.emulator.grpc import handlers
+from headway.emulator.locations import Locations
+from headway.emulator.operations import location_operations
 from headway.emulator.rest import routes
 from headway.emulator.scheduler.dispatch import SchedulerDispatcher
 from headway.emulator.scheduler.entries import Entries
@@ -60,8 +62,9 @@ class CloudScheduler:
         )
         self.service = SchedulerService(self._entries, self.dispatcher, clock, pubsub=pubsub_host is not None)
         served = operations(self.service)
-        self._handlers = handlers(served, dice, journal)
-        self._routes = routes(served, dice, journal, version="v1")
+        locations = Locations(lambda: (entry.name for entry in self._entries.all()))
+        self._handlers = handlers(served, dice, journal)  # over gRPC both APIs share the service of locations
+        self._routes = routes([*served, *location_operations(locations)], dice, journal, version="v1")
 
     @property
     def grpc_handlers(self) -> Sequence[Any]:
