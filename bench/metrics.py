@@ -70,11 +70,22 @@ METRICS: Final = {
         Metric("result-p50", "Enqueue to result, p50", "ms", "Latency"),
         Metric("result-p95", "Enqueue to result, p95", "ms", "Latency"),
         Metric("result-p99", "Enqueue to result, p99", "ms", "Latency"),
+        _rate("queues-1", "One queue, beside the 200, 1 worker process", "Scale"),
         _rate("queues-11", "11 queues, 1 worker process", "Scale"),
         _rate("queues-200", "200 queues, 1 worker process", "Scale"),
+        Metric(
+            "queues-kept", "200 queues, of one queue right before", "ratio", "Scale", higher_is_better=True
+        ),
         _rate("backlog-10k", "Backlog of 10,000, 1 worker process", "Scale"),
         _rate("backlog-100k", "Backlog of 100,000, 1 worker process", "Scale"),
         _rate("backlog-1m", "Backlog of 1,000,000, 1 worker process", "Scale"),
+        Metric(
+            "backlog-kept",
+            "Backlog of 1,000,000, of one of 10,000 right before",
+            "ratio",
+            "Scale",
+            higher_is_better=True,
+        ),
         Metric("delayed-p50", "Delayed job, late by, p50", "ms", "Delays and schedules"),
         Metric("delayed-p95", "Delayed job, late by, p95", "ms", "Delays and schedules"),
         Metric("delayed-p99", "Delayed job, late by, p99", "ms", "Delays and schedules"),
@@ -91,6 +102,13 @@ METRICS: Final = {
         Metric(
             "feature-retry",
             "Drain of jobs that fail once, of plain",
+            "ratio",
+            "Features",
+            higher_is_better=True,
+        ),
+        Metric(
+            "feature-limit",
+            "Drain of jobs that ask the rate limiter, of plain",
             "ratio",
             "Features",
             higher_is_better=True,

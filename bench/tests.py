@@ -8,7 +8,6 @@ from bench.measure import delays, drain, enqueue, features, latency, resources
 from bench.measure.base import Test
 
 _HEADWAY: Final = ("headway", "headway-sqlite")
-_SCALED: Final = ("headway", "bullmq", "redis-limit")
 _RENEWING: Final = ("headway", "bullmq", "bullmq-python", "streaq")
 
 TESTS: Final = (
@@ -17,7 +16,7 @@ TESTS: Final = (
     Test("single", "enqueue one by one, asynchronous", enqueue.enqueue("single"), rounds=2),
     Test("concurrent", "100 single enqueues at once", enqueue.enqueue("concurrent"), rounds=2),
     Test("blocking", "enqueue one by one, blocking", enqueue.enqueue("blocking"), rounds=2),
-    Test("pickup", "latency at 50 jobs/s", latency.quiet, rounds=2),
+    Test("pickup", "latency at 50 jobs/s", latency.quiet),
     Test("half", "latency at half load", latency.half_load, rounds=1),
     Test("result", "enqueue to result", latency.results, rounds=1),
     Test("drain-sleep", "jobs that sleep 1 ms", drain.sleeping, rounds=1),
@@ -29,24 +28,21 @@ TESTS: Final = (
     Test("queues-11", "a drain of 11 queues", drain.many_queues(11), rounds=1),
     Test(
         "queues-200",
-        "a drain of 200 queues",
-        drain.many_queues(200),
-        rounds=2,
+        "one queue, then 200 queues",
+        drain.many_queues(1, 200),
         peers=("headway", "bullmq", "headway-sqlite"),
     ),
-    Test("backlog-10k", "10,000 wait", drain.backlog("backlog-10k", 10_000, 30_000), rounds=3, peers=_SCALED),
     Test(
-        "backlog-100k",
-        "100,000 wait",
-        drain.backlog("backlog-100k", 100_000, 30_000),
+        "backlog",
+        "10,000 wait, then 100,000",
+        drain.backlogs({"backlog-10k": 10_000, "backlog-100k": 100_000}, 30_000),
         rounds=1,
-        peers=_SCALED,
+        peers=("bullmq",),
     ),
     Test(
         "backlog-1m",
-        "1,000,000 wait",
-        drain.backlog("backlog-1m", 1_000_000, 30_000),
-        rounds=1,
+        "10,000 wait, then 100,000, then 1,000,000",
+        drain.backlogs({"backlog-10k": 10_000, "backlog-100k": 100_000, "backlog-1m": 1_000_000}, 30_000),
         peers=("headway", "redis-limit"),
     ),
     Test(

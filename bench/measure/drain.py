@@ -9,7 +9,7 @@ from bench.scene import Scene
 from bench.tally import steady_rate, times_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from bench.measure.base import Subject
 
@@ -91,29 +91,41 @@ def variant(
     return measure
 
 
-def backlog(metric: str, size: int, most: int) -> Callable[[Subject], Reading]:
-    """Return a drain of the first `most` jobs of a backlog: the rate should not depend on what waits behind them."""
+def backlogs(sizes: Mapping[str, int], most: int) -> Callable[[Subject], Reading]:
+    """Return drains of the first `most` jobs of backlogs, one after the other: what waits behind them should not count.
+
+    `sizes` are jobs by metric. `backlog-kept` is the rate at 1,000,000, of that at 10,000.
+    """
 
     def measure(subject: Subject) -> Reading:
-        count = size if subject.jobs is None else min(size, subject.jobs)
-        if count < size:
-            msg = f"needs {size} jobs; --jobs allows {count}"
+        largest = max(sizes.values())
+        if subject.jobs is not None and subject.jobs < largest:
+            msg = f"needs {largest} jobs; --jobs allows {subject.jobs}"
             raise UnsupportedTestError(msg)
-        processes = 2 if subject.peer.floor else 1
-        with Scene(subject.peer, subject.environment, count, processes=processes) as scene:
-            producer = scene.producer()
-            producer.load("bulk", first=0, count=count, text=TEXT_200, patience=300.0)
-            producer.stop()
-            scene.wait_quiet()
-            scene.start_workers()
-            scene.wait_for(range(count), _PATIENCE, enough=min(count, most))
-            jobs = range(count)
-            tallies = scene.finish(jobs) if count <= most else scene.end_early(jobs)
-            return Reading(
-                {metric: steady_rate(times_of(tallies, jobs))}, sum(tally.ran for tally in tallies)
-            )
+        values: dict[str, float] = {}
+        ran = 0
+        for metric, size in sizes.items():
+            values[metric], jobs = _backlog(subject, size, most)
+            ran += jobs
+        if "backlog-1m" in values:
+            values["backlog-kept"] = values["backlog-1m"] / values["backlog-10k"]
+        return Reading(values, ran)
 
     return measure
+
+
+def _backlog(subject: Subject, count: int, most: int) -> tuple[float, int]:
+    processes = 2 if subject.peer.floor else 1
+    jobs = range(count)
+    with Scene(subject.peer, subject.environment, count, processes=processes) as scene:
+        producer = scene.producer()
+        producer.load("bulk", first=0, count=count, text=TEXT_200, patience=300.0)
+        producer.stop()
+        scene.wait_quiet()
+        scene.start_workers()
+        scene.wait_for(jobs, _PATIENCE, enough=min(count, most))
+        tallies = scene.finish(jobs) if count <= most else scene.end_early(jobs)
+        return steady_rate(times_of(tallies, jobs)), sum(tally.ran for tally in tallies)
 
 
 ten_kilobytes = variant(
@@ -127,14 +139,21 @@ spinning_two = variant(
 )
 
 
-def many_queues(count: int) -> Callable[[Subject], Reading]:
-    """Return a drain of jobs that are spread over so many queues."""
-    measure = variant(f"queues-{count}", queues=count)
+def many_queues(*counts: int) -> Callable[[Subject], Reading]:
+    """Return drains of jobs that are spread over so many queues, one after the other.
+
+    From one queue to 200, `queues-kept` is the rate at the last, of that at the first.
+    """
+    drains = [variant(f"queues-{count}", queues=count) for count in counts]
 
     def checked(subject: Subject) -> Reading:
         if not subject.peer.multi_queue:
             msg = "one consumer serves one queue"
             raise UnsupportedTestError(msg)
-        return measure(subject)
+        readings = [measure(subject) for measure in drains]
+        values = {name: value for reading in readings for name, value in reading.values.items()}
+        if len(counts) > 1:
+            values["queues-kept"] = values[f"queues-{counts[-1]}"] / values[f"queues-{counts[0]}"]
+        return Reading(values, sum(reading.jobs for reading in readings))
 
     return checked

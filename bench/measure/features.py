@@ -11,7 +11,7 @@ from bench.tally import steady_rate, times_of
 if TYPE_CHECKING:
     from bench.measure.base import Subject
 
-_FEATURES = ("result", "progress", "unique", "retry")
+_FEATURES = ("result", "progress", "unique", "retry", "limit")
 _SECONDS = 1.0
 _PATIENCE = 90.0
 

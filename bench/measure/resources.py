@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.measure.base import Subject
     from bench.scene import Load
 
-_SETTLE = 1.0
+_SETTLE = 6.0  # what a worker does once, a few seconds after its start, is not what it does while idle
 _IDLE_SECONDS = 5.0
 _QUEUES = 11
 _WARM = 50

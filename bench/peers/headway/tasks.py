@@ -8,8 +8,14 @@ from datetime import timedelta
 from bench.inside.recorder import SETTINGS, record, run
 from headway import Context, Headway, Retry, Unique
 
-url = SETTINGS.url if SETTINGS.url.startswith("redis:") else f"sqlite:///{SETTINGS.url}"
-app = Headway("bench", url=url, concurrency=SETTINGS.concurrency, queues=SETTINGS.queues)
+on_redis = SETTINGS.url.startswith("redis:")
+app = Headway(
+    "bench",
+    url=SETTINGS.url if on_redis else f"sqlite:///{SETTINGS.url}",
+    cache=SETTINGS.url if on_redis else "memory://",  # for the limiter
+    concurrency=SETTINGS.concurrency,
+    queues=SETTINGS.queues,
+)
 
 
 @app.task(name="job")
@@ -44,6 +50,13 @@ async def retry(ctx: Context, number: int, text: str) -> None:
     if ctx.attempt == 1:
         msg = "first attempt"
         raise RuntimeError(msg)
+    record(number)
+
+
+@app.task(name="limit")
+async def limit(number: int, text: str) -> None:
+    """A job that asks the rate limiter, which never refuses here."""
+    await app.limiter.limit("bench", "1000000/s")
     record(number)
 
 
