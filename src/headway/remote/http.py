@@ -43,7 +43,7 @@ class _Transport:
             raise WebError(msg)
         if token := answer.headers.get("upstash-sync-token"):
             self._learnt(token)  # so that a replica does not answer with what was before our own writes
-        return _format(json.loads(answer.body), None)
+        return _format(_read_object(answer.body), None)
 
     async def close(self) -> None:
         await self._web.close()
@@ -97,12 +97,25 @@ class HttpRedis(RedisServer):
             return await cast("Any", self._client).execute(list(words))
         except UpstashError as error:
             raise explain(self._url, str(error)) from error
-        except (WebError, json.JSONDecodeError, KeyError) as error:
+        except (WebError, KeyError) as error:
             # Something between here and there answered in its stead, or nothing did.
             raise Unanswered(f"{type(error).__name__} {error}".strip()) from error
         except UnicodeError as error:
             msg = f"{self._url}: a value cannot be stored: {error}"
             raise BrokerRefusedError(msg) from error
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    """Read the service's answer, an object in each case; WebError: it is that of something in between."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        msg = f"the answer is no JSON: {error}"
+        raise WebError(msg) from error
+    if not isinstance(value, dict):
+        msg = f"the answer is JSON, but no object: {body[:40]!r}"
+        raise WebError(msg)
+    return cast("dict[str, Any]", value)
 
 
 def parse(url: str) -> tuple[str, str]:
