@@ -58,11 +58,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     guard: str = ""  # URL of the guard's store
     target: str = ""  # URL of the receiver
     targets: dict[str, str] = {}  # of single queues, where several services serve the app
-    service_account: str = ""  # the identity that Cloud Tasks proves to the receiver
+    service_account: str = ""  # the identity that Cloud Tasks proves to the receiver, then others so accepted
     audience: str = ""  # of its tokens; empty: the target
     token_keys: str = ""  # URL of the public keys of those tokens; empty: Google's
     token_issuer: str = ""  # who issues them; empty: Google
-    push_secret: str = ""  # signs requests with HMAC, for dispatchers without tokens
+    push_secret: str = ""  # signs requests with HMAC, for dispatchers without tokens; then others that verify
     push_lease: float = 60.0
     push_concurrency: int = 80  # jobs at once in one receiver
     push_grace: float = 9.0  # from SIGTERM to the hand-back; Cloud Run kills at 10
@@ -159,6 +159,7 @@ _DURATIONS: Final = frozenset(
         "push_grace",
     }
 )
+_ROTATED: Final = ("service_account", "push_secret")
 _LISTS: Final = frozenset({"queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
 _TEXT_TABLES: Final = frozenset({"targets"})
@@ -218,7 +219,25 @@ def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
             if number < 1:
                 msg = f"{origin.get(table, table)}.{queue}: must be at least 1, got {number}"
                 raise ConfigError(msg)
+    for key in _ROTATED:
+        text = getattr(settings, key)
+        if text and not all(part.strip() for part in text.split(",")):
+            msg = f"{origin.get(key, key)}: nothing stands before, behind or between the commas; write one,another"
+            raise ConfigError(msg)
     return settings
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Return the values of a setting that takes several, divided by commas: the first is used, all are accepted.
+
+    Tasks wait for up to 30 days with what was true when they were made: so it can be replaced without refusing them.
+    """
+    return tuple(part for part in map(str.strip, text.split(",")) if part)
+
+
+def first(text: str) -> str:
+    """Return the value that is used of such a setting; empty: there is none."""
+    return next(iter(several(text)), "")
 
 
 def parse_duration(value: object, name: str) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway import Headway
-from headway.config import GivenSettings, Settings, load_settings, parse_duration
+from headway.config import GivenSettings, Settings, first, load_settings, parse_duration, several
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +32,23 @@ def test_an_argument_wins_over_a_variable_and_that_over_the_file(toml: Path) -> 
     assert (settings.concurrency, settings.lease, settings.url) == (3, 120.0, "sqlite:///file.db")
     assert load(None, environ, toml).concurrency == 2
     assert load(None, {}, toml).concurrency == 1
+
+
+def test_what_can_be_replaced_takes_several() -> None:
+    assert several("new, old") == ("new", "old")
+    assert first(" new,old") == "new"
+    assert (several(""), several(" , "), first("")) == ((), (), "")
+
+
+@pytest.mark.parametrize("text", [",", "s3cret,", ",s3cret", "s3cret,,other", " "])
+def test_an_empty_one_among_several_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(ConfigError, match="HEADWAY_PUSH_SECRET: nothing stands") as raised:
+        load(None, {"HEADWAY_PUSH_SECRET": text})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_several_secrets_are_all_hidden() -> None:
+    assert "s3cret" not in repr(load({"push_secret": "s3cret,older-s3cret"}))
 
 
 def test_none_as_an_argument_counts_as_not_given() -> None:

@@ -8,13 +8,17 @@ import logging
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
-from headway.brokers.base import PushRequest, PushSettings
+from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.cloudtasks.target import Target
 from headway.brokers.cloudtasks.verifier import UnverifiedError
-from headway.brokers.cloudtasks.verify import EitherVerifier, make_verifier
+from headway.brokers.cloudtasks.verify import EitherVerifier, Refusing, make_verifier
 from headway.brokers.cloudtasks.verify_hmac import HmacVerifier, sign_until
 from headway.brokers.cloudtasks.verify_oidc import OidcVerifier
 from headway.errors import ConfigError
+from headway.guards.document import PushedJob
+from headway.job import NewJob, new_job_id
 from headway.testing import FakeClock
 
 SECRET = "of sender and receiver"
@@ -32,14 +36,14 @@ def request(signature: str | None, body: bytes = b"body", **headers: str) -> Pus
 
 async def refusal(signature: str | None, body: bytes = b"body") -> str:
     with pytest.raises(UnverifiedError) as raised:
-        await HmacVerifier(SECRET, CLOCK).verify(request(signature, body))
+        await HmacVerifier([SECRET], CLOCK).verify(request(signature, body))
     assert raised.value.status == 401
     assert SECRET not in str(raised.value)
     return str(raised.value)
 
 
 async def test_what_is_signed_with_the_secret_is_taken() -> None:
-    verifier = HmacVerifier(SECRET, CLOCK)
+    verifier = HmacVerifier([SECRET], CLOCK)
     for at in (NOW, NOW - 300, NOW + 300):
         await verifier.verify(request(signed(at=at)))
     await verifier.verify(request(signed(b""), b""))
@@ -49,13 +53,52 @@ async def test_what_is_signed_with_the_secret_is_taken() -> None:
 async def test_what_is_stored_and_sent_later_carries_a_date() -> None:
     clock = FakeClock()
     one = request(sign_until(SECRET.encode(), b"body", NOW + 86_400))
-    verifier = HmacVerifier(SECRET, clock)
+    verifier = HmacVerifier([SECRET], clock)
     await verifier.verify(one)
     clock.advance(timedelta(days=1, seconds=300))
     await verifier.verify(one)
     clock.advance(timedelta(seconds=1))
     with pytest.raises(UnverifiedError, match="was good until"):
         await verifier.verify(one)
+
+
+async def test_the_secret_can_be_replaced_while_tasks_signed_with_the_old_one_wait() -> None:
+    """A task waits for up to 30 days with the signature that it was created with."""
+    made = BrokerSettings("shop", push=PushSettings(target="https://x.example/", secret=SECRET))
+    spec = Target(made).spec(PushedJob(NewJob(new_job_id(), "add", "mail", b"payload"), 0), CLOCK.now_ms())
+    waiting = PushRequest({name.lower(): value for name, value in spec.headers.items()}, spec.body)
+    push = PushSettings(target="https://x.example/", secret=f"the new one, {SECRET}")
+    verifier = make_verifier(push, CLOCK)
+    await verifier.verify(waiting)
+    await verifier.verify(request(signed(secret="the new one")))
+    for wrong in ("", ",", push.secret, "the new one,", "third"):
+        with pytest.raises(UnverifiedError) as raised:
+            await verifier.verify(request(signed(secret=wrong)))
+        assert SECRET not in str(raised.value)
+    for shown in (repr(verifier), repr(push)):
+        assert SECRET not in shown
+        assert "the new one" not in shown
+    # From now on tasks are signed with the first one, and when no old task waits any more the old one goes.
+    spec = Target(structs.replace(made, push=push)).spec(
+        PushedJob(NewJob(new_job_id(), "add", "mail", b"payload"), 0), CLOCK.now_ms()
+    )
+    alone = HmacVerifier(["the new one"], CLOCK)
+    await alone.verify(PushRequest({name.lower(): value for name, value in spec.headers.items()}, spec.body))
+    with pytest.raises(UnverifiedError):
+        await alone.verify(waiting)
+
+
+async def test_what_carries_no_signature_sends_no_body() -> None:
+    verifier = HmacVerifier([SECRET], CLOCK)
+    await verifier.admit({"x-headway-signature": signed(b"any body")})
+    for headers in ({}, {"x-headway-signature": "t=1,v1=xyz"}):
+        with pytest.raises(UnverifiedError):
+            await verifier.admit(headers)
+
+
+@pytest.mark.parametrize("secret", ["", ",", " , "])
+def test_an_empty_secret_verifies_nothing(secret: str) -> None:
+    assert isinstance(make_verifier(PushSettings(secret=secret), CLOCK), Refusing)
 
 
 @pytest.mark.parametrize(

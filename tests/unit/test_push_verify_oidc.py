@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from datetime import timedelta
@@ -14,8 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from headway.brokers.base import PushRequest
+from headway.brokers.base import PushRequest, PushSettings
 from headway.brokers.cloudtasks.verifier import UnverifiedError
+from headway.brokers.cloudtasks.verify import make_verifier
 from headway.brokers.cloudtasks.verify_keys import Keys, checked_keys_url, max_age, read_keys
 from headway.brokers.cloudtasks.verify_oidc import OidcVerifier
 from headway.errors import BrokerUnavailableError, ConfigError
@@ -61,6 +63,8 @@ class Issuer:
         self.status = 200
         self.body: bytes | None = None
         self.asked = 0
+        self.asking = asyncio.Event()
+        self.hangs: asyncio.Event | None = None
         self.now = 1000.0
         self.store = Keys(
             "https://issuer.example/certs",
@@ -68,13 +72,21 @@ class Issuer:
             monotonic=lambda: self.now,
         )
 
-    def _answer(self, _request: httpx.Request) -> httpx.Response:
+    async def refreshed(self) -> None:
+        """Wait for the end of what is fetched in the background."""
+        if (task := self.store._refreshing) is not None:
+            await asyncio.wait([task])
+
+    async def _answer(self, _request: httpx.Request) -> httpx.Response:
         self.asked += 1
+        if self.hangs is not None:
+            self.asking.set()
+            await self.hangs.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
         return httpx.Response(self.status, content=body, headers=self.headers)
 
     def verifier(self) -> OidcVerifier:
-        return OidcVerifier(keys=self.store, audiences=[URL], service_account=ACCOUNT, clock=CLOCK)
+        return OidcVerifier(keys=self.store, audiences=[URL], service_accounts=[ACCOUNT], clock=CLOCK)
 
 
 def token(
@@ -86,6 +98,10 @@ def token(
 
 def part(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def part_of(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def signed_with_the_public_key() -> str:
@@ -161,6 +177,7 @@ FAULTS: dict[str, tuple[str, int]] = {
     "two parts": (token().rpartition(".")[0], 401),
     "no token": ("", 401),
     "text": ("not.a.token", 401),
+    "a header nested without end": (f"{part_of(b'[' * 5000)}.e30.AAAA", 401),
     "not ASCII": ("ä.ö.ü", 401),
     "oversized": ("a" * 9000, 401),
 }
@@ -217,6 +234,10 @@ async def test_keys_are_kept_as_long_as_the_issuer_says() -> None:
     assert issuer.asked == 1
     issuer.now += 2
     await issuer.store.find("one")
+    await issuer.refreshed()
+    assert issuer.asked == 2
+    await issuer.store.find("one")
+    await issuer.refreshed()
     assert issuer.asked == 2
 
 
@@ -240,12 +261,89 @@ async def test_old_keys_serve_while_new_ones_cannot_be_had() -> None:
     await issuer.store.find("one")
     issuer.status = 503
     issuer.now += 4000
-    assert await issuer.store.find("one") is not None
-    await issuer.store.find("one")
-    assert issuer.asked == 2
+    for _ in range(2):
+        assert await issuer.store.find("one") is not None
+        await issuer.refreshed()
+        assert issuer.asked == 2
     issuer.now += 6
     await issuer.store.find("one")
+    await issuer.refreshed()
     assert issuer.asked == 3
+
+
+async def test_nobody_waits_for_an_issuer_that_hangs_while_good_keys_are_held() -> None:
+    issuer = Issuer()
+    await issuer.store.find("one")
+    issuer.hangs = asyncio.Event()
+    issuer.now += 4000
+    for _ in range(10):
+        # Ten turns of the loop would not be enough for any answer, and here there is none.
+        await issuer.verifier().verify(request(f"Bearer {token()}"))
+    await issuer.asking.wait()
+    assert issuer.asked == 2
+    issuer.keys = [jwk(OTHER_KEY, "two")]
+    issuer.hangs.set()
+    await issuer.refreshed()
+    assert await issuer.store.find("two") is not None
+    assert await issuer.store.find("one") is None
+    assert issuer.asked == 2
+
+
+async def test_old_keys_are_trusted_for_a_day() -> None:
+    """A key that was withdrawn because it leaked: whoever holds it may keep us from asking for others."""
+    issuer = Issuer()
+    await issuer.store.find("one")
+    issuer.status = 503
+    issuer.now += 3600 + 24 * 3600 - 1
+    assert await issuer.store.find("one") is not None
+    await issuer.refreshed()
+    issuer.now += 6
+    with pytest.raises(BrokerUnavailableError, match="issuer"):
+        await issuer.store.find("one")
+    issuer.status = 200
+    issuer.now += 6
+    assert await issuer.store.find("one") is not None
+
+
+async def test_a_token_is_judged_anew_when_its_key_is_gone() -> None:
+    issuer = Issuer()
+    verifier = issuer.verifier()
+    one = request(f"Bearer {token()}")
+    await verifier.verify(one)
+    issuer.keys = [jwk(OTHER_KEY, "one")]
+    issuer.now += 4000
+    await verifier.verify(one)
+    await issuer.refreshed()
+    with pytest.raises(UnverifiedError, match="not signed with that key"):
+        await verifier.verify(one)
+
+
+async def test_only_so_many_tokens_are_remembered() -> None:
+    verifier = Issuer().verifier()
+    for n in range(100):
+        await verifier.verify(request(f"Bearer {token(sub=str(n))}"))
+    assert len(verifier._signed) == 64
+
+
+async def test_the_headers_alone_prove_it() -> None:
+    verifier = Issuer().verifier()
+    await verifier.admit({"authorization": f"Bearer {token()}"})
+    for headers in ({}, {"authorization": "Bearer x"}, {"authorization": f"Bearer {token(OTHER_KEY)}"}):
+        with pytest.raises(UnverifiedError):
+            await verifier.admit(headers)
+
+
+async def test_the_account_can_be_replaced_while_tasks_of_the_old_one_wait() -> None:
+    push = PushSettings(service_account=f"new@x.example, {ACCOUNT}", audience=URL)
+    verifier = make_verifier(push, CLOCK)
+    assert isinstance(verifier, OidcVerifier)
+    verifier._keys = Issuer().store
+    for email in ("new@x.example", ACCOUNT):
+        await verifier.verify(request(f"Bearer {token(email=email)}"))
+    for email in ("third@x.example", push.service_account, "", [ACCOUNT], {"x": 1}):
+        with pytest.raises(UnverifiedError) as raised:
+            await verifier.verify(request(f"Bearer {token(email=email)}"))
+        assert raised.value.status == 403
 
 
 async def test_without_any_keys_the_request_is_neither_taken_nor_refused() -> None:
@@ -347,7 +445,7 @@ def test_this_machine_needs_no_tls(url: str) -> None:
 
 async def test_time_passes_by_our_clock() -> None:
     clock = FakeClock()
-    verifier = OidcVerifier(keys=Issuer().store, audiences=[URL], service_account=ACCOUNT, clock=clock)
+    verifier = OidcVerifier(keys=Issuer().store, audiences=[URL], service_accounts=[ACCOUNT], clock=clock)
     one = request(f"Bearer {token()}")
     clock.advance(timedelta(seconds=3630))
     await verifier.verify(one)

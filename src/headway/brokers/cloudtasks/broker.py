@@ -13,7 +13,7 @@ from headway.brokers.cloudtasks.keeping import Keeping
 from headway.brokers.cloudtasks.link import Link
 from headway.brokers.cloudtasks.location import parse
 from headway.brokers.cloudtasks.queues import Queues
-from headway.brokers.cloudtasks.receiving import Receiving
+from headway.brokers.cloudtasks.receiving import Receiving, admitted
 from headway.brokers.cloudtasks.schedules import KeptSchedules
 from headway.brokers.cloudtasks.target import Target
 from headway.brokers.cloudtasks.verify import make_verifier
@@ -24,7 +24,7 @@ from headway.guards.url import from_url
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
     from headway.brokers.base import (
@@ -79,7 +79,7 @@ class CloudTasksBroker:
         store = from_url(push.guard, namespace=settings.namespace) if push.guard else None
         self._target = Target(settings)
         self._keeping = Keeping(store, settings, self._clock)
-        self._link = Link(self._location, service_account=push.service_account, connect=connect)
+        self._link = Link(self._location, service_account=self._target.service_account, connect=connect)
         waiting = Waiting(self._link, self._target)
         self._enqueuer = Enqueuer(self._link, self._target, waiting, self._keeping, self._clock)
         self._inspection = Inspection(self._target, waiting, self._keeping, self._clock)
@@ -87,6 +87,7 @@ class CloudTasksBroker:
         self._acts = Acts(self._link, self._target, waiting, self._enqueuer, self._keeping, self._clock)
         self._schedules = KeptSchedules(self._keeping)
         self._verifier = verifier
+        self._proving: Verifier | None = None
         self._receiving: Receiving | None = None
         self._is_open = False
 
@@ -131,7 +132,7 @@ class CloudTasksBroker:
     async def close(self) -> None:
         """Close the connections. Closing a closed carrier does nothing."""
         self._is_open = False
-        self._receiving = None
+        self._receiving = self._proving = None
         try:
             await self._link.close()
         finally:
@@ -161,12 +162,22 @@ class CloudTasksBroker:
 
     # --- receiving ----------------------------------------------------------------------------------------------
 
+    async def admit(self, headers: Mapping[str, str]) -> PushResponse | None:
+        """Refuse whom the headers alone do not let in; the guard has no part in that."""
+        self._check_open()
+        return await admitted(self._proof(), headers)
+
     async def receive(
-        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+        self,
+        request: PushRequest,
+        *,
+        worker: WorkerId,
+        lease_ms: int,
+        queues: frozenset[str] = frozenset(),
     ) -> Delivery | FireCall | PushResponse:
         """Verify who sends, read the job and take its lease; a response when there is nothing to run."""
         receiving = await self._receives()
-        return await receiving.receive(request, worker=worker, lease_ms=lease_ms)
+        return await receiving.receive(request, worker=worker, lease_ms=lease_ms, queues=queues)
 
     async def prepare_receiving(self) -> None:
         """Connect to the guard, and see what proves who sends."""
@@ -196,11 +207,16 @@ class CloudTasksBroker:
             self._receiving = Receiving(
                 namespace=self._settings.namespace,
                 guard=guard,
-                verifier=self._verifier or make_verifier(self._settings.push, self._clock),
+                verifier=self._proof(),
                 create=self._create,
                 clock=self._clock,
             )
         return self._receiving
+
+    def _proof(self) -> Verifier:
+        if self._proving is None:
+            self._proving = self._verifier or make_verifier(self._settings.push, self._clock)
+        return self._proving
 
     async def _create(self, pushed: PushedJob) -> None:
         await self._enqueuer.create(pushed)

@@ -12,6 +12,7 @@ import logging
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, assert_never
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +28,7 @@ from headway.guards.transitions import WAITING, Behind, Busy, Complete, PushedJo
 from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, new_job_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from headway.brokers.base import PushRequest
     from headway.brokers.cloudtasks.verifier import Verifier
@@ -54,6 +55,15 @@ class _Fire(Struct, frozen=True):
 _FIRE: Final = msgspec.json.Decoder(_Fire).decode
 
 
+async def admitted(verifier: Verifier, headers: Mapping[str, str]) -> PushResponse | None:
+    """Return what a sender is refused with by its headers alone; see PushBroker."""
+    try:
+        await verifier.admit(headers)
+    except UnverifiedError as error:
+        return _refused(error)
+    return None
+
+
 class Receiving:
     """The receiving half of the carrier."""
 
@@ -74,14 +84,13 @@ class Receiving:
         self._clock = clock
 
     async def receive(
-        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+        self, request: PushRequest, *, worker: WorkerId, lease_ms: int, queues: frozenset[str]
     ) -> Delivery | FireCall | PushResponse:
         """Verify, read, begin; see PushBroker."""
         try:
             await self._verifier.verify(request)
         except UnverifiedError as error:
-            _log.warning("a request is refused with %d: %s", error.status, error)
-            return PushResponse(error.status)
+            return _refused(error)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FIRE_TYPE:
             return self._fire(request)
         try:
@@ -90,6 +99,13 @@ class Receiving:
             return await self._unreadable(request, error)
         if namespace != self._namespace:
             return self._other_app(namespace)
+        if queues and pushed.job.queue not in queues:
+            _log.error(
+                "job %s: its queue %r is not served here: one of the targets is wrong; it will come back",
+                pushed.job.id,
+                pushed.job.queue,
+            )
+            return PushResponse(404, {"retry-after": "60"})
         return await self._begin(pushed, worker, lease_ms)
 
     async def _begin(self, pushed: PushedJob, worker: WorkerId, lease_ms: int) -> Delivery | PushResponse:
@@ -138,7 +154,8 @@ class Receiving:
             _log.error("%s; the task waits for a receiver of that version", error)
             return PushResponse(503, {"retry-after": "30"})
         job_id = _id_of(request, self._clock.now_ms())
-        queue = request.headers.get("x-headway-queue") or request.headers.get("x-cloudtasks-queuename") or ""
+        named = unquote(request.headers.get("x-headway-queue", ""))
+        queue = named or request.headers.get("x-cloudtasks-queuename", "")
         if not _QUEUE.fullmatch(queue) or queue.startswith(":"):
             queue = "unreadable"
         now = self._clock.now_ms()
@@ -164,6 +181,11 @@ class Receiving:
             self._namespace,
         )
         return PushResponse(404, {"retry-after": "60"})
+
+
+def _refused(error: UnverifiedError) -> PushResponse:
+    _log.warning("a request is refused with %d: %s", error.status, error)
+    return PushResponse(error.status)
 
 
 def _id_of(request: PushRequest, now_ms: int) -> JobId:

@@ -11,6 +11,7 @@ from headway.brokers.cloudtasks.names import queue_id, task_id
 from headway.brokers.cloudtasks.remote import TaskSpec
 from headway.brokers.cloudtasks.verify_hmac import sign_until
 from headway.codec import decode_call, is_reference
+from headway.config import first
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
 from headway.offload import read_reference
@@ -42,11 +43,11 @@ class Target:
         """ConfigError names the setting that is wrong."""
         push = settings.push
         self.namespace = settings.namespace
-        self.service_account = push.service_account
+        self.service_account = first(push.service_account)
         self._url = _checked_url("target", push.target) if push.target else ""
         self._urls = {queue: _checked_url(f"targets.{queue}", url) for queue, url in push.targets.items()}
         self._audience = push.audience
-        self._secret = push.secret.encode()
+        self._secret = first(push.secret).encode()
         self._timeout_ms = push.timeout_ms
         self._timeouts = push.timeouts
         self.bands = _checked_bands(push.priority_bands)

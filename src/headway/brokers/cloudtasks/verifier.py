@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from headway.errors import HeadwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headway.brokers.base import PushRequest
 
 
@@ -23,6 +25,10 @@ class UnverifiedError(HeadwayError):
 
 class Verifier(Protocol):
     """Verifies requests."""
+
+    async def admit(self, headers: Mapping[str, str]) -> None:
+        """Raise as `verify` does when the headers alone show that a request is not proven, whatever its body."""
+        ...
 
     async def verify(self, request: PushRequest) -> None:
         """Raise UnverifiedError unless the request is proven; BrokerUnavailableError when the keys cannot be had."""

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from headway.brokers.cloudtasks.verifier import UnverifiedError
 from headway.brokers.cloudtasks.verify_hmac import SIGNATURE_HEADER, HmacVerifier
+from headway.config import several
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headway.brokers.base import PushRequest, PushSettings
     from headway.brokers.cloudtasks.verifier import Verifier
     from headway.clock import Clock
@@ -20,7 +23,12 @@ _log = logging.getLogger("headway.push")
 class Refusing:
     """Nothing is configured that could prove anything: everything is refused."""
 
-    async def verify(self, request: PushRequest) -> None:
+    async def admit(self, headers: Mapping[str, str]) -> None:
+        """Raise."""
+        del headers
+        await self.verify(None)
+
+    async def verify(self, request: PushRequest | None) -> None:
         """Raise."""
         del request
         raise UnverifiedError(401, "neither service_account nor push_secret is set")
@@ -33,16 +41,24 @@ class EitherVerifier:
         self._tokens = tokens
         self._signatures = signatures
 
+    async def admit(self, headers: Mapping[str, str]) -> None:
+        """See Verifier."""
+        await self._judge(headers).admit(headers)
+
     async def verify(self, request: PushRequest) -> None:
         """See Verifier."""
-        signed = SIGNATURE_HEADER in request.headers and "authorization" not in request.headers
-        await (self._signatures if signed else self._tokens).verify(request)
+        await self._judge(request.headers).verify(request)
+
+    def _judge(self, headers: Mapping[str, str]) -> Verifier:
+        signed = SIGNATURE_HEADER in headers and "authorization" not in headers
+        return self._signatures if signed else self._tokens
 
 
 def make_verifier(push: PushSettings, clock: Clock) -> Verifier:
     """Return what verifies requests by these settings; ConfigError names a setting that is missing or wrong."""
-    by_token = _by_token(push, clock) if push.service_account else None
-    by_signature = HmacVerifier(push.secret, clock) if push.secret else None
+    accounts, secrets = several(push.service_account), several(push.secret)
+    by_token = _by_token(push, accounts, clock) if accounts else None
+    by_signature = HmacVerifier(secrets, clock) if secrets else None
     if by_token is not None and by_signature is not None:
         return EitherVerifier(by_token, by_signature)
     verifier = by_token or by_signature
@@ -55,7 +71,7 @@ def make_verifier(push: PushSettings, clock: Clock) -> Verifier:
     return verifier
 
 
-def _by_token(push: PushSettings, clock: Clock) -> Verifier:
+def _by_token(push: PushSettings, accounts: tuple[str, ...], clock: Clock) -> Verifier:
     audiences = {push.audience} if push.audience else {push.target, *push.targets.values()} - {""}
     if not audiences:
         msg = (
@@ -72,7 +88,7 @@ def _by_token(push: PushSettings, clock: Clock) -> Verifier:
     return OidcVerifier(
         keys=Keys(push.token_keys or GOOGLE_KEYS),
         audiences=audiences,
-        service_account=push.service_account,
+        service_accounts=accounts,
         issuers={push.token_issuer} if push.token_issuer else GOOGLE_ISSUERS,
         clock=clock,
     )

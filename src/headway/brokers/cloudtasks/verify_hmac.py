@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from headway.brokers.cloudtasks.verifier import UnverifiedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from headway.brokers.base import PushRequest
     from headway.clock import Clock
 
@@ -31,26 +33,27 @@ def sign_until(secret: bytes, body: bytes, until_s: int) -> str:
 class HmacVerifier:
     """Verifies signatures."""
 
-    def __init__(self, secret: str, clock: Clock) -> None:
-        self._secret = secret.encode()
+    def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
+        """`secrets` are all accepted: tasks that wait may be signed with one of the past."""
+        self._secrets = [secret.encode() for secret in secrets]
         self._clock = clock
 
     def __repr__(self) -> str:
         """Show no secret."""
         return "<HmacVerifier>"
 
+    async def admit(self, headers: Mapping[str, str]) -> None:
+        """Raise UnverifiedError unless there is something that has the form of a signature."""
+        _parts(headers)
+
     async def verify(self, request: PushRequest) -> None:
-        """Raise UnverifiedError unless the body is signed with the secret, and the signature is of now."""
-        text = request.headers.get(SIGNATURE_HEADER)
-        if text is None:
-            raise UnverifiedError(401, "it carries no signature")
-        match = _FORM.fullmatch(text)
-        if match is None:
-            raise UnverifiedError(401, "its signature has not the form t=...,v1=... or until=...,v1=...")
-        kind, instant, given = match.groups()
-        prefix = b"%d." if kind == "t" else b"until %d."
+        """Raise UnverifiedError unless the body is signed with a secret, and the signature is of now."""
+        kind, instant, given = _parts(request.headers)
+        prefix = (b"%d." if kind == "t" else b"until %d.") % int(instant)
+        # All are tried, so that the time tells nothing of which one it was.
+        good = [hmac.compare_digest(_digest(secret, prefix, request.body), given) for secret in self._secrets]
         # Before the time is looked at: who cannot sign learns nothing of our clock.
-        if not hmac.compare_digest(_digest(self._secret, prefix % int(instant), request.body), given):
+        if not any(good):
             raise UnverifiedError(401, "its signature is not made with our secret, or not for this body")
         late_s = self._clock.now_ms() // 1000 - int(instant)
         if kind == "until" and late_s > TOLERANCE_S:
@@ -59,6 +62,17 @@ class HmacVerifier:
             raise UnverifiedError(
                 401, f"it was signed {late_s} s ago by our clock, more than {TOLERANCE_S} s off"
             )
+
+
+def _parts(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return the kind of the signature, its instant in seconds since 1970 UTC, and its digest."""
+    text = headers.get(SIGNATURE_HEADER)
+    if text is None:
+        raise UnverifiedError(401, "it carries no signature")
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise UnverifiedError(401, "its signature has not the form t=...,v1=... or until=...,v1=...")
+    return match[1], match[2], match[3]
 
 
 def _digest(secret: bytes, prefix: bytes, body: bytes) -> str:

@@ -32,6 +32,10 @@ _LEAST_AGE: Final = 60.0  # seconds; also the pause between fetches for keys tha
 _USUAL_AGE: Final = 3600.0
 _MOST_AGE: Final = 24 * 3600.0
 _AFTER_FAILURE: Final = 5.0
+_MOST_STALE: Final = 24 * 3600.0
+"""Seconds behind their freshness for which keys are trusted while no others can be had. A day bridges any outage of an
+issuer that we have heard of; a key that was withdrawn because it leaked must not open the door for longer, and whoever
+holds it may be the one who keeps us from asking."""
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s])")
 
 
@@ -54,23 +58,40 @@ class Keys:
         self._fetched = float("-inf")
         self._failed = float("-inf")
         self._lock = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> RSAPublicKey | None:
         """Return the key of this id; None: the issuer has none. BrokerUnavailableError when no keys can be had.
 
-        Keys that are out of date serve on while new ones cannot be fetched. Ids that are not known, which anybody can
-        make up, cause one fetch a minute.
+        Keys that are out of date serve on, for a day at most, while new ones are fetched: nobody waits for an issuer
+        that hangs. Ids that are not known, which anybody can make up, cause one fetch a minute.
         """
         if len(kid) > _MAX_KID:
             return None
+        if self._keys and self._monotonic() - self._fresh_until >= _MOST_STALE:
+            self._keys = {}
+        known = self._keys.get(kid)
+        if known is not None:
+            if self._wants(kid):
+                self._refresh_soon(kid)
+            return known
         if self._wants(kid):
-            async with self._lock:
-                if self._wants(kid):
-                    await self._fetch()
+            await self._refresh(kid)
         if not self._keys:
             msg = f"the keys that tokens are checked with cannot be had from {self.url}"
             raise BrokerUnavailableError(msg)
         return self._keys.get(kid)
+
+    def _refresh_soon(self, kid: str) -> None:
+        running = self._refreshing
+        if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
+            # It ends by itself, within the time of a fetch.
+            self._refreshing = asyncio.create_task(self._refresh(kid), name="keys of tokens")
+
+    async def _refresh(self, kid: str) -> None:
+        async with self._lock:
+            if self._wants(kid):
+                await self._fetch()
 
     def _wants(self, kid: str) -> bool:
         now = self._monotonic()

@@ -9,7 +9,9 @@ import jwt
 from headway.brokers.cloudtasks.verifier import UnverifiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     from headway.brokers.base import PushRequest
     from headway.brokers.cloudtasks.verify_keys import Keys
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 GOOGLE_ISSUERS: Final = frozenset({"https://accounts.google.com", "accounts.google.com"})
 SKEW_S: Final = 30  # between Google's clock and ours
 MAX_HEADER: Final = 8 * 1024  # characters: Google's tokens have a tenth of it
+_REMEMBERED: Final = 64  # tokens whose signature was found good; no stranger's comes in here
 _ALGORITHM: Final = "RS256"  # the only one: a token does not choose how it is checked
 _STRIPPED: Final = ".SIGNATURE_REMOVED_BY_GOOGLE"
 
@@ -30,20 +33,25 @@ class OidcVerifier:
         *,
         keys: Keys,
         audiences: Collection[str],
-        service_account: str,
+        service_accounts: Collection[str],
         clock: Clock,
         issuers: Collection[str] = GOOGLE_ISSUERS,
     ) -> None:
-        """`audiences` are the ones for which tokens are accepted, `service_account` the only account."""
+        """`audiences` are the ones for which tokens are accepted, `service_accounts` the accounts that may send."""
         self._keys = keys
         self._audiences = frozenset(audiences)
-        self._account = service_account
+        self._accounts = frozenset(service_accounts)
         self._issuers = frozenset(issuers)
         self._clock = clock
+        self._signed: dict[str, tuple[RSAPublicKey, dict[str, Any]]] = {}  # by token, the oldest first
 
     async def verify(self, request: PushRequest) -> None:
+        """See `admit`: the body has no part in it."""
+        await self.admit(request.headers)
+
+    async def admit(self, headers: Mapping[str, str]) -> None:
         """Raise UnverifiedError unless the token proves the account; BrokerUnavailableError without any keys."""
-        claims = await self._claims(_bearer(request))
+        claims = await self._claims(_bearer(headers))
         issuer, audience = claims.get("iss"), claims.get("aud")
         if not isinstance(issuer, str) or issuer not in self._issuers:
             raise UnverifiedError(401, f"its token is issued by {_shown(issuer)}")
@@ -54,15 +62,17 @@ class OidcVerifier:
         self._check_times(claims)
         # Proven by now, so from here on it is a matter of who may send.
         email = claims.get("email")
-        if email != self._account:
-            raise UnverifiedError(403, f"its token is that of {_shown(email)}, not of {self._account!r}")
+        if not isinstance(email, str) or email not in self._accounts:
+            raise UnverifiedError(
+                403, f"its token is that of {_shown(email)}, not of {sorted(self._accounts)}"
+            )
         if claims.get("email_verified") is not True:
             raise UnverifiedError(403, f"its token does not say that {_shown(email)} is verified")
 
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
             raise UnverifiedError(401, f"its token cannot be read: {error}") from error
         if header.get("alg") != _ALGORITHM:
             raise UnverifiedError(
@@ -78,10 +88,17 @@ class OidcVerifier:
             raise UnverifiedError(
                 401, f"its token is signed with the key {_shown(kid)}, which is none of the issuer's"
             )
+        known = self._signed.get(token)
+        if known is not None and known[0] is key:
+            return known[1]
         try:
             claims: dict[str, Any] = jwt.decode(token, key, algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:
             raise UnverifiedError(401, f"its token is not signed with that key: {error}") from error
+        # Each request is judged twice, before and behind its body, and Google sends a token for many tasks.
+        while len(self._signed) >= _REMEMBERED:
+            del self._signed[next(iter(self._signed))]
+        self._signed[token] = key, claims
         return claims
 
     def _check_times(self, claims: dict[str, Any]) -> None:
@@ -113,8 +130,8 @@ _SIGNATURE_ONLY: Final[Any] = {
 }
 
 
-def _bearer(request: PushRequest) -> str:
-    text = request.headers.get("authorization")
+def _bearer(headers: Mapping[str, str]) -> str:
+    text = headers.get("authorization")
     if text is None:
         raise UnverifiedError(401, "it carries no token")
     if len(text) > MAX_HEADER:
