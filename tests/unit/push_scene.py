@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from headway.brokers.base import Capabilities, LeaseState, PushResponse, SettleResult
 from headway.codec import Codec
+from headway.errors import CodecError
 from headway.job import Delivery, JobId, Lease, Released, WorkerId, new_job_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import FireCall, PushCarrier, PushRequest, Report
     from headway.job import Outcome
@@ -34,7 +35,13 @@ class FakePush:
         self.answer_errors: deque[BaseException] = deque()
         self.extend_errors: deque[BaseException] = deque()
         self.instead: PushResponse | FireCall | None = None
-        self.queue = "default"
+        self.admitted: list[Mapping[str, str]] = []
+        self.refusal: PushResponse | None = None
+        self.queues: frozenset[str] = frozenset()
+        self.handed_out: list[JobId] = []
+        self.damaged: set[JobId] = set()  # jobs whose lease cannot be renewed
+        self.open_gate: asyncio.Event | None = None
+        self.prepare_gate: asyncio.Event | None = None
         self.opened = 0
         self.closed = 0
         self.extended_once = asyncio.Event()
@@ -45,6 +52,8 @@ class FakePush:
 
     async def open(self) -> None:
         self.opened += 1
+        if self.open_gate is not None:
+            await self.open_gate.wait()
 
     async def close(self) -> None:
         self.closed += 1
@@ -52,19 +61,27 @@ class FakePush:
     async def enqueue(self, jobs: Sequence[Any]) -> list[Any]:
         raise NotImplementedError
 
-    async def prepare_receiving(self) -> None: ...
+    async def prepare_receiving(self) -> None:
+        if self.prepare_gate is not None:
+            await self.prepare_gate.wait()
+
+    async def admit(self, headers: Mapping[str, str]) -> PushResponse | None:
+        self.admitted.append(headers)
+        return self.refusal
 
     async def receive(
-        self, request: PushRequest, *, worker: WorkerId, lease_ms: int
+        self, request: PushRequest, *, worker: WorkerId, lease_ms: int, queues: frozenset[str]
     ) -> Delivery | FireCall | PushResponse:
         self.requests.append(request)
+        self.queues = queues
         if self.receive_errors:
             raise self.receive_errors.popleft()
         if self.instead is not None:
             return self.instead
         task = request.body.decode()
         payload = Codec().encode_call(task, [], {})
-        return Delivery(Lease(new_job_id(), worker, 1), task, self.queue, payload, 5, 1, 0)
+        self.handed_out.append(new_job_id())
+        return Delivery(Lease(self.handed_out[-1], worker, 1), task, "default", payload, 5, 1, 0)
 
     async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         if self.answer_errors:
@@ -75,6 +92,9 @@ class FakePush:
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[LeaseState]:
         if self.extend_errors:
             raise self.extend_errors.popleft()
+        if self.damaged & {lease.job_id for lease in leases}:
+            msg = "an entry is damaged"
+            raise CodecError(msg)
         self.extended.append([lease.job_id for lease in leases])
         self.extended_once.set()
         return [self.lease_state] * len(leases)
@@ -108,16 +128,17 @@ class Call:
         method: str = "POST",
         path: str = "/",
         headers: Sequence[tuple[bytes, bytes]] = (),
+        http_version: str = "1.1",
     ) -> None:
         self._receiver = receiver
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
-            "http_version": "1.1",
+            "http_version": http_version,
             "method": method,
             "path": path,
-            "raw_path": path.encode(),
+            "raw_path": path.encode(errors="surrogatepass"),
             "query_string": b"",
             "headers": list(headers),
         }

@@ -18,6 +18,7 @@ from headway.codec import Codec
 from headway.guards.document import PushedJob
 from headway.job import JobState, NewJob, new_job_id
 from headway.push import receiver
+from headway.push.intake import Intake
 from headway.testing import FakeClock
 from tests.unit.push_scene import Answer, Call
 
@@ -98,8 +99,28 @@ VALUES = st.binary(max_size=60) | st.sampled_from(
         b"Bearer a.b.c",
     ]
 )
-HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
-METHODS = st.sampled_from(["POST", "GET", "PUT", "HEAD", "OPTIONS"]) | st.text(max_size=8)
+HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=6).flatmap(
+    # Each may come twice, and in other letters.
+    lambda pairs: st.lists(
+        st.sampled_from([*pairs, *((n.upper(), v) for n, v in pairs)] or [(b"x", b"")]), max_size=9
+    )
+)
+METHODS = st.sampled_from(["POST", "GET", "PUT", "HEAD", "OPTIONS", "post", "CONNECT"]) | st.text(max_size=8)
+PATHS = st.text(max_size=20) | st.sampled_from(
+    [
+        "",
+        "/ready",
+        "/jobs/ready",
+        "/jobs/%2Fready",
+        "//ready/",
+        "/../ready",
+        "/jobs/\x00",
+        "*",
+        "http://x/ready",
+    ]
+)
+# How a body comes: in parts, some of them empty, and to an end or to none.
+ENDS = st.sampled_from(["end", "leaves", "nothing", "odd"])
 # Damaged messages rather than noise: they get furthest.
 DAMAGED = st.builds(
     lambda body, at, byte, cut: (body[: at % len(body)] + bytes([byte]) + body[at % len(body) + 1 :])[
@@ -123,7 +144,7 @@ USUAL = settings(
 
 
 @USUAL
-@given(method=METHODS, path=st.text(max_size=20), headers=HEADERS, body=BODIES)
+@given(method=METHODS, path=PATHS, headers=HEADERS, body=BODIES)
 def test_whatever_strangers_send_is_refused_without_detail(
     tmp_path: Path, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
@@ -144,7 +165,7 @@ def test_whatever_strangers_send_is_refused_without_detail(
 def test_whatever_comes_signed_is_answered_and_kept_once(
     tmp_path: Path, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
-    kept = [(name, value) for name, value in headers if name != b"x-headway-signature"]
+    kept = [(name, value) for name, value in headers if name.lower() != b"x-headway-signature"]
 
     async def go() -> list[Answer]:
         async with receiver(app_on(broker(tmp_path)), handle_sigterm=False) as pushed:
@@ -153,6 +174,91 @@ def test_whatever_comes_signed_is_answered_and_kept_once(
     for answer in asyncio.run(go()):
         # 404: it may name another app; 503: what follows cannot be created, Cloud Tasks is away here.
         assert answer.status in {200, 404, 409, 503}
+
+
+LIES = st.sampled_from([b"0", b"-1", b"99999999999999999999", b"1048576", b"x", b"3, 5"])
+
+
+@USUAL
+@given(
+    headers=HEADERS,
+    length=LIES,
+    whole=BODIES,
+    parts=st.lists(st.integers(0, 300), max_size=5),
+    end=ENDS,
+)
+def test_however_a_body_comes_it_is_answered(
+    tmp_path: Path,
+    headers: list[tuple[bytes, bytes]],
+    length: bytes,
+    whole: bytes,
+    parts: list[int],
+    end: str,
+) -> None:
+    """Content-Length lies, chunks are empty or never end, the sender goes away: an answer, and nothing is held."""
+
+    async def go() -> Answer:
+        async with receiver(app_on(broker(tmp_path)), handle_sigterm=False) as pushed:
+            pushed._intake = Intake(4, seconds=0.01)
+            sent = [(name, value) for name, value in headers if name.lower() != b"x-headway-signature"]
+            call = Call(pushed, headers=[*sent, (b"content-length", length), signed(whole)])
+            at = 0
+            for size in parts:
+                call.say({"type": "http.request", "body": whole[at : at + size], "more_body": True})
+                at += size
+            match end:
+                case "end":
+                    call.say({"type": "http.request", "body": whole[at:]})
+                case "leaves":
+                    call.say({"type": "http.disconnect"})
+                case "odd":
+                    call.say({"type": "websocket.receive"})
+                case _:
+                    pass
+            answer = await call.start(whole=False).answer()
+            assert pushed._intake.bytes == 0
+            return answer
+
+    answer = asyncio.run(go())
+    assert answer.status in ({200, 404, 409, 503} if end == "end" else {408})
+
+
+async def test_whom_nobody_knows_learns_nothing_of_the_queues(tmp_path: Path) -> None:
+    async with receiver(app_on(broker(tmp_path)), queues=["mail"], handle_sigterm=False) as pushed:
+        answers = [
+            await send(pushed, "POST", "/", [(b"x-headway-queue", queue)], b"x")
+            for queue in (b"mail", b"other")
+        ]
+        assert [(answer.status, answer.body) for answer in answers] == [(401, b"")] * 2
+        assert answers[0].headers == answers[1].headers
+        # What the headers say of the queue is not what counts: anybody can write them.
+        for queue, status in (("other", 404), ("mail", 200)):
+            body = message(queue=queue)
+            answer = await send(pushed, "POST", "/", [(b"x-headway-queue", b"mail"), signed(body)], body)
+            assert answer.status == status
+            assert answer.headers.get("retry-after") == ("60" if status == 404 else None)
+
+
+async def test_a_stranger_is_refused_while_the_guard_is_away(tmp_path: Path) -> None:
+    """It costs the guard nothing, and says nothing of it."""
+    push = PushSettings(guard="redis://127.0.0.1:1/0", target="https://x.example/", secret=SECRET)
+    carrier = CloudTasksBroker(
+        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings("hostile", push=push)
+    )
+    async with carrier:
+        refused = await carrier.admit({})
+    assert refused is not None
+    assert refused.status == 401
+
+
+async def test_the_queue_of_what_cannot_be_read_is_kept_as_it_was_named(tmp_path: Path) -> None:
+    carrier = broker(tmp_path)
+    body = b"\x93 no message"
+    headers = [signed(body), (b"x-headway-queue", b"gr%C3%BC%C3%9Fe")]
+    async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
+        assert (await send(pushed, "POST", "/", headers, body)).status == 200
+        guard = await carrier._keeping.guard("this test")
+        assert await guard.desk.counts() == {"grüße": {JobState.FAILED: 1}}
 
 
 async def test_a_body_that_cannot_be_read_is_kept_once(tmp_path: Path) -> None:
@@ -175,7 +281,8 @@ async def test_an_oversized_body_that_a_token_vouches_for_is_kept_once(
 
     async def trusts(_self: object, _request: object) -> None: ...
 
-    monkeypatch.setattr("headway.brokers.cloudtasks.verify_hmac.HmacVerifier.verify", trusts)
+    for step in ("admit", "verify"):
+        monkeypatch.setattr(f"headway.brokers.cloudtasks.verify_hmac.HmacVerifier.{step}", trusts)
     async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
         for _ in range(2):
             answer = await send(pushed, "POST", "/", [(b"x-cloudtasks-taskname", b"big")], body)

@@ -17,11 +17,12 @@ from headway.codec import decode_result
 from headway.errors import BrokerUnavailableError, ConfigError
 from headway.job import Cancelled, Failed, Released, RetryAt, Succeeded
 from headway.push import Receiver, receiver
-from headway.push.http import MAX_BODY
+from headway.push.intake import MAX_BODY, Intake
+from headway.push.signals import end_process
 from tests.unit.push_scene import Call, FakePush, post
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 gates: dict[str, Any] = {}
 
@@ -88,6 +89,12 @@ async def pushed(app: Headway) -> AsyncIterator[Receiver]:
         yield made
         gates["open"].set()
         gates["open_thread"].release(10)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is seen by the loop itself
+            await asyncio.sleep(0)
 
 
 async def running(pushed: Receiver, task: str = "wait") -> Call:
@@ -180,11 +187,39 @@ async def test_a_sender_that_goes_away_in_its_body_leaves_nothing(pushed: Receiv
 async def test_a_sender_that_stalls_is_given_up(
     pushed: Receiver, fake: FakePush, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headway.push.http.read_request.__kwdefaults__", {"limit": MAX_BODY, "seconds": 0.01})
+    monkeypatch.setattr(pushed, "_intake", Intake(1, seconds=0.01))
     call = Call(pushed).start(whole=False)
     call.say({"type": "http.request", "body": b"ad", "more_body": True})
     assert (await call.answer()).status == 408
     assert not fake.requests
+
+
+async def test_who_is_refused_by_its_headers_sends_no_body(pushed: Receiver, fake: FakePush) -> None:
+    fake.refusal = PushResponse(401)
+    call = Call(pushed, headers=[(b"X-Some", b"1")]).start(whole=False)
+    answer = await call.answer()
+    assert (answer.status, answer.body) == (401, b"")
+    assert answer.headers["connection"] == "close"  # its body may be on its way, without end
+    assert (fake.admitted, fake.requests) == ([{"x-some": "1"}], [])
+    newer = await Call(pushed, http_version="2").start(whole=False).answer()
+    assert "connection" not in newer.headers  # HTTP/2 knows no such header
+
+
+async def test_slow_senders_keep_nobody_out(app: Headway, fake: FakePush) -> None:
+    async with receiver(app, concurrency=1, handle_sigterm=False) as pushed:
+        slow = [Call(pushed).start(whole=False) for _ in range(20)]
+        for call in slow:
+            call.say({"type": "http.request", "body": b"a", "more_body": True})
+        await until(lambda: len(fake.admitted) == 20)
+        for _ in range(3):
+            assert (await post(pushed, "add")).status == 200
+        # Those that took longest made way for them.
+        assert [(await call.answer()).status for call in slow[:17]] == [408] * 17
+        for call in slow[17:]:
+            assert call.task is not None
+            assert not call.task.done()
+            call.say({"type": "http.disconnect"})
+            await call.answer()
 
 
 async def test_a_sender_that_goes_away_does_not_lose_the_outcome(pushed: Receiver, fake: FakePush) -> None:
@@ -270,6 +305,64 @@ async def test_a_failed_renewal_is_tried_again(app: Headway, fake: FakePush) -> 
         await asyncio.wait_for(fake.extended_once.wait(), 10)
         gates["open"].set()
         assert (await call.answer()).status == 200
+
+
+async def test_a_defect_in_a_renewal_does_not_end_all_others(
+    app: Headway, fake: FakePush, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The entry of one job is damaged: the lease of the other is renewed, and the look at leases goes on."""
+    async with receiver(app, lease=0.3, handle_sigterm=False) as pushed:
+        calls = [await running(pushed), await running(pushed)]
+        fake.damaged.add(fake.handed_out[0])
+        await until(lambda: fake.extended.count([fake.handed_out[1]]) >= 2)
+        assert not pushed.failed
+        gates["open"].set()
+        assert [(await call.answer()).status for call in calls] == [200, 200]
+    assert f"job {fake.handed_out[0]}: its lease could not be renewed" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+async def test_a_service_that_ends_ends_the_process(
+    app: Headway, fake: FakePush, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without its services it would lose leases and time limits, job for job: it hands back, and a new one starts."""
+    break_now = asyncio.Event()
+
+    async def keep_leases(*_: object) -> None:
+        await break_now.wait()
+        msg = "a defect"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("headway.push.run.keep_leases", keep_leases)
+    ended = asyncio.Event()
+    async with receiver(app, grace=0.2, handle_sigterm=False) as pushed:
+        pushed.end_process = ended.set
+        call = await running(pushed)
+        break_now.set()
+        await until(lambda: pushed.failed)
+        assert (await post(pushed, method="GET", path="/ready")).status == 503
+        assert (await post(pushed, "add")).status == 503
+        assert not ended.is_set()
+        assert (await call.answer()).status == 409
+        await asyncio.wait_for(ended.wait(), 10)
+    assert isinstance(fake.the_outcome("wait"), Released)
+    assert "'leases' ended" in caplog.text
+    assert "a defect" in caplog.text
+
+
+def test_the_process_ends_as_at_a_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        end_process()
+        assert heard == [signal.SIGTERM]
+        # As process 1 of a container would not hear it: there nobody else ends it.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        monkeypatch.setattr("os._exit", heard.append)
+        end_process()
+        assert heard == [signal.SIGTERM, 1]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def test_a_lost_lease_interrupts(app: Headway, fake: FakePush) -> None:
@@ -374,12 +467,9 @@ async def test_a_carrier_with_workers_has_no_receiver(
 
 async def test_other_queues_are_served_elsewhere(app: Headway, fake: FakePush) -> None:
     async with receiver(app, queues=["mail"], handle_sigterm=False) as pushed:
-        answer = await post(pushed, "add", headers=[(b"x-headway-queue", b"default")])
-        assert (answer.status, answer.headers["retry-after"]) == (404, "60")
-        assert not fake.requests
-        assert (await post(pushed, "add")).status == 409
-        fake.queue = "mail"
-        assert (await post(pushed, "add", headers=[(b"x-headway-queue", b"mail")])).status == 200
+        # Only the carrier knows whom a request comes from, and before that nobody learns what is served here.
+        assert (await post(pushed, "add", headers=[(b"x-headway-queue", b"default")])).status == 200
+        assert fake.queues == {"mail"}
 
 
 async def test_a_websocket_is_closed(pushed: Receiver) -> None:
@@ -414,6 +504,38 @@ async def test_sigterm_drains_beside_the_server(
         assert heard == [signal.SIGTERM] * 2
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+async def test_sigterm_while_it_opens_lets_no_job_in(app: Headway, fake: FakePush) -> None:
+    """The first request opens it, and the guard is slow: by the time that it is open, the instance goes away."""
+    fake.open_gate = asyncio.Event()
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        pushed = receiver(app)
+        call = Call(pushed, b"add").start()
+        await until(lambda: fake.opened == 1)
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        await asyncio.sleep(0)
+        fake.open_gate.set()
+        assert (await call.answer()).status == 503
+        assert not fake.requests
+        await pushed.close()
+        assert fake.closed == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_closing_while_it_opens_leaves_nothing_open(app: Headway, fake: FakePush) -> None:
+    fake.prepare_gate = asyncio.Event()
+    pushed = receiver(app, handle_sigterm=False)
+    opening = asyncio.create_task(pushed.open())
+    await until(lambda: fake.opened == 1)
+    await pushed.close()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert fake.closed == 1
 
 
 async def test_where_nobody_listens_sigterm_is_left_alone(app: Headway) -> None:

@@ -52,7 +52,8 @@ def push(
 
     For carriers that push, such as cloudtasks://. The first signal drains: running jobs may finish within the grace
     time, the rest is handed back. The second hands back at once. GET /ready tells whether it takes jobs. What is not
-    given here comes from the app's settings. Exit code 2: the app cannot be loaded or is not set up to receive.
+    given here comes from the app's settings. Exit code 2: the app cannot be loaded or is not set up to receive;
+    1: a part of the receiver failed, start it anew.
     """
     if any(find_spec(name) is None for name in ("uvicorn", "httpx", "jwt")):
         msg = "the receiver needs more packages: pip install 'headway[push]'"
@@ -93,5 +94,4 @@ def push(
             print_json_line({"event": "ready", "pid": os.getpid(), "url": url})
 
     with listening:
-        run(made, listening, ready)
-    return 0
+        return run(made, listening, ready)

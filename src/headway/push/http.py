@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
-from headway.brokers.base import PushRequest, PushResponse
+from headway.brokers.base import PushResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,34 +15,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-MAX_BODY: Final = 1024 * 1024 + 64 * 1024
-"""Bytes of a body: what a dispatcher may send, and a margin. What is longer is cut off, so nobody can read it."""
-BODY_SECONDS: Final = 10.0  # for a body to arrive: a sender that stalls must not hold a place
+_REFUSED: Final = frozenset({401, 403, 405, 408})
 
 
 class DisconnectedError(Exception):
     """The sender went away, or took too long, before its request was whole."""
-
-
-async def read_request(
-    scope: Scope, receive: Receive, *, limit: int = MAX_BODY, seconds: float = BODY_SECONDS
-) -> PushRequest:
-    """Read a request, its body cut off behind `limit` bytes; DisconnectedError when it does not come whole."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            while len(body) <= limit:
-                message = await receive()
-                if message["type"] != "http.request":
-                    msg = "the sender went away"
-                    raise DisconnectedError(msg)
-                body += message.get("body", b"")
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError as error:
-        msg = f"the body did not arrive within {seconds:g} s"
-        raise DisconnectedError(msg) from error
-    return PushRequest(headers_of(scope.get("headers", ())), bytes(body[:limit]))
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -55,10 +31,12 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def respond(send: Send, response: PushResponse, *, head: bool = False) -> None:
-    """Send a response; `head` leaves its body out."""
-    length = str(len(response.body))
-    headers = {"content-length": length, "cache-control": "no-store", **response.headers}
+async def respond(scope: Scope, send: Send, response: PushResponse) -> None:
+    """Send a response, without its body to HEAD."""
+    headers = {"content-length": str(len(response.body)), "cache-control": "no-store", **response.headers}
+    if response.status in _REFUSED and str(scope.get("http_version", "")).startswith("1"):
+        # Its body may be on its way, and without end: the server would read it for nothing.
+        headers["connection"] = "close"
     await send(
         {
             "type": "http.response.start",
@@ -66,7 +44,8 @@ async def respond(send: Send, response: PushResponse, *, head: bool = False) -> 
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
     )
-    await send({"type": "http.response.body", "body": b"" if head else response.body})
+    body = b"" if scope["method"] == "HEAD" else response.body
+    await send({"type": "http.response.body", "body": body})
 
 
 def come_back(status: int, seconds: int) -> PushResponse:

@@ -6,21 +6,20 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import unquote
 
-from headway.brokers.base import FireCall, PushResponse
+from headway.brokers.base import FireCall, PushRequest, PushResponse
 from headway.errors import BrokerError, ConfigError, HeadwayError
 from headway.job import Delivery, Released, is_job_id
-from headway.push.http import DisconnectedError, come_back, read_request, respond
+from headway.push.http import DisconnectedError, come_back, headers_of, respond
+from headway.push.intake import Intake
 from headway.push.opened import Opened
-from headway.push.signals import Sigterm
+from headway.push.signals import Sigterm, end_process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
     from types import TracebackType
 
     from headway.app import Headway
-    from headway.brokers.base import PushRequest
     from headway.push.http import Receive, Scope, Send
 
 _log = logging.getLogger("headway.push")
@@ -28,7 +27,6 @@ _log = logging.getLogger("headway.push")
 _HAND_BACK: Final = 1.0  # seconds of the grace time that are kept for interrupting and handing back
 _LAST_ANSWERS: Final = 0.5  # seconds behind the grace time: Cloud Run kills one second after our default
 _UNAVAILABLE: Final = 5  # seconds until a task comes back
-_ELSEWHERE: Final = 60
 _READING_PER_PLACE: Final = 4  # requests whose body may be on its way, for each place
 _READY_PATH: Final = "/ready"
 
@@ -62,10 +60,14 @@ class Receiver:
         self._sigterm = Sigterm(self._stop_soon) if handle_sigterm else None
         self._opened: Opened | None = None
         self._opening: asyncio.Task[Opened] | None = None
-        self._reading = 0
+        self._intake = Intake(_READING_PER_PLACE * self.concurrency)
         self._places: set[asyncio.Task[PushResponse]] = set()
         self._draining: asyncio.Task[None] | None = None
         self._stopped = False
+        self._ending: asyncio.Task[None] | None = None
+        self.failed = False  # a part of it has ended: it takes no jobs any more
+        self.end_process = end_process
+        """Called when it has failed and is drained: who supervises the process starts another."""
 
     # --- ASGI ---------------------------------------------------------------------------------------------------
 
@@ -109,22 +111,21 @@ class Receiver:
             response = PushResponse(503 if self._stopped else 200, {"content-type": "text/plain"}, b"")
         else:
             response = PushResponse(405, {"allow": "POST"})
-        await respond(send, response, head=method == "HEAD")
+        await respond(scope, send, response)
 
     # --- requests -----------------------------------------------------------------------------------------------
 
     async def _post(self, scope: Scope, receive: Receive) -> PushResponse:
         if (refused := self._full()) is not None:
             return refused
-        self._reading += 1
-        try:
-            request = await read_request(scope, receive)
-        finally:
-            self._reading -= 1
+        headers = headers_of(scope.get("headers", ()))
+        if (refused := await self._safely(headers, self._admit(headers))) is not None:
+            return refused
+        body = await self._intake.read(receive)
         # Other requests may have come whole meanwhile.
         if (refused := self._full()) is not None:
             return refused
-        handling = asyncio.create_task(self._handle(request))
+        handling = asyncio.create_task(self._handle(PushRequest(headers, body)))
         self._places.add(handling)
         handling.add_done_callback(self._places.discard)
         # A sender that goes away ends its request, not the job: whatever comes of that is still settled.
@@ -133,39 +134,43 @@ class Receiver:
     def _full(self) -> PushResponse | None:
         if self._stopped:
             return come_back(503, 1)
-        if len(self._places) >= self.concurrency or self._reading > _READING_PER_PLACE * self.concurrency:
-            return come_back(429, 1)
-        return None
+        return come_back(429, 1) if len(self._places) >= self.concurrency else None
 
     async def _handle(self, request: PushRequest) -> PushResponse:
+        answer = await self._safely(request.headers, self._receive(request))
+        assert answer is not None  # noqa: S101 - for the type checkers
+        return answer
+
+    async def _safely(
+        self, headers: Mapping[str, str], work: Awaitable[PushResponse | None]
+    ) -> PushResponse | None:
         """Never raises: the answer says whether the task comes back."""
         try:
-            return await self._receive(request)
+            return await work
         except BrokerError as error:
-            _log.warning("%s: comes back in %d s: %s", _named(request), _UNAVAILABLE, error)
+            _log.warning("%s: comes back in %d s: %s", _named(headers), _UNAVAILABLE, error)
         except ConfigError as error:
-            _log.error("%s: cannot be received: %s", _named(request), error)
+            _log.error("%s: cannot be received: %s", _named(headers), error)
         except Exception:  # noqa: BLE001 - logged
-            _log.exception("%s: the receiver failed", _named(request))
+            _log.exception("%s: the receiver failed", _named(headers))
         return come_back(503, _UNAVAILABLE)
+
+    async def _admit(self, headers: Mapping[str, str]) -> PushResponse | None:
+        opened = await self._ready()
+        return await opened.broker.admit(headers)
 
     async def _receive(self, request: PushRequest) -> PushResponse:
         opened = await self._ready()
-        queue = unquote(request.headers.get("x-headway-queue", ""))
-        if self.queues and queue and queue not in self.queues:
-            _log.error(
-                "queue %r is not served here: one of the targets is wrong; the task will come back",
-                queue[:100],
-            )
-            return come_back(404, _ELSEWHERE)
-        received = await opened.broker.receive(request, worker=opened.next_worker(), lease_ms=self._lease_ms)
+        received = await opened.broker.receive(
+            request, worker=opened.next_worker(), lease_ms=self._lease_ms, queues=self.queues
+        )
         match received:
             case PushResponse():
                 return received
             case FireCall():
                 return await opened.fire(received)
             case Delivery():
-                if self._stopped or (self.queues and received.queue not in self.queues):
+                if self._stopped:
                     return await opened.broker.answer(received, Released())
                 return await opened.runs.run(received)
 
@@ -174,36 +179,49 @@ class Receiver:
     async def open(self) -> None:
         """Open the app on the running loop, once; ConfigError when its carrier does not push, BrokerError as usual."""
         if self._opened is None:
-            self._stopped = False
+            self._stopped = self.failed = False
             self._draining = None
         await self._ready()
 
     async def _ready(self) -> Opened:
         if self._opened is not None and self._opened.loop.is_closed():
             self._opened = None  # what it had open is gone with its loop
-        if self._opened is None:
-            if self._opening is None:
-                self._opening = asyncio.create_task(
-                    Opened.open(
-                        self.app,
-                        concurrency=self.concurrency,
-                        lease_ms=self._lease_ms,
-                        app_path=self._app_path,
-                    )
-                )
-            opening = self._opening
-            try:
-                opened = await asyncio.shield(opening)
-            finally:
-                if opening.done() and self._opening is opening:
-                    self._opening = None
-            if self._opened is None:
-                self._opened = opened
-                if self._sigterm is not None:
-                    self._sigterm.listen()
-        return self._opened
+        if self._opened is not None:
+            return self._opened
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Opened:
+        if self._sigterm is not None:
+            self._sigterm.listen()  # first: what is signalled while it opens must not take jobs afterwards
+        try:
+            opened = await Opened.open(
+                self.app, concurrency=self.concurrency, lease_ms=self._lease_ms, app_path=self._app_path
+            )
+        except BaseException:
+            if self._sigterm is not None:
+                self._sigterm.ignore()
+            raise
+        opened.runs.service_ended = self._failed
+        self._opened = opened
+        return opened
+
+    def _failed(self, service: str) -> None:
+        """Make way for a process that is whole: without its services a receiver loses leases and time limits."""
+        if self.failed:
+            return
+        self.failed = True
+        _log.critical("the receiver hands its jobs back and ends its process: it has lost its %s", service)
+        self._stop_soon()
+        self._ending = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        await self.drain()
+        self.end_process()
 
     def _stop_soon(self) -> None:
+        self._stopped = True
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain(self.grace))
 
@@ -233,12 +251,17 @@ class Receiver:
         left = begun + grace + _LAST_ANSWERS - time.monotonic()
         if self._places and left > 0:
             await asyncio.wait(set(self._places), timeout=left)
-        _log.info("the receiver is drained, after %.1f s", time.monotonic() - begun)
+        if self._opened is not None:
+            _log.info("the receiver is drained, after %.1f s", time.monotonic() - begun)
 
     async def close(self) -> None:
         """Drain, and close the app."""
         await self.drain()
-        opened, self._opened = self._opened, None
+        for task in (self._opening, self._ending):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        opened, self._opened, self._opening = self._opened, None, None
         if self._sigterm is not None:
             self._sigterm.ignore()
         if opened is not None:
@@ -284,7 +307,7 @@ def receiver(
     )
 
 
-def _named(request: PushRequest) -> str:
+def _named(headers: Mapping[str, str]) -> str:
     """Name the job for a log line; what the sender says of itself is not believed further than its form."""
-    job_id = request.headers.get("x-headway-job", "")
+    job_id = headers.get("x-headway-job", "")
     return f"job {job_id}" if is_job_id(job_id) else "a task without a job's id"

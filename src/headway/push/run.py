@@ -18,6 +18,8 @@ from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headway.app import Headway
     from headway.brokers.base import PushCarrier, PushResponse
     from headway.job import Delivery, JobId, Outcome
@@ -76,6 +78,8 @@ class Runs:
         self._performing: set[asyncio.Task[None]] = set()
         self._give_up_at = float("inf")  # time.monotonic() after which no answer is tried again
         self._services: list[asyncio.Task[None]] = []
+        self.service_ended: Callable[[str], None] = _forget
+        """Called with the name of a service that ended although nobody closed it."""
 
     def start(self) -> None:
         """Begin to look after leases and time limits."""
@@ -88,7 +92,14 @@ class Runs:
             ),
         ]
         for service in self._services:
-            service.add_done_callback(_service_ended)
+            service.add_done_callback(self._ended)
+
+    def _ended(self, service: asyncio.Task[None]) -> None:
+        if service.cancelled():
+            return
+        name = service.get_name()
+        _log.critical("the receiver's service %r ended", name, exc_info=service.exception())
+        self.service_ended(name)
 
     async def close(self) -> None:
         """End the services and the threads that are idle."""
@@ -199,6 +210,4 @@ class Runs:
                     job.end(self._executor.overdue(run))
 
 
-def _service_ended(service: asyncio.Task[None]) -> None:
-    if not service.cancelled() and (error := service.exception()) is not None:
-        _log.critical("the receiver's service %r failed", service.get_name(), exc_info=error)
+def _forget(_service: str) -> None: ...

@@ -38,21 +38,30 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(msg) from error
 
 
-def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; the second signal hands back at once. `ready` is called once."""
+def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; the second signal hands back at once. `ready` is called once.
+
+    Return the exit code: 1 when a part of the receiver has failed, so that its supervisor starts another.
+    """
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(receiver, listening, ready))
+        runner.run(_Serving(receiver, listening, ready).serve())
+    code = 1 if receiver.failed else 0
     if any(thread.name.startswith("headway-job") for thread in threading.enumerate()):
         # A handler's thread that goes on must not keep the process: its job was handed back.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
+    return code
 
 
-async def _serve(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
-    async with receiver:
-        server = _Server(
+class _Serving:
+    """Opens the receiver, serves it, and stops it at a signal, whichever of these it is at."""
+
+    def __init__(self, receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
+        self._receiver = receiver
+        self._listening = listening
+        self._server = _Server(
             uvicorn.Config(
                 receiver,
                 lifespan="off",
@@ -65,26 +74,45 @@ async def _serve(receiver: Receiver, listening: socket.socket, ready: Callable[[
             ),
             ready,
         )
-        stopping: list[asyncio.Task[None]] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._stopping: list[asyncio.Task[None]] = []
 
-        async def stop(grace: float | None) -> None:
-            await receiver.drain(grace)
-            server.should_exit = True
-
-        def heard() -> None:
-            _log.info(
-                "handing back at once" if stopping else "draining; the same signal again hands back at once"
-            )
-            stopping.append(asyncio.create_task(stop(0.0 if stopping else None)))
-
+    async def serve(self) -> None:
         loop = asyncio.get_running_loop()
+        # Before it opens, which takes seconds where the guard is away: process 1 of a container hears no signal for
+        # which it has no handler, and would take jobs as if none had come.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, heard)
+            loop.add_signal_handler(number, self._heard)
         try:
-            await server.serve(sockets=[listening])
+            self._opening = asyncio.create_task(self._receiver.open())
+            await asyncio.wait([self._opening])
+            if self._opening.cancelled():
+                return
+            self._opening.result()
+            self._receiver.end_process = self._end
+            if not self._stopping:
+                await self._server.serve(sockets=[self._listening])
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            await self._receiver.close()
+
+    def _heard(self) -> None:
+        if self._opening is not None and not self._opening.done():
+            _log.info("stopped before it was open")
+            self._opening.cancel()
+            return
+        _log.info(
+            "handing back at once" if self._stopping else "draining; the same signal again hands back at once"
+        )
+        self._stopping.append(asyncio.create_task(self._stop(0.0 if self._stopping else None)))
+
+    async def _stop(self, grace: float | None) -> None:
+        await self._receiver.drain(grace)
+        self._end()
+
+    def _end(self) -> None:
+        self._server.should_exit = True
 
 
 class _Server(uvicorn.Server):
