@@ -88,6 +88,23 @@ async def test_a_lost_settle_answer_is_applied(redis_proxy: TcpProxy, namespace:
         assert not any(result.applied for result in await succeed(carrier, deliveries))  # by hand: superseded
 
 
+async def test_a_settle_that_is_repeated_after_its_deadline_is_applied(
+    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with broker(_url(redis_proxy), namespace) as carrier:
+        await carrier.enqueue([job() for _ in range(3)])
+        *some, last = await claim(carrier)
+        monkeypatch.setattr("headway.brokers.redis.session.CALL_DEADLINE", 0.5)
+        await redis_proxy.refuse()
+        redis_proxy.reset_after(0, Direction.TO_CLIENT)
+        with pytest.raises(BrokerUnavailableError):
+            await succeed(carrier, some)
+        monkeypatch.undo()
+        await redis_proxy.listen()
+        assert [result.applied for result in await succeed(carrier, [*some, last])] == [True] * 3
+        assert not any(result.applied for result in await succeed(carrier, some))  # by hand: superseded
+
+
 async def test_many_calls_in_flight_survive_a_reset(redis_proxy: TcpProxy, namespace: str) -> None:
     async with broker(_url(redis_proxy), namespace) as carrier:
         jobs = [job() for _ in range(200)]

@@ -8,14 +8,14 @@ from headway.brokers.base import Capabilities
 from headway.brokers.redis import acts, enqueue, info, inspect, schedules, work
 from headway.brokers.redis.connect import Target
 from headway.brokers.redis.feed import Feed
-from headway.brokers.redis.keys import prefix, worker_channel
+from headway.brokers.redis.keys import prefix
 from headway.brokers.redis.link import Link
 from headway.brokers.redis.listener import Listener
 from headway.brokers.redis.location import parse
 from headway.brokers.redis.session import Session
 from headway.brokers.redis.signals import mailbox
 from headway.brokers.redis.waiting import Waits
-from headway.brokers.redis.work import Claims
+from headway.brokers.redis.work import Claims, Settles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -61,6 +61,7 @@ class RedisBroker:
         self._link = Link(target, on_elsewhere=self._listener.reconnect)
         self._session = Session(self._link, start, clock=clock, record_events=settings.record_events)
         self._claims = Claims(self._session)
+        self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
         self._feed = Feed(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
@@ -128,7 +129,10 @@ class RedisBroker:
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
     ) -> Claimed:
         """Hand out ready jobs."""
-        return await self._claims.claim(wants, worker=worker, limit=limit, lease_ms=lease_ms)
+        claimed = await self._claims.claim(wants, worker=worker, limit=limit, lease_ms=lease_ms)
+        for box in self._mailboxes:
+            box.requests.delivered(claimed.deliveries)
+        return claimed
 
     async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
         """Extend leases."""
@@ -136,7 +140,7 @@ class RedisBroker:
 
     async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
         """Apply outcomes under their leases."""
-        return await work.settle(self._session, items)
+        return await self._settles.settle(items)
 
     async def surrender(
         self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True
@@ -157,7 +161,7 @@ class RedisBroker:
         """Yield what concerns the worker, a Wake first."""
         hands = self._claims.begin_hands(worker) if handed else None
         try:
-            async with mailbox(self._listener, worker_channel(self._session.prefix, worker), hands) as box:
+            async with mailbox(self._listener, self._session, worker, hands) as box:
                 self._mailboxes.add(box)
                 try:
                     while (signal := await box.take()) is not None:

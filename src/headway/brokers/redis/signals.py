@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelRequested, Handed, LeaseLost, Signal, Wake
+from headway.brokers.redis.keys import worker_channel
 from headway.brokers.redis.listener import Subscription
+from headway.brokers.redis.requests import Requests
 from headway.job import JobId
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.hands import Hands
     from headway.brokers.redis.listener import Listener
+    from headway.brokers.redis.session import Session
+    from headway.job import WorkerId
 
 _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other deputy
 
@@ -23,9 +27,10 @@ _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other de
 class Mailbox:
     """Signals not yet taken. Wakes are not piled up: one says all."""
 
-    def __init__(self, hands: Hands | None) -> None:
+    def __init__(self, session: Session, worker: WorkerId, hands: Hands | None) -> None:
         """Start with a Wake: jobs may have come before the subscription. Without `hands` no job is taken by message."""
         self._hands = hands
+        self.requests = Requests(session, worker, lambda job_id: self.put(CancelRequested(job_id)))
         self._signals: deque[Signal] = deque([Wake()])
         self._filled = asyncio.Event()
         self._filled.set()
@@ -52,18 +57,20 @@ class Mailbox:
             case b"L":
                 self.put(LeaseLost())
             case b"C":
-                self.put(CancelRequested(JobId(content[1:].decode(errors="replace"))))
+                self.requests.hear(JobId(content[1:].decode(errors="replace")))
             case _:
                 pass  # of a newer version
 
     def on_restored(self) -> None:
-        """Whatever was published during the cut is lost: let the worker look."""
+        """Whatever was published during the cut is lost: let the worker look for jobs, and us for requests."""
         self.put(Wake())
+        self.requests.look()
 
     def close(self) -> None:
         """End the iteration."""
         self._closed = True
         self._filled.set()
+        self.requests.close()
 
     async def take(self) -> Signal | None:
         """Wait for the next signal; None: closed."""
@@ -76,12 +83,17 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailbox(listener: Listener, channel: str, hands: Hands | None) -> AsyncGenerator[Mailbox]:
+async def mailbox(
+    listener: Listener, session: Session, worker: WorkerId, hands: Hands | None
+) -> AsyncGenerator[Mailbox]:
     """Listen on a worker's channel for the length of the block."""
-    box = Mailbox(hands)
+    box = Mailbox(session, worker, hands)
+    channel = worker_channel(session.prefix, worker)
     subscription = Subscription(box.on_message, box.on_restored)
     await listener.subscribe(channel, subscription)
     try:
+        box.requests.look()  # of a worker that listens again, and holds jobs
         yield box
     finally:
+        box.requests.close()
         await listener.unsubscribe(channel, subscription)

@@ -147,22 +147,40 @@ async def heartbeat(session: Session, workers: Sequence[WorkerId], lease_ms: int
     return [Heartbeat(worker, bool(one)) for worker, one in zip(workers, held, strict=True)]
 
 
-async def settle(session: Session, items: Sequence[Settlement]) -> list[SettleResult]:
-    """Apply outcomes: one script call for each worker among the leases, normally one in all."""
-    by_worker: dict[WorkerId, list[int]] = {}
-    for place, item in enumerate(items):
-        by_worker.setdefault(item.lease.worker, []).append(place)
-    applied = [False] * len(items)
-    for worker, places in by_worker.items():
+class Settles:
+    """Settlements of this process. Those whose answer was not heard say so when they come again, see settle.lua."""
+
+    def __init__(self, session: Session) -> None:
+        """Nothing is unheard."""
+        self._session = session
+        self._unheard: set[Lease] = set()
+
+    async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
+        """Apply outcomes: one script call for each worker among the leases, normally one in all."""
+        by_worker: dict[WorkerId, list[int]] = {}
+        for place, item in enumerate(items):
+            by_worker.setdefault(item.lease.worker, []).append(place)
+        applied = [False] * len(items)
+        try:
+            for worker, places in by_worker.items():
+                flags = await self._send(worker, [items[place] for place in places])
+                for place, flag in zip(places, flags, strict=True):
+                    applied[place] = flag == ord("1")
+        except BaseException:
+            self._unheard.update(item.lease for item in items)  # also those of another worker, applied before
+            raise
+        if self._unheard:
+            self._unheard.difference_update(item.lease for item in items)
+        return [SettleResult(item.lease.job_id, done) for item, done in zip(items, applied, strict=True)]
+
+    async def _send(self, worker: WorkerId, items: Sequence[Settlement]) -> bytes:
         parts: list[Argument] = [worker]
-        for place in places:
-            lease = items[place].lease
-            code, content = _outcome(items[place].outcome)
-            parts += (lease.job_id, f"{lease.epoch}{code}", content)
-        flags = await session.run("settle", *parts)
-        for place, flag in zip(places, flags, strict=True):
-            applied[place] = flag == ord("1")
-    return [SettleResult(item.lease.job_id, done) for item, done in zip(items, applied, strict=True)]
+        for item in items:
+            code, content = _outcome(item.outcome)
+            parts += (item.lease.job_id, f"{item.lease.epoch}{code}", content)
+        repeat = bool(self._unheard) and any(item.lease in self._unheard for item in items)
+        flags: bytes = await self._session.run("settle", *parts, repeat=repeat)
+        return flags
 
 
 def _outcome(outcome: Outcome) -> tuple[str, Argument]:
