@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+MAIN = "from headway.cli import main; main()"
 ACCOUNT = "tasks@shop.iam.gserviceaccount.com"
 SOURCE = """
 import asyncio, os, pathlib, time
@@ -29,6 +31,16 @@ from headway import Context, Headway, Retry
 
 app = Headway("shop")
 HERE = pathlib.Path(__file__).parent
+
+if (HERE / "defect").exists():
+    import headway.push.run
+
+    async def keep_leases(*_):
+        while not (HERE / "entered").exists():
+            await asyncio.sleep(0.01)
+        raise RuntimeError("a defect")
+
+    headway.push.run.keep_leases = keep_leases
 
 @app.task(name="add")
 async def add(a: int, b: int) -> int:
@@ -162,6 +174,54 @@ async def test_sigterm_hands_back_within_the_grace_time(
     assert await job.result(timeout=30) == receiver.pid
 
 
+async def test_a_receiver_that_lost_a_part_of_it_hands_back_and_ends(
+    app: Headway, folder: Path, environment: dict[str, str], port: int
+) -> None:
+    (folder / "defect").touch()
+    with ReceiverServer("shop:app", folder, environment, "--grace", "1s", port=port) as receiver:
+        [job] = await app.enqueue_many([app.find_task("long").job()])
+        wait_until(lambda: not receiver.running, "the end of the receiver", timeout=20)
+        assert receiver.exit_code == 1
+        (record,) = await app.carrier.get([job.id])
+        assert record is not None
+        assert (record.state, record.attempt) == (JobState.READY, 0)
+        (folder / "defect").unlink()
+        (folder / "open").touch()
+        receiver.kill()
+        receiver.start()
+        assert await job.result(timeout=30) == receiver.pid
+    assert "a defect" in (folder / "receiver.log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_heard_while_it_opens(
+    folder: Path, environment: dict[str, str], number: signal.Signals
+) -> None:
+    """Its guard answers nothing. Process 1 of a container has no other end than by its own handlers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        guard = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "push", "shop:app", "--port", "0"],
+            cwd=folder,
+            env=variables({**environment, "HEADWAY_GUARD": guard}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(number)
+                output, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, output
+    assert "receiver ready" not in output
+    assert "Traceback" not in output
+
+
 async def test_a_killed_receiver_loses_nothing(app: Headway, receiver: ReceiverServer, folder: Path) -> None:
     [job] = await app.enqueue_many([app.find_task("long").job()])
     entered(folder)
@@ -183,12 +243,16 @@ def test_strangers_are_refused(receiver: ReceiverServer) -> None:
             assert (error.code, error.read()) == (401, b"")
 
 
-def run(folder: Path, environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+def variables(environment: dict[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
+    return {**own, **environment}
+
+
+def run(folder: Path, environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from headway.cli import main; main()", *args],
+        [sys.executable, "-c", MAIN, *args],
         cwd=folder,
-        env={**own, **environment},
+        env=variables(environment),
         capture_output=True,
         text=True,
         timeout=30,
@@ -201,7 +265,7 @@ def run(folder: Path, environment: dict[str, str], *args: str) -> subprocess.Com
     [
         ({"HEADWAY_URL": "sqlite:///jobs.db"}, "run `headway worker` instead"),
         ({"HEADWAY_GUARD": ""}, "HEADWAY_GUARD"),
-        ({"HEADWAY_TARGET": ""}, "HEADWAY_AUDIENCE"),
+        ({"HEADWAY_TARGET": ""}, "HEADWAY_TARGET"),
         ({"HEADWAY_TOKEN_KEYS": "http://keys.example/"}, "token_keys"),
         ({"HEADWAY_PUSH_LEASE": "1s"}, "HEADWAY_PUSH_LEASE"),
     ],

@@ -95,6 +95,11 @@ class ServerProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, minus the signal's number where one ended it; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """Start it; ServerError when it runs already."""
         if self.running:

@@ -44,6 +44,11 @@ class ReceiverServer(Server):
         """Where it takes jobs."""
         return f"http://{HOST}:{self.port}/"
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, minus the signal's number where one ended it; None while it runs."""
+        return self._process.exit_code
+
     def stop(self, timeout: float = 15.0) -> None:
         """End it in order (SIGTERM)."""
         self._process.stop(timeout)

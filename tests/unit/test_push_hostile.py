@@ -216,7 +216,7 @@ def test_however_a_body_comes_it_is_answered(
                 case _:
                     pass
             answer = await call.start(whole=False).answer()
-            assert pushed._intake.bytes == 0
+            assert pushed._intake.held == 0
             return answer
 
     answer = asyncio.run(go())

@@ -33,10 +33,10 @@ async def test_a_body_comes_in_parts() -> None:
     sender.say(b"a")
     sender.say(b"")
     await turns()
-    assert intake.bytes == 1
+    assert intake.held == 1
     sender.say(b"b", more=False)
     assert await sender.reading == b"ab"
-    assert intake.bytes == 0
+    assert intake.held == 0
 
 
 async def test_the_bytes_of_all_are_bounded_and_the_longest_on_its_way_gives_up_its_own() -> None:
@@ -45,12 +45,12 @@ async def test_the_bytes_of_all_are_bounded_and_the_longest_on_its_way_gives_up_
     first.say(b"x" * 6)
     second.say(b"x" * 4)
     await turns()
-    assert intake.bytes == 10
+    assert intake.held == 10
     second.say(b"x")
     await turns()
     with pytest.raises(DisconnectedError, match="make way"):
         await first.reading
-    assert intake.bytes == 5
+    assert intake.held == 5
     second.say(b"", more=False)
     assert await second.reading == b"xxxxx"
 
@@ -61,7 +61,7 @@ async def test_a_sender_that_alone_is_too_much_makes_way_too() -> None:
     sender.say(b"x" * 11)
     with pytest.raises(DisconnectedError):
         await sender.reading
-    assert intake.bytes == 0
+    assert intake.held == 0
 
 
 async def test_one_message_may_be_of_any_size() -> None:
@@ -70,7 +70,7 @@ async def test_one_message_may_be_of_any_size() -> None:
     sender = Sender(intake)
     sender.say(b"x" * (3 * MAX_BODY))
     assert len(await sender.reading) == MAX_BODY
-    assert intake.bytes == 0
+    assert intake.held == 0
 
 
 async def test_a_chunked_body_without_end_ends() -> None:
@@ -98,7 +98,7 @@ async def test_a_reader_that_is_cancelled_leaves_its_place() -> None:
     sender.reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sender.reading
-    assert intake.bytes == 0
+    assert intake.held == 0
     other = Sender(intake)
     other.say(b"d", more=False)
     assert await other.reading == b"d"

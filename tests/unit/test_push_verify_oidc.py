@@ -340,9 +340,10 @@ async def test_the_account_can_be_replaced_while_tasks_of_the_old_one_wait() -> 
     verifier._keys = Issuer().store
     for email in ("new@x.example", ACCOUNT):
         await verifier.verify(request(f"Bearer {token(email=email)}"))
-    for email in ("third@x.example", push.service_account, "", [ACCOUNT], {"x": 1}):
+    others: list[Any] = ["third@x.example", push.service_account, "", [ACCOUNT], {"x": 1}]
+    for other in others:
         with pytest.raises(UnverifiedError) as raised:
-            await verifier.verify(request(f"Bearer {token(email=email)}"))
+            await verifier.verify(request(f"Bearer {token(email=other)}"))
         assert raised.value.status == 403
 
 

@@ -34,7 +34,7 @@ class Intake:
         self._bytes = 0
 
     @property
-    def bytes(self) -> int:
+    def held(self) -> int:
         """How many bytes have come of bodies that are not whole."""
         return self._bytes
 

@@ -74,6 +74,7 @@ class _Serving:
             ),
             ready,
         )
+        receiver.end_process = self._end
         self._opening: asyncio.Task[None] | None = None
         self._stopping: list[asyncio.Task[None]] = []
 
@@ -89,8 +90,7 @@ class _Serving:
             if self._opening.cancelled():
                 return
             self._opening.result()
-            self._receiver.end_process = self._end
-            if not self._stopping:
+            if not (self._stopping or self._receiver.failed):
                 await self._server.serve(sockets=[self._listening])
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
