@@ -247,7 +247,7 @@ async def test_a_process_that_holds_the_line_of_a_dead_worker_delays_nothing(sce
     dead.slots.start(JOB, 0.0)
     dead.child.end(-9)  # its line stays open
     await _until(lambda: "w0" in scene.carrier.surrendered)
-    assert scene.carrier.surrendered["w0"] == [JOB]
+    assert scene.carrier.surrendered[WorkerId("w0")] == [JOB]
     await _until(lambda: len(scene.places) == 3)
     other.slots.held = 1
     await scene.beats()
