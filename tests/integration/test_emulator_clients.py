@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -404,10 +405,19 @@ async def test_gcloud_tasks(gcloud: Gcloud, receiver: Receiver) -> None:
     await gcloud("tasks", "run", "one", "--queue=mail")
     await receiver.until(1)
     await gcloud("tasks", "delete", "two", "--queue=mail")
+    url = urlsplit(receiver.url)
+    override = f"--http-uri-override=scheme:http,host:{url.hostname},port:{url.port},path:{url.path}"
+    await gcloud("tasks", "queues", "update", "mail", override)
+    await gcloud("tasks", "buffer", "--queue=mail")
+    await gcloud("tasks", "buffer", "--queue=mail", "--task-id=three")
+    assert len(await gcloud("tasks", "list", "--queue=mail")) == 2
+    await gcloud("tasks", "run", "three", "--queue=mail")
+    await receiver.until(2)
     await gcloud("tasks", "queues", "resume", "mail")
+    await receiver.until(3)
     await gcloud("tasks", "queues", "purge", "mail")
     await gcloud("tasks", "queues", "delete", "mail")
-    assert [body for _, body in receiver.requests] == [b"one"]
+    assert [body for _, body in receiver.requests] == [b"one", b"", b""]
 
 
 @pytest.mark.slow

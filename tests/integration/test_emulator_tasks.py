@@ -420,6 +420,36 @@ async def test_rest_speaks_of_the_same_queues_and_tasks(scene: Scene) -> None:
         ] == "europe-west1"
 
 
+async def test_a_buffered_task_is_sent_where_its_queue_says(scene: Scene) -> None:
+    async with httpx.AsyncClient(base_url=f"{scene.emulator.http_address}/v2/", trust_env=False) as rest:
+        await scene.queue()
+        refused = await rest.post(f"{QUEUE}/tasks:buffer")
+        assert refused.json()["error"]["status"] == "FAILED_PRECONDITION"
+        uri: dict[str, Any] = {"host": "target.example", "path_override": {"path": "/run"}}
+        headers = [{"header": {"key": "X-Own", "value": "1"}}]
+        target = {"uri_override": uri, "header_overrides": headers}
+        await scene.client.update_queue(queue={"name": QUEUE, "http_target": target})
+        body = {"body": {"contentType": "text/plain", "data": base64.b64encode(b"hi").decode()}}
+        made = await rest.post(f"{QUEUE}/tasks/one:buffer", json=body)
+        assert made.json()["task"]["name"] == f"{QUEUE}/tasks/one"
+        again = await rest.post(f"{QUEUE}/tasks/one:buffer", json=body)
+        assert again.json()["error"]["status"] == "ALREADY_EXISTS"
+        for without_id in ("tasks:buffer", "tasks/:buffer"):  # the latter is gcloud's
+            unnamed = (await rest.post(f"{QUEUE}/{without_id}")).json()["task"]["name"]
+            assert unnamed.startswith(f"{QUEUE}/tasks/")
+        # What the queue says when a task is sent holds.
+        uri |= {"host": "other.example", "uri_override_enforce_mode": "IF_NOT_EXISTS"}
+        await scene.client.update_queue(queue={"name": QUEUE, "http_target": target})
+        assert await scene.after(seconds=0) == 3
+        first = scene.target.calls[0]
+        assert {call.url for call in scene.target.calls} == {"https://other.example/run"}
+        assert (first.method, first.body) == ("POST", b"hi")
+        assert (first.headers["Content-Type"], first.headers["X-Own"]) == ("text/plain", "1")
+        # A task that was created by itself has a URL of its own, and needs one.
+        own = {"task": {"httpRequest": {"body": "aGk="}}}
+        assert (await rest.post(f"{QUEUE}/tasks", json=own)).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "name"),
     [

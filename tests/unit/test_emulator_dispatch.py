@@ -254,6 +254,18 @@ async def test_rate_and_burst_bound_what_goes() -> None:
     assert scene.dispatcher.next_ms() == scene.clock.now_ms() + 500
 
 
+@pytest.mark.parametrize(
+    ("override", "url"),
+    [
+        (UriOverride(host="y"), "https://y"),
+        (UriOverride(scheme="http", host="y", port=81, path="/run", query="a=1"), "http://y:81/run?a=1"),
+        (UriOverride(host="y", path="/run", if_missing=True), "https://y/run"),
+    ],
+)
+def test_a_task_without_a_url_gets_its_queues(override: UriOverride, url: str) -> None:
+    assert override_url("", override) == url
+
+
 async def test_concurrency_bounds_what_is_under_way() -> None:
     scene = Scene(Queue(QUEUE, RateLimits(500, 3)))
     for number in range(5):

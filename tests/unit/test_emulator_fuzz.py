@@ -129,7 +129,7 @@ PATHS = st.one_of(
     st.sampled_from([
         LOCATION, QUEUE, TASK, f"{LOCATION}/queues", f"{QUEUE}/tasks", f"{QUEUE}/tasks:batchCreate", f"{QUEUE}/tasks:batchDelete",
         f"{QUEUE}:pause", f"{QUEUE}:resume", f"{QUEUE}:purge", f"{TASK}:run", f"{QUEUE}:getIamPolicy", f"{QUEUE}:setIamPolicy",
-        f"{QUEUE}:testIamPermissions", "projects/p/locations", f"{LOCATION}/operations/x",
+        f"{QUEUE}:testIamPermissions", f"{QUEUE}/tasks:buffer", f"{QUEUE}/tasks/new:buffer", "projects/p/locations", f"{LOCATION}/operations/x",
     ]),
     st.text(max_size=30),
 )  # fmt: skip
@@ -145,7 +145,7 @@ QUERIES = st.dictionaries(
 
 def served() -> tuple[Emulator, Starlette]:
     emulator = Emulator(clock=FakeClock(), automatic=False)
-    return emulator, application(list(routes(emulator.operations(), emulator.dice, emulator.journal)))
+    return emulator, application(list(routes(emulator.rest_operations(), emulator.dice, emulator.journal)))
 
 
 async def ask(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:

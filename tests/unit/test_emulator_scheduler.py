@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import jwt
 import httpx
+import jwt
 import pytest
 from google.cloud.scheduler_v1.types import (
     AppEngineHttpTarget,

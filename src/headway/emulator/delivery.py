@@ -111,6 +111,9 @@ class HttpDelivery:
 def _parts(url: str) -> tuple[_Place, str, str]:
     """Return where to connect, the Host header, and the path as it is sent; ValueError when the URL is none."""
     parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        msg = f"{url!r} is no URL of HTTP"
+        raise ValueError(msg)
     named = parts.hostname or ""
     host = named if ":" in named else named.encode("idna").decode()
     place = _Place(parts.scheme, host, parts.port or _DEFAULT_PORTS[parts.scheme])

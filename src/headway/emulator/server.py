@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from headway.clock import SystemClock
 from headway.emulator.access import Access
 from headway.emulator.batches import Batches
+from headway.emulator.buffer import Buffer
 from headway.emulator.delivery import HttpDelivery
 from headway.emulator.dispatch import Dispatcher
 from headway.emulator.faults import Dice, Faults
@@ -121,6 +122,10 @@ class Emulator:
         locations = Locations(lambda: (queue.name for queue in self.store.queues()))
         return operations(self.queues, self.tasks, self.batches, self.access, locations)
 
+    def rest_operations(self) -> list[Operation]:
+        """Return those and what REST alone has."""
+        return [*self.operations(), *Buffer(self.store, self.tasks).operations()]
+
     @property
     def grpc_address(self) -> str:
         """What CLOUD_TASKS_EMULATOR_HOST is set to, as `host:port`."""
@@ -169,9 +174,8 @@ class Emulator:
         await self.close()
 
     async def _listen(self, stack: AsyncExitStack) -> None:
-        served = self.operations()
         server = new_server()
-        own = handlers(served, self.dice, self.journal)
+        own = handlers(self.operations(), self.dice, self.journal)
         others = [handler for part in self._parts for handler in part.grpc_handlers]
         server.add_generic_rpc_handlers((*own, *others, *self._extra_grpc_handlers))
         try:
@@ -184,7 +188,7 @@ class Emulator:
             [
                 *(route for part in self._parts for route in part.routes),
                 *self._extra_routes,
-                *routes(served, self.dice, self.journal),
+                *routes(self.rest_operations(), self.dice, self.journal),
             ]
         )
         http = HttpServer(app, self._host, self._http_port)

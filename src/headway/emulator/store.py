@@ -120,7 +120,8 @@ class Store:
 
     def task(self, name: str) -> Task | None:
         """Return the task, if there is one."""
-        return self._tasks.get(queue_of(name), {}).get(name)
+        tasks = self._tasks.get(queue_of(name))
+        return None if tasks is None else tasks.get(name)
 
     def tasks(self, queue: str) -> dict[str, Task]:
         """Return the queue's tasks by name; not to be changed."""

@@ -98,7 +98,7 @@ def override_url(url: str, override: UriOverride | None) -> str:
         host = f"[{host}]"
     return urlunsplit(
         (
-            override.scheme or parts.scheme,
+            override.scheme or parts.scheme or "https",  # a buffered task has none
             host if port is None else f"{host}:{port}",
             parts.path if override.path is None else override.path,
             parts.query if override.query is None else override.query,

@@ -80,10 +80,13 @@ class Tasks:
         """Dispatch a task now. What is returned shows it dispatched, not answered."""
         return task_message(self._dispatcher.run_now(self._existing(request.name)), request.response_view)
 
-    def accept(self, request: Message) -> Task:
-        """Keep a new task, which is not yet durable: the caller commits, and then calls `accepted`."""
+    def accept(self, request: Message, *, buffered: bool = False) -> Task:
+        """Keep a new task, which is not yet durable: the caller commits, and then calls `accepted`.
+
+        `buffered`: it has no URL of its own, and gets its queue's when it is sent.
+        """
         queue = existing_queue(self._store, request.parent)
-        task = self._read(queue.name, request.task)
+        task = self._read(queue.name, request.task, buffered=buffered)
         if self._store.task(task.name) is not None:
             raise ApiError(Code.ALREADY_EXISTS, "Requested entity already exists")
         if task.spec.named and self._store.task_is_gone(task.name):
@@ -111,7 +114,7 @@ class Tasks:
             raise ApiError(Code.NOT_FOUND, _ENDED if gone else "Requested entity was not found.")
         return task
 
-    def _read(self, queue: str, message: Message) -> Task:
+    def _read(self, queue: str, message: Message, *, buffered: bool) -> Task:
         if message.HasField("app_engine_http_request"):
             refuse(_NO_APP_ENGINE)
         if not message.HasField("http_request"):
@@ -121,7 +124,7 @@ class Tasks:
         now_ms = self._clock.now_ms()
         spec = TaskSpec(
             name=self._name(queue, message.name),
-            request=self._checked(read_request(message.http_request)),
+            request=self._checked(read_request(message.http_request), buffered=buffered),
             created_ms=now_ms,
             deadline_ms=self._deadline_ms(message),
             named=bool(message.name),
@@ -137,8 +140,8 @@ class Tasks:
             refuse(f'The task name "{wanted}" must begin with the parent "{queue}".')
         return wanted
 
-    def _checked(self, request: HttpRequest) -> HttpRequest:
-        if fault := fault_of(request.url):
+    def _checked(self, request: HttpRequest, *, buffered: bool) -> HttpRequest:
+        if not buffered and (fault := fault_of(request.url)):
             refuse(f"Invalid url for HttpRequest.url: {fault}.")
         if len(request.url) > self._limits.url_chars:
             refuse(f"HttpRequest.url must have at most {self._limits.url_chars} characters.")

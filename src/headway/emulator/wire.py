@@ -27,6 +27,7 @@ BatchDeleteTasksMetadata: Final[Message] = _from("google.cloud.tasks_v2.types").
 Empty: Final[Message] = _from("google.protobuf.empty_pb2").Empty
 Operation: Final[Message] = _from("google.longrunning.operations_pb2").Operation
 GetOperationRequest: Final[Message] = _from("google.longrunning.operations_pb2").GetOperationRequest
+HttpBody: Final[Message] = _from("google.api.httpbody_pb2").HttpBody
 Status: Final[Message] = _from("google.rpc.status_pb2").Status
 Policy: Final[Message] = _from("google.iam.v1.policy_pb2").Policy
 GetIamPolicyRequest: Final[Message] = _from("google.iam.v1.iam_policy_pb2").GetIamPolicyRequest
