@@ -156,9 +156,9 @@ class Runs:
         outcome: Outcome
         try:
             outcome = await self._executor.run(job.run)
-            if self._reporter.busy:
+            if self._reporter.busy(job.run.delivery.lease):
                 # Its last log lines first: behind the outcome they would be refused.
-                await self._reporter.flush()
+                await self._reporter.flush(job.run.delivery.lease)
         except Exception:  # noqa: BLE001 - logged
             # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look.
             _log.exception("job %s: the executor failed; again in %.0f s", job.id, _AFTER_FAULT)

@@ -58,7 +58,7 @@ class _Line:
     def log(self, _lease: Lease, level: str, message: str) -> None:
         self.send(Logged(level, message))
 
-    async def flush(self) -> None:
+    async def flush(self, _lease: Lease) -> None:
         """Do nothing: what was sent is in the socket, in order before the outcome."""
 
 

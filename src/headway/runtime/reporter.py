@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import SettleResult
     from headway.clock import Clock
-    from headway.job import Lease
+    from headway.job import JobId, Lease
 
 _log = logging.getLogger("headway.worker")
 
@@ -37,7 +38,9 @@ class Reporter:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._pending: set[asyncio.Future[SettleResult]] = set()
+        self._last: dict[
+            JobId, asyncio.Future[SettleResult]
+        ] = {}  # of each job; its others are answered before
 
     def progress(self, lease: Lease, fraction: float, message: str) -> None:
         """Record how far a job is."""
@@ -47,20 +50,19 @@ class Reporter:
         """Record a line."""
         self._take(Report(lease, LogLine(self._clock.now_ms(), level, message)))
 
-    async def flush(self) -> None:
-        """Wait until all reports taken so far are recorded, refused, or given up."""
+    async def flush(self, lease: Lease) -> None:
+        """Wait until the reports of this job, taken so far, are recorded, refused, or given up."""
         if threading.get_ident() != self._thread:
             # A handler's own loop in a thread: nothing of this loop may be awaited there.
             return
         # One turn for what threads handed over.
         await asyncio.sleep(0)
-        if self._pending:
-            await asyncio.wait(set(self._pending))
+        if (last := self._last.get(lease.job_id)) is not None:
+            await asyncio.wait([last])
 
-    @property
-    def busy(self) -> bool:
-        """True while reports are under way."""
-        return bool(self._pending)
+    def busy(self, lease: Lease) -> bool:
+        """True while reports of this job are under way."""
+        return lease.job_id in self._last
 
     def _take(self, report: Report) -> None:
         if threading.get_ident() == self._thread:
@@ -69,12 +71,13 @@ class Reporter:
             self._loop.call_soon_threadsafe(self._add, report)
 
     def _add(self, report: Report) -> None:
-        answer = self._batcher.add(report)
-        self._pending.add(answer)
-        answer.add_done_callback(self._answered)
+        job_id = report.lease.job_id
+        answer = self._last[job_id] = self._batcher.add(report)
+        answer.add_done_callback(functools.partial(self._answered, job_id))
 
-    def _answered(self, answer: asyncio.Future[SettleResult]) -> None:
-        self._pending.discard(answer)
+    def _answered(self, job_id: JobId, answer: asyncio.Future[SettleResult]) -> None:
+        if self._last.get(job_id) is answer:
+            del self._last[job_id]
         if answer.cancelled():
             return
         error = answer.exception()

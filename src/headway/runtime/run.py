@@ -29,8 +29,8 @@ class Reports(Protocol):
         """Take a log line."""
         ...
 
-    async def flush(self) -> None:
-        """Wait until what was taken is recorded or refused."""
+    async def flush(self, lease: Lease, /) -> None:
+        """Wait until what was taken of this job is recorded or refused."""
         ...
 
 
@@ -106,4 +106,4 @@ class JobRun:
 
     async def flush(self) -> None:
         """Wait until the reports of this run are recorded."""
-        await self._reporter.flush()
+        await self._reporter.flush(self.delivery.lease)

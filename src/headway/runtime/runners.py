@@ -129,9 +129,9 @@ class Runners:
         outcome: Outcome
         try:
             outcome = await self._executor.run(run)
-            if self._reporter.busy:
+            if self._reporter.busy(run.delivery.lease):
                 # Its last log lines first: behind the outcome they would be refused.
-                await self._reporter.flush()
+                await self._reporter.flush(run.delivery.lease)
         except Exception:  # noqa: BLE001 - logged
             # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look. Not at
             # once, because it may well happen again: without a pause such a job would spin through claim and release.

@@ -200,8 +200,8 @@ class Inline:
         finally:
             self._carrier.running.discard(job_id)
         outcome = task.result()
-        if self._reporter.busy:
-            await self._reporter.flush()
+        if self._reporter.busy(delivery.lease):
+            await self._reporter.flush(delivery.lease)
         await self._settle(delivery, outcome)
         self._keep_error(job_id, outcome)
 
