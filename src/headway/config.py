@@ -67,6 +67,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     push_concurrency: int = 80  # jobs at once in one receiver
     push_grace: float = 9.0  # from SIGTERM to the hand-back; Cloud Run kills at 10
     priority_bands: list[int] = []  # the priorities from which a queue of their own begins
+    guard_budget: float = 0.0  # commands of the guard's store for each job, beyond which it warns; 0: never
 
     # Large payloads, cache
     offload: str = ""  # URL of the folder or bucket for payloads over `offload_over`
@@ -120,6 +121,7 @@ class GivenSettings(TypedDict, total=False):
     push_concurrency: int
     push_grace: float | str
     priority_bands: list[int]
+    guard_budget: float
     offload: str
     offload_over: int
     offload_limit: int
@@ -144,6 +146,7 @@ _MINIMA: Final[dict[str, float]] = {
     "push_lease": 5,
     "push_concurrency": 1,
     "push_grace": 0,
+    "guard_budget": 0,
     "offload_over": 1,
     "offload_limit": 1,
 }

@@ -276,6 +276,7 @@ def broker_settings(
             token_keys=settings.token_keys,
             token_issuer=settings.token_issuer,
             priority_bands=tuple(settings.priority_bands),
+            guard_budget=settings.guard_budget,
             timeout_ms=round(settings.timeout * 1000),
             timeouts={task.name: task.options_declared.timeout_ms for task in (tasks or {}).values()},
         ),

@@ -72,6 +72,7 @@ class PushSettings(Struct, frozen=True):
     timeouts: dict[str, int] = {}  # the same by task, in ms, as far as tasks are declared here
     token_keys: str = ""  # URL of the keys that tokens are verified with; empty: Google's
     token_issuer: str = ""  # of the tokens; empty: Google
+    guard_budget: float = 0.0  # commands for each job, beyond which a warning is logged; 0: never
 
     def __repr__(self) -> str:
         """Show all but secrets: settings end up in logs and in reports of errors."""
@@ -368,6 +369,19 @@ class FireCall(Struct, frozen=True):
     at_ms: int | None = None
 
 
+class GuardStats(Struct, frozen=True):
+    """What the guard came to in this process: outcomes kept, commands to its store, outcomes that came late."""
+
+    jobs: int = 0
+    commands: int = 0
+    superseded: int = 0
+
+    @property
+    def commands_per_job(self) -> float:
+        """The mean; 0 before the first job."""
+        return self.commands / self.jobs if self.jobs else 0.0
+
+
 class PushBroker(Broker, Protocol):
     """A carrier that sends its jobs to a receiver."""
 
@@ -411,6 +425,10 @@ class PushBroker(Broker, Protocol):
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines of running jobs, fenced like an outcome."""
+        ...
+
+    def guard_stats(self) -> GuardStats:
+        """Return what the guard came to in this process so far, for a log line or a metric; asks nobody."""
         ...
 
 
