@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway.brokers.redis.call import Argument, Call, ScriptCall, pack_script
 from headway.brokers.redis.link import CALL_DEADLINE
@@ -13,14 +13,13 @@ from headway.brokers.redis.scripts import script
 from headway.errors import BrokerRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headway.brokers.redis.link import Link
     from headway.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """What jobs have in common: it is stored once, and each job carries its number."""
 
     priority: int
@@ -33,6 +32,7 @@ class Kind:
         return b"%d%d:%b%b" % (self.priority, len(queue), queue, self.task.encode())
 
 
+@lru_cache(maxsize=4096)  # there are few, and each job that is handed over brings one
 def parse_kind(text: bytes) -> Kind | None:
     """Read a kind as the server keeps it; None when it is damaged."""
     head, _, names = text.partition(b":")
@@ -109,11 +109,18 @@ class Session:
                 self._kinds[number] = kind
         return {kind: self._numbers[kind] for kind in wanted}
 
-    async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> dict[bytes, Kind]:
+    def learn_kinds(self, told: Sequence[bytes]) -> Mapping[bytes, Kind]:
+        """Return what numbers stand for. `told`: their generation, then number and text of some; damaged ones left out."""
+        if told:
+            self._is_of(told[0])
+        for number, text in zip(told[1::2], told[2::2], strict=True):
+            if number not in self._kinds and (kind := parse_kind(text)) is not None:
+                self._kinds[number] = kind
+        return self._kinds
+
+    async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> Mapping[bytes, Kind]:
         """Return what numbers stand for; unknown or damaged ones are left out. `generation` came with the numbers."""
-        if generation != self._generation:
-            self.forget_kinds()
-            self._generation = generation
+        self._is_of(generation)
         missing = [number for number in set(numbers) if number not in self._kinds]
         if missing:
             texts = await self.command("HMGET", f"{self.prefix}kinds", *missing)
@@ -122,6 +129,11 @@ class Session:
                 if kind is not None:
                     self._kinds[number] = kind
         return self._kinds
+
+    def _is_of(self, generation: bytes) -> None:
+        if generation != self._generation:
+            self.forget_kinds()
+            self._generation = generation
 
     def forget_kinds(self) -> None:
         """The server's numbers are others than ours: it was emptied or restored from an older state."""

@@ -80,11 +80,9 @@ class Claims:
         for want in wants:
             parts += (want.queue, want.limit)
         try:
-            next_in_ms, ids, blobs, headers, generation = await self._session.run(
-                "claim", *parts, repeat=repeat
-            )
+            next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=repeat)
             numbers = [blob.partition(b":")[0] for blob in blobs]
-            kinds = await self._session.kinds(numbers, generation) if numbers else {}
+            kinds = self._session.learn_kinds(told)
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise

@@ -7,7 +7,8 @@
 -- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
 -- under that claim. A message is good until the worker's next claim is sent; that claim tells whether it arrived, and
 -- otherwise hands the job out itself.
--- Returns { ms until there is more to do or -1, ids, blobs, headers, generation of the kind numbers }: a header as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1).
+-- Returns { ms until there is more to do or -1, ids, blobs, headers, kinds }: a header as in hash m after the claim, or false for
+-- a fresh job (epoch 1, attempt 1); of the kinds first the generation of their numbers, then number and text of each there is.
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
 -- @include regardless
@@ -39,11 +40,35 @@ for i = 1, #leases, 2 do
   end
 end
 
+-- What the numbers in the blobs stand for: a worker that starts, or serves hundreds of queues, need not come back to ask.
+local function kinds_of(blobs)
+  if #blobs == 0 then
+    return {}
+  end
+  local numbers, seen, last = { '0' }, {}, nil
+  for _, blob in ipairs(blobs) do
+    local number = string.match(blob, '^(%d+):')
+    if number ~= last and number and not seen[number] then
+      numbers[#numbers + 1] = number
+      seen[number] = true
+    end
+    last = number
+  end
+  local texts = gather('HMGET', P .. 'kinds', numbers)
+  local kinds = { texts[1] or '' }
+  for i = 2, #numbers do
+    if texts[i] then
+      kinds[#kinds + 1] = numbers[i]
+      kinds[#kinds + 1] = texts[i]
+    end
+  end
+  return kinds
+end
+
 local function answer(ids, blobs, headers)
   local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
   close()
-  local generation = #ids > 0 and redis.call('HGET', P .. 'kinds', '0') or ''
-  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, generation }
+  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, kinds_of(blobs) }
 end
 
 if AGAIN then
