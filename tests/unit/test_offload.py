@@ -15,7 +15,7 @@ from headway import offload as offload_module
 from headway.blobs import Bucket, Folder, open_store
 from headway.brokers.base import BrokerSettings, Capabilities, PushSettings
 from headway.brokers.cloudtasks.target import Target
-from headway.codec import REFERENCE, decode_call, is_reference
+from headway.codec import REFERENCE, decode_call, decode_history, is_reference
 from headway.config import Settings
 from headway.errors import (
     BrokerRefusedError,
@@ -27,7 +27,7 @@ from headway.errors import (
     PayloadTooLargeError,
 )
 from headway.guards.document import PushedJob
-from headway.job import Delivery, JobId, Lease, NewJob, Released, WorkerId, new_job_id
+from headway.job import Delivery, Failed, JobId, Lease, NewJob, Released, WorkerId, new_job_id
 from headway.offload import Offload, Reference, read_reference, whole
 from headway.pruning import Pruned, prune_offloaded
 from headway.runtime.executor import Executor
@@ -426,6 +426,79 @@ async def test_a_run_is_stopped_while_its_call_is_fetched(
     finally:
         let_go.set()
         threads.close()
+
+
+@pytest.mark.parametrize("limit", [0.05, 6.0])
+@pytest.mark.parametrize("of_call", [True, False])
+async def test_the_fetch_counts_towards_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float, *, of_call: bool
+) -> None:
+    """Who pushes a job waits for its time limit and half a minute: a slow bucket must not take longer."""
+    shop = Headway("shop", offload=str(tmp_path), offload_over=10, timeout=60 if of_call else limit)
+    shop.task(name="repeat", retry=Retry.never())(repeat.fn)
+    assert shop.offload is not None
+    call = shop.find_task("repeat")
+    new = (call.options(timeout=limit) if of_call else call).job(LARGE).new
+    (job,) = await shop.offload.shrunk([new], 1 << 20)
+    asked, let_go = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> bytes:
+        asked.set()
+        let_go.wait(30)
+        return b""
+
+    monkeypatch.setattr(Folder, "read", hang)
+    threads = Threads(1)
+    run = JobRun(Delivery(Lease(job.id, WorkerId("w"), 1), "repeat", "q", job.payload, 5, 1, 0), _Silent())
+    executor = Executor(shop, threads=threads)
+    watching = asyncio.create_task(executor.end_overdue())
+    try:
+        execution = asyncio.create_task(executor.run(run))
+        assert await asyncio.to_thread(asked.wait, 10)
+        run.deadline -= limit  # the time is over now, where it is looked at now and then
+        async with asyncio.timeout(10):
+            outcome = await execution
+    finally:
+        let_go.set()
+        watching.cancel()
+        threads.close()
+    assert isinstance(outcome, Failed)
+    [error] = decode_history(outcome.history)
+    assert error.type.endswith("JobTimeoutError")
+    assert "was not fetched from the offload store within the limit" in error.message
+
+
+@pytest.mark.parametrize("limit", [1.0, 6.0])
+async def test_what_the_fetch_took_is_no_longer_left_for_the_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    shop = Headway("shop", offload=str(tmp_path), offload_over=10, timeout=limit)
+
+    @shop.task(name="waits", retry=Retry.never())
+    async def waits(_text: str) -> None:
+        await asyncio.Event().wait()
+
+    assert shop.offload is not None
+    (job,) = await shop.offload.shrunk([shop.find_task("waits").job(LARGE).new], 1 << 20)
+    run = JobRun(Delivery(Lease(job.id, WorkerId("w"), 1), "waits", "q", job.payload, 5, 1, 0), _Silent())
+    read = Folder.read
+
+    def slow(*args: Any) -> bytes:
+        run.started -= limit - 0.05  # as if it had taken that long
+        return read(*args)
+
+    monkeypatch.setattr(Folder, "read", slow)
+    threads = Threads(1)
+    executor = Executor(shop, threads=threads)
+    watching = asyncio.create_task(executor.end_overdue())
+    begun = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(10):
+            assert isinstance(await executor.run(run), Failed)
+    finally:
+        watching.cancel()
+        threads.close()
+    assert asyncio.get_running_loop().time() - begun < limit
 
 
 class _Silent:

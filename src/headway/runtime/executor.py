@@ -108,7 +108,10 @@ class Executor:
         try:
             if task.options_declared.run_in == "process" and self._processes is not None:
                 return await self._processes.run(
-                    run, invocation.timeout, lambda error: self._judge_error(run, task, error)
+                    run,
+                    # What the fetch of an offloaded call took is gone.
+                    _left(run, invocation.timeout) if is_reference(delivery.payload) else invocation.timeout,
+                    lambda error: self._judge_error(run, task, error),
                 )
             return await self.perform(run, task, invocation)
         finally:
@@ -116,16 +119,24 @@ class Executor:
                 self._slots.end(run.slot)
 
     async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
-        """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails."""
+        """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails.
+
+        The fetch is part of the attempt and of its time: whoever pushed the job waits no longer for it than for others.
+        """
         payload = run.delivery.payload
         try:
             if is_reference(payload):
-                from headway.offload import whole  # noqa: PLC0415 - only for large calls
+                from headway.offload import read_reference, whole  # noqa: PLC0415 - only for large calls
 
-                payload = await self._on_loop(run, whole(self._app.offload, payload))
+                timeout_ms = read_reference(payload).timeout_ms or task.options_declared.timeout_ms
+                with _TimeLimit(run, timeout_ms / 1000, self._watched):
+                    payload = await self._on_loop(run, whole(self._app.offload, payload))
         except CodecError as error:
             return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
         except BaseException as error:  # noqa: BLE001 - the store's failures, and being stopped while it is asked
+            if run.stop is Stop.TIMEOUT and isinstance(error, asyncio.CancelledError):
+                where = "its call was not fetched from the offload store within the limit"
+                error = JobTimeoutError(f"{where} (timeout of task {task.name!r})")
             return self._judge(run, task, error)
         return self._decoded(run, task, payload)
 
@@ -299,7 +310,8 @@ class _TimeLimit:
     def __enter__(self) -> None:
         if self._timeout < _PRECISE_BELOW:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._timeout, self._run.interrupt, Stop.TIMEOUT)
+            left = _left(self._run, self._timeout)
+            self._timer = loop.call_later(left, self._run.interrupt, Stop.TIMEOUT)
         else:
             self._run.deadline = self._run.started + self._timeout
             self._watched.add(self._run)
@@ -309,6 +321,11 @@ class _TimeLimit:
             self._timer.cancel()
         else:
             self._watched.discard(self._run)
+
+
+def _left(run: JobRun, timeout: float) -> float:
+    """Return the seconds until the end of the run's time."""
+    return max(0.0, run.started + timeout - time.monotonic())
 
 
 def _as_exception(error: BaseException) -> BaseException:
