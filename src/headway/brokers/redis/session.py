@@ -110,7 +110,7 @@ class Session:
         return {kind: self._numbers[kind] for kind in wanted}
 
     def learn_kinds(self, told: Sequence[bytes]) -> Mapping[bytes, Kind]:
-        """Return what numbers stand for. `told`: their generation, then number and text of some; damaged ones left out."""
+        """Return what numbers stand for. `told`: their generation, then number and text of some."""
         if told:
             self._is_of(told[0])
         for number, text in zip(told[1::2], told[2::2], strict=True):
