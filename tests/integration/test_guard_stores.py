@@ -411,13 +411,16 @@ class TestRedis:
             redis_server.call("HSET", prefix + "entries", "data", "1 - mail/running !!!")
             redis_server.call("ZADD", prefix + "forget", 1, "form")
             redis_server.call("ZADD", prefix + "forget", 1, "gone")
-            for key in ("form", "data"):
-                with pytest.raises(CodecError, match="damaged"):
-                    await store.read([key], now_ms=0)
+            with pytest.raises(CodecError, match=r"form.*damaged"):
+                await store.read(["form"], now_ms=0)
+            # It can be replaced by its version; what reads it finds nothing that it could be.
+            assert await store.read(["data"], now_ms=0) == [Entry("data", 1, "mail", "running", 0, None, b"")]
             with pytest.raises(BrokerRefusedError, match="damaged"):
                 await store.insert(entry("form"), now_ms=0)
-            with pytest.raises(CodecError, match="damaged"):
-                await store.insert(entry("data"), now_ms=0)
+            assert await store.insert(entry("data"), now_ms=0) == Entry(
+                "data", 1, "mail", "running", 0, None, b""
+            )
+            assert await store.swap(entry("data", 2), now_ms=0)
             assert await store.insert(entry(), now_ms=NOW) is None  # forgets what is damaged and due
             assert await store.insert(entry("form"), now_ms=NOW) is None
 

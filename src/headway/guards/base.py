@@ -19,7 +19,8 @@ class Entry(Struct, frozen=True):
 
     `version` starts at 1 and grows by one with each swap. `group` and `tag` are what pages and counts go by: the queue
     and the state of a job; other kinds of entries have a group of their own that begins with a colon. Instants are
-    milliseconds since 1970 UTC; the store may forget an entry from `forget_ms` on, not before; None: never.
+    milliseconds since 1970 UTC; the store may forget an entry from `forget_ms` on, not before; None: never. What
+    cannot be read any more may be given back with empty data.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """How what is kept of a job is changed: the three steps that all of the guard goes by.
 
 Read what is kept, ask a step what follows, swap it in by its version; when somebody else was faster, again. What this
-process holds itself, it knows without reading.
+process holds itself, it knows without reading, and puts it back when the store has lost it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from headway.errors import BrokerUnavailableError, CodecError
 from headway.guards.document import Document, entry_key, from_entry, to_entry, to_record
+from headway.guards.held import Held, Known
 from headway.guards.reservations import Reservations
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import Retention
     from headway.clock import Clock
     from headway.guards.base import Entry, GuardStore
-    from headway.job import JobId, JobRecord
+    from headway.job import JobId, JobRecord, Lease
 
 _log = logging.getLogger("headway.guard")
 
@@ -30,43 +31,61 @@ TRIES: Final = 20
 
 
 class Settled(Struct, frozen=True):
-    """What an outcome came to. `document` is what is kept now; None: nothing is known of the job."""
+    """What a change came to. `document` is what is kept now; None: nothing is known of the job.
+
+    `before` is what was kept until then, where it was changed. `repeated`: not applied now, but by an earlier call that
+    failed halfway.
+    """
 
     applied: bool
     document: Document | None
+    before: Document | None = None
+    repeated: bool = False
 
 
 class Changes:
-    """Changes of the entries of one store. `held` are those of the jobs that run here."""
+    """Changes of the entries of one store."""
 
     def __init__(self, store: GuardStore, clock: Clock, retention: Retention) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention
-        self.held: dict[JobId, Entry] = {}
+        self.held = Held()
         self.reservations = Reservations(store, clock)
 
-    async def change(self, job_id: JobId, step: Callable[[Document | None], Document | None]) -> Settled:
-        """Change what is kept of a job; not applied when `step` returns None, which is also checked on what is new."""
-        known = self.held.get(job_id)
-        trusted = known is not None
-        if known is None:
-            known = await self.read(job_id)
+    async def change(
+        self, job_id: JobId, step: Callable[[Document | None], Document | None], *, lease: Lease | None = None
+    ) -> Settled:
+        """Change what is kept of a job; not applied when `step` returns None, which is also checked on what is new.
+
+        `lease` is that of the job's holder, when it is the holder who changes it.
+        """
+        held = self.held.find(lease)
+        there = await self.read(job_id) if held is None else held.entry
+        trusted = held is not None
         for _ in range(TRIES):
-            document = None if known is None else self.document_of(known)
+            document = None if there is None else self.document_of(there)
+            if document is None and not trusted:
+                document = self.held.lost(lease, there, now_ms=self.now_ms())
             changed = step(document)
-            if changed is None or known is None:
-                if trusted:
-                    known, trusted = await self.read(job_id), False
-                    continue
+            if changed is not None:
+                entry = self.entry(changed, 1 if there is None else there.version + 1)
+                if await self._put(entry):
+                    if lease is not None and self.held.find(lease) is not None:
+                        self.held.keep(lease, Known(entry, changed), now_ms=self.now_ms())
+                    return Settled(applied=True, document=changed, before=document)
+            elif not trusted:
                 return Settled(applied=False, document=document)
-            entry = self.entry(changed, known.version + 1)
-            if await self._store.swap(entry, now_ms=self.now_ms()):
-                if job_id in self.held:
-                    self.held[job_id] = entry
-                return Settled(applied=True, document=changed)
-            known, trusted = await self.read(job_id), False
+            there, trusted = await self.read(job_id), False
         raise self.contended(job_id)
+
+    async def _put(self, entry: Entry) -> bool:
+        """Keep the entry in place of the version before; the first one where there is none."""
+        now = self.now_ms()
+        if entry.version > 1:
+            return await self._store.swap(entry, now_ms=now)
+        there = await self._store.insert(entry, now_ms=now)
+        return there is None or there.data == entry.data
 
     async def read(self, job_id: JobId) -> Entry | None:
         """Return the entry of a job."""
@@ -109,7 +128,10 @@ class Changes:
         )
 
     async def keep_key(self, document: Document | None) -> None:
-        """Hold the idempotency key as long as the record, now that it is known how long that is."""
+        """Hold the idempotency key as long as the record, now that it is known how long that is.
+
+        Whoever ended the job may have died before it came to this: so each that finds it ended does the same.
+        """
         if document is not None and document.key is not None:
             forget_ms = self.entry(document, 1).forget_ms
             if document.state.terminal or document.attempt == 0:

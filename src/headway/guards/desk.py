@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from headway.brokers.base import JobPage, LogLine
 from headway.guards import transitions
-from headway.guards.document import from_entry, tombstone
+from headway.guards.document import PushedJob, fresh, tombstone
 from headway.job import JobState
 
 if TYPE_CHECKING:
@@ -16,12 +19,24 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import JobQuery
     from headway.guards.base import GuardStore
-    from headway.guards.changes import Changes
+    from headway.guards.changes import Changes, Settled
     from headway.guards.document import Document
-    from headway.guards.transitions import PushedJob
-    from headway.job import JobId, JobRecord, NewJob
+    from headway.job import JobId, JobRecord
 
 _PAGE: Final = 500
+
+
+class Acted(Struct, frozen=True):
+    """What an act came to, and what it leaves to do with the dispatcher.
+
+    `done`: it was done now. `state` is that of a job to be cancelled; None: it is not known here. The task of `next` is
+    to be made, then that of `left` to be deleted: nothing else would keep it from coming.
+    """
+
+    done: bool
+    state: JobState | None = None
+    next: PushedJob | None = None
+    left: PushedJob | None = None
 
 
 class Desk:
@@ -31,89 +46,88 @@ class Desk:
         self._store = store
         self._changes = changes
 
-    async def cancel(self, ids: Sequence[JobId], reason: str) -> list[JobState | None]:
-        """Cancel the waiting ones that are known here, ask the holders of running ones; None: not known here."""
+    async def cancel(self, ids: Sequence[JobId], reason: str) -> list[Acted]:
+        """Cancel the waiting ones that are known here, ask the holders of running ones."""
         return await asyncio.gather(*(self._cancel(job_id, reason) for job_id in ids))
 
-    async def _cancel(self, job_id: JobId, reason: str) -> JobState | None:
-        settled = await self._changes.change(
-            job_id,
-            lambda document: (
-                None
-                if document is None
-                else transitions.cancel(document, reason, now_ms=self._changes.now_ms())
-            ),
-        )
+    async def _cancel(self, job_id: JobId, reason: str) -> Acted:
+        settled = await self._change(job_id, partial(transitions.cancel, reason=reason))
         document = settled.document
-        if document is None:
-            return None
-        if settled.applied:
-            await self._changes.keep_key(document)
         record = self._changes.record(document)
-        return None if record is None else record.state
+        state = None if record is None else record.state
+        if document is None or document.removed or document.state is not JobState.CANCELLED:
+            return Acted(done=settled.applied, state=state)
+        # Also when it was cancelled before: the deletion of its task may have failed then.
+        await self._changes.keep_key(document)
+        return Acted(done=settled.applied, state=state, left=document.pushed)
 
-    async def cancel_waiting(self, pushed: PushedJob, reason: str) -> JobState | None:
-        """Cancel a job that was never delivered; return its state then. None: it was removed."""
+    async def cancel_waiting(self, pushed: PushedJob, reason: str) -> Acted:
+        """Cancel a job that was never delivered."""
         now = self._changes.now_ms()
-        entry = self._changes.entry(transitions.cancel_unknown(pushed, reason, now_ms=now), 1)
-        if await self._store.insert(entry, now_ms=now) is None:
-            await self._changes.keep_key(from_entry(entry))
-            return JobState.CANCELLED
-        return await self._cancel(pushed.job.id, reason)
+        document = transitions.cancel_unknown(pushed, reason, now_ms=now)
+        if await self._store.insert(self._changes.entry(document, 1), now_ms=now) is not None:
+            return await self._cancel(pushed.job.id, reason)
+        await self._changes.keep_key(document)
+        return Acted(done=True, state=document.state, left=pushed)
 
-    async def remove(self, ids: Sequence[JobId]) -> list[bool]:
+    async def remove(self, ids: Sequence[JobId]) -> list[Acted]:
         """Forget those that are known here and do not run; late deliveries of them find a tombstone."""
         return await asyncio.gather(*(self._remove(job_id) for job_id in ids))
 
-    async def _remove(self, job_id: JobId) -> bool:
-        key: list[str | None] = []
+    async def _remove(self, job_id: JobId) -> Acted:
+        settled = await self._change(job_id, transitions.remove)
+        if settled.applied and settled.before is not None and settled.before.key is not None:
+            await self._changes.reservations.free(settled.before.key, job_id)
+        document = settled.document
+        # Of one that was removed before as well: the deletion of its task may have failed then.
+        return Acted(
+            done=settled.applied, left=document.pushed if document is not None and document.removed else None
+        )
 
-        def step(document: Document | None) -> Document | None:
-            key[:] = [None if document is None else document.key]
-            return None if document is None else transitions.remove(document, now_ms=self._changes.now_ms())
-
-        removed = (await self._changes.change(job_id, step)).applied
-        if removed and key[0] is not None:
-            await self._changes.reservations.free(key[0], job_id)
-        return removed
-
-    async def bury(self, job: NewJob) -> bool:
-        """Leave a tombstone for a job that was never delivered; false: it has been meanwhile, or is gone already."""
+    async def bury(self, pushed: PushedJob) -> Acted:
+        """Leave a tombstone for a job that was never delivered; not done: it runs by now, or is gone already."""
         now = self._changes.now_ms()
-        if await self._store.insert(self._changes.entry(tombstone(job.id), 1), now_ms=now) is not None:
+        job = pushed.job
+        entry = self._changes.entry(tombstone(fresh(pushed, JobState.READY)), 1)
+        if await self._store.insert(entry, now_ms=now) is not None:
             return await self._remove(job.id)
         if job.key is not None:
             await self._changes.reservations.free(job.key, job.id)
-        return True
+        return Acted(done=True, left=pushed)
 
-    async def retry(self, job_id: JobId) -> PushedJob | None:
-        """Give a completed job a new life; return the turn whose task is to be made. None: it cannot be retried."""
+    async def retry(self, job_id: JobId) -> Acted:
+        """Give a completed job a new life."""
         return await self._next_turn(job_id, transitions.retry)
 
-    async def promote(self, job_id: JobId) -> PushedJob | None:
-        """Make a scheduled retry ready; return the turn whose task is to be made. None: it is not scheduled here."""
+    async def promote(self, job_id: JobId) -> Acted:
+        """Make a scheduled retry ready."""
         return await self._next_turn(job_id, transitions.promote)
 
-    async def _next_turn(self, job_id: JobId, step: Callable[..., Document | None]) -> PushedJob | None:
-        settled = await self._changes.change(
+    async def _next_turn(self, job_id: JobId, step: Callable[..., Document | None]) -> Acted:
+        settled = await self._change(job_id, step)
+        document = settled.document
+        if document is None or document.removed or document.state not in transitions.WAITING:
+            return Acted(done=False)
+        if not settled.applied:
+            # An earlier call may have failed between the guard and the dispatcher.
+            return Acted(done=False, next=document.pushed)
+        await self._changes.keep_key(document)
+        left = settled.before
+        return Acted(done=True, next=document.pushed, left=None if left is None else left.pushed)
+
+    async def _change(self, job_id: JobId, step: Callable[..., Document | None]) -> Settled:
+        return await self._changes.change(
             job_id,
             lambda document: None if document is None else step(document, now_ms=self._changes.now_ms()),
         )
-        if not settled.applied or settled.document is None:
-            return None
-        await self._changes.keep_key(settled.document)
-        return settled.document.pushed
 
     async def records(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
         """Return the records of jobs that were delivered at least once, or ended before; None: not known here."""
         return [self._changes.record(document) for document in await self._changes.documents(ids)]
 
     async def known(self, ids: Sequence[JobId]) -> list[bool]:
-        """Tell which jobs were heard of: delivered, ended by hand or removed."""
-        return [
-            document is not None and (document.removed or self._changes.record(document) is not None)
-            for document in await self._changes.documents(ids)
-        ]
+        """Tell which jobs were heard of: delivered, ended by hand or removed; their records may be gone by now."""
+        return [document is not None for document in await self._changes.documents(ids)]
 
     async def gone(self, ids: Sequence[JobId]) -> list[bool]:
         """Tell which are known to be removed: whatever the dispatcher still shows of them."""
@@ -180,7 +194,8 @@ class Desk:
                 break
         done = 0
         for start in range(0, len(old), _PAGE):
-            done += sum(await self.remove([job_id for _, job_id in old[start : start + _PAGE]]))
+            removed = await self.remove([job_id for _, job_id in old[start : start + _PAGE]])
+            done += sum(one.done for one in removed)
         return done
 
     async def prune(self) -> int:

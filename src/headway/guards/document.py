@@ -18,7 +18,10 @@ DAY_MS: Final = 24 * 3600 * 1000
 ABANDONED_MS: Final = 32 * DAY_MS
 """Cloud Tasks forgets a task after 31 days: what waits or runs longer than this behind its due time never ends."""
 ECHO_MS: Final = 3600 * 1000
-"""How long a removed or completed job is remembered at least: a second delivery of it may still be on its way."""
+"""How long a removed or completed job is remembered at least: a second delivery of it may still be on its way.
+
+Where a task of it is due later, it is remembered for as long behind that: its deletion may have failed.
+"""
 REMOVED_GROUP: Final = ":removed"
 _PREFIX: Final = "job/"
 
@@ -69,6 +72,12 @@ class Document(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel_requested: bool = False
     removed: bool = False
     log: tuple[Line, ...] = ()
+    left_due_ms: int | None = None  # the latest due time of the turns that were left before it
+
+    @property
+    def last_due_ms(self) -> int:
+        """The latest instant at which a task of the job is due; 0: all were due at once."""
+        return max(self.due_ms or 0, self.left_due_ms or 0)
 
     @property
     def pushed(self) -> PushedJob:
@@ -114,20 +123,30 @@ def fresh(pushed: PushedJob, state: JobState) -> Document:
     )
 
 
-def tombstone(job_id: JobId) -> Document:
-    """Return what is kept of a removed job, so that a late delivery finds it gone."""
+def tombstone(document: Document) -> Document:
+    """Return what is kept of a removed job, so that a late delivery finds it gone, and its task can be found."""
     return Document(
-        id=job_id, task="", queue="", payload=b"", priority=0, state=JobState.CANCELLED, removed=True
+        id=document.id,
+        task="",
+        queue=document.queue,
+        payload=b"",
+        priority=document.priority,
+        state=JobState.CANCELLED,
+        turn=document.turn,
+        removed=True,
+        left_due_ms=document.last_due_ms or None,
     )
 
 
 def to_entry(document: Document, version: int, *, now_ms: int, retention: Retention) -> Entry:
     """Return the entry of a document, with the instant from which the store may forget it."""
     if document.removed:
-        group, tag, forget = REMOVED_GROUP, "", now_ms + ECHO_MS
+        group, tag, forget = REMOVED_GROUP, "", max(now_ms, document.last_due_ms) + ECHO_MS
     elif document.state.terminal:
-        kept = retention.failed_ms if document.state is JobState.FAILED else retention.succeeded_ms
-        group, tag, forget = document.queue, str(document.state), now_ms + max(kept, ECHO_MS)
+        ended = now_ms if document.finished_ms is None else document.finished_ms
+        kept = _kept_ms(document.state, retention)
+        group, tag = document.queue, str(document.state)
+        forget = max(ended + max(kept, ECHO_MS), document.last_due_ms + ECHO_MS)
     else:
         group, tag = document.queue, str(document.state)
         forget = max(now_ms, document.due_ms or 0) + ABANDONED_MS
@@ -140,6 +159,15 @@ def to_entry(document: Document, version: int, *, now_ms: int, retention: Retent
         forget_ms=forget,
         data=_encode(document),
     )
+
+
+def remembered_ms(retention: Retention) -> int:
+    """Return for how long each job is remembered behind its end, whatever its outcome."""
+    return max(ECHO_MS, min(retention.succeeded_ms, retention.failed_ms))
+
+
+def _kept_ms(state: JobState, retention: Retention) -> int:
+    return retention.failed_ms if state is JobState.FAILED else retention.succeeded_ms
 
 
 def from_entry(entry: Entry) -> Document:
@@ -157,10 +185,8 @@ def to_record(document: Document, *, now_ms: int, retention: Retention) -> JobRe
         return None
     state = document.state
     finished = document.finished_ms
-    if state.terminal and finished is not None:
-        kept = retention.failed_ms if state is JobState.FAILED else retention.succeeded_ms
-        if finished + kept < now_ms:
-            return None
+    if state.terminal and finished is not None and finished + _kept_ms(state, retention) < now_ms:
+        return None
     overdue = document.expires_ms is not None and document.expires_ms <= now_ms
     if overdue and state in {JobState.SCHEDULED, JobState.READY}:
         state = JobState.EXPIRED  # its delivery will find it so

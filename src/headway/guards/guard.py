@@ -10,15 +10,20 @@ import logging
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from headway.brokers.base import LeaseState, SettleResult
+from headway.brokers.base import GuardStats, LeaseState, SettleResult
+from headway.codec import encode_history
+from headway.errors import CodecError
 from headway.guards import transitions
+from headway.guards.budget import Budget
 from headway.guards.changes import TRIES, Changes, Settled
 from headway.guards.desk import Desk
 from headway.guards.document import Document, from_entry
+from headway.guards.held import Known
 from headway.guards.schedules import Schedules
 from headway.guards.transitions import Begun, Behind, Busy, Complete, PushedJob
-from headway.job import Delivery, Lease
+from headway.job import AttemptError, Delivery, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +50,9 @@ class Guard:
         self._store = store
         self._max_lines = settings.max_log_lines
         self._changes = Changes(store, clock, settings.retention)
+        self._budget = Budget(settings.push.guard_budget)
         self._jobs = 0
+        self._superseded = 0
         self.desk = Desk(store, self._changes)
         self.reservations = self._changes.reservations
         self._schedules = Schedules(store, clock)
@@ -65,14 +72,9 @@ class Guard:
         await self._store.close()
 
     @property
-    def commands(self) -> int:
-        """How many commands the store was sent."""
-        return self._store.commands
-
-    @property
-    def commands_per_job(self) -> float:
-        """Commands for each job that was settled here; the metric `guard.commands_per_job`."""
-        return self._store.commands / self._jobs if self._jobs else 0.0
+    def stats(self) -> GuardStats:
+        """What it has come to since it was made."""
+        return GuardStats(jobs=self._jobs, commands=self._store.commands, superseded=self._superseded)
 
     async def begin(
         self, pushed: PushedJob, *, worker: WorkerId, lease_ms: int
@@ -82,8 +84,18 @@ class Guard:
         known: Entry | None = None
         for _ in range(TRIES):
             now = self._changes.now_ms()
-            document = None if known is None else from_entry(known)
+            document: Document | None = None
+            if known is not None:
+                try:
+                    document = from_entry(known)
+                except CodecError as error:
+                    document = await self._reject_damaged(pushed, known, error)
+                    if document is None:
+                        known = await self._changes.read(job_id)
+                        continue
             decision = transitions.begin(document, pushed, worker=worker, now_ms=now, lease_ms=lease_ms)
+            if isinstance(decision, Complete):
+                await self._changes.keep_key(decision.document)
             if not isinstance(decision, Begun):
                 return decision
             entry = self._changes.entry(decision.document, 1 if known is None else known.version + 1)
@@ -94,24 +106,37 @@ class Guard:
             elif not await self._store.swap(entry, now_ms=now):
                 known = await self._changes.read(job_id)
                 continue
-            self._changes.held[job_id] = entry
-            return Started(_delivery(decision.document, worker))
+            delivery = _delivery(decision.document, worker)
+            self._changes.held.keep(delivery.lease, Known(entry, decision.document), now_ms=now)
+            return Started(delivery)
         raise self._changes.contended(job_id)
 
     async def settle(self, lease: Lease, outcome: Outcome) -> Settled:
         """Apply an outcome if the lease is held under its epoch."""
-        try:
-            settled = await self._changes.change(
-                lease.job_id,
-                lambda document: transitions.settle(document, lease, outcome, now_ms=self._changes.now_ms()),
-            )
-        finally:
-            self._changes.held.pop(lease.job_id, None)
+        held = self._changes.held.find(lease)
+        settled = await self._changes.change(
+            lease.job_id,
+            lambda document: transitions.settle(document, lease, outcome, now_ms=self._changes.now_ms()),
+            lease=lease,
+        )
+        document = settled.document
         if settled.applied:
             self._jobs += 1
-            await self._changes.keep_key(settled.document)
-        else:
-            _log.info("job %s: an outcome under epoch %d is superseded", lease.job_id, lease.epoch)
+            self._budget.check(self._store.commands, self._jobs)
+        elif document is not None and held is not None and _is_of(held.document, document):
+            # What was held is let go when all is done: so this call may be the repetition of one that failed halfway.
+            settled = replace(settled, repeated=transitions.was_settled(document, lease, outcome))
+        if document is not None and (document.state.terminal or settled.applied):
+            await self._changes.keep_key(document)
+        self._changes.held.drop(lease)
+        if document is not None and not settled.applied and not settled.repeated:
+            self._superseded += 1
+            _log.warning(
+                "job %s: outcome %s under epoch %d was superseded",
+                lease.job_id,
+                type(outcome).__name__,
+                lease.epoch,
+            )
         return settled
 
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[LeaseState]:
@@ -124,6 +149,7 @@ class Guard:
             lambda document: transitions.extend(
                 document, lease, now_ms=self._changes.now_ms(), lease_ms=lease_ms
             ),
+            lease=lease,
         )
         if not settled.applied or settled.document is None:
             return LeaseState.LOST
@@ -144,6 +170,7 @@ class Guard:
         settled = await self._changes.change(
             lease.job_id,
             lambda document: transitions.report(document, lease, contents, max_lines=self._max_lines),
+            lease=lease,
         )
         return settled.applied
 
@@ -152,6 +179,21 @@ class Guard:
         now = self._changes.now_ms()
         document = transitions.malformed(job_id, queue, body, history, now_ms=now)
         await self._store.insert(self._changes.entry(document, 1), now_ms=now)
+
+    async def _reject_damaged(self, pushed: PushedJob, there: Entry, error: CodecError) -> Document | None:
+        """Keep a job whose entry cannot be read in the dead-letter state; None: the entry has changed meanwhile."""
+        now = self._changes.now_ms()
+        history = encode_history([AttemptError(1, now, "CodecError", str(error))])
+        document = transitions.damaged(pushed, history, now_ms=now)
+        if not await self._store.swap(self._changes.entry(document, there.version + 1), now_ms=now):
+            return None
+        _log.error("job %s goes to the dead-letter state: %s", pushed.job.id, error)
+        return document
+
+
+def _is_of(held: Document, there: Document) -> bool:
+    """Tell whether both are of one run: after a loss of the store another one may have the same epoch."""
+    return held.started_ms == there.started_ms and held.epoch == there.epoch
 
 
 def _delivery(document: Document, worker: WorkerId) -> Delivery:

@@ -7,6 +7,7 @@ reserved id and creates that very job: the name of its task makes sure that it e
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.guards.base import GuardStore
     from headway.job import NewJob
+
+_log = logging.getLogger("headway.guard")
 
 _GROUP: Final = ":key"
 
@@ -42,6 +45,15 @@ class Reserved(Struct, frozen=True):
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Holder).decode
+
+
+def _holder(entry: Entry) -> Holder | None:
+    """Return who holds a key; None: its entry is damaged, and counts as not there."""
+    try:
+        return _decode(entry.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _log.warning("the guard's entry %r is damaged, its idempotency key is free: %s", entry.key, error)
+        return None
 
 
 class Reservations:
@@ -68,12 +80,13 @@ class Reservations:
             there = await self._store.insert(entry, now_ms=now)
             if there is None:
                 return Reserved(own, known=False)
-            holder = _decode(there.data)
-            if holder.id == own.id:
-                return Reserved(own, known=False)
-            [known] = await self._store.read([entry_key(holder.id)], now_ms=now)
-            if known is None or known.group != REMOVED_GROUP:
-                return Reserved(holder, known=known is not None)
+            holder = _holder(there)
+            if holder is not None:
+                if holder.id == own.id:
+                    return Reserved(own, known=False)
+                [known] = await self._store.read([entry_key(holder.id)], now_ms=now)
+                if known is None or known.group != REMOVED_GROUP:
+                    return Reserved(holder, known=known is not None)
             await self._store.delete(there.key, there.version)
 
     async def free(self, key: str, job_id: JobId) -> None:
@@ -85,14 +98,15 @@ class Reservations:
     async def keep_until(self, key: str, job_id: JobId, forget_ms: int | None) -> None:
         """Let go of the key when the record of its job goes."""
         there = await self._held_by(key, job_id)
-        if there is not None:
+        if there is not None and there.forget_ms != forget_ms:
             now = self._clock.now_ms()
             later = replace(there, version=there.version + 1, changed_ms=now, forget_ms=forget_ms)
             await self._store.swap(later, now_ms=now)
 
     async def _held_by(self, key: str, job_id: JobId) -> Entry | None:
         [there] = await self._store.read([_entry_key(key)], now_ms=self._clock.now_ms())
-        return there if there is not None and _decode(there.data).id == job_id else None
+        holder = None if there is None else _holder(there)
+        return there if holder is not None and holder.id == job_id else None
 
 
 def _entry_key(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, unquote
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from headway.remote.base import RedisServer, Word
     from headway.remote.patience import Answer
+
+_log = logging.getLogger("headway.guard")
 
 _LOOKS: Final = 2000  # keys that one command looks at: bounds how long the server is kept
 _PRUNE_AT_ONCE: Final = 1000
@@ -67,7 +70,7 @@ class ScriptedStore:
         answer = await self._run("insert", now_ms, entry.key, value)
         if answer.value is None or (answer.repeated and answer.value == value):
             return None  # the latter: it was kept, and that answer was lost
-        return self._unpack(answer.value)
+        return self._unpack(answer.value, entry.key)
 
     async def swap(self, entry: Entry, *, now_ms: int) -> bool:
         """See GuardStore."""
@@ -83,7 +86,10 @@ class ScriptedStore:
         if not keys:
             return []
         values = (await self._server.command("HMGET", self._keys[0], *keys)).value
-        entries = [None if value is None else self._unpack(value) for value in values]
+        entries = [
+            None if value is None else self._unpack(value, key)
+            for key, value in zip(keys, values, strict=True)
+        ]
         return [entry if entry is not None and _alive(entry, now_ms) else None for entry in entries]
 
     async def page(
@@ -104,7 +110,7 @@ class ScriptedStore:
             place, *values = cast(
                 "list[str]", (await self._run("page", now_ms, place, wanted, _LOOKS, *kinds)).value
             )
-            found.extend(self._unpack(value) for value in values)
+            found.extend(entry for entry in map(self._unpack, values) if entry.key)
         return EntryPage(found[:limit], found[limit - 1].key if len(found) > limit else None)
 
     async def counts(self, *, now_ms: int) -> dict[tuple[str, str], int]:
@@ -144,12 +150,23 @@ class ScriptedStore:
             raise BrokerRefusedError(msg) from error
         return f"{entry.version} {forget} {kind} {data}"
 
-    def _unpack(self, value: str) -> Entry:
+    def _unpack(self, value: str, key: str = "") -> Entry:
+        """Read a value. Of one whose data is damaged the version is left: so whoever reads it can replace it."""
         try:
-            packed = _decoder.decode(b64decode(value.split(" ", 3)[3], validate=True))
-        except (ValueError, IndexError, msgspec.MsgspecError) as error:
-            msg = f"{self._server.name}: an entry of the guard in {self._keys[0]} is damaged: {error}"
+            version, forget, kind, data = value.split(" ", 3)
+            group, _, tag = kind.partition("/")
+            forget_ms = None if forget == "-" else int(forget)
+            damaged = Entry(key, int(version), unquote(group), unquote(tag), 0, forget_ms, b"")
+        except ValueError as error:
+            msg = f"{self._server.name}: the guard's entry {key!r} in {self._keys[0]} is damaged: {error}"
             raise CodecError(msg) from error
+        try:
+            packed = _decoder.decode(b64decode(data, validate=True))
+        except (ValueError, msgspec.MsgspecError) as error:
+            _log.warning(
+                "%s: the guard's entry %r in %s is damaged: %s", self._server.name, key, self._keys[0], error
+            )
+            return damaged
         return Entry(*msgspec.structs.astuple(packed))
 
 

@@ -149,6 +149,34 @@ def settle(  # noqa: PLR0911 - one for each outcome
             assert_never(outcome)
 
 
+def was_settled(  # noqa: PLR0911 - one for each outcome
+    document: Document, lease: Lease, outcome: Outcome
+) -> bool:
+    """Tell whether this very outcome was applied before: the answer of that swap did not come, so it is repeated.
+
+    Under this epoch nobody but the lease's holder settles.
+    """
+    if document.removed or document.epoch != lease.epoch or document.state is JobState.RUNNING:
+        return False
+    if document.cancel_requested and isinstance(outcome, RetryAt | Released):
+        return document.state is JobState.CANCELLED
+    match outcome:
+        case Succeeded():
+            return document.state is JobState.SUCCEEDED
+        case Failed():
+            return document.state is JobState.FAILED
+        case Cancelled():
+            return document.state is JobState.CANCELLED
+        case Expired():
+            return document.state is JobState.EXPIRED
+        case RetryAt(at_ms=at_ms):
+            return document.state in WAITING and document.due_ms == at_ms
+        case Released():
+            return document.state is JobState.READY
+        case _:
+            assert_never(outcome)
+
+
 def report(
     document: Document | None, lease: Lease, contents: Sequence[Progress | LogLine], *, max_lines: int
 ) -> Document | None:
@@ -188,17 +216,17 @@ def remove(document: Document, *, now_ms: int) -> Document | None:
     """Forget a job that does not run; None: it runs, or is gone already."""
     if document.removed or (document.state is JobState.RUNNING and document.lease_until_ms > now_ms):
         return None
-    return tombstone(document.id)
+    return tombstone(document)
 
 
 def retry(document: Document, *, now_ms: int) -> Document | None:
     """A new life with fresh attempts; None: it has not failed, been cancelled or expired.
 
-    An expiry that has passed is dropped: it would end the new life at once.
+    An expiry that has passed is dropped: it would end the new life at once. A body that was not read names no task.
     """
     overdue = document.expires_ms is not None and document.expires_ms <= now_ms
     waiting_overdue = overdue and document.state in WAITING
-    if document.removed or not (document.state in RETRYABLE or waiting_overdue):
+    if document.removed or not document.task or not (document.state in RETRYABLE or waiting_overdue):
         return None
     return Document(
         id=document.id,
@@ -212,6 +240,7 @@ def retry(document: Document, *, now_ms: int) -> Document | None:
         expires_ms=None if overdue else document.expires_ms,
         key=document.key,
         log=document.log,
+        left_due_ms=document.last_due_ms or None,
     )
 
 
@@ -219,7 +248,13 @@ def promote(document: Document, *, now_ms: int) -> Document | None:
     """Make a scheduled retry ready now, by a turn of its own; None: it is not scheduled."""
     if document.removed or document.state is not JobState.SCHEDULED or (document.due_ms or 0) <= now_ms:
         return None
-    return replace(document, state=JobState.READY, due_ms=now_ms, turn=document.turn + 1)
+    return replace(
+        document,
+        state=JobState.READY,
+        due_ms=now_ms,
+        turn=document.turn + 1,
+        left_due_ms=document.last_due_ms,
+    )
 
 
 def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms: int) -> Document:
@@ -234,6 +269,12 @@ def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms:
         history=history,
     )
     return _end(document, JobState.FAILED, now_ms, reason="the body of its task cannot be read")
+
+
+def damaged(pushed: PushedJob, history: bytes, *, now_ms: int) -> Document:
+    """The dead-letter record of a job whose entry cannot be read: whether it has run, only people can find out."""
+    document = replace(fresh(pushed, JobState.READY), history=history)
+    return _end(document, JobState.FAILED, now_ms, reason="what the guard kept of it cannot be read")
 
 
 def _end(document: Document, state: JobState, now_ms: int, *, reason: str | None = None) -> Document:

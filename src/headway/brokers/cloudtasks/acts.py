@@ -10,7 +10,7 @@ from headway.brokers.cloudtasks.inspect import never_delivered
 from headway.job import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from headway.brokers.cloudtasks.enqueue import Enqueuer
     from headway.brokers.cloudtasks.keeping import Keeping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.target import Target
     from headway.brokers.cloudtasks.waiting import Waiting, WaitingJob
     from headway.clock import Clock
-    from headway.guards.document import PushedJob
+    from headway.guards.desk import Acted
     from headway.guards.guard import Guard
     from headway.job import JobId
 
@@ -48,23 +48,27 @@ class Acts:
     async def cancel(self, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
         """Cancel waiting jobs; those that run are told at their next renewal."""
         guard = await self._keeping.guard("cancelling a job")
-        states = dict(zip(ids, await guard.desk.cancel(ids, reason), strict=True))
+        acted = dict(zip(ids, await guard.desk.cancel(ids, reason), strict=True))
+        await self._leave(acted.values())
+        states = {job_id: one.state for job_id, one in acted.items()}
         for job in await self._undelivered(
             guard, [job_id for job_id, state in states.items() if state is None]
         ):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
                 states[job.id] = JobState.EXPIRED
                 continue
-            states[job.id] = await guard.desk.cancel_waiting(job.pushed, reason)
-            if states[job.id] is JobState.CANCELLED:
-                await self._delete(job)
+            one = await guard.desk.cancel_waiting(job.pushed, reason)
+            states[job.id] = one.state
+            await self._leave([one], job)
         return [CancelResult(job_id, states[job_id]) for job_id in ids]
 
     async def remove(self, ids: Sequence[JobId]) -> list[bool]:
         """Forget jobs that do not run."""
         guard = await self._keeping.guard("removing a job")
         unique = list(dict.fromkeys(ids))
-        removed = dict(zip(unique, await guard.desk.remove(unique), strict=True))
+        acted = await guard.desk.remove(unique)
+        await self._leave(acted)
+        removed = {job_id: one.done for job_id, one in zip(unique, acted, strict=True)}
         for job in await self._undelivered(guard, [job_id for job_id in unique if not removed[job_id]]):
             removed[job.id] = await self._bury(guard, job)
         return _once(ids, removed)
@@ -74,15 +78,11 @@ class Acts:
         guard = await self._keeping.guard("retrying a job")
         done: dict[JobId, bool] = {}
         for job_id in dict.fromkeys(ids):
-            pushed = await guard.desk.retry(job_id)
-            if pushed is None:
-                pushed = await self._retry_undelivered(guard, job_id)
-            done[job_id] = pushed is not None
-            # An earlier retry may have failed between the guard and Cloud Tasks: then the job waits for a task that
-            # nobody made. Made twice it is made once.
-            pushed = pushed or await self._keeping.waiting_turn(job_id)
-            if pushed is not None:
-                await self._enqueuer.create(pushed)
+            acted = await guard.desk.retry(job_id)
+            if acted.next is None:
+                acted = await self._retry_undelivered(guard, job_id) or acted
+            done[job_id] = acted.done
+            await self._go_on(acted)
         return _once(ids, done)
 
     async def promote(self, ids: Sequence[JobId]) -> list[bool]:
@@ -90,10 +90,9 @@ class Acts:
         guard = await self._keeping.guard("promoting a job")
         done: dict[JobId, bool] = {}
         for job_id in dict.fromkeys(ids):
-            pushed = await guard.desk.promote(job_id)
-            if pushed is not None:
-                await self._enqueuer.create(pushed)
-            done[job_id] = pushed is not None
+            acted = await guard.desk.promote(job_id)
+            done[job_id] = acted.done
+            await self._go_on(acted)
         for job in await self._undelivered(guard, [job_id for job_id, was in done.items() if not was]):
             if job.state(self._clock.now_ms()) is JobState.SCHEDULED:
                 await self._link.run_task(job.task.queue_id, job.task.id)
@@ -166,14 +165,15 @@ class Acts:
             after = page.cursor
             if after is None:
                 break
-        return sum(await guard.desk.remove(waiting))
+        removed = await guard.desk.remove(waiting)
+        await self._leave(removed)
+        return sum(one.done for one in removed)
 
-    async def _retry_undelivered(self, guard: Guard, job_id: JobId) -> PushedJob | None:
+    async def _retry_undelivered(self, guard: Guard, job_id: JobId) -> Acted | None:
         """A job that expired before any delivery: the guard hears of it now, so that its old task finds it gone on."""
         for job in await self._undelivered(guard, [job_id]):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
-                await guard.desk.cancel_waiting(job.pushed, "expired")
-                await self._delete(job)
+                await self._leave([await guard.desk.cancel_waiting(job.pushed, "expired")], job)
                 return await guard.desk.retry(job_id)
         return None
 
@@ -186,13 +186,33 @@ class Acts:
         return list((await self._waiting.find(unknown)).values())
 
     async def _bury(self, guard: Guard, job: WaitingJob) -> bool:
-        buried = await guard.desk.bury(job.pushed.job)
-        if buried:
-            await self._delete(job)
-        return buried
+        acted = await guard.desk.bury(job.pushed)
+        await self._leave([acted], job)
+        return acted.done
 
-    async def _delete(self, job: WaitingJob) -> None:
-        await self._link.delete_task(job.task.queue_id, job.task.id)
+    async def _go_on(self, acted: Acted) -> None:
+        """Make the task of the turn that follows, then delete that of the turn that was left.
+
+        An earlier call may have failed between the guard and Cloud Tasks: then the job waits for a task that nobody
+        made. Made twice it is made once.
+        """
+        if acted.next is not None:
+            await self._enqueuer.create(acted.next)
+        await self._leave([acted])
+
+    async def _leave(self, acted: Iterable[Acted], found: WaitingJob | None = None) -> None:
+        """Delete the tasks of the turns that were left; `found` is one of them, at its place.
+
+        The guard would find the job ended, or gone on, at their delivery; but it does not remember it for ever.
+        """
+        left = [one.left for one in acted if one.left is not None]
+        places = {
+            (self._target.queue_id(turn.job.queue, turn.job.priority), self._target.task_id(turn))
+            for turn in left
+        }
+        if left and found is not None:  # its priority may have belonged to another queue when it was made
+            places.add((found.task.queue_id, found.task.id))
+        await asyncio.gather(*(self._link.delete_task(queue_id, task_id) for queue_id, task_id in places))
 
 
 def _once(ids: Sequence[JobId], done: dict[JobId, bool]) -> list[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from headway.brokers.base import Capabilities
+from headway.brokers.base import Capabilities, GuardStats
 from headway.brokers.cloudtasks.acts import Acts
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
 from headway.brokers.cloudtasks.finishing import finished
@@ -20,6 +20,7 @@ from headway.brokers.cloudtasks.verify import make_verifier
 from headway.brokers.cloudtasks.waiting import Waiting
 from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError, UnsupportedError
+from headway.guards.document import remembered_ms
 from headway.guards.url import from_url
 
 if TYPE_CHECKING:
@@ -200,13 +201,20 @@ class CloudTasksBroker:
         guard = await self._keeping.guard("receiving jobs")
         return await guard.report(reports)
 
+    def guard_stats(self) -> GuardStats:
+        """Return what the guard came to in this process so far; asks nobody."""
+        guard = self._keeping.opened
+        return GuardStats() if guard is None else guard.stats
+
     async def _receives(self) -> Receiving:
         self._check_open()
+        self._target.check_any()
         guard = await self._keeping.guard("receiving jobs")
         if self._receiving is None:
             self._receiving = Receiving(
                 namespace=self._settings.namespace,
                 guard=guard,
+                remembered_ms=remembered_ms(self._settings.retention),
                 verifier=self._proof(),
                 create=self._create,
                 clock=self._clock,

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from headway.errors import CodecError, UnsupportedError
-from headway.guards.document import entry_key, from_entry
+from headway.errors import UnsupportedError
 from headway.guards.guard import Guard
-from headway.guards.transitions import WAITING
 
 if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings
     from headway.clock import Clock
     from headway.guards.base import GuardStore
-    from headway.guards.document import PushedJob
-    from headway.job import JobId
 
 
 class Keeping:
@@ -42,19 +38,16 @@ class Keeping:
             await self._opened("")
         return None if self._open is None else self._open[1]
 
-    async def waiting_turn(self, job_id: JobId) -> PushedJob | None:
-        """Return the turn whose task a job waits for, as the guard has it; None: it waits for none that it knows of."""
-        store = await self.store()
-        if store is None:
-            return None
-        [entry] = await store.read([entry_key(job_id)], now_ms=self._clock.now_ms())
-        if entry is None:
-            return None
-        try:
-            document = from_entry(entry)
-        except CodecError:
-            return None
-        return document.pushed if not document.removed and document.state in WAITING else None
+    @property
+    def opened(self) -> Guard | None:
+        """The guard, if it is open."""
+        return None if self._open is None else self._open[0]
+
+    def check(self, needed_for: str) -> None:
+        """Raise UnsupportedError where the settings name no guard; nothing is opened."""
+        if self._store is None:
+            msg = f"{needed_for} needs the guard: set `guard` (HEADWAY_GUARD) to the URL of its store"
+            raise UnsupportedError(msg)
 
     async def close(self) -> None:
         """Close the guard, if it is open; it is opened again when it is needed."""
@@ -64,9 +57,8 @@ class Keeping:
                 await opened[0].close()
 
     async def _opened(self, needed_for: str) -> None:
-        if self._store is None:
-            msg = f"{needed_for} needs the guard: set `guard` (HEADWAY_GUARD) to the URL of its store"
-            raise UnsupportedError(msg)
+        self.check(needed_for)
+        assert self._store is not None  # noqa: S101 - for the type checkers
         async with self._switch:
             if self._open is None:
                 guard = Guard(self._store, settings=self._settings, clock=self._clock)

@@ -22,10 +22,10 @@ from headway.brokers.cloudtasks import message
 from headway.brokers.cloudtasks.verifier import UnverifiedError
 from headway.clock import to_ms
 from headway.codec import encode_history
-from headway.errors import BrokerError, CodecError
+from headway.errors import BrokerError, CodecError, ConfigError
 from headway.guards.guard import Started
 from headway.guards.transitions import WAITING, Behind, Busy, Complete, PushedJob
-from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, new_job_id
+from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, id_instant_ms, new_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -42,7 +42,11 @@ _log = logging.getLogger("headway.push")
 FIRE_TYPE: Final = "application/vnd.headway.fire+json"
 _KEPT_BODY: Final = 64 * 1024  # bytes of a body that cannot be read, kept for people to look at
 _COME_BACK_MS: Final = 1000
+_NEWER_S: Final = 60  # seconds until a message of a newer version comes back
+_NEWER_TRIES: Final = 1440  # answers after which nobody will read it: a day of them
+_MISCONFIGURED_S: Final = 60
 _LONGEST_WAIT_MS: Final = 60_000
+_LONGEST_COUNT: Final = 12  # digits
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _QUEUE: Final = re.compile(r"[^,{}\x00-\x1f\x7f]{1,100}")
 
@@ -75,8 +79,13 @@ class Receiving:
         verifier: Verifier,
         create: Callable[[PushedJob], Awaitable[None]],
         clock: Clock,
+        remembered_ms: int,
     ) -> None:
-        """`create` makes the task of a turn; when there is one already, it does nothing."""
+        """`create` makes the task of a turn; when there is one already, it does nothing.
+
+        For `remembered_ms` behind its end the guard knows each job.
+        """
+        self._remembered_ms = remembered_ms
         self._namespace = namespace
         self._guard = guard
         self._verifier = verifier
@@ -106,12 +115,16 @@ class Receiving:
                 pushed.job.queue,
             )
             return PushResponse(404, {"retry-after": "60"})
-        return await self._begin(pushed, worker, lease_ms)
+        return await self._begin(pushed, worker, lease_ms, _count(request, "x-cloudtasks-taskretrycount"))
 
-    async def _begin(self, pushed: PushedJob, worker: WorkerId, lease_ms: int) -> Delivery | PushResponse:
+    async def _begin(
+        self, pushed: PushedJob, worker: WorkerId, lease_ms: int, retries: int
+    ) -> Delivery | PushResponse:
         begun = await self._guard.begin(pushed, worker=worker, lease_ms=lease_ms)
         match begun:
             case Started(delivery=delivery):
+                if delivery.lease.epoch == 1 and retries:
+                    self._doubt(pushed, retries)
                 return delivery
             case Busy(retry_in_ms=retry_in_ms):
                 return _come_back(pushed.job.id, JobState.RUNNING, retry_in_ms)
@@ -122,22 +135,37 @@ class Receiving:
             case _:
                 assert_never(begun)
 
+    def _doubt(self, pushed: PushedJob, retries: int) -> None:
+        """Say so when it may have run, and been forgotten: its task was sent before, and longer ago than that.
+
+        It may as well never have come as far as the guard, in an outage of the receivers: then nobody else runs it.
+        """
+        job = pushed.job
+        hours = (self._clock.now_ms() - max(id_instant_ms(job.id), job.due_ms or 0)) / 3_600_000
+        if hours * 3_600_000 > self._remembered_ms:
+            _log.warning(
+                "job %s: begins %.0f h behind its time, after %d earlier deliveries of which nothing is known now. "
+                "If its queue was paused for longer than finished jobs are kept, it may run for the second time",
+                job.id,
+                hours,
+                retries,
+            )
+
     async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Settle, make the next turn's task, answer; see PushBroker."""
         settled = await self._guard.settle(delivery.lease, outcome)
         document = settled.document
+        applied = settled.applied or settled.repeated
         if document is None:
-            # Nobody knows it any more: its record was lost or pruned, and running it again would help nobody.
-            return _answer(200, delivery.lease.job_id, "unknown")
+            # Its entry is lost or damaged, and nothing of it is held here. This task may be all that is left of it.
+            return _come_back(delivery.lease.job_id, "unknown", 5 * _COME_BACK_MS)
         if document.removed or document.state.terminal:
-            return _done(document, superseded=not settled.applied)
-        if settled.applied and document.state in WAITING and isinstance(outcome, RetryAt):
+            return _done(document, superseded=not applied)
+        if applied and document.state in WAITING and isinstance(outcome, RetryAt):
             return await self._follow(document.pushed)
         # Released, here or by whoever took it over, or run by that one now: this task may be all that brings it back.
         # Where a later turn has a task of its own, this one's next delivery finds that out and ends.
-        return _come_back(
-            document.id, document.state, _COME_BACK_MS if settled.applied else 5 * _COME_BACK_MS
-        )
+        return _come_back(document.id, document.state, _COME_BACK_MS if applied else 5 * _COME_BACK_MS)
 
     async def _follow(self, following: PushedJob) -> PushResponse:
         """Make sure that the task of the present turn exists; before that, this one must not end."""
@@ -146,13 +174,18 @@ class Receiving:
         except BrokerError as error:
             _log.warning("job %s: the task of its next attempt waits: %s", following.job.id, error)
             return PushResponse(503, {"retry-after": "5"})
+        except ConfigError as error:
+            # Not 503: other jobs have nothing to do with it. This one comes back, maybe to a receiver that knows more.
+            _log.error("job %s: the task of its next attempt cannot be made: %s", following.job.id, error)
+            return PushResponse(409, {"retry-after": str(_MISCONFIGURED_S)})
         return _answer(200, following.job.id, JobState.SCHEDULED)
 
     async def _unreadable(self, request: PushRequest, error: CodecError) -> PushResponse:
         """Keep it in the dead-letter state: it would come back for ever, and be as unreadable."""
-        if isinstance(error, message.NewerMessageError):
+        tries = _count(request, "x-cloudtasks-taskexecutioncount")
+        if isinstance(error, message.NewerMessageError) and tries < _NEWER_TRIES:
             _log.error("%s; the task waits for a receiver of that version", error)
-            return PushResponse(503, {"retry-after": "30"})
+            return PushResponse(409, {"retry-after": str(_NEWER_S)})
         job_id = _id_of(request, self._clock.now_ms())
         named = unquote(request.headers.get("x-headway-queue", ""))
         queue = named or request.headers.get("x-cloudtasks-queuename", "")
@@ -218,7 +251,13 @@ def _done(document: Document, *, superseded: bool = False) -> PushResponse:
     return _answer(200, document.id, state, superseded=superseded)
 
 
-def _come_back(job_id: JobId, state: JobState, wait_ms: int) -> PushResponse:
+def _count(request: PushRequest, header: str) -> int:
+    """Read a number that Cloud Tasks counts; 0 when it says none."""
+    text = request.headers.get(header, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_COUNT else 0
+
+
+def _come_back(job_id: JobId, state: str, wait_ms: int) -> PushResponse:
     seconds = max(1, -(-min(wait_ms, _LONGEST_WAIT_MS) // 1000))
     return _answer(409, job_id, state, {"retry-after": str(seconds)})
 

@@ -64,6 +64,14 @@ class Target:
         """Return the name of the task that carries this turn."""
         return task_id(self.namespace, pushed.job.id, pushed.turn)
 
+    def check_any(self) -> None:
+        """ConfigError when no receiver is known at all: a receiver makes the tasks of retries."""
+        if not self._url and not self._urls:
+            msg = (
+                "a receiver makes the tasks of retries: set `target` (HEADWAY_TARGET), or `targets` by queue"
+            )
+            raise ConfigError(msg)
+
     def check(self, queue: str) -> str:
         """Return the URL of the queue's receiver; ConfigError when none is known."""
         url = self._urls.get(queue, self._url)
