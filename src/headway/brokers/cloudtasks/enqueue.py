@@ -8,25 +8,32 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
+from headway.brokers.cloudtasks.link import PARALLEL
 from headway.brokers.cloudtasks.message import refusal
-from headway.errors import BrokerError, PartlyAcceptedError, UnsupportedError
+from headway.errors import BrokerUnavailableError, HeadwayError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import PushedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from headway.brokers.cloudtasks.keeping import Keeping
     from headway.brokers.cloudtasks.link import Link
     from headway.brokers.cloudtasks.target import Target
     from headway.brokers.cloudtasks.waiting import Waiting
     from headway.clock import Clock
+    from headway.guards.guard import Guard
     from headway.job import NewJob
 
 MAX_DELAY_MS: Final = 30 * 24 * 3600 * 1000
+_FURTHEST_MS: Final = MAX_DELAY_MS - 60_000
+"""30 days by the clock of Cloud Tasks, which ours may be ahead of: the last minute of them is not asked for."""
 MAX_WAIT_MS: Final = 31 * 24 * 3600 * 1000
 """Cloud Tasks drops a task that waits longer than that behind its due time, in a paused queue for example."""
 MAX_PAYLOAD: Final = 1024 * 1024 - 16 * 1024
 """A task has at most 1 MiB; names, key and headers may take 13 KiB of it at their longest."""
+
+_NEEDED_FOR: Final = "a job with an idempotency key or of a schedule"
+_TRIES: Final = 5  # with a key that others reserve for jobs that are gone at once
 
 
 class Enqueuer:
@@ -40,7 +47,10 @@ class Enqueuer:
         self._clock = clock
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Accept the jobs; PartlyAcceptedError when some of them were, and others not."""
+        """Accept the jobs; PartlyAcceptedError when some of them were, and others not.
+
+        Once Cloud Tasks or the guard cannot be reached, those that nobody began with are not tried any more.
+        """
         now = self._clock.now_ms()
         for job in jobs:
             self._check(job, now)
@@ -50,26 +60,35 @@ class Enqueuer:
             chains.setdefault(_chain(job), []).append(number)
         answers: list[Enqueued | None] = [None] * len(jobs)
 
-        async def accept(chain: list[int]) -> None:
-            for number in chain:
-                answers[number] = await self._accept(jobs[number])
+        errors: list[Exception] = []
 
-        outcomes = await asyncio.gather(*map(accept, chains.values()), return_exceptions=True)
+        async def accept(chains_left: Iterator[list[int]]) -> None:
+            for chain in chains_left:
+                if any(isinstance(error, BrokerUnavailableError) for error in errors):
+                    return
+                try:
+                    for number in chain:
+                        answers[number] = await self._accept(jobs[number])
+                except Exception as error:  # noqa: BLE001 - raised below, with what was accepted
+                    errors.append(error)
+
+        left = iter(chains.values())
+        await asyncio.gather(*(accept(left) for _ in range(min(PARALLEL, len(chains)))))
         accepted = [answer for answer in answers if answer is not None]
-        for outcome in outcomes:
-            if isinstance(outcome, BrokerError) and accepted:
-                raise PartlyAcceptedError([answer.id for answer in accepted], outcome) from outcome
-            if outcome is not None:
-                raise outcome
-        return accepted
+        if not errors:
+            return accepted
+        error = next((error for error in errors if not isinstance(error, HeadwayError)), errors[0])
+        if accepted and isinstance(error, HeadwayError):
+            raise PartlyAcceptedError([answer.id for answer in accepted], error) from error
+        raise error
 
     async def create(self, pushed: PushedJob) -> bool:
         """Make sure that the task of this turn exists, or has been; true when it was made now."""
         now = self._clock.now_ms()
         job = pushed.job
-        if job.due_ms is not None and job.due_ms > now + MAX_DELAY_MS:
+        if job.due_ms is not None and job.due_ms > now + _FURTHEST_MS:
             # A retry later than Cloud Tasks can: rather early than never.
-            pushed = PushedJob(replace(job, due_ms=now + MAX_DELAY_MS), pushed.turn)
+            pushed = PushedJob(replace(job, due_ms=now + _FURTHEST_MS), pushed.turn)
         queue_id = self._target.queue_id(job.queue, job.priority)
         created = await self._link.create_task(queue_id, self._target.spec(pushed, now))
         if created and pushed.turn == 0:
@@ -80,7 +99,7 @@ class Enqueuer:
         if job.fire is None and job.key is None:
             await self.create(PushedJob(job))
             return Enqueued(job.id)
-        guard = await self._keeping.guard("a job with an idempotency key or of a schedule")
+        guard = await self._keeping.guard(_NEEDED_FOR)
         wanted = job
         if job.fire is not None:
             first, duplicate = await guard.reserve_fire(job, job.fire)
@@ -88,25 +107,38 @@ class Enqueuer:
                 itself = first == job.id and await self._is_known(job)
                 return Enqueued(job.id, duplicate_of=None if itself else first)
             wanted = replace(wanted, id=first)
-        known = False
-        if job.key is not None:
-            reserved = await guard.reservations.reserve(wanted, job.key)
-            holder, known = reserved.holder, reserved.known
-            wanted = replace(wanted, id=holder.id, queue=holder.queue, priority=holder.priority)
-        if not known:
-            # Also the job of somebody else who reserved first: he may have died before he created it.
+        if job.key is None:
             await self.create(PushedJob(wanted))
+        else:
+            wanted = await self._create_once(guard, wanted, job.key)
         if job.fire is not None:
             await guard.confirm_fire(wanted.id, job.fire)
         return Enqueued(job.id, duplicate_of=None if wanted.id == job.id else wanted.id)
 
+    async def _create_once(self, guard: Guard, job: NewJob, key: str) -> NewJob:
+        """Make sure that the one job of the key exists, this one or whose reservation was first; return that one."""
+        for _ in range(_TRIES):
+            reserved = await guard.reservations.reserve(job, key)
+            holder = reserved.holder
+            first = replace(job, id=holder.id, queue=holder.queue, priority=holder.priority)
+            # Also that of somebody else: he may have died before he created it.
+            if reserved.known or await self.create(PushedJob(first)) or first.id == job.id:
+                return first
+            if await self._is_known(first):
+                return first
+            # Its task is gone and so is its record: whoever ended it died before the key was let go.
+            await guard.reservations.free(key, first.id)
+        msg = f"job {job.id}: its idempotency key was reserved {_TRIES} times for jobs that are gone"
+        raise BrokerUnavailableError(msg)
+
     async def _is_known(self, job: NewJob) -> bool:
-        """Tell whether the job was accepted before: then its fire is no duplicate, the call is a repeated one."""
-        guard = await self._keeping.guard("a job of a schedule")
-        if any(await guard.desk.known([job.id])):
-            return True
+        """Tell whether the job was accepted before: it waits in Cloud Tasks, or the guard has heard of it."""
         queue_id = self._target.queue_id(job.queue, job.priority)
-        return await self._link.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None
+        if await self._link.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None:
+            return True
+        # In this order: what is done between the two is known by then.
+        guard = await self._keeping.guard(_NEEDED_FOR)
+        return any(await guard.desk.known([job.id]))
 
     def _check(self, job: NewJob, now_ms: int) -> None:
         """Refuse what Cloud Tasks would refuse, before anything is written."""
@@ -126,6 +158,8 @@ class Enqueuer:
         if job.unique is not None:
             msg = f"job {job.id} of task {job.task!r}: Cloud Tasks has no unique jobs; use an idempotency key"
             raise UnsupportedError(msg)
+        if job.key is not None or job.fire is not None:
+            self._keeping.check(_NEEDED_FOR)
         self._target.check(job.queue)
 
 

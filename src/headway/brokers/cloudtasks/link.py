@@ -138,9 +138,11 @@ class Link:
     async def _repeat(self, operation: Callable[[Api], Awaitable[T]]) -> T:
         """Make the call until it works, is refused, or patience ends."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._patience_s
         wait = _FIRST_S
         async with self._slots:
+            until = (
+                loop.time() + self._patience_s
+            )  # of this call: that of waiting for a place is not its fault
             while True:
                 api = self._api or await self._connected()
                 try:
