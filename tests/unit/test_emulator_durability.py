@@ -171,6 +171,19 @@ async def test_what_is_durable_is_answered_without_the_disk(service: Service) ->
     assert await code(service.begin("CreateTask", **CREATE)) is Code.ALREADY_EXISTS
 
 
+async def test_a_batch_that_is_repeated_while_it_is_written_is_one_batch(service: Service) -> None:
+    unnamed = {"parent": QUEUE, "task": {"http_request": TARGET}}
+    batch = {"parent": QUEUE, "request_id": "0e7d2a52-30c5-4b53-8c2e-1a1c9c3c7a10", "requests": [unnamed] * 3}
+    service.journal.hold()
+    first = service.begin("BatchCreateTasks", **batch)
+    await unanswered(first)
+    again = service.begin("BatchCreateTasks", **batch)
+    await unanswered(first, again)
+    service.journal.let_go()
+    assert await asyncio.wait_for(first, 30) == await asyncio.wait_for(again, 30)
+    assert len(service.emulator.store.tasks(QUEUE)) == 3
+
+
 async def test_scheduled_jobs_go_the_same_way(service: Service) -> None:
     clock = FakeClock()
     scheduler = CloudScheduler(service.journal, clock, Dice(Faults()), automatic=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ from headway.emulator.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from headway.clock import Clock
     from headway.emulator.model import Limits, Task
     from headway.emulator.store import Store
@@ -38,6 +41,7 @@ class Batches:
         self._clock = clock
         self._limits = limits
         self._operations: dict[str, Message] = {}
+        self._under_way: dict[str, asyncio.Task[Message]] = {}
 
     async def batch_create_tasks(self, request: Message) -> Message:
         """Accept as many of the tasks as can be; the metadata says why others were not."""
@@ -47,8 +51,9 @@ class Batches:
         if any(single.parent and single.parent != queue for single in request.requests):
             refuse("CreateTaskRequest.parent must be that of the batch.")
         name = self._name(queue, request.request_id)
-        if (known := self._operations.get(name)) is not None:
-            return known
+        return await self._once(name, lambda: self._create(name, queue, request))
+
+    async def _create(self, name: str, queue: str, request: Message) -> Message:
         metadata = BatchCreateTasksMetadata()
         metadata.start_time.FromMilliseconds(self._clock.now_ms())
         accepted: list[tuple[Task, int]] = []
@@ -73,8 +78,9 @@ class Batches:
         if len(request.names) > self._limits.batch_delete:
             refuse(f"BatchDeleteTasksRequest.names must have at most {self._limits.batch_delete} entries.")
         name = self._name(queue, request.request_id)
-        if (known := self._operations.get(name)) is not None:
-            return known
+        return await self._once(name, lambda: self._delete(name, queue, request))
+
+    async def _delete(self, name: str, queue: str, request: Message) -> Message:
         metadata = BatchDeleteTasksMetadata()
         metadata.start_time.FromMilliseconds(self._clock.now_ms())
         for index, task in enumerate(request.names):
@@ -95,6 +101,16 @@ class Batches:
         if found is None:
             raise ApiError(Code.NOT_FOUND, "Requested entity was not found.")
         return found
+
+    async def _once(self, name: str, work: Callable[[], Coroutine[None, None, Message]]) -> Message:
+        """Do the work of an operation, unless it was done or is under way: a repeated call waits for the first."""
+        if (known := self._operations.get(name)) is not None:
+            return known
+        running = self._under_way.get(name)
+        if running is None:
+            running = self._under_way[name] = asyncio.get_running_loop().create_task(work())
+            running.add_done_callback(lambda _: self._under_way.pop(name, None))
+        return await asyncio.shield(running)
 
     @staticmethod
     def _name(queue: str, request_id: str) -> str:
