@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import sleep
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from msgspec import structs
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
+from headway.push.called import SKEW_MS, named_fire
 from headway.push.run import Runs
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway.app import Headway
-    from headway.brokers.base import FireCall, PushCarrier
+    from headway.brokers.base import FireCall, PushCarrier, ScheduleRecord
     from headway.scheduled import ScheduledTask
 
 _log = logging.getLogger("headway.push")
-_EARLY_MS: Final = 5000  # by which a scheduler's clock may be ahead of ours
+_STEP_MS: Final = 1000  # after which a clock that was set meanwhile is noticed
+_UNTIMELY: Final = 10  # seconds until a call comes back whose time does not come by our clock
 _RECENT_MS: Final = 24 * 3600 * 1000
 _SAME_RUN_MS: Final = 60_000
 
@@ -79,35 +82,74 @@ class Opened:
             await self.app.close()
 
     async def fire(self, call: FireCall) -> PushResponse:
-        """Enqueue what is due by the schedules. The time that the call names is only a hint.
+        """Enqueue what is due by the schedules; a run by hand gets a job of its own.
 
-        One that lies ahead is a run by hand, which carries the next run's time: it gets a job of its own, and that fire
-        time is still to come.
+        The time that the call names tells one from the other. A fire time that has come, or comes within the skew of
+        two clocks, is the ordinary call. One further ahead is a run by hand that carries the next run's time: that is
+        still to come. A time that is none of the schedule's is that of a run by hand, unless a job was due: then it may
+        be a late call for that one. A call without a time says only that it is time to look.
         """
         scheduled = self.app.schedules.get(call.schedule)
         if scheduled is None:
             _log.warning("schedule %r is called but not declared in app %r", call.schedule, self.app.name)
             return PushResponse(200)
+        at_ms = call.at_ms
+        fire_ms = None if at_ms is None else named_fire(scheduled.schedule, at_ms)
+        await self._declare(fire_ms)
         now = self.app.clock.now_ms()
-        at_ms = now if call.at_ms is None else call.at_ms
-        if not self.declared:
-            # Whoever calls knew the schedule before us: the fire that it names counts, be it the first.
-            as_of = at_ms - 1 if now - _RECENT_MS < at_ms < now else now
-            await declare_schedules(self.app, as_of_ms=as_of)
-            self.declared = True
-        ahead = at_ms - now
-        if ahead > _EARLY_MS:
-            await self._run_by_hand(scheduled, at_ms, now)
-            return PushResponse(200)
-        if ahead > 0:
-            await asyncio.sleep(ahead / 1000)  # a little early by our clock
-        await fire_due(self.app)
+        if at_ms is None:
+            await fire_due(self.app)
+        elif at_ms - now > SKEW_MS:
+            # It carries the same time as every other by hand before the next run. Repeated soon, it is the same one:
+            # its answer was lost.
+            await self._run_by_hand(scheduled, f"{at_ms}:{now // _SAME_RUN_MS}")
+        elif fire_ms is None:
+            if not await self._fires(scheduled):
+                await self._run_by_hand(scheduled, str(at_ms))
+        elif await self._comes(at_ms):
+            await fire_due(self.app)
+        else:
+            return PushResponse(503, {"retry-after": str(_UNTIMELY)})
         return PushResponse(200)
 
-    async def _run_by_hand(self, scheduled: ScheduledTask, at_ms: int, now_ms: int) -> None:
-        # A call that is repeated soon, because its answer was lost, is the same run.
-        key = f"by hand:{scheduled.name}:{at_ms}:{now_ms // _SAME_RUN_MS}"
-        [answer] = await self.app.carrier.enqueue([structs.replace(scheduled.job_now(), key=key)])
+    async def _declare(self, fire_ms: int | None) -> None:
+        """Make the schedules known, once; whoever calls knew them before us: the fire that it names counts."""
+        if self.declared:
+            return
+        now = self.app.clock.now_ms()
+        recent = fire_ms is not None and now - _RECENT_MS < fire_ms <= now
+        await declare_schedules(self.app, as_of_ms=fire_ms - 1 if recent and fire_ms is not None else now)
+        self.declared = True
+
+    async def _comes(self, at_ms: int) -> bool:
+        """Wait until our clock shows the time too; false when it does not within the skew that is granted."""
+        waited = 0
+        while (ahead := at_ms - self.app.clock.now_ms()) > 0:
+            if waited > SKEW_MS:
+                return False  # it was set back meanwhile
+            step = min(ahead, _STEP_MS)
+            await sleep(step / 1000)
+            waited += step
+        return True
+
+    async def _fires(self, scheduled: ScheduledTask) -> bool:
+        """Enqueue what is due; tell whether a job of this schedule was."""
+        before = await self._record(scheduled.name)
+        await fire_due(self.app)
+        after = await self._record(scheduled.name)
+        if before is None or after is None or before.paused:  # then its fire times are dropped
+            return False
+        return after.last_fire_ms != before.last_fire_ms
+
+    async def _record(self, name: str) -> ScheduleRecord | None:
+        return next((one for one in await self.app.carrier.schedules() if one.name == name), None)
+
+    async def _run_by_hand(self, scheduled: ScheduledTask, run: str) -> None:
+        """Enqueue a job beside the fire times, once for each `run`."""
+        jobs = [structs.replace(scheduled.job_now(), key=f"by hand:{scheduled.name}:{run}")]
+        if (offload := self.app.offload) is not None:
+            jobs = await offload.shrunk(jobs, self.app.carrier.capabilities.max_payload)
+        [answer] = await self.app.carrier.enqueue(jobs)
         _log.info("schedule %r is run by hand: job %s", scheduled.name, answer.duplicate_of or answer.id)
 
 
