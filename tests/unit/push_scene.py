@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from headway.brokers.base import Capabilities, LeaseState, PushResponse, SettleResult
+from headway.brokers.base import Capabilities, GuardStats, LeaseState, PushResponse, SettleResult
 from headway.codec import Codec
 from headway.errors import CodecError
 from headway.job import Delivery, JobId, Lease, Released, WorkerId, new_job_id
@@ -98,6 +98,9 @@ class FakePush:
         self.extended.append([lease.job_id for lease in leases])
         self.extended_once.set()
         return [self.lease_state] * len(leases)
+
+    def guard_stats(self) -> GuardStats:
+        return GuardStats(jobs=4, commands=10, superseded=1)
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         self.reports += reports

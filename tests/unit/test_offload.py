@@ -508,7 +508,7 @@ class _Silent:
     def log(self, _lease: Lease, level: str, message: str) -> None:
         raise AssertionError
 
-    async def flush(self) -> None:
+    async def flush(self, _lease: Lease) -> None:
         pass
 
 

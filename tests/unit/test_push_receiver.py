@@ -393,6 +393,14 @@ async def test_draining_lets_jobs_finish_and_takes_no_more(pushed: Receiver, fak
     assert isinstance(fake.the_outcome("wait"), Succeeded)
 
 
+async def test_at_its_end_it_says_what_the_guard_came_to(
+    pushed: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "headway.push"):
+        await pushed.drain()
+    assert "its guard took 10 commands for 4 jobs, 2.5 each; 1 came late" in caplog.text
+
+
 async def test_what_does_not_finish_is_handed_back_within_the_grace_time(
     app: Headway, fake: FakePush
 ) -> None:

@@ -252,7 +252,15 @@ class Receiver:
         if self._places and left > 0:
             await asyncio.wait(set(self._places), timeout=left)
         if self._opened is not None:
-            _log.info("the receiver is drained, after %.1f s", time.monotonic() - begun)
+            stats = self._opened.broker.guard_stats()
+            _log.info(
+                "the receiver is drained after %.1f s; its guard took %d commands for %d jobs, %.1f each; %d came late",
+                time.monotonic() - begun,
+                stats.commands,
+                stats.jobs,
+                stats.commands_per_job,
+                stats.superseded,
+            )
 
     async def close(self) -> None:
         """Drain, and close the app."""
