@@ -136,6 +136,7 @@ class GcpFakes:
                 ),
             },
             "google.iam.admin.v1.IAM": dict(policies),
+            "google.iam.v1.IAMPolicy": dict(policies),
             "google.cloud.resourcemanager.v3.Projects": {
                 "GetProject": (self._get_project, projects.GetProjectRequest.deserialize, projects.Project.serialize),
                 **policies,
@@ -148,6 +149,7 @@ class GcpFakes:
             },
             "google.pubsub.v1.Subscriber": {
                 "ListSubscriptions": (lambda _: p.ListSubscriptionsResponse(subscriptions=list(self.subscriptions.values())), p.ListSubscriptionsRequest.deserialize, p.ListSubscriptionsResponse.serialize),
+                "GetSubscription": (lambda request: self._found(self.subscriptions, request.subscription), p.GetSubscriptionRequest.deserialize, p.Subscription.serialize),
                 "CreateSubscription": (self._create_subscription, p.Subscription.deserialize, p.Subscription.serialize),
                 "UpdateSubscription": (lambda request: self._masked(self.subscriptions, request.subscription, request.update_mask), p.UpdateSubscriptionRequest.deserialize, p.Subscription.serialize),
                 "DeleteSubscription": (lambda request: self._delete(self.subscriptions, request.subscription), p.DeleteSubscriptionRequest.deserialize, empty),
@@ -171,6 +173,7 @@ class GcpFakes:
         service.name = name
         service.uri = f"https://{request.service_id}-abc123-ew.a.run.app"
         service.etag = "1"
+        _fill_in(service)
         return self._operation(service)
 
     def _update_service(self, request: run_v2.UpdateServiceRequest) -> operations_pb2.Operation:
@@ -183,6 +186,7 @@ class GcpFakes:
             )
         request.service.etag = str(int(before.etag) + 1)
         self.services[before.name] = request.service
+        _fill_in(request.service)
         return self._operation(request.service)
 
     def _delete_service(self, request: run_v2.DeleteServiceRequest) -> operations_pb2.Operation:
@@ -230,10 +234,8 @@ class GcpFakes:
         return request.policy
 
     def _policy(self, resource: str) -> policy_pb2.Policy:
-        known = (
-            resource in self.accounts or resource in self.services or resource == f"projects/{self.project}"
-        )
-        if not known:
+        kept: tuple[Any, ...] = (self.accounts, self.services, self.topics, self.subscriptions)
+        if resource != f"projects/{self.project}" and not any(resource in one for one in kept):
             raise _RefusalError(grpc.StatusCode.NOT_FOUND, f"{resource} does not exist")
         return self.policies.setdefault(resource, policy_pb2.Policy(etag=b"e"))
 
@@ -280,7 +282,14 @@ class GcpFakes:
     def _delete(self, kept: dict[str, Any], name: str) -> empty_pb2.Empty:
         self._found(kept, name)
         del kept[name]
+        self.policies.pop(name, None)
         return empty_pb2.Empty()
+
+
+def _fill_in(service: Any) -> None:
+    """What Cloud Run adds to a service that does not say it."""
+    if not service.template.service_account:
+        service.template.service_account = f"{NUMBER}-compute@developer.gserviceaccount.com"
 
 
 def _raw(message: Any) -> Any:

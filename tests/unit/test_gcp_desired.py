@@ -131,6 +131,64 @@ def test_rights_that_are_needed_and_no_others() -> None:
     }
 
 
+def test_services_without_an_account_run_as_the_default_one_which_may_enqueue() -> None:
+    app = make_app(service_account="", push_secret="s3cret", targets={"extract": "https://e.example", "io": "https://i.example"})  # fmt: skip
+    assert needs_number(app, BOTH)
+    found = desired(app, BOTH, NUMBER)
+    default = "serviceAccount:42-compute@developer.gserviceaccount.com"
+    assert [(b.target, b.role, b.member) for b in found if isinstance(b, CloudBinding)] == [
+        ("projects/demo", "roles/cloudtasks.enqueuer", default)
+    ]
+    assert not any(isinstance(b, CloudBinding) for b in desired(app, BOTH))
+    own = Deployment(services=[extract(service_account="a@b.iam.gserviceaccount.com"), io(service_account="a@b.iam.gserviceaccount.com")])  # fmt: skip
+    assert not needs_number(app, own)
+
+
+@pytest.mark.parametrize(
+    ("account", "project"),
+    [
+        (INVOKER, "demo"),
+        ("push@other-project.iam.gserviceaccount.com", "other-project"),
+        ("push@shop.example.com.iam.gserviceaccount.com", "example.com:shop"),
+        ("123-compute@developer.gserviceaccount.com", "123"),
+        ("other@appspot.gserviceaccount.com", "other"),
+        ("somebody@example.com", "demo"),
+    ],
+)
+def test_an_account_is_looked_up_in_the_project_of_its_address(account: str, project: str) -> None:
+    found = desired(make_app(service_account=account), BOTH, NUMBER)
+    targets = {b.target for b in found if isinstance(b, CloudBinding) and b.role == "roles/iam.serviceAccountUser"}  # fmt: skip
+    assert targets == {f"projects/{project}/serviceAccounts/{account}"}
+
+
+def test_all_accounts_that_receivers_accept_may_call_and_tasks_are_made_as_the_first() -> None:
+    second = "old@demo.iam.gserviceaccount.com"
+    found = desired(make_app(service_account=f"{INVOKER},{second}"), BOTH, NUMBER)
+    rights = [one for one in found if isinstance(one, CloudBinding)]
+    callers = {b.member for b in rights if b.role == "roles/run.invoker"}
+    assert callers == {f"serviceAccount:{INVOKER}", f"serviceAccount:{second}"}
+    assert {b.target for b in rights if b.role == "roles/iam.serviceAccountUser"} == {
+        f"projects/demo/serviceAccounts/{INVOKER}"
+    }
+    assert of_kind(CloudService, found)["io"].service_account == INVOKER
+    assert of_kind(CloudSchedule, found)["shop-nightly"].service_account == INVOKER
+
+
+def test_pubsub_itself_may_move_messages_to_the_dead_letter_topic() -> None:
+    deployment = Deployment(
+        topics=[Topic("uploads"), Topic("dead")],
+        subscriptions=[Subscription("sub", "uploads", dead_letter="dead"), Subscription("other", "uploads")],
+    )
+    app = make_app(target="https://r.example")
+    assert needs_number(app, deployment)
+    found = desired(app, deployment, NUMBER)
+    agent = "serviceAccount:service-42@gcp-sa-pubsub.iam.gserviceaccount.com"
+    assert {(b.target, b.role, b.member) for b in found if isinstance(b, CloudBinding)} == {
+        ("projects/demo/topics/dead", "roles/pubsub.publisher", agent),
+        ("projects/demo/subscriptions/sub", "roles/pubsub.subscriber", agent),
+    }
+
+
 def test_operators_may_also_look_and_act() -> None:
     found = desired(make_app(target="https://r.example"), Deployment(operators=["group:ops@example.com"]))
     roles = {b.role for b in found if isinstance(b, CloudBinding) and b.member == "group:ops@example.com"}

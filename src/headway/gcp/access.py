@@ -16,8 +16,8 @@ from headway.gcp.errors import CloudError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 # These are partly unknown to type checkers.
 _auth = cast("Untyped", google.auth)

@@ -17,15 +17,15 @@ from headway.gcp.scheduler import Schedules
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
-    from headway.gcp.desired import Place
-    from headway.gcp.provider import Pausable, Provider
+    from headway.gcp.place import Place
+    from headway.gcp.provider import Guarded, Pausable, Provider
     from headway.gcp.resources import Resource, Seen
 
 _APIS: Final = {
     Kind.TOPIC: (PUBSUB,),
     Kind.SUBSCRIPTION: (PUBSUB,),
     Kind.SERVICE: (RUN,),
-    Kind.BINDING: (PROJECTS, IAM, RUN),
+    Kind.BINDING: (PROJECTS, IAM, RUN, PUBSUB),
     Kind.QUEUE: (TASKS,),
     Kind.SCHEDULE: (SCHEDULER,),
 }
@@ -56,6 +56,11 @@ class Cloud:
             )
         )
         return [seen for part in found for seen in part]
+
+    def guarded(self, kind: Kind) -> Guarded[Any] | None:
+        """Return who tells whether one of these still holds something; None where they hold nothing."""
+        provider = self.providers.get(kind)
+        return provider if isinstance(provider, Queues) else None
 
     def pausable(self, kind: Kind) -> Pausable | None:
         """Return who pauses these; None when nobody serves them here, or they cannot be paused."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from headway.brokers.cloudtasks.location import parse
 from headway.brokers.cloudtasks.names import queue_id
 from headway.clock import duration_ms
+from headway.config import first, several
 from headway.errors import ConfigError
 from headway.gcp.crontab import crontab
 from headway.gcp.declarations import Queue, Secret
 from headway.gcp.fires import fire_message
 from headway.gcp.naming import schedule_id
+from headway.gcp.place import Place
 from headway.gcp.resources import (
-    CloudBinding,
     CloudQueue,
     CloudSchedule,
     CloudService,
@@ -24,6 +23,8 @@ from headway.gcp.resources import (
     EnvValue,
     Resource,
 )
+from headway.gcp.rights import bindings
+from headway.gcp.rights import needs_number as rights_need_number
 
 if TYPE_CHECKING:
     from headway.app import Headway
@@ -31,29 +32,6 @@ if TYPE_CHECKING:
 
 _CONCURRENCY: Final = 1000  # of a queue behind which no service is declared: Google's default
 _CONCURRENCY_MAX: Final = 5000
-_ENQUEUER: Final = "roles/cloudtasks.enqueuer"
-_OPERATOR: Final = (
-    _ENQUEUER,
-    "roles/cloudtasks.viewer",
-    "roles/cloudtasks.taskDeleter",
-    "roles/cloudtasks.taskRunner",
-    "roles/cloudtasks.queueAdmin",
-)
-_ACT_AS: Final = "roles/iam.serviceAccountUser"
-_INVOKER: Final = "roles/run.invoker"
-
-
-class Place(Struct, frozen=True):
-    """Where: a project, a location, and an emulator's host:port if Google is not meant."""
-
-    project: str
-    location: str
-    emulator: str = ""
-
-    @property
-    def path(self) -> str:
-        """As the APIs write it."""
-        return f"projects/{self.project}/locations/{self.location}"
 
 
 def place_of(app: Headway, deployment: Deployment) -> Place:
@@ -80,9 +58,9 @@ def namespace_of(app: Headway) -> str:
 
 
 def needs_number(app: Headway, deployment: Deployment) -> bool:
-    """Tell whether the URL of a service has to be found out, which takes the project's number."""
+    """Tell whether the project's number is needed: the URLs of services have it in them, and some accounts' names."""
     settings = app.settings
-    return any(
+    return rights_need_number(deployment, several(settings.service_account)) or any(
         queue not in settings.targets and not settings.target
         for service in deployment.services
         for queue in service.queues
@@ -102,7 +80,7 @@ def desired(app: Headway, deployment: Deployment, number: str | None = None) -> 
         *map(_topic, deployment.topics),
         *map(_subscription, deployment.subscriptions),
         *(_service(app, deployment, service, place, targets) for service in deployment.services),
-        *_bindings(app, deployment, place),
+        *bindings(deployment, place, several(app.settings.service_account), number),
         *_queues(app, deployment),
         *_schedules(app, targets),
     ]
@@ -193,7 +171,7 @@ def _subscription(declared: Subscription) -> CloudSubscription:
 def _service(
     app: Headway, deployment: Deployment, service: Service, place: Place, targets: dict[str, str]
 ) -> CloudService:
-    account = service.service_account or app.settings.service_account
+    account = service.service_account or first(app.settings.service_account)
     # What the receivers need to enqueue: the jobs that follow, and those that handlers make.
     known = {"HEADWAY_URL": f"cloudtasks://{place.project}/{place.location}"}
     if app.settings.service_account:
@@ -223,24 +201,6 @@ def _service(
     )
 
 
-def _bindings(app: Headway, deployment: Deployment, place: Place) -> list[CloudBinding]:
-    invoker = app.settings.service_account
-    runs_as = {service.service_account or invoker for service in deployment.services} - {""}
-    enqueuers = {*deployment.enqueuers, *(f"serviceAccount:{account}" for account in runs_as)}
-    project = f"projects/{place.project}"
-    found = {(project, _ENQUEUER, member) for member in enqueuers}
-    found |= {(project, role, member) for role in _OPERATOR for member in deployment.operators}
-    if invoker:
-        # Who creates a task with the identity of an account must be allowed to act as it.
-        account = f"projects/{place.project}/serviceAccounts/{invoker}"
-        found |= {(account, _ACT_AS, member) for member in enqueuers.union(deployment.operators)}
-        found |= {
-            (f"{place.path}/services/{service.name}", _INVOKER, f"serviceAccount:{invoker}")
-            for service in deployment.services
-        }
-    return [CloudBinding(target=target, role=role, member=member) for target, role, member in sorted(found)]
-
-
 def _queues(app: Headway, deployment: Deployment) -> list[CloudQueue]:
     capacity = {
         queue: min(service.max_instances * service.concurrency, _CONCURRENCY_MAX)
@@ -261,6 +221,7 @@ def _queues(app: Headway, deployment: Deployment) -> list[CloudQueue]:
 def _schedules(app: Headway, targets: dict[str, str]) -> list[CloudSchedule]:
     settings = app.settings
     namespace = namespace_of(app)
+    caller = first(settings.service_account)
     found: list[CloudSchedule] = []
     for name, scheduled in app.schedules.items():
         queue = scheduled.task.options_declared.queue
@@ -272,7 +233,7 @@ def _schedules(app: Headway, targets: dict[str, str]) -> list[CloudSchedule]:
             )
             raise ConfigError(msg)
         cron, timezone = crontab(name, scheduled.schedule)
-        message = fire_message(namespace, name, settings.push_secret)
+        message = fire_message(namespace, name, first(settings.push_secret))
         found.append(
             CloudSchedule(
                 name=schedule_id(namespace, name),
@@ -282,8 +243,8 @@ def _schedules(app: Headway, targets: dict[str, str]) -> list[CloudSchedule]:
                 url=url,
                 body=message.body,
                 headers=message.headers,
-                service_account=settings.service_account,
-                audience=(settings.audience or url) if settings.service_account else "",
+                service_account=caller,
+                audience=(settings.audience or url) if caller else "",
             )
         )
     return found

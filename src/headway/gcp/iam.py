@@ -1,4 +1,4 @@
-"""Bindings in the policies of the project, of service accounts and of Cloud Run services: added, never taken away."""
+"""Bindings in the policies of the project and of what is in it, such as service accounts: added, never taken away."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIO
 from google.iam.v1.iam_policy_pb2 import GetIamPolicyRequest, SetIamPolicyRequest  # type: ignore[import-untyped]
 from google.iam.v1.options_pb2 import GetPolicyOptions  # type: ignore[import-untyped]
 from google.iam.v1.policy_pb2 import Policy  # type: ignore[import-untyped]
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-from headway.gcp.access import IAM, PROJECTS, RUN
+from headway.gcp.access import IAM, PROJECTS, PUBSUB, RUN
 from headway.gcp.errors import ONCE, NotThereError, ask
 from headway.gcp.resources import CloudBinding, Seen
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     import grpc.aio  # type: ignore[import-untyped]
 
     from headway.gcp.access import Access
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 _grpc = cast("Untyped", grpc_helpers_async)
 _VERSION: Final = 3  # an older one leaves out conditions, and to write it back would lose them
@@ -70,10 +72,13 @@ class _ServiceAccounts:
 class Bindings:
     """Provider of CloudBinding."""
 
-    def __init__(self, projects: _Policies, accounts: _Policies, services: _Policies) -> None:
+    def __init__(
+        self, projects: _Policies, accounts: _Policies, services: _Policies, pubsub: _Policies
+    ) -> None:
         self._projects = projects
         self._accounts = accounts
         self._services = services
+        self._pubsub = pubsub
 
     @classmethod
     async def connect(cls, access: Access) -> Bindings:
@@ -84,6 +89,9 @@ class Bindings:
             ),
             _ServiceAccounts(await access.channel(IAM)),
             ServicesAsyncClient(transport=ServicesGrpcAsyncIOTransport(channel=await access.channel(RUN))),
+            PublisherAsyncClient(
+                transport=PublisherGrpcAsyncIOTransport(channel=await access.channel(PUBSUB))
+            ),
         )
 
     async def read(self, wanted: Sequence[CloudBinding]) -> list[Seen]:
@@ -92,7 +100,7 @@ class Bindings:
         for target in dict.fromkeys(binding.target for binding in wanted):
             try:
                 policy = await ask(f"read the policy of {target}", partial(self._get, target))
-            except NotThereError:  # a service that is yet to be created
+            except NotThereError:  # yet to be created, as a service or a topic may be
                 continue
             found += [
                 Seen(binding) for binding in wanted if binding.target == target and _holds(policy, binding)
@@ -142,6 +150,8 @@ class Bindings:
             return self._accounts
         if "/services/" in target:
             return self._services
+        if "/topics/" in target or "/subscriptions/" in target:
+            return self._pubsub
         return self._projects
 
 

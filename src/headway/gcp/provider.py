@@ -32,6 +32,14 @@ class Provider(Protocol[R_contra]):
         ...
 
 
+class Guarded(Protocol[R_contra]):
+    """Keeps resources that may hold what must not be lost with them."""
+
+    async def in_use(self, resource: R_contra) -> bool:
+        """Tell whether it holds something at this moment."""
+        ...
+
+
 class Pausable(Protocol):
     """Keeps resources that can be stopped for a while."""
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.gcp.access import Access
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 _SUBSCRIPTION_MASK: Final = (
     "push_config",
@@ -123,7 +123,14 @@ class Subscriptions:
     async def update(self, resource: CloudSubscription) -> None:
         """Change what can be changed."""
         mask = {"paths": _SUBSCRIPTION_MASK}
-        request = UpdateSubscriptionRequest(subscription=self._message(resource), update_mask=mask)
+        path = f"{self._project}/subscriptions/{resource.name}"
+        before = await ask(
+            f"look at subscription {resource.name}",
+            lambda: self._client.get_subscription(subscription=path, **ONCE),
+        )
+        request = UpdateSubscriptionRequest(
+            subscription=self._message(resource, before.push_config), update_mask=mask
+        )
         await ask(
             f"change subscription {resource.name}", lambda: self._client.update_subscription(request, **ONCE)
         )
@@ -139,7 +146,8 @@ class Subscriptions:
         request = ListSubscriptionsRequest(project=self._project, page_size=1000)
         return [one async for one in await self._client.list_subscriptions(request, **ONCE)]
 
-    def _message(self, resource: CloudSubscription) -> Subscription:
+    def _message(self, resource: CloudSubscription, push: Untyped = None) -> Subscription:
+        """Write it; of how it was pushed so far, what is not declared stays."""
         message = Subscription(
             name=f"{self._project}/subscriptions/{resource.name}",
             topic=f"{self._project}/topics/{resource.topic}",
@@ -152,17 +160,23 @@ class Subscriptions:
             expiration_policy=ExpirationPolicy(),
         )
         if resource.push:
-            message.push_config = PushConfig(push_endpoint=resource.push)
-            if resource.service_account:
-                message.push_config.oidc_token = PushConfig.OidcToken(
-                    service_account_email=resource.service_account
-                )
+            message.push_config = _pushed(resource, push)
         if resource.dead_letter:
             message.dead_letter_policy = DeadLetterPolicy(
                 dead_letter_topic=f"{self._project}/topics/{resource.dead_letter}",
                 max_delivery_attempts=resource.max_deliveries,
             )
         return message
+
+
+def _pushed(resource: CloudSubscription, before: Untyped) -> Untyped:
+    push: Untyped = PushConfig() if before is None else PushConfig(before)
+    push.push_endpoint = resource.push
+    if resource.service_account:
+        push.oidc_token.service_account_email = resource.service_account  # its audience stays
+    else:
+        del push.oidc_token
+    return push
 
 
 def _topic(topic: Untyped) -> CloudTopic:

@@ -17,11 +17,11 @@ from google.cloud.run_v2.types import (
     IngressTraffic,
     ListServicesRequest,
     ResourceRequirements,
-    RevisionScaling,
     SecretKeySelector,
     Service,
     UpdateServiceRequest,
 )
+from msgspec.structs import replace
 
 from headway.gcp.access import RUN
 from headway.gcp.errors import ONCE, CloudError, ask
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.gcp.access import Access
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 _INGRESS: Final = {
     "internal": IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY,
@@ -42,6 +42,7 @@ _INGRESS: Final = {
     "all": IngressTraffic.INGRESS_TRAFFIC_ALL,
 }
 _NAMED: Final = {traffic: name for name, traffic in _INGRESS.items()}
+_CONTAINER: Final = "headway"
 _DEPLOYED_S: Final = 900.0  # an image may be large, and its first instance slow
 
 
@@ -60,18 +61,23 @@ class Services:
         return cls(ServicesAsyncClient(transport=transport), place, namespace)
 
     async def read(self, wanted: Sequence[CloudService]) -> list[Seen]:
-        """Return the services with the app's label; no other is needed for it."""
-        del wanted
-        found = await ask("list the Cloud Run services", self._list)
-        return [
-            Seen(_resource(service), detail=service.uri, broken=_broken(service))
-            for service in found
-            if service.labels.get(LABEL) == self._label
-        ]
+        """Return the services with the app's label; no other is needed for it.
+
+        The account of one that declares none is left out: Cloud Run has filled in its default, or somebody another.
+        """
+        any_account = {service.name for service in wanted if not service.service_account}
+        found: list[Seen] = []
+        for service in await ask("list the Cloud Run services", self._list):
+            if service.labels.get(LABEL) == self._label:
+                resource = _resource(service)
+                if resource.name in any_account:
+                    resource = replace(resource, service_account="")
+                found.append(Seen(resource, detail=service.uri, broken=_broken(service)))
+        return found
 
     async def create(self, resource: CloudService) -> None:
         """Create, and wait until it is deployed."""
-        message = Service(labels={LABEL: self._label})
+        message = _new(self._label)
         _write(resource, message)
         request = CreateServiceRequest(parent=self._place.path, service=message, service_id=resource.name)
 
@@ -123,26 +129,41 @@ def _broken(service: Untyped) -> str:
     return f"its last deployment failed: {condition.message or 'see the log of Cloud Run'}"
 
 
+def _new(label: str) -> Untyped:
+    """Return a service with what is not declared, and therefore left as it is from then on."""
+    resources = ResourceRequirements(cpu_idle=True, startup_cpu_boost=True)
+    message: Untyped = Service(labels={LABEL: label})
+    message.template.containers = [Container(name=_CONTAINER, resources=resources)]
+    return message
+
+
+def _ours(containers: Untyped) -> Untyped:
+    """Return the container that the declaration is about, among any sidecars; None when there is no container."""
+    named = [container for container in containers if container.name == _CONTAINER]
+    # Cloud Run sends requests to the one that has a port.
+    reached = [container for container in containers if container.ports]
+    return next(iter([*named, *reached, *containers]), None)
+
+
 def _write(resource: CloudService, message: Untyped) -> None:
-    """Write what is declared over what is there."""
+    """Write what is declared over what is there, and keep the rest."""
     message.ingress = _INGRESS[resource.ingress]
     message.invoker_iam_disabled = not resource.token_checked
     template = message.template
     template.revision = ""  # the name of the revision that was; the next gets its own
     template.timeout = timedelta(seconds=resource.timeout_s)
-    template.service_account = resource.service_account
+    if resource.service_account:
+        template.service_account = resource.service_account
     template.max_instance_request_concurrency = resource.concurrency
-    template.scaling = RevisionScaling(
-        min_instance_count=resource.min_instances, max_instance_count=resource.max_instances
-    )
+    template.scaling.min_instance_count = resource.min_instances
+    template.scaling.max_instance_count = resource.max_instances
     if not template.containers:
-        template.containers = [Container()]
-    container = template.containers[0]
+        template.containers = [Container(name=_CONTAINER)]
+    container = _ours(template.containers)
     container.image = resource.image
     container.command = list(resource.command)
-    container.resources = ResourceRequirements(
-        limits={"cpu": resource.cpu, "memory": resource.memory}, cpu_idle=True, startup_cpu_boost=True
-    )
+    container.resources.limits["cpu"] = resource.cpu
+    container.resources.limits["memory"] = resource.memory
     container.env = [_variable(name, value) for name, value in sorted(resource.env.items())]
 
 
@@ -155,7 +176,7 @@ def _variable(name: str, value: EnvValue) -> EnvVar:
 
 def _resource(service: Untyped) -> CloudService:
     template = service.template
-    container = template.containers[0] if template.containers else Container()
+    container = _ours(template.containers) or Container()
     return CloudService(
         name=service.name.rpartition("/")[2],
         image=container.image,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.gcp.access import Access
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 _MASK: Final = (
     "description",
