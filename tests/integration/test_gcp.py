@@ -5,128 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import grpc  # type: ignore[import-untyped]
 import pytest
-from click.testing import CliRunner, Result
 from google.cloud import scheduler_v1, tasks_v2
 from google.cloud.run_v2.types import IngressTraffic
-from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcTransport
-from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
-from google.pubsub_v1.types import Topic
 from google.type import expr_pb2  # type: ignore[import-untyped]
 
-from headway.brokers.cloudtasks.location import EMULATOR_VARIABLE
-from headway.cli.root import cli
+from tests.integration.gcp_shop import ALL, Shop, open_shop
 from tests.servers import EmulatorServer
-from tests.servers.gcp_fakes import GcpFakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-HEAD = """
-from datetime import timedelta
-from headway import Headway
-from headway.gcp import Deployment, Queue, Secret, Service, Subscription, Topic
-
-app = Headway("shop", url="cloudtasks://{project}/europe-west1", service_account="invoker@{project}.iam.gserviceaccount.com")
-
-@app.task(name="extract", queue="extract", timeout=timedelta(minutes=60))
-async def extract() -> None: ...
-
-@app.task(name="fetch", queue="io")
-async def fetch() -> None: ...
-
-@app.cron("0 3 * * *", timezone="Europe/Zurich", name="nightly")
-@app.task(name="tidy", queue="io")
-async def tidy() -> None: ...
-
-services = [
-    Service("extract", "worker:1", ["extract"], cpu=2, memory="2Gi", timeout=timedelta(minutes=60)),
-    Service("io", "worker:1", ["io"], memory="1Gi", env={{"TOKEN": Secret("token"), "PLAIN": "hunter2"}}),
-]
-queues = {{"io": Queue(rate=100)}}
-topics = [Topic("uploads", retention=timedelta(days=1)), Topic("dead")]
-subscriptions = [Subscription("incoming", "uploads", dead_letter="dead")]
-"""
-TAIL = """
-deployment = Deployment(services=services, queues=queues, topics=topics, subscriptions=subscriptions)
-"""
-ALL = 2 + 1 + 2 + (1 + 1 + 2) + 2 + 1  # topics, subscriptions, services, bindings, queues, schedules
-
-
-class Shop:
-    """An app in a project of its own, and the command beside it."""
-
-    def __init__(self, folder: Path, emulator: EmulatorServer, fakes: GcpFakes) -> None:
-        self.folder = folder
-        self.project = fakes.project
-        self.fakes = fakes
-        self.parent = f"projects/{self.project}/locations/europe-west1"
-        self.module = ""
-        self.environment = {**emulator.environment, **fakes.environment}
-        channel = grpc.insecure_channel(emulator.address)
-        self.tasks = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        self.scheduler = scheduler_v1.CloudSchedulerClient(
-            transport=CloudSchedulerGrpcTransport(channel=channel)
-        )
-        self._channel = channel
-        self.write()
-
-    def close(self) -> None:
-        self._channel.close()
-        sys.modules.pop(self.module, None)
-
-    def write(self, changes: str = "") -> None:
-        """Have the app with these changes of its deployment, as a new module: as after an edit."""
-        sys.modules.pop(self.module, None)
-        self.module = f"gcp_shop_{uuid4().hex}"
-        source = HEAD.format(project=self.project) + changes + TAIL
-        (self.folder / f"{self.module}.py").write_text(source, encoding="utf-8")
-
-    def run(self, command: str, *args: str, answer: str | None = None) -> Result:
-        return CliRunner().invoke(
-            cli,
-            ["gcp", command, f"{self.module}:app", *args],
-            env=self.environment,
-            input=answer,
-            prog_name="headway",
-        )
-
-    def ok(self, command: str, *args: str) -> str:
-        result = self.run(command, *args)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def pending(self) -> list[tuple[str, str, str]]:
-        result = self.run("plan", "--json")
-        assert result.exit_code in {0, 2}, result.output
-        document = json.loads(result.stdout)
-        steps = [(s["action"], s["kind"], s["name"]) for s in document["steps"] if s["action"] != "keep"]
-        assert (result.exit_code == 2) == document["pending"] == bool(steps)
-        return steps
-
-    def states(self) -> dict[tuple[str, str], str]:
-        found = json.loads(self.ok("status", "--json"))["resources"]
-        return {(one["kind"], one["name"]): one["state"] for one in found}
-
-    def queue(self, name: str) -> tasks_v2.Queue:
-        return self.tasks.get_queue(name=f"{self.parent}/queues/{name}")
-
-    def queues(self) -> set[str]:
-        return {queue.name.rpartition("/")[2] for queue in self.tasks.list_queues(parent=self.parent)}
-
-    def jobs(self) -> dict[str, scheduler_v1.Job]:
-        return {job.name.rpartition("/")[2]: job for job in self.scheduler.list_jobs(parent=self.parent)}
-
-    def put_task(self, queue: str) -> None:
-        task = tasks_v2.Task(http_request=tasks_v2.HttpRequest(url="http://127.0.0.1:9/"))
-        self.tasks.pause_queue(name=f"{self.parent}/queues/{queue}")
-        self.tasks.create_task(parent=f"{self.parent}/queues/{queue}", task=task)
 
 
 @pytest.fixture(scope="module")
@@ -136,24 +29,9 @@ def emulator() -> Iterator[EmulatorServer]:
 
 
 @pytest.fixture
-def fakes() -> Iterator[GcpFakes]:
-    project = f"p{uuid4().hex[:12]}"
-    with GcpFakes(project) as server:
-        server.accounts.add(f"projects/{project}/serviceAccounts/invoker@{project}.iam.gserviceaccount.com")
-        yield server
-
-
-@pytest.fixture
-def shop(
-    emulator: EmulatorServer, fakes: GcpFakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shop]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    for name in (EMULATOR_VARIABLE, "HEADWAY_URL", "HEADWAY_TARGET", "HEADWAY_TARGETS"):
-        monkeypatch.delenv(name, raising=False)
-    shop = Shop(tmp_path, emulator, fakes)
-    yield shop
-    shop.close()
+def shop(emulator: EmulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    with open_shop(emulator, tmp_path, monkeypatch) as opened:
+        yield opened
 
 
 # --- plan, apply, apply ---------------------------------------------------------------------------------------------
@@ -260,6 +138,16 @@ def test_all_that_drifts_is_mended_and_the_rest_is_left_alone(shop: Shop) -> Non
     assert (mended.schedule, mended.state) == ("0 3 * * *", scheduler_v1.Job.State.PAUSED)
 
 
+def test_messages_can_come_to_the_dead_letter_topic(shop: Shop) -> None:
+    shop.ok("apply")
+    agent = "serviceAccount:service-123456789@gcp-sa-pubsub.iam.gserviceaccount.com"
+    project = f"projects/{shop.project}"
+    assert set(shop.fakes.bindings()) >= {
+        (f"{project}/topics/dead", "roles/pubsub.publisher", agent),
+        (f"{project}/subscriptions/incoming", "roles/pubsub.subscriber", agent),
+    }
+
+
 def test_what_is_gone_is_made_again(shop: Shop) -> None:
     shop.ok("apply")
     shop.scheduler.delete_job(name=shop.jobs()["shop-nightly"].name)
@@ -299,31 +187,6 @@ def test_what_is_no_longer_declared_goes_but_no_queue_with_jobs(shop: Shop) -> N
     assert shop.queues() == {"shop-extract", "shop-io", "shop-full"}
     assert (shop.fakes.subscriptions, shop.pending()) == ({}, [])
     assert shop.states()["queue", "shop-full"] == "not declared"
-
-
-def test_destroy_touches_only_what_is_ours(shop: Shop) -> None:
-    for name in ("other-io", "shop-eu-io", "shopping", "shop-by-hand"):  # another app's, and some of nobody's
-        shop.tasks.create_queue(parent=shop.parent, queue=tasks_v2.Queue(name=f"{shop.parent}/queues/{name}"))
-    target = scheduler_v1.HttpTarget(uri="http://127.0.0.1:9/")
-    job = scheduler_v1.Job(
-        name=f"{shop.parent}/jobs/shop-report", schedule="* * * * *", time_zone="UTC", http_target=target
-    )
-    shop.scheduler.create_job(parent=shop.parent, job=job)
-    topic = f"projects/{shop.project}/topics/mine"
-    shop.fakes.topics[topic] = Topic(name=topic, labels={"headway-app": "other"})
-    shop.ok("apply")
-    shop.put_task("shop-io")
-    before = set(shop.fakes.bindings())
-    told = json.loads(shop.ok("destroy", "--yes", "--json"))["done"]
-    assert {step["action"] for step in told} == {"delete"}
-    assert shop.queues() == {"other-io", "shop-eu-io", "shopping", "shop-by-hand"}
-    assert set(shop.jobs()) == {"shop-report"}
-    assert (set(shop.fakes.topics), shop.fakes.services) == ({topic}, {})
-    left = set(shop.fakes.bindings())
-    assert left == {
-        binding for binding in before if "/services/" not in binding[0]
-    }  # rights stay, but for theirs
-    assert "No changes" in shop.ok("destroy")
 
 
 def test_destroy_asks_and_takes_no_for_an_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,15 +245,6 @@ def test_a_deployment_is_waited_for(shop: Shop) -> None:
     shop.ok("apply")
     assert shop.fakes.calls.count("GetOperation") >= 2
     assert shop.pending() == []
-
-
-def test_a_resource_of_that_name_that_is_not_ours_is_not_taken_over(shop: Shop) -> None:
-    name = f"{shop.parent}/services/io"
-    shop.ok("apply")
-    shop.fakes.services[name].labels["headway-app"] = "other"
-    result = shop.run("apply")
-    assert (result.exit_code, "it is not this app's" in result.stderr) == (1, True)
-    assert shop.fakes.services[name].etag == "1"
 
 
 def test_a_policy_that_somebody_changes_meanwhile_keeps_his_members_and_conditions(shop: Shop) -> None:

@@ -142,6 +142,21 @@ def test_a_queue_in_which_jobs_wait_is_only_deleted_by_force() -> None:
     assert diff([], seen([queue], busy=True), force=True).destructive == (Delete(queue),)
 
 
+def test_a_queue_that_headway_did_not_make_is_never_deleted() -> None:
+    queue = CloudQueue(name="shop-legacy", max_attempts=100)
+    for force in (False, True):
+        (kept,) = diff([], [Seen(queue, foreign=True)], force=force).steps
+        assert isinstance(kept, Keep)
+        assert "not made by Headway: left alone" in kept.reason
+
+
+def test_the_mark_of_a_queue_is_its_retry_configuration() -> None:
+    assert CloudQueue(name="shop-mail", rate=3.0, concurrency=7).is_marked
+    google = {"max_attempts": 100, "min_backoff_ms": 100, "max_backoff_ms": 3_600_000, "max_doublings": 16}
+    for field, value in {**google, "max_retry_ms": 1000}.items():
+        assert not replace(CloudQueue(name="shop-mail"), **{field: value}).is_marked
+
+
 def test_bindings_are_never_taken_away() -> None:
     binding = CloudBinding(target="projects/demo", role="r", member="m")
     assert not diff([], seen([binding]), force=True).pending

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
-from headway.gcp.diff import Create, Delete, Keep, Replace, Update
+from headway.gcp.diff import IN_USE, Create, Delete, Keep, Replace, Update
 from headway.gcp.errors import AlreadyThereError, CloudError, NotThereError
 from headway.gcp.resources import key_of
 
@@ -28,20 +28,28 @@ class ApplyError(CloudError):
         self.failed = failed
 
 
-async def apply(plan: Plan, cloud: Cloud, said: Callable[[Step], None] | None = None) -> tuple[Step, ...]:
-    """Do the pending steps and return them; `said` hears of each that is done. Raises ApplyError."""
+async def apply(
+    plan: Plan, cloud: Cloud, said: Callable[[Step], None] | None = None, *, force: bool = False
+) -> tuple[Step, ...]:
+    """Do the pending steps and return what was done; `said` hears of each. Raises ApplyError.
+
+    A plan is as old as the answer to "delete these?". So a queue is looked at once more right before it is deleted: one
+    in which jobs wait by now is kept, unless `force`.
+    """
     pending = plan.pending
-    for number, step in enumerate(pending):
+    done: list[Step] = []
+    for step in pending:
         try:
-            await _do(step, cloud)
+            done.append(await _do(step, cloud, force=force))
         except CloudError as error:
-            raise ApplyError(pending[:number], step, len(pending) - number - 1, error) from error
+            raise ApplyError(tuple(done), step, len(pending) - len(done) - 1, error) from error
         if said is not None:
-            said(step)
-    return pending
+            said(done[-1])
+    return tuple(done)
 
 
-async def _do(step: Step, cloud: Cloud) -> None:
+async def _do(step: Step, cloud: Cloud, *, force: bool) -> Step:
+    """Do a step; return what has become of it."""
     provider = cloud.providers[step.resource.kind]
     match step:
         case Create(resource=resource):
@@ -52,11 +60,15 @@ async def _do(step: Step, cloud: Cloud) -> None:
             await _delete(resource, cloud)
             await _create(resource, cloud)
         case Delete(resource=resource):
+            guarded = None if force else cloud.guarded(resource.kind)
+            if guarded is not None and await guarded.in_use(resource):
+                return Keep(resource, IN_USE)
             await _delete(resource, cloud)
         case Keep():
             pass
         case _:
             assert_never(step)
+    return step
 
 
 async def _create(resource: Resource, cloud: Cloud) -> None:

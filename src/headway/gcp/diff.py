@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -53,6 +53,9 @@ class Keep(Struct, frozen=True):
     reason: str = ""
 
 
+NOT_MADE: Final = "not made by Headway: left alone"
+IN_USE: Final = "no longer declared, but jobs wait in it"
+
 Step = Create | Update | Replace | Delete | Keep
 
 
@@ -73,7 +76,10 @@ class Plan(Struct, frozen=True):
 
 
 def diff(wanted: Iterable[Resource], actual: Iterable[Seen], *, force: bool = False) -> Plan:
-    """Compare. A queue in which jobs wait is not deleted unless `force`: no accepted job is lost to a deployment."""
+    """Compare. A queue in which jobs wait is not deleted unless `force`: no accepted job is lost to a deployment.
+
+    One that Headway did not make is never deleted.
+    """
     ranks = {kind: rank for rank, kind in enumerate(Kind)}
     wanted_by_key = {key_of(resource): resource for resource in wanted}
     actual_by_key = {key_of(seen.resource): seen for seen in actual}
@@ -100,8 +106,10 @@ def _towards(wanted: Resource, seen: Seen | None) -> Step:
 def _away(seen: Seen, *, force: bool) -> Step:
     if isinstance(seen.resource, CloudBinding):
         return Keep(seen.resource, "bindings are never taken away")
+    if seen.foreign:
+        return Keep(seen.resource, NOT_MADE if force else f"not declared and {NOT_MADE}")
     if seen.busy and not force:
-        return Keep(seen.resource, "no longer declared, but jobs wait in it")
+        return Keep(seen.resource, IN_USE)
     return Delete(seen.resource)
 
 

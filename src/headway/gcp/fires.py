@@ -2,7 +2,7 @@
 
 The body of a Cloud Scheduler job never changes, so it cannot name a fire time. The receiver decides which fire
 times are due, by the declared schedule and what was accepted before; the call is only the wake-up. That is why
-a second call, or one by hand that carries the next run's time, gives no second job.
+a second call gives no second job, and one by hand takes no fire time away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from headway.brokers.cloudtasks.receiving import FIRE_TYPE
 from headway.brokers.cloudtasks.target import HEADER_SIGNATURE
 from headway.brokers.cloudtasks.verify_hmac import sign_until
 
-# The signature is made once and sent for years; to repeat the call gives nobody a job that is not due.
+# The signature is made once and sent for years. It does not cover the time, which is in a header: who can read such a
+# call can have the schedule run by hand again. Tokens, which Cloud Scheduler makes anew for each call, end that.
 _FOR_EVER: Final = 253_402_300_799
 
 

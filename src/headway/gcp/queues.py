@@ -1,4 +1,8 @@
-"""Cloud Tasks queues. They have no labels: ours are those that the app declares, and those named as it names them."""
+"""Cloud Tasks queues. They have no labels: ours are named as the app names them, and retried as Headway writes it.
+
+A queue of that name which somebody else made becomes the app's when the app declares it and `apply` writes to it. One
+that is not declared is shown, and left alone.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.gcp.access import Access
-    from headway.gcp.desired import Place
     from headway.gcp.messages import Untyped
+    from headway.gcp.place import Place
 
 _MASK: Final = (
     "rate_limits.max_dispatches_per_second",
@@ -65,10 +69,16 @@ class Queues:
         for queue in await ask("list the Cloud Tasks queues", self._list):
             name = queue.name.rpartition("/")[2]
             if name in declared or queue_of(self._namespace, name) is not None:
+                resource = _resource(name, queue)
                 paused = queue.state == Queue.State.PAUSED
-                busy = name not in declared and await self._is_busy(name)
-                found.append(Seen(_resource(name, queue), paused=paused, busy=busy))
+                foreign = not resource.is_marked
+                busy = not foreign and name not in declared and await self._is_busy(name)
+                found.append(Seen(resource, paused=paused, busy=busy, foreign=foreign))
         return found
+
+    async def in_use(self, resource: CloudQueue) -> bool:
+        """Look again whether jobs wait in it."""
+        return await self._is_busy(resource.name)
 
     async def create(self, resource: CloudQueue) -> None:
         """Create."""

@@ -101,7 +101,11 @@ class CloudBinding(Struct, frozen=True, kw_only=True):
 
 
 class CloudQueue(Struct, frozen=True, kw_only=True):
-    """A Cloud Tasks queue. Attempts without limit: giving up is the retry policy's business."""
+    """A Cloud Tasks queue. Attempts without limit: giving up is the retry policy's business.
+
+    The retry configuration is the same for all: each task of Headway carries one of its own, so that the queue's has
+    no say. It is the mark of the queues that Headway made, which have no labels; a changed one here would disown them.
+    """
 
     kind: ClassVar[Kind] = Kind.QUEUE
     immutable: ClassVar[frozenset[str]] = frozenset()
@@ -114,6 +118,12 @@ class CloudQueue(Struct, frozen=True, kw_only=True):
     min_backoff_ms: int = 1_000
     max_backoff_ms: int = 60_000
     max_doublings: int = 6
+
+    @property
+    def is_marked(self) -> bool:
+        """Tell whether it has the retry configuration that Headway writes: neither Google's default nor a usual one."""
+        mark = CloudQueue(name=self.name, rate=self.rate, concurrency=self.concurrency)
+        return self == mark
 
 
 class CloudSchedule(Struct, frozen=True, kw_only=True):
@@ -151,6 +161,7 @@ class Seen(Struct, frozen=True):
     resource: Resource
     paused: bool = False
     busy: bool = False  # a queue in which jobs wait
+    foreign: bool = False  # a queue that is named like one of the app's, and was not made by Headway
     broken: str = ""  # why a service does not run as it is declared
     detail: str = ""  # what else an operator wants to see: a service's URL, a schedule's next time
 

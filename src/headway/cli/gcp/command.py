@@ -57,8 +57,8 @@ def plan(ctx: click.Context, project: Project, *, as_json: bool) -> None:
 def apply(project: Project, *, yes: bool, as_json: bool) -> None:
     """Make it so: create what is missing, mend what differs, delete what is no longer declared.
 
-    Asks before it deletes. A queue in which jobs wait is kept, also when it is no longer declared. Stops at the first
-    failure; applying again goes on from there.
+    Asks before it deletes. A queue in which jobs wait is kept, also when it is no longer declared; it looks again right
+    before it deletes one. Stops at the first failure; applying again goes on from there.
     """
 
     async def work(survey: Survey) -> tuple[Step, ...]:
@@ -74,7 +74,7 @@ def apply(project: Project, *, yes: bool, as_json: bool) -> None:
 def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
     """Delete all that belongs to the app, with the jobs that wait in its queues. Asks before.
 
-    Rights that were granted stay: others may need them too.
+    Rights that were granted stay: others may need them too. Queues that Headway did not make stay as well.
     """
 
     async def work(survey: Survey) -> tuple[Step, ...]:
@@ -82,7 +82,7 @@ def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
         from headway.gcp.resources import Kind  # noqa: PLC0415 - as above
 
         ours = [seen for seen in survey.seen if seen.resource.kind is not Kind.BINDING]
-        return await _carry_out(diff([], ours, force=True), survey, yes=yes, as_json=as_json)
+        return await _carry_out(diff([], ours, force=True), survey, yes=yes, as_json=as_json, force=True)
 
     _print_done(with_cloud(project, work), as_json=as_json)
 
@@ -94,7 +94,8 @@ def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
 def pause(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
     """Pause queues and schedules by name; none given: all of the app's.
 
-    Nothing of a paused queue is dispatched; jobs for it are accepted. Fire times of a paused schedule are dropped.
+    Nothing of a paused queue is dispatched; jobs for it are accepted. Fire times of a paused schedule are dropped: its
+    record, in the guard's store, is paused too. Where that cannot be reached a warning says what comes of it.
     """
     _switch(project, names, paused=True, as_json=as_json)
 
@@ -150,7 +151,9 @@ async def _planned(survey: Survey) -> Plan:
     return diff(survey.wanted, survey.seen)
 
 
-async def _carry_out(plan: Plan, survey: Survey, *, yes: bool, as_json: bool) -> tuple[Step, ...]:
+async def _carry_out(
+    plan: Plan, survey: Survey, *, yes: bool, as_json: bool, force: bool = False
+) -> tuple[Step, ...]:
     """Show the plan, ask where it takes something away, and do it."""
     from headway.cli.gcp.render import done_line, print_plan  # noqa: PLC0415 - when it is needed
     from headway.gcp.apply import apply as carry_out  # noqa: PLC0415 - as above
@@ -168,7 +171,7 @@ async def _carry_out(plan: Plan, survey: Survey, *, yes: bool, as_json: bool) ->
         if not as_json:
             click.echo(done_line(step))
 
-    return await carry_out(plan, survey.cloud, said)
+    return await carry_out(plan, survey.cloud, said, force=force)
 
 
 def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
@@ -177,7 +180,12 @@ def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: 
     async def work(survey: Survey) -> list[str]:
         from headway.gcp.switch import switch  # noqa: PLC0415 - when it is needed
 
-        return await switch(project.app, survey.wanted, survey.seen, survey.cloud, names=names, paused=paused)
+        return await switch(
+            project.app, survey.wanted, survey.seen, survey.cloud, names=names, paused=paused, warn=warn
+        )
+
+    def warn(text: str) -> None:
+        click.echo(f"warning: {text}", err=True)
 
     switched = with_cloud(project, work)
     if as_json:

@@ -49,7 +49,8 @@ def print_plan(plan: Plan) -> None:
 
 def done_line(step: Step) -> str:
     """Return what is said of a step that is done."""
-    return f"{_DONE.get(verb(step), 'kept')} {step.resource.kind} {step.resource.name}"
+    reason = f"  ({step.reason})" if isinstance(step, Keep) and step.reason else ""
+    return f"{_DONE.get(verb(step), 'kept')} {step.resource.kind} {step.resource.name}{reason}"
 
 
 def step_fields(step: Step) -> dict[str, Any]:
@@ -77,10 +78,18 @@ def state_fields(wanted: list[Resource], seen: list[Seen], plan: Plan) -> list[d
             "state": _state(steps[key], there.get(key)),
             "paused": key in there and there[key].paused,
             "settings": _summary(resource),
-            "detail": there[key].broken or there[key].detail if key in there else "",
+            "detail": _detail(steps[key], there.get(key)),
         }
         for key, resource in sorted(resources.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
+
+
+def _detail(step: Step, seen: Seen | None) -> str:
+    if seen is None:
+        return ""
+    if seen.broken:
+        return seen.broken
+    return step.reason if isinstance(step, Keep) and step.reason else seen.detail
 
 
 def _state(step: Step, seen: Seen | None) -> str:
