@@ -64,7 +64,9 @@ class PushSettings(Struct, frozen=True):
     guard: str = ""  # URL of the guard store; empty: jobs can be enqueued, not looked up or received
     target: str = ""  # URL of the receiver
     targets: dict[str, str] = {}  # by queue, where one service does not serve all
-    service_account: str = ""  # the identity in the OIDC tokens; further ones, behind commas, are accepted as well
+    service_account: str = (
+        ""  # the identity in the OIDC tokens; further ones, behind commas, are accepted as well
+    )
     audience: str = ""  # of the tokens; empty: the target's URL
     secret: str = ""  # signs and verifies requests with HMAC instead of a token; further ones verify only
     priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
