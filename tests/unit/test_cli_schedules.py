@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from headway.clock import SystemClock
 
 if TYPE_CHECKING:
     from tests.unit.cli_shop import Shop
+
+
+def to_text(instant_ms: int) -> str:
+    return (
+        datetime.fromtimestamp(instant_ms / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def test_list_shows_declared_schedules_with_their_next_fire_time(shop: Shop) -> None:
@@ -18,6 +29,21 @@ def test_pause_and_resume_before_any_worker_has_run(shop: Shop) -> None:
     (hourly,) = shop.json("schedules", "list", *shop.target)["schedules"]
     assert (hourly["paused"], hourly["next_fire_at"]) == (True, None)
     assert shop.ok("schedules", "resume", "hourly", *shop.target) == "hourly resumed\n"
+
+
+def test_what_came_during_a_pause_is_dropped_also_when_no_worker_ran(shop: Shop) -> None:
+    """Fire times count from the last one on: that is the end of the pause now."""
+    shop.ok("schedules", "pause", "hourly", *shop.target)
+    before = to_text(SystemClock().now_ms())
+    shop.ok("schedules", "resume", "hourly", *shop.target)
+    (hourly,) = shop.json("schedules", "list", *shop.target)["schedules"]
+    assert before <= hourly["last_fire_at"] <= to_text(SystemClock().now_ms())
+
+
+def test_resuming_what_was_not_paused_drops_nothing(shop: Shop) -> None:
+    shop.ok("schedules", "resume", "hourly", *shop.target)
+    (hourly,) = shop.json("schedules", "list", *shop.target)["schedules"]
+    assert hourly["last_fire_at"] is None
 
 
 def test_pause_of_an_unknown_schedule_is_exit_code_1(shop: Shop) -> None:

@@ -11,7 +11,7 @@ from headway.cli.options import examples, json_option
 from headway.cli.target import Target, takes_target, with_target
 
 if TYPE_CHECKING:
-    from headway.brokers.base import ScheduleRecord
+    from headway.brokers.base import ScheduleRecord, ScheduleStore
     from headway.cli.target import OpenTarget
 
 
@@ -134,6 +134,8 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
             from headway.runtime.scheduler import declare_schedules  # noqa: PLC0415 - when it is needed
 
             await declare_schedules(opened.app)
+        if not paused:
+            await _drop_missed(carrier, names)
         unknown = [name for name in names if not await carrier.pause_schedule(name, paused=paused)]
         return unknown, sorted(record.name for record in await carrier.schedules() if record.paused)
 
@@ -147,6 +149,17 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
     if unknown:
         msg = f"no schedule {', '.join(map(repr, unknown))}; `headway schedules list` shows those that are known"
         raise CommandFailed(msg)
+
+
+async def _drop_missed(carrier: ScheduleStore, names: tuple[str, ...]) -> None:
+    """Drop the fire times of the pause: where no scheduler ran meanwhile, nobody has done so yet."""
+    from headway.clock import SystemClock  # noqa: PLC0415 - when it is needed
+    from headway.job import Fire  # noqa: PLC0415 - as above
+
+    now = SystemClock().now_ms()
+    for record in await carrier.schedules():
+        if record.paused and record.name in names and (record.last_fire_ms or 0) < now:
+            await carrier.skip_fire(Fire(record.name, now))
 
 
 @schedules.command(epilog=examples("headway schedules run nightly-report --app shop.jobs:app"))
