@@ -436,10 +436,10 @@ class PushBroker(Broker, Protocol):
 
 @runtime_checkable
 class Lender(Protocol):
-    """A carrier whose connection blocking callers may use while its loop does not."""
+    """A carrier that takes jobs from blocking callers without a turn of its loop."""
 
     def lend(self) -> None:
-        """Allow it until the loop's next call; on the loop's thread."""
+        """Allow it, on the loop's thread; where the loop's own connection serves, until its next call."""
         ...
 
     def enqueue_lent(self, job: NewJob) -> bool:

@@ -24,7 +24,7 @@ from headway.brokers.sqlite.location import parse
 from headway.brokers.sqlite.opened import Opened
 from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
-from headway.errors import BrokerUnavailableError, ConfigError
+from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
 from headway.events import EventKind
 
 if TYPE_CHECKING:
@@ -135,6 +135,20 @@ class SqliteBroker:
         """Accept the jobs in one transaction."""
         jobs = list(jobs)
         return await self._write(lambda tx: enqueue.enqueue(tx, jobs)) if jobs else []
+
+    def lend(self) -> None:
+        """Nothing is to be lent: the thread that writes takes work from any other, at any time."""
+
+    def enqueue_lent(self, job: NewJob) -> bool:
+        """Accept a job from another thread than the loop's; false when it is to be enqueued as usual."""
+        state = self._state
+        if state is None:
+            return False
+        try:
+            [answer] = state.writer.run(lambda tx: enqueue.enqueue(tx, [job]))
+        except BrokerError:
+            return False  # the usual way says what is wrong, or finds it right by then
+        return answer.duplicate_of is None
 
     async def claim(
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int

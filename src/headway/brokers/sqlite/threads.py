@@ -29,13 +29,30 @@ _GROUP: Final = 256  # operations in one commit: bounds how long the first of th
 
 
 class _Work(Generic[T]):
-    """An operation, and where its answer goes."""
+    """An operation and its answer."""
 
     def __init__(self, operation: Callable[[Any], T]) -> None:
         self.operation = operation
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: T | None = None
         self.error: BaseException | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for it still."""
+        return True
+
+
+class _LoopWork(_Work[T]):
+    """The answer goes to a future of the loop on whose thread this is made."""
+
+    def __init__(self, operation: Callable[[Any], T]) -> None:
+        super().__init__(operation)
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the future was not cancelled."""
+        return not self.future.cancelled()
 
     def answer(self) -> None:
         """On the loop's thread; whoever waited may have gone."""
@@ -47,16 +64,44 @@ class _Work(Generic[T]):
             self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever there is no error
 
 
-def _answer_all(batch: list[_Work[Any]]) -> None:
+class _ThreadWork(_Work[T]):
+    """The answer goes to a thread that waits for it."""
+
+    def __init__(self, operation: Callable[[Any], T]) -> None:
+        super().__init__(operation)
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def answer(self) -> None:
+        """From any thread."""
+        self._done.release()
+
+    def wait(self) -> T:
+        """Wait for the answer, or raise it."""
+        self._done.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # set whenever there is no error
+
+
+def _answer_all(batch: list[_LoopWork[Any]]) -> None:
     for work in batch:
         work.answer()
 
 
 def _deliver(batch: list[_Work[Any]]) -> None:
-    if not batch:
-        return
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        batch[0].future.get_loop().call_soon_threadsafe(_answer_all, batch)
+    of_loop: list[_LoopWork[Any]] = []
+    for work in batch:
+        match work:
+            case _LoopWork():
+                of_loop.append(work)
+            case _ThreadWork():
+                work.answer()
+            case _:
+                raise AssertionError
+    if of_loop:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            of_loop[0].future.get_loop().call_soon_threadsafe(_answer_all, of_loop)
 
 
 class _Thread(Generic[S]):
@@ -68,29 +113,41 @@ class _Thread(Generic[S]):
         # Ends with the interpreter: a transaction that is cut off then is rolled back by whoever opens the file next.
         self._thread = threading.Thread(target=self._run, name=f"headway-sqlite-{name}", daemon=True)
         self._closing = False
+        self._door = threading.Lock()  # nothing may be queued behind the end
 
     async def start(self) -> None:
         """Open the connection; translated errors."""
-        opened = _Work[None](lambda _: None)
+        opened = _LoopWork[None](lambda _: None)
         self._queue.put(opened)
         self._thread.start()
         await asyncio.shield(opened.future)
 
     def submit(self, operation: Callable[[S], T]) -> asyncio.Future[T]:
         """Queue an operation from the loop's thread. Cancelling the future stops it only before it has begun."""
-        if self._closing:
-            msg = f"{self._location.name}: the carrier is closed; open it again before you use it"
-            raise BrokerUnavailableError(msg)
-        work = _Work[T](operation)
-        self._queue.put(work)
+        work = _LoopWork[T](operation)
+        self._put(work)
         return work.future
+
+    def run(self, operation: Callable[[S], T]) -> T:
+        """Queue an operation from another thread than the loop's, and wait for its answer."""
+        work = _ThreadWork[T](operation)
+        self._put(work)
+        return work.wait()
+
+    def _put(self, work: _Work[Any]) -> None:
+        with self._door:
+            if self._closing:
+                msg = f"{self._location.name}: the carrier is closed; open it again before you use it"
+                raise BrokerUnavailableError(msg)
+            self._queue.put(work)
 
     async def stop(self) -> None:
         """Wait until what was queued is done and the connection is closed."""
-        self._closing = True
-        if self._thread.ident is None:
-            return  # never started: the other thread could not open the file
-        self._queue.put(None)
+        with self._door:
+            self._closing = True
+            if self._thread.ident is None:
+                return  # never started: the other thread could not open the file
+            self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
@@ -106,7 +163,7 @@ class _Thread(Generic[S]):
             if first is not None:
                 _deliver([first])
             while batch := self._batch():
-                if wanted := [work for work in batch if not work.future.cancelled()]:
+                if wanted := [work for work in batch if work.wanted]:
                     self._serve(db, wanted)
         finally:
             db.close()
