@@ -37,7 +37,7 @@ def run(
     out: Path,
     minutes: float | None = None,
 ) -> Results:
-    """Measure, writing what is there after each round; never raises for what a peer does.
+    """Measure, writing what is there after each test; never raises for what a peer does.
 
     After `minutes` no further test is begun; what is left out is recorded.
     """
@@ -49,34 +49,41 @@ def run(
         quick=quick,
     )
     environments = _prepare_all(peers, results)
-    for number in range(1, rounds + 1):
-        for test in tests:
-            if test.rounds is not None and number > test.rounds:
-                continue
-            if minutes is not None and time.monotonic() - begin > 60 * minutes:
-                _fail(
-                    results,
-                    Failure("all", test.name, number, "skipped", f"the {minutes:g} minutes were over"),
+    for number, test in _turns(tests, rounds):
+        if minutes is not None and time.monotonic() - begin > 60 * minutes:
+            _fail(results, Failure("all", test.name, number, "skipped", f"the {minutes:g} minutes were over"))
+            continue
+        for peer in peers:
+            if peer.name in environments and takes_part(peer, test, number):
+                subject = Subject(
+                    peer,
+                    environments[peer.name],
+                    _QUICK if quick else 1.0,
+                    jobs,
+                    _known_rate(results, peer, "drain"),
+                    _known_rate(results, peer, "bulk"),
                 )
-                continue
-            for peer in peers:
-                if peer.name in environments and takes_part(peer, test):
-                    subject = Subject(
-                        peer,
-                        environments[peer.name],
-                        _QUICK if quick else 1.0,
-                        jobs,
-                        _known_rate(results, peer, "drain"),
-                        _known_rate(results, peer, "bulk"),
-                    )
-                    _measure(results, subject, test, number)
+                _measure(results, subject, test, number)
         results.seconds = round(time.monotonic() - begin, 1)
         write_results(results, out)
     return results
 
 
-def takes_part(peer: Peer, test: Test) -> bool:
-    """Whether the test makes sense for the peer."""
+def _turns(tests: Sequence[Test], rounds: int) -> list[tuple[int, Test]]:
+    """Round by round; what is measured once comes last, so that a slow machine leaves out what tells least."""
+    turns = [
+        (number, test)
+        for number in range(1, rounds + 1)
+        for test in tests
+        if number <= (rounds if test.rounds is None else test.rounds)
+    ]
+    return sorted(turns, key=lambda turn: turn[1].rounds == 1)
+
+
+def takes_part(peer: Peer, test: Test, number: int = 1) -> bool:
+    """Whether the test makes sense for the peer, in this round."""
+    if number > 1 and test.again and peer.name not in test.again:
+        return False
     if test.peers:
         return peer.name in test.peers
     if test.redis_only and peer.carrier != "redis":
@@ -114,6 +121,8 @@ def _measure(results: Results, subject: Subject, test: Test, number: int) -> Non
     else:
         for metric, value in reading.values.items():
             results.add(peer.name, metric, value)
+        for metric, reason in reading.unsupported.items():
+            _fail(results, Failure(peer.name, metric, number, "unsupported", reason))
         results.loads.setdefault(test.name, {})[peer.name] = reading.jobs
         results.checked += reading.jobs
         found = ", ".join(f"{name} {value:,.4g}" for name, value in reading.values.items())

@@ -8,15 +8,64 @@ from bench.measure import delays, drain, enqueue, features, latency, resources
 from bench.measure.base import Test
 
 _HEADWAY: Final = ("headway", "headway-sqlite")
+_LIMITS: Final = ("redis-limit", "redis-floor")
 _RENEWING: Final = ("headway", "bullmq", "bullmq-python", "streaq")
 
 TESTS: Final = (
-    Test("drain", "bulk enqueue, then one process drains; what a job costs", drain.drain, floor=True),
-    Test("drain-2", "two processes drain", drain.two_processes, floor=True),
-    Test("single", "enqueue one by one, asynchronous", enqueue.enqueue("single"), rounds=2),
-    Test("concurrent", "100 single enqueues at once", enqueue.enqueue("concurrent"), rounds=2),
-    Test("blocking", "enqueue one by one, blocking", enqueue.enqueue("blocking"), rounds=2),
-    Test("pickup", "latency at 50 jobs/s", latency.quiet),
+    Test(
+        "drain",
+        "bulk enqueue, then one process drains; what a job costs",
+        drain.drain,
+        floor=True,
+        again=(
+            *_HEADWAY,
+            *_LIMITS,
+            "bullmq",
+            "arq",
+            "taskiq",
+            "dramatiq",
+            "huey",
+            "huey-sqlite",
+            "potatoq-sqlite",
+        ),
+    ),
+    Test(
+        "drain-2",
+        "two processes drain",
+        drain.two_processes,
+        floor=True,
+        again=(*_HEADWAY, *_LIMITS, "bullmq", "taskiq", "dramatiq"),
+    ),
+    Test(
+        "enqueue",
+        "single enqueues: one by one, 100 at once, blocking",
+        enqueue.enqueues,
+        again=(
+            *_HEADWAY,
+            "bullmq",
+            "saq",
+            "bullmq-python",
+            "huey",
+            "dramatiq",
+            "huey-sqlite",
+            "potatoq-sqlite",
+        ),
+    ),
+    Test(
+        "pickup",
+        "latency at 50 jobs/s",
+        latency.quiet,
+        again=(
+            *_HEADWAY,
+            "bullmq",
+            "bullmq-python",
+            "huey",
+            "taskiq",
+            "saq",
+            "huey-sqlite",
+            "potatoq-sqlite",
+        ),
+    ),
     Test("half", "latency at half load", latency.half_load, rounds=1),
     Test("result", "enqueue to result", latency.results, rounds=1),
     Test("drain-sleep", "jobs that sleep 1 ms", drain.sleeping, rounds=1),
@@ -57,7 +106,15 @@ TESTS: Final = (
     Test("cron", "how late cron jobs start", delays.cron, rounds=1, peers=_HEADWAY),
 )
 
-ALIASES: Final = {"bulk": "drain", "latency": "pickup", "connections": "idle-11", "delayed-100k": "stampede"}
+ALIASES: Final = {
+    "bulk": "drain",
+    "single": "enqueue",
+    "concurrent": "enqueue",
+    "blocking": "enqueue",
+    "latency": "pickup",
+    "connections": "idle-11",
+    "delayed-100k": "stampede",
+}
 
 
 def find_tests(names: str | None) -> list[Test]:

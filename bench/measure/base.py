@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -39,20 +39,29 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one measurement found. `jobs` is how many were checked to have run exactly once."""
+    """What one measurement found. `jobs` is how many were checked to have run exactly once.
+
+    `unsupported` says why a figure is not there although others are.
+    """
 
     values: dict[str, float]
     jobs: int
+    unsupported: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A measurement. `rounds` is the most that make sense; None: as many as the run has."""
+    """A measurement. `rounds` is the most that make sense; None: as many as the run has.
+
+    `again`: the peers that take part in the rounds after the first; empty: all. The others are far behind in it, and a
+    second and third look would tell nothing more.
+    """
 
     name: str
     about: str
     measure: Callable[[Subject], Reading]
     rounds: int | None = None
     peers: tuple[str, ...] = ()  # only these; empty: all
+    again: tuple[str, ...] = ()
     floor: bool = False  # the Redis limit takes part
     redis_only: bool = False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WARM = 50
 _QUIET_RATE = 50.0
-_QUIET_SECONDS = 8.0  # 400 jobs: the p99 is then more than the worst of a moment
+_QUIET_SECONDS = 6.0  # 300 jobs: the p99 is then more than the worst of a moment
 _HALF_SECONDS = 2.0
 _HALF_MOST = (
     5000.0  # jobs/s: single enqueues of one producer; what a half load of more would measure is the producer
