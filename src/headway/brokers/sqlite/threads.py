@@ -7,12 +7,13 @@ import sqlite3
 import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from headway.brokers.sqlite.connection import connect, translate
 from headway.brokers.sqlite.schema import app_number, migrate
 from headway.brokers.sqlite.stall import Asked
 from headway.brokers.sqlite.transaction import Transaction
+from headway.brokers.sqlite.work import LoopWork, ThreadWork, deliver
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import BrokerSettings
     from headway.brokers.sqlite.location import Location
+    from headway.brokers.sqlite.work import AnyWork
     from headway.clock import Clock
 
 S = TypeVar("S")
@@ -28,88 +30,12 @@ T = TypeVar("T")
 _GROUP: Final = 256  # operations in one commit: bounds how long the first of them waits
 
 
-class _Work(Generic[T]):
-    """An operation and its answer."""
-
-    def __init__(self, operation: Callable[[Any], T]) -> None:
-        self.operation = operation
-        self.result: T | None = None
-        self.error: BaseException | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for it still."""
-        return True
-
-
-class _LoopWork(_Work[T]):
-    """The answer goes to a future of the loop on whose thread this is made."""
-
-    def __init__(self, operation: Callable[[Any], T]) -> None:
-        super().__init__(operation)
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the future was not cancelled."""
-        return not self.future.cancelled()
-
-    def answer(self) -> None:
-        """On the loop's thread; whoever waited may have gone."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever there is no error
-
-
-class _ThreadWork(_Work[T]):
-    """The answer goes to a thread that waits for it."""
-
-    def __init__(self, operation: Callable[[Any], T]) -> None:
-        super().__init__(operation)
-        self._done = threading.Lock()
-        self._done.acquire()
-
-    def answer(self) -> None:
-        """From any thread."""
-        self._done.release()
-
-    def wait(self) -> T:
-        """Wait for the answer, or raise it."""
-        self._done.acquire()
-        if self.error is not None:
-            raise self.error
-        return self.result  # type: ignore[return-value]  # set whenever there is no error
-
-
-def _answer_all(batch: list[_LoopWork[Any]]) -> None:
-    for work in batch:
-        work.answer()
-
-
-def _deliver(batch: list[_Work[Any]]) -> None:
-    of_loop: list[_LoopWork[Any]] = []
-    for work in batch:
-        match work:
-            case _LoopWork():
-                of_loop.append(work)
-            case _ThreadWork():
-                work.answer()
-            case _:
-                raise AssertionError
-    if of_loop:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            of_loop[0].future.get_loop().call_soon_threadsafe(_answer_all, of_loop)
-
-
 class _Thread(Generic[S]):
     """One thread with a connection of its own, which runs operations in the order in which they were submitted."""
 
     def __init__(self, name: str, location: Location) -> None:
         self._location = location
-        self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[AnyWork | None] = SimpleQueue()
         # Ends with the interpreter: a transaction that is cut off then is rolled back by whoever opens the file next.
         self._thread = threading.Thread(target=self._run, name=f"headway-sqlite-{name}", daemon=True)
         self._closing = False
@@ -117,24 +43,24 @@ class _Thread(Generic[S]):
 
     async def start(self) -> None:
         """Open the connection; translated errors."""
-        opened = _LoopWork[None](lambda _: None)
+        opened = LoopWork[None](lambda _: None)
         self._queue.put(opened)
         self._thread.start()
         await asyncio.shield(opened.future)
 
     def submit(self, operation: Callable[[S], T]) -> asyncio.Future[T]:
         """Queue an operation from the loop's thread. Cancelling the future stops it only before it has begun."""
-        work = _LoopWork[T](operation)
+        work = LoopWork[T](operation)
         self._put(work)
         return work.future
 
     def run(self, operation: Callable[[S], T]) -> T:
         """Queue an operation from another thread than the loop's, and wait for its answer."""
-        work = _ThreadWork[T](operation)
+        work = ThreadWork[T](operation)
         self._put(work)
         return work.wait()
 
-    def _put(self, work: _Work[Any]) -> None:
+    def _put(self, work: AnyWork) -> None:
         with self._door:
             if self._closing:
                 msg = f"{self._location.name}: the carrier is closed; open it again before you use it"
@@ -157,21 +83,21 @@ class _Thread(Generic[S]):
         except BaseException as error:  # noqa: BLE001 - answered to whoever opens
             if first is not None:
                 first.error = error
-                _deliver([first])
+                deliver([first])
             return
         try:
             if first is not None:
-                _deliver([first])
+                deliver([first])
             while batch := self._batch():
                 if wanted := [work for work in batch if work.wanted]:
                     self._serve(db, wanted)
         finally:
             db.close()
 
-    def _batch(self) -> list[_Work[Any]]:
+    def _batch(self) -> list[AnyWork]:
         """Wait for work, and take what has gathered; nothing: the end was asked for."""
         work = self._queue.get()
-        batch: list[_Work[Any]] = []
+        batch: list[AnyWork] = []
         try:
             while work is not None:
                 batch.append(work)
@@ -187,10 +113,10 @@ class _Thread(Generic[S]):
     def _open(self) -> sqlite3.Connection:
         raise NotImplementedError
 
-    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+    def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         raise NotImplementedError
 
-    def _fail(self, work: _Work[Any], error: BaseException) -> None:
+    def _fail(self, work: AnyWork, error: BaseException) -> None:
         work.error = self._explain(error)
 
     def _explain(self, error: BaseException) -> BaseException:
@@ -218,7 +144,7 @@ class Reader(_Thread[sqlite3.Connection]):
         db.create_function("fold", 1, _fold, deterministic=True)
         return db
 
-    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+    def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         for work in batch:
             try:
                 db.execute("BEGIN")  # one snapshot for all statements of an operation
@@ -228,7 +154,7 @@ class Reader(_Thread[sqlite3.Connection]):
                     db.execute("ROLLBACK")
             except BaseException as error:  # noqa: BLE001 - answered to whoever asked
                 self._fail(work, error)
-            _deliver([work])
+            deliver([work])
 
 
 def _fold(text: object) -> str | None:
@@ -261,7 +187,7 @@ class Writer(_Thread[Transaction]):
             raise self._explain(error) from error
         return db
 
-    def _serve(self, db: sqlite3.Connection, batch: list[_Work[Any]]) -> None:
+    def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         asked = Asked.now(self._clock)
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -277,9 +203,9 @@ class Writer(_Thread[Transaction]):
                     self._fail(work, error)
         else:
             self._committed()
-        _deliver(batch)
+        deliver(batch)
 
-    def _perform(self, tx: Transaction, work: _Work[Any], *, alone: bool) -> None:
+    def _perform(self, tx: Transaction, work: AnyWork, *, alone: bool) -> None:
         """An operation that fails alone fails whole; among others it is undone and the others stand."""
         if alone:
             work.result = work.operation(tx)
