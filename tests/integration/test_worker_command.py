@@ -147,6 +147,7 @@ def test_ctrl_c_ends_a_watch_quietly(folder: Path) -> None:
     finally:
         done.set()
         watch.kill()
+        watch.communicate(timeout=20)
         actor.join()
     assert (watch.returncode, said.strip()) == (130, "")
 
