@@ -86,7 +86,8 @@ class Fire(Struct, frozen=True):
     at_ms: int
 
 
-class NewJob(Struct, frozen=True, gc=False):  # no field leads back to it
+# Structs without gc: no field of theirs can lead back to them, and the collector need not look at thousands of them.
+class NewJob(Struct, frozen=True, gc=False):
     """A job on its way to a carrier.
 
     Instants are milliseconds since 1970 UTC; `payload` is an envelope of the codec.
@@ -104,7 +105,7 @@ class NewJob(Struct, frozen=True, gc=False):  # no field leads back to it
     fire: Fire | None = None
 
 
-class Lease(Struct, frozen=True):
+class Lease(Struct, frozen=True, gc=False):
     """The fence: whoever settles must hold this worker's lease on the job under this very epoch."""
 
     job_id: JobId
@@ -122,7 +123,7 @@ class AttemptError(Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
 
 
-class Delivery(Struct, frozen=True):
+class Delivery(Struct, frozen=True, gc=False):
     """A job handed to a worker under a lease.
 
     `attempt` counts starts from 1; `crashes` counts those that ended with the death of their worker. `history` holds
@@ -141,13 +142,13 @@ class Delivery(Struct, frozen=True):
     cancel_requested: bool = False
 
 
-class Succeeded(Struct, frozen=True, tag=True):
+class Succeeded(Struct, frozen=True, gc=False, tag=True):
     """The handler returned; `result` is an envelope of the codec, empty for None."""
 
     result: bytes = b""
 
 
-class RetryAt(Struct, frozen=True, tag=True):
+class RetryAt(Struct, frozen=True, gc=False, tag=True):
     """Run again at `at_ms`.
 
     `counted` is false when the handler asked for it (RetryLater): the attempt is not used up.
@@ -158,23 +159,23 @@ class RetryAt(Struct, frozen=True, tag=True):
     counted: bool = True
 
 
-class Failed(Struct, frozen=True, tag=True):
+class Failed(Struct, frozen=True, gc=False, tag=True):
     """To the dead-letter state, with the errors of all attempts."""
 
     history: bytes = b""
 
 
-class Cancelled(Struct, frozen=True, tag=True):
+class Cancelled(Struct, frozen=True, gc=False, tag=True):
     """Ended on request, or discarded by its handler."""
 
     reason: str = ""
 
 
-class Expired(Struct, frozen=True, tag=True):
+class Expired(Struct, frozen=True, gc=False, tag=True):
     """Not started before its expiry."""
 
 
-class Released(Struct, frozen=True, tag=True):
+class Released(Struct, frozen=True, gc=False, tag=True):
     """Handed back unfinished, to be run again at once; the attempt is not used up."""
 
 
@@ -215,7 +216,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
 _ALPHABET: Final = (
     "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as it counts, no look-alikes
 )
-_ID_LENGTH: Final = 20
+ID_LENGTH: Final = 20
 _RANDOM_BITS: Final = 52
 _LOW_BITS: Final = 20  # the last four characters
 _LOW_MAX: Final = (1 << _LOW_BITS) - 1
@@ -271,13 +272,13 @@ new_job_id = cast("Callable[[], JobId]", _ids.next)
 
 def is_job_id(text: str) -> bool:
     """Tell whether the text has the form of a job id."""
-    return len(text) == _ID_LENGTH and all(character in _ALPHABET for character in text)
+    return len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)
 
 
 def id_instant_ms(job_id: str) -> int:
     """When the id was made, in milliseconds since 1970 UTC; ValueError when it has not the form of an id."""
     if not is_job_id(job_id):
-        msg = f"{job_id!r} is not a job id: {_ID_LENGTH} characters of lower-case base 32"
+        msg = f"{job_id!r} is not a job id: {ID_LENGTH} characters of lower-case base 32"
         raise ValueError(msg)
     value = 0
     for character in job_id:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, assert_never
 
 from headway.brokers.base import Claimed, Heartbeat, LogLine, Progress, SettleResult, Tended
 from headway.brokers.redis.hands import Hands
 from headway.brokers.redis.records import parse_header, write_log_line, write_progress
 from headway.job import (
+    ID_LENGTH,
     Cancelled,
     Delivery,
     Expired,
@@ -25,12 +27,14 @@ from headway.job import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import QueueWant, Report, Retention, Settlement
     from headway.brokers.redis.call import Argument
+    from headway.brokers.redis.records import Header
     from headway.brokers.redis.session import Kind, Session
 
+_APPLIED: Final = ord("1")
 _UNREADABLE: Final = "its kind number is unknown: the record is damaged"
 
 
@@ -58,7 +62,7 @@ class Claims:
     ) -> Claimed:
         """Hand out jobs."""
         unheard = self._unheard.pop(worker, None)
-        repeat = bool(unheard)
+        again = bool(unheard)
         if unheard:
             number = unheard.pop()
             if unheard:
@@ -80,30 +84,23 @@ class Claims:
         for want in wants:
             parts += (want.queue, want.limit)
         try:
-            next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=repeat)
-            numbers = [blob.partition(b":")[0] for blob in blobs]
+            next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=again)
             kinds = self._session.learn_kinds(told)
+            deliveries, damaged = _deliveries(worker, ids.decode().split(), blobs, headers, kinds)
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
         early = () if hands is None else hands.claim_answered(number)
-        deliveries: list[Delivery] = [*early]
-        damaged: list[tuple[JobId, int]] = []
-        for raw_id, number_text, blob, header in zip(ids, numbers, blobs, headers, strict=True):
-            delivery = _delivery(worker, raw_id, blob[len(number_text) + 1 :], kinds.get(number_text), header)
-            if delivery is None:
-                damaged.append((JobId(raw_id.decode()), 1 if header is None else parse_header(header).epoch))
-            else:
-                deliveries.append(delivery)
         if damaged:
             await self._bury(worker, damaged)
         if early:
+            deliveries = [*early, *deliveries]
             # Whoever was handed a job is idle no more for the server, until the next claim.
             next_in_ms = 0
         return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
     async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[JobId, int]]) -> None:
-        parts: list[Argument] = [worker]
+        parts: list[Argument] = [worker, ""]
         for job_id, epoch in damaged:
             parts += (job_id, f"{epoch}B", _UNREADABLE)
         await self._session.run("settle", *parts)
@@ -114,18 +111,37 @@ def _class_of(queues: tuple[str, ...]) -> str:
     return hashlib.sha1("\0".join(sorted(queues)).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
-def _delivery(
-    worker: WorkerId, raw_id: bytes, payload: bytes, kind: Kind | None, text: bytes | None
-) -> Delivery | None:
-    if kind is None:
-        return None
-    job_id = JobId(raw_id.decode())
-    if text is None:
-        lease = Lease(job_id, worker, 1)
-        return Delivery(lease, kind.task, kind.queue, payload, kind.priority, attempt=1, crashes=0)
-    header = parse_header(text)
+def _deliveries(
+    worker: WorkerId,
+    ids: Sequence[str],
+    blobs: Sequence[bytes],
+    headers: Sequence[bytes | None],
+    kinds: Mapping[bytes, Kind],
+) -> tuple[list[Delivery], list[tuple[JobId, int]]]:
+    """Read what was claimed; also the ids and epochs of jobs whose kind nobody knows. No `headers`: all are fresh."""
+    deliveries: list[Delivery] = []
+    damaged: list[tuple[JobId, int]] = []
+    number, kind = b"", None
+    for job_id, blob, text in zip(ids, blobs, headers or repeat(None, len(ids)), strict=True):
+        if not number or not blob.startswith(number):  # most have the kind of the one before
+            number = blob.partition(b":")[0] + b":"
+            kind = kinds.get(number[:-1])
+        header = None if text is None else parse_header(text)
+        if kind is None:
+            damaged.append((JobId(job_id), 1 if header is None else header.epoch))
+            continue
+        lease = Lease(JobId(job_id), worker, 1 if header is None else header.epoch)
+        payload = blob[len(number) :]
+        if header is None:
+            deliveries.append(Delivery(lease, kind.task, kind.queue, payload, kind.priority, 1, 0))
+        else:
+            deliveries.append(_revived(lease, kind, payload, header))
+    return deliveries, damaged
+
+
+def _revived(lease: Lease, kind: Kind, payload: bytes, header: Header) -> Delivery:
     return Delivery(
-        Lease(job_id, worker, header.epoch),
+        lease,
         kind.task,
         kind.queue,
         payload,
@@ -161,9 +177,9 @@ class Settles:
         applied = [False] * len(items)
         try:
             for worker, places in by_worker.items():
-                flags = await self._send(worker, [items[place] for place in places])
-                for place, flag in zip(places, flags, strict=True):
-                    applied[place] = flag == ord("1")
+                mine = items if len(places) == len(items) else [items[place] for place in places]
+                for place, flag in zip(places, await self._send(worker, mine), strict=True):
+                    applied[place] = flag == _APPLIED
         except BaseException:
             self._unheard.update(item.lease for item in items)  # also those of another worker, applied before
             raise
@@ -172,13 +188,31 @@ class Settles:
         return [SettleResult(item.lease.job_id, done) for item, done in zip(items, applied, strict=True)]
 
     async def _send(self, worker: WorkerId, items: Sequence[Settlement]) -> bytes:
-        parts: list[Argument] = [worker]
-        for item in items:
-            code, content = _outcome(item.outcome)
-            parts += (item.lease.job_id, f"{item.lease.epoch}{code}", content)
-        repeat = bool(self._unheard) and any(item.lease in self._unheard for item in items)
-        flags: bytes = await self._session.run("settle", *parts, repeat=repeat)
-        return flags
+        """Settle; return a 1 or a 0 for each item."""
+        plain: list[str] = []
+        places: list[int] = []  # those of the plain ones, then those of the others
+        others: list[int] = []
+        parts: list[Argument] = []
+        for place, item in enumerate(items):
+            lease, outcome = item.lease, item.outcome
+            if (
+                type(outcome) is Succeeded
+                and not outcome.result
+                and lease.epoch == 1
+                and len(lease.job_id) == ID_LENGTH
+            ):
+                plain.append(lease.job_id)
+                places.append(place)
+                continue
+            code, content = _outcome(outcome)
+            parts += (lease.job_id, f"{lease.epoch}{code}", content)
+            others.append(place)
+        again = bool(self._unheard) and any(item.lease in self._unheard for item in items)
+        flags: bytes = await self._session.run("settle", worker, "".join(plain), *parts, repeat=again)
+        if not (plain and others):
+            return flags
+        by_place = dict(zip(places + others, flags, strict=True))
+        return bytes(by_place[place] for place in range(len(items)))
 
 
 def _outcome(outcome: Outcome) -> tuple[str, Argument]:

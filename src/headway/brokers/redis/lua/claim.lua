@@ -7,8 +7,9 @@
 -- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
 -- under that claim. A message is good until the worker's next claim is sent; that claim tells whether it arrived, and
 -- otherwise hands the job out itself.
--- Returns { ms until there is more to do or -1, ids, blobs, headers, kinds }: a header as in hash m after the claim, or false for
--- a fresh job (epoch 1, attempt 1); of the kinds first the generation of their numbers, then number and text of each there is.
+-- Returns { ms until there is more to do or -1, ids, blobs, headers, kinds }: the ids in one string, with blanks between; headers
+-- as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1), and none at all when all are fresh; of the kinds
+-- first the generation of their numbers, then number and text of each there is.
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
 -- @include regardless
@@ -40,19 +41,19 @@ for i = 1, #leases, 2 do
   end
 end
 
--- What the numbers in the blobs stand for: a worker that starts, or serves hundreds of queues, need not come back to ask.
-local function kinds_of(blobs)
-  if #blobs == 0 then
-    return {}
+local numbers, numbers_seen = { '0' }, {} -- of the kinds of what is handed out, behind that of their generation
+
+local function note_kind(number)
+  if not numbers_seen[number] then
+    numbers[#numbers + 1] = number
+    numbers_seen[number] = true
   end
-  local numbers, seen, last = { '0' }, {}, nil
-  for _, blob in ipairs(blobs) do
-    local number = string.match(blob, '^(%d+):')
-    if number ~= last and number and not seen[number] then
-      numbers[#numbers + 1] = number
-      seen[number] = true
-    end
-    last = number
+end
+
+-- What the numbers in the blobs stand for: a worker that starts, or serves hundreds of queues, need not come back to ask.
+local function kinds_noted()
+  if #numbers == 1 then
+    return {}
   end
   local texts = gather('HMGET', P .. 'kinds', numbers)
   local kinds = { texts[1] or '' }
@@ -68,7 +69,7 @@ end
 local function answer(ids, blobs, headers)
   local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
   close()
-  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), ids, blobs, headers, kinds_of(blobs) }
+  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), table.concat(ids, ' '), blobs, headers, kinds_noted() }
 end
 
 if AGAIN then
@@ -86,6 +87,7 @@ if AGAIN then
     end
     local old = gather('HMGET', P .. 'm', ids)
     for i, item in ipairs(mine) do
+      note_kind(item.run.kind)
       local job = old[i] and parse_header(old[i]) or { due = '', expires = '', history = '' }
       job.kind, job.epoch, job.attempt = item.run.kind, item.run.epoch, item.run.attempt
       job.crashes, job.started = item.run.crashes, item.run.started
@@ -106,37 +108,41 @@ for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or 
 end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
+local revived = false -- one of those taken has a header
 local handed = 0 -- how many of those taken were leased to this worker already
-local popped, popped_queues, dropped = {}, {}, 0
+local popped, popped_from, dropped = {}, {}, 0
+local sources = 0 -- how many lists were popped, one after the other
 
 local buried = redis.call('EXISTS', P .. 'tomb') == 1
 local pops = 0
 
--- Note the ids that are no tombstones; tell how many.
-local function keep(ids, queue)
+-- Note the ids that are no tombstones; tell how many. source: the list they came from, { queue, place among the lists }, to which
+-- take adds the prefix of the blob of its last fresh job, with that job's kind and run record: most jobs of a list have the same.
+local function keep(ids, source)
   local tombs = buried and gather('HMGET', P .. 'tomb', ids) or {}
-  local kept = 0
+  local kept = #popped
   for i, id in ipairs(ids) do
     if tombs[i] then
       redis.call('HDEL', P .. 'tomb', id)
       tomb_count(tombs[i], -1)
     else
-      kept = kept + 1
       local place = #popped + 1
-      popped[place], popped_queues[place] = id, queue
+      popped[place], popped_from[place] = id, source
     end
   end
-  return kept
+  return #popped - kept
 end
 
 -- Fill up from one list before the next is touched, however many tombstones are in the way.
 local function pop(level, queue, most)
   local list, got = level .. ':' .. queue, 0
   local key = P .. 'r:' .. list
+  sources = sources + 1
+  local source = { queue = queue, place = sources }
   repeat
     local ids = redis.call('RPOP', key, most - got) or {}
     pops = pops + #ids
-    got = got + keep(ids, queue)
+    got = got + keep(ids, source)
   until got == most or #ids == 0 or pops > MOST_POPS
   if redis.call('EXISTS', key) == 0 then
     redis.call('SREM', P .. 'live', list)
@@ -147,7 +153,7 @@ local function pop(level, queue, most)
 end
 
 local function pop_wanted()
-  popped, popped_queues = {}, {}
+  popped, popped_from = {}, {}
   local room = limit + handed - #taken
   for i = 9, #ARGV, 2 do
     if room <= 0 then
@@ -208,23 +214,36 @@ local function revive(id, kind, header, place)
   return job, kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. CLAIMED .. place .. BY
 end
 
-local function take(id, queue, blob, header)
-  local kind = string.match(blob, '^(%d+):')
-  local place = #taken + 1
-  local job, run
+-- The kind and the run record of a fresh job; nil when the blob is damaged.
+local function begin_fresh(blob, source)
+  local prefix = source.prefix
+  if not prefix or string.sub(blob, 1, #prefix) ~= prefix then
+    local kind = string.match(blob, '^(%d+):')
+    if not kind then
+      return nil
+    end
+    note_kind(kind)
+    source.prefix, source.kind, source.run = kind .. ':', kind, kind .. '|1|1|0' .. CLAIMED .. source.place .. BY
+  end
+  return source.kind, source.run
+end
+
+local function take(id, source, blob, header)
+  local kind, run = begin_fresh(blob, source)
+  local job
   if not kind then
     bury(id, nil, 'its record cannot be read: the stored bytes are damaged')
   elseif header then
-    job, run = revive(id, kind, header, place)
-  else
-    run = kind .. '|1|1|0' .. CLAIMED .. place .. BY
+    job, run = revive(id, kind, header, source.place)
   end
   if not run then
     dropped = dropped + 1
     return
   end
+  local place, queue = #taken + 1, source.queue
   new_run[2 * place - 1], new_run[2 * place] = id, run
   taken[place], taken_blobs[place], taken_headers[place] = id, blob, job and header_text(job) or false
+  revived = revived or job ~= nil
   taken_queues[queue] = (taken_queues[queue] or 0) + 1
   if EVENTS then
     event('started', id, job and job.epoch or '1', queue, worker)
@@ -243,6 +262,7 @@ local function take_unheard(offer)
   if blob and run and run.worker == worker and run.claim == string.format('%.0f', tag + 1) then
     -- Under the number of this claim: a repeat of it hands it out again.
     handed = 1
+    note_kind(run.kind)
     new_run[1], new_run[2] = id, run.kind .. '|1|1|0|' .. run.started .. '|' .. claim .. '|1' .. BY
     taken[1], taken_blobs[1], taken_headers[1] = id, blob, false
   end
@@ -262,7 +282,7 @@ repeat
     local headers = gather_if_any(P .. 'm', popped) or {}
     for i, id in ipairs(popped) do
       if blobs[i] then
-        take(id, popped_queues[i], blobs[i], headers[i])
+        take(id, popped_from[i], blobs[i], headers[i])
       else
         dropped = dropped + 1 -- removed behind our back
       end
@@ -313,4 +333,4 @@ end
 if idle then
   start_idling(worker, class, was, left)
 end
-return answer(taken, taken_blobs, taken_headers)
+return answer(taken, taken_blobs, revived and taken_headers or {})

@@ -1,8 +1,9 @@
 -- Duty: apply the outcome of each delivery that this worker holds under its epoch; refuse the others.
 -- KEYS[1] prefix
--- ARGV[3] worker, then for each: id, epoch and outcome, data. Outcomes: S result; F history; B reason (a record nobody can read);
+-- ARGV[3] worker, [4] the ids of those that succeeded under epoch 1 without a result, of 20 characters each, in one string; then
+--         for each of the others: id, epoch and outcome, data. Outcomes: S result; F history; B reason (a record nobody can read);
 --         C reason; X; L (released); R<ms> history and r<ms> history (retry at; r: the attempt is given back).
--- Returns a string of 1 (applied) and 0 (superseded). A repeat (flag r) answers 1 for what the first call did.
+-- Returns a string of 1 (applied) and 0 (superseded), in this order. A repeat (flag r) answers 1 for what the first call did.
 -- @include base
 -- @include regardless
 -- @include kinds
@@ -15,10 +16,25 @@
 -- @include giveback
 -- @include close
 local worker = ARGV[3]
+local ID = 20 -- characters
+local plain = #ARGV[4] / ID -- how many: the first of ids
 local ids = {}
-for i = 4, #ARGV, 3 do
+for i = 1, plain do
+  ids[i] = string.sub(ARGV[4], ID * i - ID + 1, ID * i)
+end
+for i = 5, #ARGV, 3 do
   ids[#ids + 1] = ARGV[i]
 end
+
+-- Epoch and outcome of one of ids, and its data.
+local function outcome_of(i)
+  if i <= plain then
+    return '1S', ''
+  end
+  local at = 3 * (i - plain) + 3
+  return ARGV[at], ARGV[at + 1]
+end
+
 local runs = gather('HMGET', P .. 'run', ids)
 local headers = gather_if_any(P .. 'm', ids) or {}
 local asked = gather_if_any(P .. 'creq', ids) or {}
@@ -91,37 +107,59 @@ end
 
 local mine, refused = {}, {}
 local TAIL = '|' .. NOW .. '|' .. #worker .. '|0|'
+local BARE_END = '0|' .. worker -- of the record of a job without a result
 local SUCCEEDED = 83 -- the letter S
-local fresh_kinds, fresh = {}, 0
+local fresh_kinds = {}
+local fresh_runs = {} -- run record -> what apply_fresh needs of it, or false; the jobs of a claim share a few
+
+local function read_fresh(text)
+  local kind, epoch, attempt, crashes, started, holder =
+    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|%d+|%d+|(.*)$')
+  if holder ~= worker then
+    return false
+  end
+  local head = 'S|' .. kind .. '|' .. epoch .. '|' .. attempt .. '|' .. crashes .. '|||' .. started .. TAIL
+  return { kind = kind, outcome = epoch .. 'S', head = head, bare = head .. BARE_END }
+end
 
 -- A fresh job that succeeded needs no table and no further look; true when it was one.
 local function apply_fresh(i, id)
-  local outcome, text = ARGV[3 * i + 2], runs[i]
-  if not text or headers[i] or string.byte(outcome, -1) ~= SUCCEEDED or seen[id] then
+  local text = runs[i]
+  if not text or headers[i] or seen[id] then
     return false
   end
-  local kind, epoch, attempt, crashes, started, holder =
-    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|%d+|%d+|(.*)$')
-  if holder ~= worker or epoch .. 'S' ~= outcome then
+  local outcome, result = '1S', ''
+  if i > plain then
+    outcome, result = outcome_of(i)
+    if string.byte(outcome, -1) ~= SUCCEEDED then
+      return false
+    end
+  end
+  local run = fresh_runs[text]
+  if run == nil then
+    run = read_fresh(text)
+    fresh_runs[text] = run
+  end
+  if not run or run.outcome ~= outcome then
     return false
   end
   seen[id] = true
   applied[i] = '1'
   gone[#gone + 1] = id
-  fresh = fresh + 1
-  fresh_kinds[kind] = (fresh_kinds[kind] or 0) + 1
-  finish_fresh(id, kind, epoch, attempt, crashes, started, worker, TAIL, ARGV[3 * i + 3])
+  fresh_kinds[run.kind] = (fresh_kinds[run.kind] or 0) + 1
+  finish_fresh(id, result == '' and run.bare or run.head .. #result .. '|' .. worker .. result)
   return true
 end
 
 local function judge(i, id)
-  local epoch, code, due = string.match(ARGV[3 * i + 2], '^(%d+)(%a)(%-?%d*)$')
+  local outcome, data = outcome_of(i)
+  local epoch, code, due = string.match(outcome, '^(%d+)(%a)(%-?%d*)$')
   local run = runs[i] and not seen[id] and parse_run(runs[i])
   if run and run.worker == worker and run.epoch == epoch then
     seen[id] = true
     applied[i] = '1'
     gone[#gone + 1] = id
-    mine[#mine + 1] = { place = i, id = id, run = run, code = code, due = due }
+    mine[#mine + 1] = { place = i, id = id, run = run, code = code, due = due, data = data }
   elseif AGAIN and done_before(id, epoch, code) then
     applied[i] = '1'
   else
@@ -138,14 +176,14 @@ end
 for kind, some in pairs(fresh_kinds) do
   count('S', kind, some)
 end
-if #mine + fresh > 0 then
+if #gone > 0 then
   variadic('HDEL', P .. 'run', gone)
-  if redis.call('HINCRBY', P .. 'holds', worker, -#mine - fresh) <= 0 then
+  if redis.call('HINCRBY', P .. 'holds', worker, -#gone) <= 0 then
     redis.call('HDEL', P .. 'holds', worker)
     redis.call('ZREM', P .. 'leases', worker)
   end
   for _, item in ipairs(mine) do
-    apply(item.place, item.id, item.run, item.code, item.due, ARGV[3 * item.place + 3])
+    apply(item.place, item.id, item.run, item.code, item.due, item.data)
   end
   if #new_m > 0 then
     local first = tonumber(redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')[2]) or math.huge

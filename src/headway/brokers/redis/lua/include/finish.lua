@@ -20,13 +20,11 @@ local function finish(id, state, job, worker, reason, result)
   event_of_kind(TERMINAL_EVENT[state], id, job.epoch, job.kind, worker)
 end
 
--- The same as finish with state S for a job without a header: the hot path, with no table made for each job.
-local function finish_fresh(id, kind, epoch, attempt, crashes, started, worker, tail, result)
+-- The same as finish with state S for a job without a header, whose record is made and counted already.
+local function finish_fresh(id, record)
   local size, succeeded = #finished_ids + 1, finished_by.S
   finished_ids[size] = id
-  finished_pairs[2 * size - 1] = id
-  finished_pairs[2 * size] = 'S|' .. kind .. '|' .. epoch .. '|' .. attempt .. '|' .. crashes .. '|||' .. started .. tail
-    .. #result .. '|' .. worker .. result
+  finished_pairs[2 * size - 1], finished_pairs[2 * size] = id, record
   succeeded[#succeeded + 1] = id
 end
 
