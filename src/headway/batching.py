@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -12,37 +13,51 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 A = TypeVar("A")
 
+_Batch: TypeAlias = "list[tuple[T, asyncio.Future[A]]]"
+_Begin: TypeAlias = "Callable[[Sequence[T]], asyncio.Future[Sequence[A] | None] | None]"
+
+_ENOUGH: Final = 32  # items: a call of so many costs the carrier little more for each than a longer one
+
 
 class Batcher(Generic[T, A]):
     """Collects items until the loop's next turn and hands them over in one call of at most `limit` items.
 
-    At most `parallel` calls are under way; what comes meanwhile waits and leaves in bigger batches. So a lone item is
-    never delayed, and a thousand concurrent ones cost one call.
+    It belongs to the loop on which it is made. At most `parallel` calls are under way; what comes meanwhile waits and
+    leaves in bigger batches. So a lone item is never delayed, and a thousand concurrent ones cost a few calls.
+
+    With `begin`, which starts a call without awaiting anything, some items leave in the middle of the turn: then the
+    carrier is at work on them while the rest is made. Where it returns None, or its future gives it, `call` is made.
     """
 
     def __init__(
         self,
         call: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[A]]],
         *,
+        begin: _Begin[T, A] | None = None,
         limit: int = 1000,
         parallel: int = 4,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._call = call
+        self._begin = begin
         self._limit = limit
         self._parallel = parallel
-        self._waiting: list[tuple[T, asyncio.Future[A]]] = []
-        self._calls: set[asyncio.Task[None]] = set()
+        self._waiting: _Batch[T, A] = []
+        self._calls: set[asyncio.Future[Any]] = set()
         self._direct = 0  # calls made by their callers themselves
-        self._flush_is_due = False
+        self._leaving = False  # a call has been made that did not begin yet
 
     def add(self, item: T) -> asyncio.Future[A]:
         """Take the item; the future has the answer, or the error that its whole call met."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[A] = loop.create_future()
+        answer: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((item, answer))
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            loop.call_soon(self._flush)
+        if not self._leaving and len(self._calls) < self._parallel:
+            # A task, not a callback that makes one: it begins at the next turn before all that arrives in between, so
+            # that the carrier is at work on this batch while that is seen to.
+            self._leaving = True
+            self._make(self._leave())
+        elif self._begin is not None and not len(self._waiting) % _ENOUGH:
+            self._leave_now(self._begin)
         return answer
 
     def submit(self, item: T) -> Awaitable[A]:
@@ -54,12 +69,15 @@ class Batcher(Generic[T, A]):
     async def _hand_over_alone(self, item: T) -> A:
         self._direct += 1
         try:
-            (answer,) = await self._call([item])
+            begun = self._begin([item]) if self._begin is not None else None
+            answers = await begun if begun is not None else None
+            if answers is None:
+                answers = await self._call([item])
         finally:
             self._direct -= 1
             if self._waiting:
                 self._flush()
-        return answer
+        return answers[0]
 
     @property
     def idle(self) -> bool:
@@ -75,31 +93,78 @@ class Batcher(Generic[T, A]):
             else:
                 await asyncio.sleep(0.001)  # a call that its own caller makes
 
-    def _flush(self) -> None:
-        self._flush_is_due = False
-        while self._waiting and len(self._calls) < self._parallel:
-            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-            call = asyncio.create_task(self._hand_over(batch))
+    def _leave_now(self, begin: _Begin[T, A]) -> None:
+        if len(self._calls) >= self._parallel:
+            return
+        batch = self._waiting[: self._limit]
+        call = begin([item for item, _ in batch])
+        if call is not None:
+            del self._waiting[: self._limit]
             self._calls.add(call)
-            call.add_done_callback(self._ended)
+            call.add_done_callback(partial(self._told, batch))
+
+    def _told(self, batch: _Batch[T, A], call: asyncio.Future[Sequence[A] | None]) -> None:
+        self._calls.discard(call)
+        if call.cancelled():
+            _cancel(batch)
+        elif (error := call.exception()) is not None:
+            _fail(batch, error)
+        elif (answers := call.result()) is not None:
+            _answer(batch, answers)
+        else:
+            self._make(self._hand_over(batch))
+        if self._waiting:
+            self._flush()
+
+    async def _leave(self) -> None:
+        self._leaving = False
+        batch = self._take()
+        self._flush()
+        if batch:
+            await self._hand_over(batch)
+
+    def _flush(self) -> None:
+        while self._waiting and len(self._calls) < self._parallel:
+            self._make(self._hand_over(self._take()))
+
+    def _take(self) -> _Batch[T, A]:
+        batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+        return batch
+
+    def _make(self, call: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if self._waiting:
             self._flush()
 
-    async def _hand_over(self, batch: list[tuple[T, asyncio.Future[A]]]) -> None:
+    async def _hand_over(self, batch: _Batch[T, A]) -> None:
         try:
             answers = await self._call([item for item, _ in batch])
         except asyncio.CancelledError:
-            for _, answer in batch:
-                answer.cancel()
+            _cancel(batch)
             raise
         except Exception as error:  # noqa: BLE001 - every waiter gets it
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
-            return
-        for (_, answer), result in zip(batch, answers, strict=True):
-            if not answer.done():
-                answer.set_result(result)
+            _fail(batch, error)
+        else:
+            _answer(batch, answers)
+
+
+def _answer(batch: _Batch[T, A], answers: Sequence[A]) -> None:
+    for (_, future), answer in zip(batch, answers, strict=True):
+        if not future.done():
+            future.set_result(answer)
+
+
+def _fail(batch: _Batch[T, A], error: BaseException) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _cancel(batch: _Batch[T, A]) -> None:
+    for _, future in batch:
+        future.cancel()

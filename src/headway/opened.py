@@ -203,6 +203,7 @@ class OpenApps:
         import asyncio  # noqa: PLC0415 - as above
 
         from headway.batching import Batcher  # noqa: PLC0415 - as above
+        from headway.brokers.base import Starter  # noqa: PLC0415 - as above
         from headway.brokers.url import from_url  # noqa: PLC0415 - drivers are loaded when they are needed
         from headway.clock import SystemClock  # noqa: PLC0415 - as above
 
@@ -217,7 +218,8 @@ class OpenApps:
                 clock=self._clock,
             )
             if carrier.capabilities.atomic:
-                enqueuer = Batcher(carrier.enqueue)
+                begin = carrier.begin_enqueue if isinstance(carrier, Starter) else None
+                enqueuer = Batcher(carrier.enqueue, begin=begin)
             else:
                 # Each with an answer of its own: what befalls one job is nothing to those beside it.
                 enqueuer = Batcher(carrier.enqueue, limit=1, parallel=_ALONE)

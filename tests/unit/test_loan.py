@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 import pytest
 
+from headway.brokers.redis.handle import Handle
 from headway.brokers.redis.loan import NO_ANSWER, Loan, Stage
 
 if TYPE_CHECKING:
@@ -18,12 +19,22 @@ NOTHING = object()
 CALL = b"*1\r\n$4\r\nPING\r\n"
 
 
+class Watched(Handle):
+    """A handle that notes its end."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
 class Scene:
     """A loan, the server's end of its connection, and how often it was said to be back."""
 
     def __init__(self, patience: float = 5.0) -> None:
-        self.near, self.far = socket.socketpair()
-        self.near.settimeout(patience)
+        near, self.far = socket.socketpair()
+        self.near = Watched(near.detach(), patience)
         self.far.settimeout(5)
         self.returned = 0
         self.loan = self.lend(self.near)
@@ -131,9 +142,9 @@ def test_an_abandoned_loan_cuts_its_borrower_off_and_closes_the_handle_behind_it
     scene.loan.abandon()
     borrower.join(5)
     assert answers == [NO_ANSWER]
-    assert scene.near.fileno() == -1
+    assert scene.near.closed
 
 
 def test_an_abandoned_loan_without_a_borrower_is_closed_at_once(scene: Scene) -> None:
     scene.loan.abandon()
-    assert scene.near.fileno() == -1
+    assert scene.near.closed

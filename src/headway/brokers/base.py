@@ -21,6 +21,7 @@ from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJo
 from headway.redaction import shown, shown_fields
 
 if TYPE_CHECKING:
+    import asyncio
     import builtins  # in Inspector `list` is a method
     from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
@@ -444,6 +445,18 @@ class Lender(Protocol):
 
     def enqueue_lent(self, job: NewJob) -> bool:
         """Accept the job, from any thread; false when it is to be enqueued as usual, as the same job."""
+        ...
+
+
+@runtime_checkable
+class Starter(Protocol):
+    """A carrier that can send jobs on their way before anything is awaited."""
+
+    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+        """Send the jobs, if that can be done at once.
+
+        When it returns None, or the future gives it, they are to be enqueued as usual, as the same jobs.
+        """
         ...
 
 

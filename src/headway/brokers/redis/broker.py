@@ -18,6 +18,7 @@ from headway.brokers.redis.waiting import Waits
 from headway.brokers.redis.work import Claims, Settles
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
     from typing import Self
@@ -108,6 +109,10 @@ class RedisBroker:
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Accept jobs, all or none."""
         return await enqueue.enqueue(self._session, jobs)
+
+    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+        """Send jobs on their way, if that can be done at once."""
+        return enqueue.begin(self._session, jobs)
 
     def lend(self) -> None:
         """Let `enqueue_lent` use the connection while it is idle."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headway.brokers.redis.connect import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headway.brokers.redis.scripts import Script
 
 Argument = bytes | str | int
@@ -16,13 +18,14 @@ Argument = bytes | str | int
 class Call:
     """A plain command, safe to repeat as it stands."""
 
-    __slots__ = ("deadline", "future", "parts", "repeated", "sent_at")
+    __slots__ = ("deadline", "future", "parts", "read", "repeated", "sent_at")
 
     def __init__(self, parts: tuple[Argument, ...], deadline: float) -> None:
         """`deadline` is an instant of the loop's clock."""
         self.parts = parts
         self.deadline = deadline
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.read: Callable[[Any], Any] | None = None  # makes the future's result of the reply
         self.repeated = False
         self.sent_at = 0.0
 

@@ -10,6 +10,7 @@ from headway.errors import BrokerRefusedError
 from headway.job import JobId, UniqueMode
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from headway.brokers.redis.call import Argument
@@ -59,6 +60,22 @@ def enqueue_lent(session: Session, job: NewJob) -> bool:
     return bool(answer == _ACCEPTED)
 
 
+def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+    """Send plain jobs of a known kind at once; None, here or of the future: they are to be enqueued the usual way."""
+    if len(jobs) > _MAX_PLAIN or not _are_plain_and_alike(jobs) or len({job.id for job in jobs}) < len(jobs):
+        return None
+    kind = Kind(jobs[0].priority, jobs[0].queue, jobs[0].task)
+    number = session.known_number(kind)
+    if number is None:
+        return None
+
+    def read(answer: int) -> list[Enqueued] | None:
+        return [Enqueued(job.id) for job in jobs] if answer == _ACCEPTED else None
+
+    arguments = _plain_arguments(jobs, kind, number)
+    return session.submit("enqueue_plain", *arguments, at_once=True, read=read)
+
+
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     alike = len(jobs) <= _MAX_PLAIN and _are_plain_and_alike(jobs)
     kinds = {Kind(job.priority, job.queue, job.task): None for job in (jobs[:1] if alike else jobs)}
@@ -66,7 +83,9 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
         numbers = await session.numbers(kinds)
         if alike:
             (kind,) = kinds
-            reply = session.submit("enqueue_plain", *_plain_arguments(jobs, kind, numbers[kind]))
+            arguments = _plain_arguments(jobs, kind, numbers[kind])
+            # A batch already: what it could still wait for comes while the server is at work on it.
+            reply = session.submit("enqueue_plain", *arguments, at_once=True)
             accepted = [Enqueued(job.id) for job in jobs]  # while the server is at work
             answer = await reply
             if answer == _ACCEPTED:

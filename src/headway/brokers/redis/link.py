@@ -97,16 +97,16 @@ class Link:
             self._sweeper = None
         self._fail_all(BrokerUnavailableError(f"{self._target.name}: the broker was closed"))
 
-    def submit(self, call: Call) -> asyncio.Future[Any]:
-        """Put a call on its way; the future gets the reply or the error."""
+    def submit(self, call: Call, *, at_once: bool = False) -> asyncio.Future[Any]:
+        """Put a call on its way; the future gets the reply or the error. `at_once`: it waits for no others."""
         if self._runner is None:
             msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
             raise BrokerUnavailableError(msg)
         self._outbox.append(call)
         if self._lending.loan is not None:
             self._lending.recall()
-        elif not self._in_flight:
-            # Nothing is under way that it could travel with: it leaves at once.
+        elif at_once or not self._in_flight:
+            # Without `at_once` too, if nothing is under way that it could travel with.
             self._flush()
         else:
             self._flush_soon()
@@ -238,7 +238,7 @@ class Link:
         if isinstance(reply, Exception):
             self._on_error(call, reply)
         else:
-            call.future.set_result(reply)
+            call.future.set_result(reply if call.read is None else call.read(reply))
 
     def _ended(self, error: Exception) -> None:
         self._problem = str(error) or type(error).__name__

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import hiredis
 
+    from headway.brokers.redis.handle import Handle
+
 NO_ANSWER: Final = object()
 PATIENCE: Final = 0.25  # seconds a borrower waits itself; then the loop does, with its deadlines
 _READ: Final = 65536
@@ -37,7 +39,7 @@ class Loan:
     """A lent connection. All but `call` belongs to the loop's thread."""
 
     def __init__(
-        self, connection: socket.socket, reader: hiredis.Reader, nothing: object, returned: Callable[[], None]
+        self, connection: Handle, reader: hiredis.Reader, nothing: object, returned: Callable[[], None]
     ) -> None:
         """`reader` gives `nothing` when no whole reply is there; `returned` may be called from any thread."""
         self._connection = connection

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 from redis import exceptions
 from redis.connection import DefaultParser
 
+from headway.brokers.redis.handle import Handle
 from headway.brokers.redis.loan import PATIENCE, Loan
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Pipe(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         self._transport: asyncio.Transport | None = None
-        self._lendable: socket.socket | None = None
+        self._lendable: Handle | None = None
         self._loan: Loan | None = None
         self.full = False  # the socket takes no more for now
 
@@ -114,7 +114,7 @@ class Pipe(asyncio.Protocol):
             self._ended(error)
 
 
-def _second_handle(transport: asyncio.Transport) -> socket.socket | None:
+def _second_handle(transport: asyncio.Transport) -> Handle | None:
     """Return a handle of its own to the socket below, to be lent.
 
     None under TLS, whose state is the transport's, and when the process may open no more files: then nothing is lent.
@@ -123,8 +123,6 @@ def _second_handle(transport: asyncio.Transport) -> socket.socket | None:
     if below is None or any(transport.get_extra_info(name) for name in ("sslcontext", "ssl_object")):
         return None
     try:
-        handle = socket.socket(fileno=os.dup(below.fileno()))
+        return Handle(os.dup(below.fileno()), PATIENCE)
     except OSError:
         return None
-    handle.settimeout(PATIENCE)
-    return handle

@@ -13,7 +13,7 @@ from headway.brokers.redis.scripts import script
 from headway.errors import BrokerRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headway.brokers.redis.link import Link
     from headway.clock import Clock
@@ -56,13 +56,21 @@ class Session:
         self._kinds: dict[bytes, Kind] = {}
         self._generation = b""
 
-    def submit(self, name: str, *parts: Argument, repeat: bool = False) -> asyncio.Future[Any]:
-        """Send a script on its way; see `run`."""
+    def submit(
+        self,
+        name: str,
+        *parts: Argument,
+        repeat: bool = False,
+        at_once: bool = False,
+        read: Callable[[Any], Any] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Send a script on its way; see `run`, for `at_once` the link, for `read` the call."""
         now = "" if self._clock is None else self._clock.now_ms()
         deadline = asyncio.get_running_loop().time() + CALL_DEADLINE
         call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
         call.repeated = repeat
-        return self._link.submit(call)
+        call.read = read
+        return self._link.submit(call, at_once=at_once)
 
     def lend(self) -> None:
         """Let `run_lent` use the connection until the next call; nothing of it when events are recorded."""

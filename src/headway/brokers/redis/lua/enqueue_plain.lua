@@ -7,6 +7,7 @@ local P = KEYS[1]
 
 -- A lone job goes to an idle worker in the message that would only have woken it (hash hand, see claim.lua): it runs one round
 -- trip sooner. It is leased at once; should the message not arrive, the worker's next claim or the end of the lease finds it.
+-- Its blob is stored already.
 local function hand_over(id, blob)
   if redis.call('EXISTS', P .. 'hand') == 0 or redis.call('EXISTS', P .. 'paused', P .. 'r:' .. ARGV[5]) > 0 then
     return false
@@ -27,7 +28,6 @@ local function hand_over(id, blob)
           now = time[1] * 1000 + math.floor(time[2] / 1000)
         end
         redis.call('HSET', P .. 'hand', worker, claim .. '|!' .. id)
-        redis.call('HSET', P .. 'j', id, blob)
         redis.call('HSET', P .. 'run', id, ARGV[3] .. string.format('|1|1|0|%.0f|%.0f|1|', now, claim + 1) .. worker)
         redis.call('HINCRBY', P .. 'holds', worker, 1)
         local begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
@@ -47,33 +47,40 @@ local total = tonumber(ARGV[7])
 if redis.call('HGET', P .. 'kinds', ARGV[3]) ~= ARGV[4] then
   return 1
 end
-if ARGV[2] ~= '' or redis.call('EXISTS', P .. 'ev:on', P .. 'tomb') > 0 then
+-- Most often none of these is there while jobs are enqueued: then one look tells that nobody watches and nobody is to be woken.
+local quiet = redis.call('EXISTS', P .. 'ev:on', P .. 'tomb', P .. 'hand', P .. 'qc:' .. ARGV[6]) == 0
+if ARGV[2] ~= '' or not quiet and redis.call('EXISTS', P .. 'ev:on', P .. 'tomb') > 0 then
   return 2
 end
-local ids, pairs_j = {}, {}
-for i = 1, total do
-  local id = ARGV[7 + i]
-  ids[i] = id
-  pairs_j[2 * i - 1] = id
-  pairs_j[2 * i] = ARGV[7 + total + i]
-end
+local ids = {}
 if total == 1 then
-  if redis.call('HEXISTS', P .. 'j', ids[1]) == 1 then
+  local id, blob = ARGV[8], ARGV[9]
+  if redis.call('HSETNX', P .. 'j', id, blob) == 0 then
     return 2
   end
-  if hand_over(ids[1], pairs_j[2]) then
+  if not quiet and hand_over(id, blob) then
     return 0
   end
+  ids[1] = id
 else
+  local pairs_j = {}
+  for i = 1, total do
+    local id = ARGV[7 + i]
+    ids[i] = id
+    pairs_j[2 * i - 1] = id
+    pairs_j[2 * i] = ARGV[7 + total + i]
+  end
   for _, known in ipairs(redis.call('HMGET', P .. 'j', unpack(ids))) do
     if known then
       return 2
     end
   end
+  redis.call('HSET', P .. 'j', unpack(pairs_j))
 end
-redis.call('HSET', P .. 'j', unpack(pairs_j))
 if redis.call('LPUSH', P .. 'r:' .. ARGV[5], unpack(ids)) == total then
   redis.call('SADD', P .. 'live', ARGV[5]) -- it was empty
 end
-wake(ARGV[6])
+if not quiet then
+  wake(ARGV[6])
+end
 return 0

@@ -1,0 +1,102 @@
+"""A handle for blocking calls: it looks before it sleeps, and leaves the socket as the loop needs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headway.brokers.redis import handle as handle_module
+from headway.brokers.redis.handle import Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 5.0
+LARGE = bytes(4 * 2**20)  # more than the buffers of a socket take
+
+
+class Scene:
+    """A handle beside the socket that it is a second handle to, and the other end."""
+
+    def __init__(self, patience: float) -> None:
+        self.loops, self.far = socket.socketpair()
+        self.loops.setblocking(False)
+        self.far.settimeout(PATIENCE)
+        self.handle = Handle(os.dup(self.loops.fileno()), patience)
+
+    def close(self) -> None:
+        self.handle.close()
+        self.loops.close()
+        self.far.close()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene(PATIENCE)
+    yield scene
+    scene.close()
+
+
+def test_it_looks_some_times_and_makes_way_in_between(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def make_way() -> None:
+        looks.append(len(looks))
+        if len(looks) == 3:
+            scene.far.sendall(b"one")
+
+    monkeypatch.setattr(handle_module, "_EAGER", PATIENCE)
+    monkeypatch.setattr(handle_module, "_make_way", make_way)
+    assert scene.handle.recv(100) == b"one"
+    assert looks == [0, 1, 2]
+
+
+def test_what_comes_later_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle_module, "_EAGER", 0.0)
+    timer = threading.Timer(0.05, scene.far.sendall, (b"late",))
+    timer.start()
+    assert scene.handle.recv(100) == b"late"
+    timer.join(PATIENCE)
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(0.01)
+    with pytest.raises(TimeoutError):
+        scene.handle.recv(100)
+    with pytest.raises(TimeoutError):
+        scene.handle.sendall(LARGE)  # nobody reads
+    scene.close()
+
+
+def test_the_end_is_no_bytes(scene: Scene) -> None:
+    scene.far.close()
+    assert scene.handle.recv(100) == b""
+
+
+def test_more_than_the_socket_takes_at_once_is_sent_whole(scene: Scene) -> None:
+    received: list[bytes] = []
+
+    def read() -> None:
+        while sum(map(len, received)) < len(LARGE):
+            received.append(scene.far.recv(2**20))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    scene.handle.sendall(LARGE)
+    reader.join(PATIENCE)
+    assert b"".join(received) == LARGE
+
+
+@pytest.mark.parametrize("eager", [0.0, 0.0002])
+def test_the_loops_socket_never_blocks(scene: Scene, monkeypatch: pytest.MonkeyPatch, eager: float) -> None:
+    monkeypatch.setattr(handle_module, "_EAGER", eager)
+    scene.far.sendall(b"1")
+    scene.handle.recv(1)
+    scene.handle.sendall(b"2")
+    assert not os.get_blocking(scene.loops.fileno())
+    with pytest.raises(BlockingIOError):
+        scene.loops.recv(1)
