@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headway.batching import Batcher
+from headway.batching import _ENOUGH, Batcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,4 +143,97 @@ async def test_a_submitted_item_that_fails_or_is_given_up_leaves_the_way_free() 
     store.free.set()
     assert await other == 6
     await batcher.finish()
+    assert batcher.idle
+
+
+class Starter:
+    """Starts calls at once; each future is in `begun`, to be answered by the test."""
+
+    def __init__(self) -> None:
+        self.items: list[list[int]] = []
+        self.begun: list[asyncio.Future[Sequence[int] | None]] = []
+        self.can = True
+
+    def begin(self, items: Sequence[int]) -> asyncio.Future[Sequence[int] | None] | None:
+        if not self.can:
+            return None
+        self.items.append(list(items))
+        self.begun.append(asyncio.get_running_loop().create_future())
+        return self.begun[-1]
+
+    def answer(self, place: int) -> None:
+        self.begun[place].set_result([item * 2 for item in self.items[place]])
+
+
+async def test_of_many_items_some_leave_in_the_middle_of_the_turn() -> None:
+    store, starter = Store(), Starter()
+    batcher = Batcher(store.call, begin=starter.begin)
+    answers = [batcher.add(n) for n in range(2 * _ENOUGH + 5)]
+    assert starter.items == [list(range(_ENOUGH)), list(range(_ENOUGH, 2 * _ENOUGH))]
+    assert store.calls == []
+    starter.answer(1)
+    starter.answer(0)
+    assert await asyncio.gather(*answers) == [2 * n for n in range(2 * _ENOUGH + 5)]
+    assert store.calls == [list(range(2 * _ENOUGH, 2 * _ENOUGH + 5))]
+    assert batcher.idle
+
+
+async def test_what_could_not_begin_is_called_for() -> None:
+    store, starter = Store(), Starter()
+    batcher = Batcher(store.call, begin=starter.begin)
+    starter.can = False
+    assert await asyncio.gather(*(batcher.add(n) for n in range(_ENOUGH + 1))) == [
+        2 * n for n in range(_ENOUGH + 1)
+    ]
+    assert store.calls == [list(range(_ENOUGH + 1))]
+    starter.can = True
+    later = [batcher.add(n) for n in range(_ENOUGH)]
+    starter.begun[0].set_result(None)
+    assert await asyncio.gather(*later) == [2 * n for n in range(_ENOUGH)]
+    assert store.calls[1:] == [list(range(_ENOUGH))]
+
+
+async def test_what_began_counts_as_a_call_under_way() -> None:
+    store, starter = Store(), Starter()
+    batcher = Batcher(store.call, begin=starter.begin, parallel=3)
+    answers = [batcher.add(n) for n in range(5 * _ENOUGH)]
+    assert len(starter.begun) == 2  # the third is that of the turn's end
+    finishing = asyncio.create_task(batcher.finish())
+    await asyncio.sleep(0)
+    assert not batcher.idle
+    starter.answer(0)
+    starter.answer(1)
+    await finishing
+    assert [answer.result() for answer in answers] == [2 * n for n in range(5 * _ENOUGH)]
+
+
+async def test_a_call_that_began_and_failed_fails_its_items_alone() -> None:
+    store, starter = Store(), Starter()
+    batcher = Batcher(store.call, begin=starter.begin)
+    answers = [batcher.add(n) for n in range(_ENOUGH + 1)]
+    answers[0].cancel()
+    starter.begun[0].set_exception(OSError("no"))
+    outcomes = await asyncio.gather(*answers[1:], return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [OSError] * (_ENOUGH - 1) + [int]
+    assert answers[0].cancelled()
+
+
+async def test_a_lone_item_begins_and_whoever_gives_it_up_leaves_the_way_free() -> None:
+    store, starter = Store(), Starter()
+    batcher = Batcher(store.call, begin=starter.begin)
+    lone = asyncio.ensure_future(batcher.submit(1))
+    await asyncio.sleep(0)
+    assert starter.items == [[1]]
+    starter.answer(0)
+    assert await lone == 2
+    unusual = asyncio.ensure_future(batcher.submit(2))
+    await asyncio.sleep(0)
+    starter.begun[1].set_result(None)
+    assert await unusual == 4
+    assert store.calls == [[2]]
+    given_up = asyncio.ensure_future(batcher.submit(3))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
     assert batcher.idle
