@@ -31,5 +31,7 @@ async def claim(carrier: RedisBroker, limit: int = 10, worker: WorkerId = WORKER
     return (await carrier.claim(wants, worker=worker, limit=limit, lease_ms=LEASE_MS)).deliveries
 
 
-async def succeed(carrier: RedisBroker, deliveries: Sequence[Delivery]) -> list[SettleResult]:
-    return await carrier.settle([Settlement(one.lease, Succeeded(b"r")) for one in deliveries])
+async def succeed(
+    carrier: RedisBroker, deliveries: Sequence[Delivery], result: bytes = b"r"
+) -> list[SettleResult]:
+    return await carrier.settle([Settlement(one.lease, Succeeded(result)) for one in deliveries])

@@ -28,6 +28,9 @@ def _url(proxy: TcpProxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}/0"
 
 
+results = pytest.mark.parametrize("result", [b"r", b""], ids=["result", "plain"])
+
+
 async def test_a_lost_enqueue_answer_adds_no_job_twice(redis_proxy: TcpProxy, namespace: str) -> None:
     async with broker(_url(redis_proxy), namespace) as carrier:
         await carrier.enqueue([job()])
@@ -79,17 +82,21 @@ async def test_a_claim_whose_caller_went_away_is_handed_out_again(
         assert len(again) == 2
 
 
-async def test_a_lost_settle_answer_is_applied(redis_proxy: TcpProxy, namespace: str) -> None:
+@results
+async def test_a_lost_settle_answer_is_applied(redis_proxy: TcpProxy, namespace: str, result: bytes) -> None:
     async with broker(_url(redis_proxy), namespace) as carrier:
         await carrier.enqueue([job() for _ in range(3)])
         deliveries = await claim(carrier)
         redis_proxy.reset_after(0, Direction.TO_CLIENT)
-        assert all(result.applied for result in await succeed(carrier, deliveries))
-        assert not any(result.applied for result in await succeed(carrier, deliveries))  # by hand: superseded
+        assert all(one.applied for one in await succeed(carrier, deliveries, result))
+        assert not any(
+            one.applied for one in await succeed(carrier, deliveries, result)
+        )  # by hand: superseded
 
 
+@results
 async def test_a_settle_that_is_repeated_after_its_deadline_is_applied(
-    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch, result: bytes
 ) -> None:
     async with broker(_url(redis_proxy), namespace) as carrier:
         await carrier.enqueue([job() for _ in range(3)])
@@ -98,11 +105,11 @@ async def test_a_settle_that_is_repeated_after_its_deadline_is_applied(
         await redis_proxy.refuse()
         redis_proxy.reset_after(0, Direction.TO_CLIENT)
         with pytest.raises(BrokerUnavailableError):
-            await succeed(carrier, some)
+            await succeed(carrier, some, result)
         monkeypatch.undo()
         await redis_proxy.listen()
-        assert [result.applied for result in await succeed(carrier, [*some, last])] == [True] * 3
-        assert not any(result.applied for result in await succeed(carrier, some))  # by hand: superseded
+        assert [one.applied for one in await succeed(carrier, [*some, last], result)] == [True] * 3
+        assert not any(one.applied for one in await succeed(carrier, some, result))  # by hand: superseded
 
 
 async def test_many_calls_in_flight_survive_a_reset(redis_proxy: TcpProxy, namespace: str) -> None:
