@@ -141,6 +141,30 @@ async def test_one_claim_may_want_hundreds_of_queues(scene: Scene) -> None:
     ]
 
 
+@pytest.mark.needs("priority", "fifo")
+async def test_among_many_queues_with_jobs_order_priorities_and_pauses_hold(scene: Scene) -> None:
+    names = [f"queue-{number:02}" for number in range(30)]
+    jobs = {
+        (name, priority): scene.job(queue=name, priority=priority) for name in names for priority in (2, 9)
+    }
+    await scene.carrier.enqueue(list(jobs.values()))
+    paused = {names[1], names[7], names[20]}
+    for name in paused:
+        await scene.carrier.pause(name)
+    expected = [jobs[name, priority].id for name in names if name not in paused for priority in (9, 2)]
+    wants = [(name, 2) for name in names]
+    taken = await _claim(scene.carrier, wants[:3], 3)  # from two of the three, the second paused
+    assert taken == expected[:3]
+    assert await _claim(scene.carrier, wants, 1000) == expected[3:]
+    for name in paused:
+        await scene.carrier.resume(name)
+    assert await _claim(scene.carrier, [("queue-20", 1), ("nothing", 5), ("queue-01", 5)], 10) == [
+        jobs["queue-20", 9].id,
+        jobs["queue-01", 9].id,
+        jobs["queue-01", 2].id,
+    ]
+
+
 async def test_a_batch_of_a_thousand_is_claimed_and_settled_at_once(scene: Scene) -> None:
     ids = await scene.put_many(1000)
     assert scene.ordered(await scene.take_ids(1000)) == scene.ordered(ids)

@@ -71,18 +71,21 @@ class Claims:
             self._last += 2  # the number between is that of what is handed over by message
             number = self._last
         hands = self._hands.get(worker)
+        queues = "".join([_measured(want.queue) for want in wants])
         parts: list[Argument] = [
             worker,
             limit,
             lease_ms,
             number,
-            _class_of(tuple(want.queue for want in wants)),
+            _class_of(tuple([want.queue for want in wants])),
             "" if hands is None else hands.taken,
+            queues,
         ]
         if hands is not None:
             hands.claim_sent(number)
         for want in wants:
-            parts += (want.queue, want.limit)
+            if want.limit < limit:
+                parts += (want.queue, want.limit)
         try:
             next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=again)
             kinds = self._session.learn_kinds(told)
@@ -106,9 +109,17 @@ class Claims:
         await self._session.run("settle", *parts)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)  # a worker asks for its queues in as many orders
 def _class_of(queues: tuple[str, ...]) -> str:
-    return hashlib.sha1("\0".join(sorted(queues)).encode(), usedforsecurity=False).hexdigest()[:16]
+    return hashlib.sha1(
+        "\0".join(sorted(queues)).encode(errors="surrogatepass"), usedforsecurity=False
+    ).hexdigest()[:16]
+
+
+@lru_cache(maxsize=4096)
+def _measured(queue: str) -> str:
+    """Write a queue's name behind its length in bytes; one that has no encoding is refused when the call is sent."""
+    return f"{len(queue.encode(errors='surrogatepass'))}:{queue}"
 
 
 def _deliveries(

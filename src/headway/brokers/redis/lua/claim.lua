@@ -3,7 +3,8 @@
 -- ARGV[3] worker, [4] limit (0: it wants no more, and is to be woken no more), [5] lease ms, [6] claim number (rising per worker),
 --         [7] class of the wanted queues,
 --         [8] "" or, of a worker that takes jobs by message: the claim number under which it took the last one, 0: none,
---         [9..] queue, limit pairs in order of preference.
+--         [9] the wanted queues in order of preference: bytes of the name, colon, name,
+--         [10..] queue, limit pairs of those that are to give fewer than the others.
 -- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
 -- under that claim. A message is good until the worker's next claim is sent; that claim tells whether it arrived, and
 -- otherwise hands the job out itself.
@@ -97,14 +98,55 @@ if AGAIN then
   end
 end
 
--- By queue: the priorities of its live lists, a digit each. No table for each queue: there may be hundreds.
-local lists = {}
-for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
-  local queue = string.sub(list, 3)
-  lists[queue] = (lists[queue] or '') .. string.sub(list, 1, 1)
+local own_limits = {}
+for i = 10, #ARGV, 2 do
+  own_limits[ARGV[i]] = tonumber(ARGV[i + 1])
 end
-for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
-  lists[queue] = nil
+
+-- By queue: the priorities of its live lists, a digit each, of queues that are not paused.
+local lists = {}
+local FEW_LISTS, FEW_LOOKS = 16, 4 -- up to so many lists are read at once; of more, those of so many queues one by one
+local looks, all_read = 0, false
+local PRIORITIES = { '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
+
+-- No table for each queue: there may be hundreds.
+local function read_lists()
+  lists, all_read = {}, true
+  for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
+    local queue = string.sub(list, 3)
+    lists[queue] = (lists[queue] or '') .. string.sub(list, 1, 1)
+  end
+  for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
+    lists[queue] = nil
+  end
+end
+
+-- Most often the first queue has all that is wanted: then the lists of hundreds of others need not be read.
+local function look_at(queue)
+  looks = looks + 1
+  local names, levels = {}, ''
+  for i, priority in ipairs(PRIORITIES) do
+    names[i] = priority .. ':' .. queue
+  end
+  for i, live in ipairs(redis.call('SMISMEMBER', P .. 'live', unpack(names))) do
+    if live == 1 then
+      levels = levels .. PRIORITIES[i]
+    end
+  end
+  if levels ~= '' and redis.call('SISMEMBER', P .. 'paused', queue) == 0 then
+    lists[queue] = levels
+  end
+end
+
+local function levels_of(queue)
+  if not all_read then
+    if looks == FEW_LOOKS or looks == 0 and redis.call('SCARD', P .. 'live') <= FEW_LISTS then
+      read_lists()
+    else
+      look_at(queue)
+    end
+  end
+  return lists[queue]
 end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
@@ -155,18 +197,16 @@ end
 local function pop_wanted()
   popped, popped_from = {}, {}
   local room = limit + handed - #taken
-  for i = 9, #ARGV, 2 do
+  for queue in wanted_queues() do
     if room <= 0 then
       return
     end
-    local queue = ARGV[i]
-    local levels = lists[queue]
+    local levels = levels_of(queue)
     if levels then
-      local most = math.min(room, tonumber(ARGV[i + 1]) - (taken_queues[queue] or 0))
-      for level = 57, 48, -1 do -- the digits 9 to 0
-        local digit = string.char(level)
-        if most > 0 and string.find(levels, digit, 1, true) then
-          local got = pop(digit, queue, most)
+      local most = math.min(room, (own_limits[queue] or room) - (taken_queues[queue] or 0))
+      for _, priority in ipairs(PRIORITIES) do
+        if most > 0 and string.find(levels, priority, 1, true) then
+          local got = pop(priority, queue, most)
           most, room = most - got, room - got
         end
       end
@@ -176,10 +216,11 @@ end
 
 -- The wanted queues in which jobs were left.
 local function queues_behind()
+  read_lists()
   local behind = {}
-  for i = 9, #ARGV, 2 do
-    if lists[ARGV[i]] then
-      behind[#behind + 1] = ARGV[i]
+  for queue in wanted_queues() do
+    if lists[queue] then
+      behind[#behind + 1] = queue
     end
   end
   return behind
@@ -304,18 +345,17 @@ end
 -- It could take more of each queue that it wants, so each may wake it.
 local idle = #taken - handed < limit
 if idle and #taken > 0 then
-  for i = 9, #ARGV, 2 do
-    if tonumber(ARGV[i + 1]) < limit and taken_queues[ARGV[i]] == tonumber(ARGV[i + 1]) then
+  for queue, most in pairs(own_limits) do
+    if most < limit and taken_queues[queue] == most then
       idle, more = false, true -- that queue's own limit is reached: it claims again at once, without it
-      break
     end
   end
 end
 -- Whoever left jobs behind passes the word on; it must not wake itself.
 local was, left = stop_idling(worker, class, #taken > 0 or not idle)
 if limit == 0 then
-  wake_for(ready_queues(lists)) -- a wake-up that found it full, or about to leave, is not to be lost
-elseif #taken > 0 then
+  wake_for(ready_queues()) -- a wake-up that found it full, or about to leave, is not to be lost
+elseif #taken > 0 and somebody_idles() then
   wake_for(queues_behind())
 end
 -- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease

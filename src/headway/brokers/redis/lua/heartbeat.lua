@@ -13,7 +13,7 @@ for i = 4, #ARGV do
     redis.call('ZADD', P .. 'leases', string.format('%.0f', now + ARGV[3]), ARGV[i])
   end
 end
-if redis.call('EXISTS', P .. 'live') == 1 then
-  wake_for(ready_queues(nil))
+if redis.call('EXISTS', P .. 'live') == 1 and somebody_idles() then
+  wake_for(ready_queues())
 end
 return held

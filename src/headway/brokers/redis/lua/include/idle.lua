@@ -1,5 +1,16 @@
--- Duty: who may be woken. A class: workers that want the same queues, ARGV[9..] of claim.lua.
+-- Duty: who may be woken. A class: workers that want the same queues, ARGV[9] of claim.lua.
 -- hash at: worker -> the class in which it was idle last; set cq:<class>: its queues; the other keys are those of wake.lua.
+local function wanted_queues()
+  local at = 1
+  return function()
+    local size, start = string.match(ARGV[9], '^(%d+):()', at)
+    if not size then
+      return nil
+    end
+    at = start + size
+    return string.sub(ARGV[9], start, at - 1)
+  end
+end
 
 -- Take the worker out of those who may be woken: out of another class than this one in any case, out of this one if `leave`.
 -- Return the class in which it was, and whether it was taken out.
@@ -20,8 +31,8 @@ local function start_idling(worker, class, was, left)
   if redis.call('SADD', P .. 'idle:' .. class, worker) == 0 or known or redis.call('SADD', P .. 'classes', class) == 0 then
     return
   end
-  for i = 9, #ARGV, 2 do
-    redis.call('SADD', P .. 'qc:' .. ARGV[i], class)
-    redis.call('SADD', P .. 'cq:' .. class, ARGV[i])
+  for queue in wanted_queues() do
+    redis.call('SADD', P .. 'qc:' .. queue, class)
+    redis.call('SADD', P .. 'cq:' .. class, queue)
   end
 end

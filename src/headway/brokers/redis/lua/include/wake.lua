@@ -23,36 +23,35 @@ local function wake(queue)
   end
 end
 
--- Wake one idle worker for each of the queues. Most often nobody idles while jobs are left: then that is asked once for all.
-local function wake_for(queues)
-  if #queues > 1 then
-    local idle = false
-    for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
-      idle = idle or redis.call('EXISTS', P .. 'idle:' .. class) == 1
-    end
-    if not idle then
-      return
+local function somebody_idles()
+  for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
+    if redis.call('EXISTS', P .. 'idle:' .. class) == 1 then
+      return true
     end
   end
+  return false
+end
+
+-- Wake one idle worker for each of the queues.
+local function wake_for(queues)
   for _, queue in ipairs(queues) do
     wake(queue)
   end
 end
 
--- The queues in which jobs are ready, paused ones left out. lists: what claim.lua has read of them already, or nil.
-local function ready_queues(lists)
-  local queues = {}
-  if not lists then
-    lists = {}
-    for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
-      lists[string.sub(list, 3)] = true
-    end
-    for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
-      lists[queue] = nil
-    end
+-- The queues in which jobs are ready, paused ones left out.
+local function ready_queues()
+  local queues, seen = {}, {}
+  local lists = redis.call('SMEMBERS', P .. 'live')
+  for _, queue in ipairs(#lists > 0 and redis.call('SMEMBERS', P .. 'paused') or {}) do
+    seen[queue] = true
   end
-  for queue in pairs(lists) do
-    queues[#queues + 1] = queue
+  for _, list in ipairs(lists) do
+    local queue = string.sub(list, 3)
+    if not seen[queue] then
+      seen[queue] = true
+      queues[#queues + 1] = queue
+    end
   end
   return queues
 end
