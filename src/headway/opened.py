@@ -10,7 +10,7 @@ from headway.handle import JobHandle
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from headway.app import Headway
     from headway.batching import Batcher
@@ -170,13 +170,12 @@ class OpenApps:
         self._given = carrier
         self._clock = clock
         self._by_loop: dict[asyncio.AbstractEventLoop, OpenApp] = {}
+        self._running_loop: Callable[[], asyncio.AbstractEventLoop] | None = None  # once it was opened
 
     def here(self) -> OpenApp:
         """Return what is open on the running loop; HeadwayError when nothing is."""
-        import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
-
         try:
-            opened = self._by_loop.get(asyncio.get_running_loop())
+            opened = None if self._running_loop is None else self._by_loop.get(self._running_loop())
         except RuntimeError:
             opened = None
         if opened is None:
@@ -200,7 +199,7 @@ class OpenApps:
 
     async def open(self) -> OpenApp:
         """Open on the running loop, or count one user more."""
-        import asyncio  # noqa: PLC0415 - as above
+        import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
 
         from headway.batching import Batcher  # noqa: PLC0415 - as above
         from headway.brokers.base import Starter  # noqa: PLC0415 - as above
@@ -208,6 +207,7 @@ class OpenApps:
         from headway.clock import SystemClock  # noqa: PLC0415 - as above
 
         loop = asyncio.get_running_loop()
+        self._running_loop = asyncio.get_running_loop
         for stale in [other for other in self._by_loop if other.is_closed()]:
             del self._by_loop[stale]
         opened = self._by_loop.get(loop)

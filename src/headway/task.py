@@ -165,24 +165,36 @@ class PlainTask(Task[P, R]):
 class TaskCall(Generic[P, R]):
     """A task with options of single jobs."""
 
-    __slots__ = ("_options", "task")
+    __slots__ = ("_is_plain", "_options", "_priority", "_queue", "task")
 
     def __init__(self, task: Task[P, R], options: JobOptions) -> None:
         """Made by `task.options`."""
         self.task = task
         self._options = options
+        declared = task.options_declared
+        self._queue = options.queue or declared.queue
+        self._priority = declared.priority if options.priority is None else options.priority
+        times = (options.delay_ms or None, options.at_ms, options.expires_ms, declared.expires_ms)
+        unique = declared.unique if options.unique is UNSET else options.unique
+        self._is_plain = times == (None,) * len(times) and options.key is None and unique is None
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""
-        new = self.task.new_job(self._options, args, kwargs)
-        accepted = await self.task.app.accept(new)
+        accepted = await self.task.app.accept(self._new(args, kwargs))
         return self._handle(accepted.id, accepted.duplicate_of)
 
     def enqueue_blocking(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobHandle[R]:
         """Accept a job from blocking code; raises as `Task.enqueue` does."""
-        new = self.task.new_job(self._options, args, kwargs)
-        accepted = self.task.app.accept_blocking(new)
+        accepted = self.task.app.accept_blocking(self._new(args, kwargs))
         return self._handle(accepted.id, accepted.duplicate_of)
+
+    def _new(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        """Make the job; of a plain one nothing is left to be found out."""
+        task, options = self.task, self._options
+        if not self._is_plain:
+            return task.new_job(options, args, kwargs)
+        payload = task.signature.encode(task.app.codec, args, kwargs, options.headers, options.timeout_ms)
+        return NewJob(new_job_id(), task.name, self._queue, payload, self._priority)
 
     def _handle(self, job_id: JobId, duplicate_of: JobId | None) -> JobHandle[R]:
         task = self.task
@@ -192,7 +204,7 @@ class TaskCall(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
-        return PreparedJob(self.task.new_job(self._options, args, kwargs), self.task.signature.result_type)
+        return PreparedJob(self._new(args, kwargs), self.task.signature.result_type)
 
     @property
     def sync(self) -> SyncTaskCall[P, R]:

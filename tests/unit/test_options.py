@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from headway import Headway, Unique
 from headway.clock import to_ms
@@ -34,6 +35,11 @@ def picky(n: int) -> int:
     return n
 
 
+@app.task(name="urgent", priority=8)
+def urgent(n: int) -> int:
+    return n
+
+
 def test_a_job_takes_what_its_task_declares() -> None:
     job = picky.job(1).new
     assert (job.queue, job.priority, job.due_ms, job.expires_ms) == ("slow", 9, None, 1_060_000)
@@ -53,6 +59,31 @@ def test_options_override_the_declaration() -> None:
 def test_headers_and_timeout_travel_in_the_payload() -> None:
     call, _ = decode_call(plain.options(headers={"tenant": "a"}, timeout=1.5).job(1).new.payload)
     assert (call.headers, call.timeout_ms) == ({"tenant": "a"}, 1500)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "priority": st.integers(0, 9),
+            "queue": st.sampled_from(["a", "b"]),
+            "key": st.just("k"),
+            "headers": st.just({"tenant": "a"}),
+            "timeout": st.just(5),
+            "expires": st.just(60),
+            "unique": st.sampled_from([None, Unique("debounce")]),
+        },
+    ),
+    st.sampled_from([{}, {"delay": 0}, {"delay": 60}, {"at": datetime(2030, 1, 1, tzinfo=UTC)}]),
+)
+def test_whatever_the_options_a_call_makes_the_job_that_its_task_would(
+    options: dict[str, Any], due: dict[str, Any]
+) -> None:
+    """A plain job is made on a shorter way."""
+    for task in (plain, picky, urgent):
+        made = task.options(**options, **due).job(1).new
+        expected = task.new_job(job_options(**options, **due), (1,), {})
+        assert structs.replace(made, id=expected.id) == expected
 
 
 @pytest.mark.parametrize("delay", [60, 60.0, timedelta(minutes=1)])
