@@ -14,7 +14,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 _Batch: TypeAlias = "list[tuple[T, asyncio.Future[A]]]"
-_Begin: TypeAlias = "Callable[[Sequence[T]], asyncio.Future[Sequence[A] | None] | None]"
+_Begin: TypeAlias = "Callable[[Sequence[T]], asyncio.Future[list[A] | None] | None]"
 
 _ENOUGH: Final = 32  # items: a call of so many costs the carrier little more for each than a longer one
 
@@ -45,17 +45,17 @@ class Batcher(Generic[T, A]):
         self._waiting: _Batch[T, A] = []
         self._calls: set[asyncio.Future[Any]] = set()
         self._direct = 0  # calls made by their callers themselves
-        self._leaving = False  # a call has been made that did not begin yet
+        self._leaver: asyncio.Future[None] | None = None  # the call that was made and did not begin yet
 
     def add(self, item: T) -> asyncio.Future[A]:
         """Take the item; the future has the answer, or the error that its whole call met."""
         answer: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((item, answer))
-        if not self._leaving and len(self._calls) < self._parallel:
+        if self._leaver is None and len(self._calls) < self._parallel:
             # A task, not a callback that makes one: it begins at the next turn before all that arrives in between, so
             # that the carrier is at work on this batch while that is seen to.
-            self._leaving = True
-            self._make(self._leave())
+            self._leaver = self._loop.create_task(self._leave())
+            self._count(self._leaver)
         elif self._begin is not None and not len(self._waiting) % _ENOUGH:
             self._leave_now(self._begin)
         return answer
@@ -70,7 +70,7 @@ class Batcher(Generic[T, A]):
         self._direct += 1
         try:
             begun = self._begin([item]) if self._begin is not None else None
-            answers = await begun if begun is not None else None
+            answers: Sequence[A] | None = None if begun is None else await begun
             if answers is None:
                 answers = await self._call([item])
         finally:
@@ -97,13 +97,16 @@ class Batcher(Generic[T, A]):
         if len(self._calls) >= self._parallel:
             return
         batch = self._waiting[: self._limit]
-        call = begin([item for item, _ in batch])
+        try:
+            call = begin([item for item, _ in batch])
+        except Exception:  # noqa: BLE001 - the usual call will meet it, and tell those whose items these are
+            return
         if call is not None:
             del self._waiting[: self._limit]
             self._calls.add(call)
             call.add_done_callback(partial(self._told, batch))
 
-    def _told(self, batch: _Batch[T, A], call: asyncio.Future[Sequence[A] | None]) -> None:
+    def _told(self, batch: _Batch[T, A], call: asyncio.Future[list[A] | None]) -> None:
         self._calls.discard(call)
         if call.cancelled():
             _cancel(batch)
@@ -117,7 +120,7 @@ class Batcher(Generic[T, A]):
             self._flush()
 
     async def _leave(self) -> None:
-        self._leaving = False
+        self._leaver = None
         batch = self._take()
         self._flush()
         if batch:
@@ -132,12 +135,16 @@ class Batcher(Generic[T, A]):
         return batch
 
     def _make(self, call: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(call)
-        self._calls.add(task)
-        task.add_done_callback(self._ended)
+        self._count(self._loop.create_task(call))
+
+    def _count(self, call: asyncio.Task[None]) -> None:
+        self._calls.add(call)
+        call.add_done_callback(self._ended)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
+        if call is self._leaver:  # cancelled before it began
+            self._leaver = None
         if self._waiting:
             self._flush()
 

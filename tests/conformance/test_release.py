@@ -153,6 +153,28 @@ async def test_surrendered_jobs_come_back_at_the_head_in_their_order(scene: Scen
     assert await scene.take_ids(worker="other") == ids
 
 
+@pytest.mark.needs("fifo", "pull")
+@pytest.mark.parametrize("way", ["release", "surrender", "reclaim"])
+async def test_the_old_order_is_that_of_the_queue_whatever_the_ids(scene: Scene, way: str) -> None:
+    """Ids are made before the enqueue, on hosts whose clocks differ, and a retried job goes to the tail."""
+    jobs = [scene.job() for _ in range(200)]
+    shuffled = [jobs[n * 77 % 200] for n in range(200)]
+    await scene.carrier.enqueue(shuffled[:150])
+    for one in shuffled[150:]:
+        await scene.carrier.enqueue([one])
+    deliveries = await scene.take(200)
+    match way:
+        case "release":
+            for delivery in reversed(deliveries):
+                await scene.settle(delivery, Released())
+        case "surrender":
+            await scene.carrier.surrender(deliveries[0].lease.worker, started=())
+        case _:
+            scene.clock.advance(LEASE_MS + 1)
+            await scene.carrier.tend()
+    assert await scene.take_ids(200) == [one.id for one in shuffled]
+
+
 @pytest.mark.needs("pull")
 async def test_a_surrender_of_a_worker_that_holds_nothing_takes_nothing(scene: Scene) -> None:
     assert await scene.carrier.surrender(WorkerId("nobody"), started=None) == 0

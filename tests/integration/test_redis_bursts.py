@@ -74,6 +74,23 @@ async def test_a_burst_meets_an_emptied_server(own_redis_server: RedisServer, na
         assert sorted(await _ids(app)) == sorted(handle.id for handle in handles)
 
 
+@pytest.mark.parametrize("count", [2, 40, BURST])
+@pytest.mark.parametrize("reason", ["tombstone", "watched", "recorded"])
+async def test_jobs_that_no_short_way_takes_keep_their_order(
+    redis_url: str, namespace: str, reason: str, count: int
+) -> None:
+    app, task = _app(redis_url, namespace, record_events=reason == "recorded")
+    async with app:
+        first = await task.enqueue(-1)
+        if reason == "tombstone":
+            await first.cancel()
+        if reason == "watched":
+            session = app.carrier._session  # type: ignore[attr-defined]
+            await session.command("SET", f"{session.prefix}ev:on", 1)
+        handles = await asyncio.gather(*(task.enqueue(n) for n in range(count)))
+        assert [one for one in await _ids(app) if one != first.id] == [handle.id for handle in handles]
+
+
 async def test_a_burst_is_recorded_where_events_are(redis_url: str, namespace: str) -> None:
     app, task = _app(redis_url, namespace, record_events=True)
     async with app:
@@ -108,12 +125,19 @@ async def test_only_plain_jobs_of_one_known_kind_begin_at_once(redis_url: str, n
         await carrier.enqueue([first := job()])
         second, third = job(), job()
         assert await _begin(carrier, second, third) == [Enqueued(second.id), Enqueued(third.id)]
-        assert await _begin(carrier, second, job()) is None  # one is known already: nothing is added
+        fourth = job()
+        assert await _begin(carrier, second, fourth) == [Enqueued(second.id), Enqueued(fourth.id)]
         for unusual in (job("other"), job(key="k"), job(due_ms=2**43), job(expires_ms=2**43)):
             assert await _begin(carrier, job(), unusual) is None
         twice = job()
         assert await _begin(carrier, twice, twice) is None
-        assert [one.lease.job_id for one in await claim(carrier)] == [first.id, second.id, third.id]
+        assert await _begin(carrier) is None
+        assert [one.lease.job_id for one in await claim(carrier)] == [
+            first.id,
+            second.id,
+            third.id,
+            fourth.id,
+        ]
 
 
 async def test_a_full_server_refuses_what_begins(own_redis_server: RedisServer, namespace: str) -> None:

@@ -251,6 +251,25 @@ def a_message(number: int) -> bytes:
     return b"J%d|%b|5|51:qt7:payload" % (number, new_job_id().encode())
 
 
+async def test_a_job_that_is_handed_out_unheard_counts_for_the_limit_of_its_queue(
+    redis_url: str, namespace: str
+) -> None:
+    async with listening(redis_url, namespace) as place:
+        wants = [QueueWant("q", 1), QueueWant("x", 5)]
+
+        async def claim() -> list[Delivery]:
+            claimed = await place.broker.claim(wants, worker=WORKER, limit=5, lease_ms=LEASE_MS)
+            return claimed.deliveries
+
+        assert await claim() == []
+        place.wire.held = True
+        [first] = await place.put()
+        await place.published()
+        await place.put(count=2)
+        beside = await place.put("x", count=2)
+        assert [one.lease.job_id for one in await claim()] == [first, *beside]
+
+
 def test_a_message_that_overtakes_the_answer_waits_for_it() -> None:
     hands = Hands(WORKER)
     hands.claim_sent(10)

@@ -151,10 +151,10 @@ class Starter:
 
     def __init__(self) -> None:
         self.items: list[list[int]] = []
-        self.begun: list[asyncio.Future[Sequence[int] | None]] = []
+        self.begun: list[asyncio.Future[list[int] | None]] = []
         self.can = True
 
-    def begin(self, items: Sequence[int]) -> asyncio.Future[Sequence[int] | None] | None:
+    def begin(self, items: Sequence[int]) -> asyncio.Future[list[int] | None] | None:
         if not self.can:
             return None
         self.items.append(list(items))
@@ -237,3 +237,29 @@ async def test_a_lone_item_begins_and_whoever_gives_it_up_leaves_the_way_free() 
     with pytest.raises(asyncio.CancelledError):
         await given_up
     assert batcher.idle
+
+
+async def test_a_call_that_is_cancelled_before_it_began_leaves_the_way_free() -> None:
+    store = Store()
+    batcher = Batcher(store.call)
+    before = asyncio.all_tasks()
+    lost = batcher.add(1)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await asyncio.sleep(0)
+    later = batcher.add(2)
+    async with asyncio.timeout(5):
+        assert [await lost, await later] == [2, 4]
+
+
+async def test_what_cannot_even_be_asked_to_begin_is_called_for() -> None:
+    store = Store()
+
+    def begin(_: Sequence[int]) -> None:
+        msg = "no"
+        raise OSError(msg)
+
+    batcher = Batcher(store.call, begin=begin)
+    answers = [batcher.add(n) for n in range(_ENOUGH + 1)]
+    assert await asyncio.gather(*answers) == [2 * n for n in range(_ENOUGH + 1)]
+    assert len(store.calls) == 1

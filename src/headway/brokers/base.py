@@ -452,7 +452,7 @@ class Lender(Protocol):
 class Starter(Protocol):
     """A carrier that can send jobs on their way before anything is awaited."""
 
-    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
         """Send the jobs, if that can be done at once.
 
         When it returns None, or the future gives it, they are to be enqueued as usual, as the same jobs.

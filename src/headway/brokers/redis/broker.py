@@ -110,7 +110,7 @@ class RedisBroker:
         """Accept jobs, all or none."""
         return await enqueue.enqueue(self._session, jobs)
 
-    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
         """Send jobs on their way, if that can be done at once."""
         return enqueue.begin(self._session, jobs)
 

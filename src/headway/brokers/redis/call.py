@@ -25,7 +25,8 @@ class Call:
         self.parts = parts
         self.deadline = deadline
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.read: Callable[[Any], Any] | None = None  # makes the future's result of the reply
+        # Makes the future's result of the reply; another call that it returns is made instead, with the same future.
+        self.read: Callable[[Any], Any] | None = None
         self.repeated = False
         self.sent_at = 0.0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from headway.brokers.base import Enqueued
 from headway.brokers.redis.session import Kind
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from headway.brokers.redis.call import Argument
+    from headway.brokers.redis.call import Argument, Call
     from headway.brokers.redis.session import Session
     from headway.job import NewJob
 
@@ -60,50 +61,63 @@ def enqueue_lent(session: Session, job: NewJob) -> bool:
     return bool(answer == _ACCEPTED)
 
 
-def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[Sequence[Enqueued] | None] | None:
+def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
     """Send plain jobs of a known kind at once; None, here or of the future: they are to be enqueued the usual way."""
-    if len(jobs) > _MAX_PLAIN or not _are_plain_and_alike(jobs) or len({job.id for job in jobs}) < len(jobs):
+    if not jobs or not _are_plain(session, jobs) or len({job.id for job in jobs}) < len(jobs):
         return None
     kind = Kind(jobs[0].priority, jobs[0].queue, jobs[0].task)
     number = session.known_number(kind)
     if number is None:
         return None
 
-    def read(answer: int) -> list[Enqueued] | None:
-        return [Enqueued(job.id) for job in jobs] if answer == _ACCEPTED else None
+    accepted: list[Enqueued] = []
+
+    def read(answer: int) -> list[Enqueued] | Call | None:
+        if answer == _ACCEPTED:
+            return accepted
+        if answer == _OTHER_NUMBERS:
+            return None
+        # At once, and not by whoever began: jobs that were sent meanwhile must not overtake these.
+        return session.call("enqueue", *_arguments(jobs, {kind: number}), read=partial(_accepted, jobs))
 
     arguments = _plain_arguments(jobs, kind, number)
-    return session.submit("enqueue_plain", *arguments, at_once=True, read=read)
+    # A batch already: what it could still wait for comes while the server is at work on it.
+    begun = session.submit("enqueue_plain", *arguments, at_once=True, read=read)
+    accepted += [Enqueued(job.id) for job in jobs]  # while the server is at work
+    return begun
 
 
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    alike = len(jobs) <= _MAX_PLAIN and _are_plain_and_alike(jobs)
-    kinds = {Kind(job.priority, job.queue, job.task): None for job in (jobs[:1] if alike else jobs)}
+    plain = _are_plain(session, jobs)
+    kinds = {Kind(job.priority, job.queue, job.task): None for job in (jobs[:1] if plain else jobs)}
     for _ in range(_TRIES):
         numbers = await session.numbers(kinds)
-        if alike:
-            (kind,) = kinds
-            arguments = _plain_arguments(jobs, kind, numbers[kind])
-            # A batch already: what it could still wait for comes while the server is at work on it.
-            reply = session.submit("enqueue_plain", *arguments, at_once=True)
-            accepted = [Enqueued(job.id) for job in jobs]  # while the server is at work
-            answer = await reply
-            if answer == _ACCEPTED:
-                return accepted
-            if answer == _OTHER_NUMBERS:
-                session.forget_kinds()
-                continue
-        answer = await session.run("enqueue", *_arguments(jobs, numbers))
-        if answer == b"KINDS":
-            session.forget_kinds()
-            continue
-        accepted = [Enqueued(job.id) for job in jobs]
-        for place, holder in zip(answer[::2], answer[1::2], strict=True):
-            at = int(place) - 1
-            accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode()))
-        return accepted
+        if plain:
+            begun = begin(session, jobs)
+            answers = None if begun is None else await begun
+        else:
+            answers = _accepted(jobs, await session.run("enqueue", *_arguments(jobs, numbers)))
+        if answers is not None:
+            return answers
+        session.forget_kinds()
     msg = "the server forgets what it was told: is somebody emptying it?"
     raise BrokerRefusedError(msg)
+
+
+def _accepted(jobs: Sequence[NewJob], answer: Any) -> list[Enqueued] | None:  # noqa: ANN401 - the script's answer
+    """Read what enqueue.lua answers: which jobs were there before; None when it knows other numbers."""
+    if answer == b"KINDS":
+        return None
+    accepted = [Enqueued(job.id) for job in jobs]
+    for place, holder in zip(answer[::2], answer[1::2], strict=True):
+        at = int(place) - 1
+        accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode()))
+    return accepted
+
+
+def _are_plain(session: Session, jobs: Sequence[NewJob]) -> bool:
+    """Tell whether enqueue_plain.lua will most likely take them."""
+    return len(jobs) <= _MAX_PLAIN and not session.records_events and _are_plain_and_alike(jobs)
 
 
 def _are_plain_and_alike(jobs: Sequence[NewJob]) -> bool:

@@ -237,8 +237,23 @@ class Link:
             return
         if isinstance(reply, Exception):
             self._on_error(call, reply)
+        elif call.read is None:
+            call.future.set_result(reply)
         else:
-            call.future.set_result(reply if call.read is None else call.read(reply))
+            self._read(call, call.read, reply)
+
+    def _read(self, call: Call, read: Callable[[Any], Any], reply: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            result = read(reply)
+        except Exception as error:  # noqa: BLE001 - its caller is told; the connection is sound
+            call.future.set_exception(error)
+            return
+        if isinstance(result, Call):
+            result.future, result.deadline = call.future, call.deadline
+            self._outbox.append(result)
+            self._flush_soon()
+        else:
+            call.future.set_result(result)
 
     def _ended(self, error: Exception) -> None:
         self._problem = str(error) or type(error).__name__

@@ -65,12 +65,22 @@ class Session:
         read: Callable[[Any], Any] | None = None,
     ) -> asyncio.Future[Any]:
         """Send a script on its way; see `run`, for `at_once` the link, for `read` the call."""
+        call = self.call(name, *parts, read=read)
+        call.repeated = repeat
+        return self._link.submit(call, at_once=at_once)
+
+    def call(self, name: str, *parts: Argument, read: Callable[[Any], Any] | None = None) -> Call:
+        """Make a call of a script without sending it."""
         now = "" if self._clock is None else self._clock.now_ms()
         deadline = asyncio.get_running_loop().time() + CALL_DEADLINE
         call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
-        call.repeated = repeat
         call.read = read
-        return self._link.submit(call, at_once=at_once)
+        return call
+
+    @property
+    def records_events(self) -> bool:
+        """True when every enqueue is an event."""
+        return bool(self._flags)
 
     def lend(self) -> None:
         """Let `run_lent` use the connection until the next call; nothing of it when events are recorded."""

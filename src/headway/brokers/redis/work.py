@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, assert_never
 
-from headway.brokers.base import Claimed, Heartbeat, LogLine, Progress, SettleResult, Tended
+from headway.brokers.base import Claimed, Heartbeat, LogLine, Progress, QueueWant, SettleResult, Tended
 from headway.brokers.redis.hands import Hands
 from headway.brokers.redis.records import parse_header, write_log_line, write_progress
 from headway.job import (
@@ -29,7 +29,7 @@ from headway.job import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headway.brokers.base import QueueWant, Report, Retention, Settlement
+    from headway.brokers.base import Report, Retention, Settlement
     from headway.brokers.redis.call import Argument
     from headway.brokers.redis.records import Header
     from headway.brokers.redis.session import Kind, Session
@@ -71,6 +71,8 @@ class Claims:
             self._last += 2  # the number between is that of what is handed over by message
             number = self._last
         hands = self._hands.get(worker)
+        if len({want.queue for want in wants}) < len(wants):
+            wants = _merged(wants)
         queues = "".join([_measured(want.queue) for want in wants])
         parts: list[Argument] = [
             worker,
@@ -89,24 +91,32 @@ class Claims:
         try:
             next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=again)
             kinds = self._session.learn_kinds(told)
-            deliveries, damaged = _deliveries(worker, ids.decode().split(), blobs, headers, kinds)
+            deliveries, damaged = _deliveries(worker, _taken_apart(ids), blobs, headers, kinds)
+            if damaged:
+                await self._bury(worker, damaged)
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
         early = () if hands is None else hands.claim_answered(number)
-        if damaged:
-            await self._bury(worker, damaged)
         if early:
             deliveries = [*early, *deliveries]
             # Whoever was handed a job is idle no more for the server, until the next claim.
             next_in_ms = 0
         return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
-    async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[JobId, int]]) -> None:
+    async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[bytes, int]]) -> None:
         parts: list[Argument] = [worker, ""]
         for job_id, epoch in damaged:
             parts += (job_id, f"{epoch}B", _UNREADABLE)
         await self._session.run("settle", *parts)
+
+
+def _merged(wants: Sequence[QueueWant]) -> list[QueueWant]:
+    """Return one want for each queue."""
+    limits: dict[str, int] = {}
+    for want in wants:
+        limits[want.queue] = limits.get(want.queue, 0) + want.limit
+    return [QueueWant(queue, limit) for queue, limit in limits.items()]
 
 
 @lru_cache(maxsize=512)  # a worker asks for its queues in as many orders
@@ -122,26 +132,39 @@ def _measured(queue: str) -> str:
     return f"{len(queue.encode(errors='surrogatepass'))}:{queue}"
 
 
+def _taken_apart(ids: bytes | list[bytes]) -> list[bytes]:
+    """Return the ids one by one; those of the usual length come in one piece."""
+    if isinstance(ids, bytes):
+        return [ids[at : at + ID_LENGTH] for at in range(0, len(ids), ID_LENGTH)]
+    return ids
+
+
 def _deliveries(
     worker: WorkerId,
-    ids: Sequence[str],
+    ids: Sequence[bytes],
     blobs: Sequence[bytes],
     headers: Sequence[bytes | None],
     kinds: Mapping[bytes, Kind],
-) -> tuple[list[Delivery], list[tuple[JobId, int]]]:
-    """Read what was claimed; also the ids and epochs of jobs whose kind nobody knows. No `headers`: all are fresh."""
+) -> tuple[list[Delivery], list[tuple[bytes, int]]]:
+    """Read what was claimed; also the ids and epochs of what nobody can read. No `headers`: all are fresh."""
     deliveries: list[Delivery] = []
-    damaged: list[tuple[JobId, int]] = []
+    damaged: list[tuple[bytes, int]] = []
     number, kind = b"", None
-    for job_id, blob, text in zip(ids, blobs, headers or repeat(None, len(ids)), strict=True):
+    for raw_id, blob, text in zip(ids, blobs, headers or repeat(None, len(ids)), strict=True):
         if not number or not blob.startswith(number):  # most have the kind of the one before
             number = blob.partition(b":")[0] + b":"
             kind = kinds.get(number[:-1])
         header = None if text is None else parse_header(text)
-        if kind is None:
-            damaged.append((JobId(job_id), 1 if header is None else header.epoch))
+        epoch = 1 if header is None else header.epoch
+        try:
+            job_id = JobId(raw_id.decode())
+        except UnicodeDecodeError:
+            damaged.append((raw_id, epoch))
             continue
-        lease = Lease(JobId(job_id), worker, 1 if header is None else header.epoch)
+        if kind is None:
+            damaged.append((raw_id, epoch))
+            continue
+        lease = Lease(job_id, worker, epoch)
         payload = blob[len(number) :]
         if header is None:
             deliveries.append(Delivery(lease, kind.task, kind.queue, payload, kind.priority, 1, 0))
@@ -211,6 +234,7 @@ class Settles:
                 and not outcome.result
                 and lease.epoch == 1
                 and len(lease.job_id) == ID_LENGTH
+                and lease.job_id.isascii()
             ):
                 plain.append(lease.job_id)
                 places.append(place)

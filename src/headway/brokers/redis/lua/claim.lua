@@ -8,9 +8,9 @@
 -- hash hand: worker -> claim|lease ms|class while it is idle, claim|!id after a job was handed over to it (enqueue_plain.lua)
 -- under that claim. A message is good until the worker's next claim is sent; that claim tells whether it arrived, and
 -- otherwise hands the job out itself.
--- Returns { ms until there is more to do or -1, ids, blobs, headers, kinds }: the ids in one string, with blanks between; headers
--- as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1), and none at all when all are fresh; of the kinds
--- first the generation of their numbers, then number and text of each there is.
+-- Returns { ms until there is more to do or -1, ids, blobs, headers, kinds }: the ids in one string if each has 20 bytes, else one
+-- by one; headers as in hash m after the claim, or false for a fresh job (epoch 1, attempt 1), and none at all when all are
+-- fresh; of the kinds first the generation of their numbers, then number and text of each there is.
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
 -- @include regardless
@@ -25,7 +25,8 @@
 -- @include giveback
 -- @include maintain
 -- @include close
-local worker, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local MOST = 100000 -- jobs of one claim: what their places can tell apart
+local worker, limit, lease = ARGV[3], math.min(tonumber(ARGV[4]), MOST), tonumber(ARGV[5])
 local hand = ARGV[8]
 local claim, class = ARGV[6], ARGV[7]
 local MOST_POPS = 5000 -- tombstones met in one call; the rest waits for the next
@@ -67,10 +68,21 @@ local function kinds_noted()
   return kinds
 end
 
+local ID = 20 -- bytes
+
+local function joined(ids)
+  for _, id in ipairs(ids) do
+    if #id ~= ID then
+      return ids
+    end
+  end
+  return table.concat(ids)
+end
+
 local function answer(ids, blobs, headers)
   local next_ms = more and now or math.min(did.due, did.expiry, other_lease)
   close()
-  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), table.concat(ids, ' '), blobs, headers, kinds_noted() }
+  return { next_ms == math.huge and -1 or math.max(0, next_ms - now), joined(ids), blobs, headers, kinds_noted() }
 end
 
 if AGAIN then
@@ -82,19 +94,22 @@ if AGAIN then
   end
   if #mine > 0 then
     table.sort(mine, claimed_before)
-    local ids, headers = {}, {}
+    local ids, blobs, headers = {}, {}, {}
     for i, item in ipairs(mine) do
       ids[i] = item.id
     end
-    local old = gather('HMGET', P .. 'm', ids)
+    local stored, old = gather('HMGET', P .. 'j', ids), gather('HMGET', P .. 'm', ids)
+    ids = {}
     for i, item in ipairs(mine) do
-      note_kind(item.run.kind)
-      local job = old[i] and parse_header(old[i]) or { due = '', expires = '', history = '' }
-      job.kind, job.epoch, job.attempt = item.run.kind, item.run.epoch, item.run.attempt
-      job.crashes, job.started = item.run.crashes, item.run.started
-      headers[i] = header_text(job)
+      if stored[i] then -- else it was removed behind our back
+        local place, run = #ids + 1, item.run
+        local job = old[i] and parse_header(old[i]) or { due = '', expires = '', history = '' }
+        job.kind, job.epoch, job.attempt, job.crashes, job.started = run.kind, run.epoch, run.attempt, run.crashes, run.started
+        note_kind(run.kind)
+        ids[place], blobs[place], headers[place] = item.id, stored[i], header_text(job)
+      end
     end
-    return answer(ids, gather('HMGET', P .. 'j', ids), headers)
+    return answer(ids, blobs, headers)
   end
 end
 
@@ -153,13 +168,12 @@ local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
 local revived = false -- one of those taken has a header
 local handed = 0 -- how many of those taken were leased to this worker already
 local popped, popped_from, dropped = {}, {}, 0
-local sources = 0 -- how many lists were popped, one after the other
 
 local buried = redis.call('EXISTS', P .. 'tomb') == 1
 local pops = 0
 
--- Note the ids that are no tombstones; tell how many. source: the list they came from, { queue, place among the lists }, to which
--- take adds the prefix of the blob of its last fresh job, with that job's kind and run record: most jobs of a list have the same.
+-- Note the ids that are no tombstones; tell how many. source: the list they came from, { queue }, to which take adds the prefix
+-- of the blob of its last job, with that job's kind and what its run record begins with: most jobs of a list have the same.
 local function keep(ids, source)
   local tombs = buried and gather('HMGET', P .. 'tomb', ids) or {}
   local kept = #popped
@@ -179,8 +193,7 @@ end
 local function pop(level, queue, most)
   local list, got = level .. ':' .. queue, 0
   local key = P .. 'r:' .. list
-  sources = sources + 1
-  local source = { queue = queue, place = sources }
+  local source = { queue = queue }
   repeat
     local ids = redis.call('RPOP', key, most - got) or {}
     pops = pops + #ids
@@ -203,7 +216,8 @@ local function pop_wanted()
     end
     local levels = levels_of(queue)
     if levels then
-      local most = math.min(room, (own_limits[queue] or room) - (taken_queues[queue] or 0))
+      local own = own_limits[queue]
+      local most = own and math.min(room, own - (taken_queues[queue] or 0)) or room
       for _, priority in ipairs(PRIORITIES) do
         if most > 0 and string.find(levels, priority, 1, true) then
           local got = pop(priority, queue, most)
@@ -234,6 +248,18 @@ end
 
 local new_run, gone_exp = {}, {}
 local CLAIMED, BY = '|' .. NOW .. '|' .. claim .. '|', '|' .. worker
+local DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+local BASE = #DIGITS
+
+local function digit(value)
+  return string.sub(DIGITS, value + 1, value + 1)
+end
+
+-- The digits of a place but the last.
+local function high_digits(place)
+  local high = math.floor(place / BASE)
+  return digit(math.floor(high / BASE)) .. digit(high % BASE)
+end
 
 -- A job that has a header: it was here before, or it can expire. nil when it is not to be handed out.
 local function revive(id, kind, header, place)
@@ -252,11 +278,12 @@ local function revive(id, kind, header, place)
   job.epoch = string.format('%.0f', job.epoch + 1)
   job.attempt = string.format('%.0f', job.attempt + 1)
   job.started = NOW
-  return job, kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. CLAIMED .. place .. BY
+  return job, kind .. '|' .. job.epoch .. '|' .. job.attempt .. '|' .. job.crashes .. CLAIMED .. high_digits(place)
+    .. digit(place % BASE) .. BY
 end
 
--- The kind and the run record of a fresh job; nil when the blob is damaged.
-local function begin_fresh(blob, source)
+-- The kind that a blob begins with; nil when it is damaged.
+local function kind_in(blob, source)
   local prefix = source.prefix
   if not prefix or string.sub(blob, 1, #prefix) ~= prefix then
     local kind = string.match(blob, '^(%d+):')
@@ -264,24 +291,36 @@ local function begin_fresh(blob, source)
       return nil
     end
     note_kind(kind)
-    source.prefix, source.kind, source.run = kind .. ':', kind, kind .. '|1|1|0' .. CLAIMED .. source.place .. BY
+    source.prefix, source.kind, source.high = kind .. ':', kind, nil
   end
-  return source.kind, source.run
+  return source.kind
+end
+
+-- The run record of a fresh job: all but the last digit of its place is that of the one before, mostly.
+local function fresh_run(source, place)
+  local low = place % BASE
+  if not source.high or source.till <= place then
+    source.high = source.kind .. '|1|1|0' .. CLAIMED .. high_digits(place)
+    source.till = place - low + BASE
+  end
+  return source.high .. digit(low) .. BY
 end
 
 local function take(id, source, blob, header)
-  local kind, run = begin_fresh(blob, source)
-  local job
+  local kind, place = kind_in(blob, source), #taken + 1
+  local job, run
   if not kind then
     bury(id, nil, 'its record cannot be read: the stored bytes are damaged')
   elseif header then
-    job, run = revive(id, kind, header, source.place)
+    job, run = revive(id, kind, header, place)
+  else
+    run = fresh_run(source, place)
   end
   if not run then
     dropped = dropped + 1
     return
   end
-  local place, queue = #taken + 1, source.queue
+  local queue = source.queue
   new_run[2 * place - 1], new_run[2 * place] = id, run
   taken[place], taken_blobs[place], taken_headers[place] = id, blob, job and header_text(job) or false
   revived = revived or job ~= nil
@@ -304,7 +343,11 @@ local function take_unheard(offer)
     -- Under the number of this claim: a repeat of it hands it out again.
     handed = 1
     note_kind(run.kind)
-    new_run[1], new_run[2] = id, run.kind .. '|1|1|0|' .. run.started .. '|' .. claim .. '|1' .. BY
+    local known = kind_of(run.kind)
+    if known then
+      taken_queues[known.queue] = 1
+    end
+    new_run[1], new_run[2] = id, run.kind .. '|1|1|0|' .. run.started .. '|' .. claim .. '|001' .. BY
     taken[1], taken_blobs[1], taken_headers[1] = id, blob, false
   end
 end

@@ -7,7 +7,6 @@ local P = KEYS[1]
 
 -- A lone job goes to an idle worker in the message that would only have woken it (hash hand, see claim.lua): it runs one round
 -- trip sooner. It is leased at once; should the message not arrive, the worker's next claim or the end of the lease finds it.
--- Its blob is stored already.
 local function hand_over(id, blob)
   if redis.call('EXISTS', P .. 'hand') == 0 or redis.call('EXISTS', P .. 'paused', P .. 'r:' .. ARGV[5]) > 0 then
     return false
@@ -28,7 +27,8 @@ local function hand_over(id, blob)
           now = time[1] * 1000 + math.floor(time[2] / 1000)
         end
         redis.call('HSET', P .. 'hand', worker, claim .. '|!' .. id)
-        redis.call('HSET', P .. 'run', id, ARGV[3] .. string.format('|1|1|0|%.0f|%.0f|1|', now, claim + 1) .. worker)
+        redis.call('HSET', P .. 'j', id, blob)
+        redis.call('HSET', P .. 'run', id, ARGV[3] .. string.format('|1|1|0|%.0f|%.0f|000|', now, claim + 1) .. worker)
         redis.call('HINCRBY', P .. 'holds', worker, 1)
         local begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
         if begins and redis.call('SET', P .. 'watched', '1', 'PX', lease, 'NX') then
@@ -55,13 +55,21 @@ end
 local ids = {}
 if total == 1 then
   local id, blob = ARGV[8], ARGV[9]
-  if redis.call('HSETNX', P .. 'j', id, blob) == 0 then
-    return 2
-  end
-  if not quiet and hand_over(id, blob) then
-    return 0
-  end
   ids[1] = id
+  if quiet then
+    if redis.call('HSETNX', P .. 'j', id, blob) == 0 then
+      return 2
+    end
+  else
+    if redis.call('HEXISTS', P .. 'j', id) == 1 then
+      return 2
+    end
+    -- Nothing is stored before: where a message may not be published the job is not to count as accepted.
+    if hand_over(id, blob) then
+      return 0
+    end
+    redis.call('HSET', P .. 'j', id, blob)
+  end
 else
   local pairs_j = {}
   for i = 1, total do

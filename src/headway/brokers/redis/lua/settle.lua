@@ -17,7 +17,7 @@
 -- @include close
 local worker = ARGV[3]
 local ID = 20 -- characters
-local plain = #ARGV[4] / ID -- how many: the first of ids
+local plain = math.floor(#ARGV[4] / ID) -- how many: the first of ids
 local ids = {}
 for i = 1, plain do
   ids[i] = string.sub(ARGV[4], ID * i - ID + 1, ID * i)
@@ -110,13 +110,15 @@ local TAIL = '|' .. NOW .. '|' .. #worker .. '|0|'
 local BARE_END = '0|' .. worker -- of the record of a job without a result
 local SUCCEEDED = 83 -- the letter S
 local fresh_kinds = {}
-local fresh_runs = {} -- run record -> what apply_fresh needs of it, or false; the jobs of a claim share a few
+local fresh_runs = {} -- run record up to the place -> what apply_fresh needs of it; the jobs of a claim share a few
+local BY = '|' .. worker
+local BEHIND = 3 + #BY -- the place and the worker
 
 local function read_fresh(text)
   local kind, epoch, attempt, crashes, started, holder =
-    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|%d+|%d+|(.*)$')
+    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|%d+|%w+|(.*)$')
   if holder ~= worker then
-    return false
+    return nil
   end
   local head = 'S|' .. kind .. '|' .. epoch .. '|' .. attempt .. '|' .. crashes .. '|||' .. started .. TAIL
   return { kind = kind, outcome = epoch .. 'S', head = head, bare = head .. BARE_END }
@@ -135,10 +137,14 @@ local function apply_fresh(i, id)
       return false
     end
   end
-  local run = fresh_runs[text]
-  if run == nil then
+  if string.sub(text, -#BY) ~= BY then
+    return false
+  end
+  local shared = string.sub(text, 1, -BEHIND - 1)
+  local run = fresh_runs[shared]
+  if not run then
     run = read_fresh(text)
-    fresh_runs[text] = run
+    fresh_runs[shared] = run
   end
   if not run or run.outcome ~= outcome then
     return false

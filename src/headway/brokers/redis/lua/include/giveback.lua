@@ -1,6 +1,5 @@
 -- Duty: take running jobs back to the head of their lists, oldest claim first.
 -- runs: list of { id, run, crashed } (crashed: the attempt is used up and counts as a crash; else it is given back).
--- Of one claim, those of the list popped first come first; within a list ids tell who was enqueued first.
 local function claimed_before(a, b)
   local x, y = a.run, b.run
   if x.started ~= y.started then
@@ -9,10 +8,10 @@ local function claimed_before(a, b)
   if x.claim ~= y.claim then
     return tonumber(x.claim) < tonumber(y.claim)
   end
-  if x.place ~= y.place then
-    return tonumber(x.place) < tonumber(y.place)
+  if #x.place ~= #y.place then
+    return #x.place < #y.place
   end
-  return a.id < b.id
+  return x.place < y.place
 end
 
 local function give_back(runs, event_kind)

@@ -1,7 +1,8 @@
 -- Duty: the records beside the payload.
 -- hash j: id -> kind:payload. hash m: what deviates from a fresh ready job:
 --   kind|epoch|attempt|crashes|due|expires|started|history   (due, expires, started may be empty)
--- hash run: kind|epoch|attempt|crashes|started|claim|place|worker
+-- hash run: kind|epoch|attempt|crashes|started|claim|place|worker. Place: the job's among those of its claim, three digits of base
+-- 62 that sort as text, so that all else is the same text for the fresh jobs of a claim.
 -- hash done: state|kind|epoch|attempt|crashes|due|expires|started|finished|len worker|len reason|len result|worker reason result history
 -- States: D scheduled, Q ready, R running, S succeeded, F failed, C cancelled, X expired.
 local counts = {} -- deltas of hash n: state:kind -> how many, for scheduled and terminal states
@@ -20,10 +21,12 @@ local function write_counts()
   counts = {}
 end
 
+local LONGEST = 36 -- digits of epoch, attempt and crashes together: more is damage, and no number
+
 local function parse_header(text)
   local kind, epoch, attempt, crashes, due, expires, started, history =
     string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%-?%d*)|(%-?%d*)|(%-?%d*)|(.*)$')
-  if not kind then
+  if not kind or due == '-' or expires == '-' or started == '-' or #epoch + #attempt + #crashes > LONGEST then
     return nil
   end
   return { kind = kind, epoch = epoch, attempt = attempt, crashes = crashes, due = due, expires = expires,
@@ -42,7 +45,7 @@ end
 
 local function parse_run(text)
   local kind, epoch, attempt, crashes, started, claim, place, worker =
-    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(.*)$')
+    string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%w+)|(.*)$')
   if not kind then
     return nil
   end
