@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from headway import Headway
+from headway.brokers.redis import link as link_module
 from headway.brokers.redis.connect import transport_of
 from headway.brokers.redis.link import Link
 from headway.errors import BrokerRefusedError
@@ -130,3 +132,35 @@ async def test_closing_raises_nothing_of_what_ended_the_link(
     with pytest.raises(LookupError):
         await runner
     await carrier.close()
+
+
+async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
+    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks for the answer, all else goes on, and when the answer does not come it sleeps."""
+    monkeypatch.setattr(link_module, "EAGER", 0.05)
+    looks: list[int] = []
+    monkeypatch.setattr(link_module, "make_way", lambda: looks.append(1))
+    async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
+        await carrier.enqueue([job()])
+        del looks[:]
+        await carrier.enqueue([job()])  # its kind is known by now
+        assert looks
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert carrier._link._awake_until == 0
+        redis_proxy.hang()
+        turns = 0
+        call = asyncio.ensure_future(carrier.enqueue([job()]))
+        begin = time.perf_counter()
+        while time.perf_counter() < begin + 0.2:
+            await asyncio.sleep(0)
+            turns += 1
+        looked = len(looks)
+        assert 0 < looked < turns  # the loop turned for others all the while
+        assert carrier._link._awake_until == 0
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(looks) == looked
+        redis_proxy.flow()
+        await call

@@ -49,14 +49,14 @@ def test_it_looks_some_times_and_makes_way_in_between(scene: Scene, monkeypatch:
         if len(looks) == 3:
             scene.far.sendall(b"one")
 
-    monkeypatch.setattr(handle_module, "_EAGER", PATIENCE)
-    monkeypatch.setattr(handle_module, "_make_way", make_way)
+    monkeypatch.setattr(handle_module, "EAGER", PATIENCE)
+    monkeypatch.setattr(handle_module, "make_way", make_way)
     assert scene.handle.recv(100) == b"one"
     assert looks == [0, 1, 2]
 
 
 def test_what_comes_later_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handle_module, "_EAGER", 0.0)
+    monkeypatch.setattr(handle_module, "EAGER", 0.0)
     timer = threading.Timer(0.05, scene.far.sendall, (b"late",))
     timer.start()
     assert scene.handle.recv(100) == b"late"
@@ -93,7 +93,7 @@ def test_more_than_the_socket_takes_at_once_is_sent_whole(scene: Scene) -> None:
 
 @pytest.mark.parametrize("eager", [0.0, 0.0002])
 def test_the_loops_socket_never_blocks(scene: Scene, monkeypatch: pytest.MonkeyPatch, eager: float) -> None:
-    monkeypatch.setattr(handle_module, "_EAGER", eager)
+    monkeypatch.setattr(handle_module, "EAGER", eager)
     scene.far.sendall(b"1")
     scene.handle.recv(1)
     scene.handle.sendall(b"2")

@@ -1,22 +1,11 @@
-"""A second handle to the loop's socket, for calls that block.
-
-The answer of a small call is there sooner than a sleeping thread is awake again, in a virtual machine above all. So a
-reader looks for it a while, making way for others between two looks, and sleeps only then.
-"""
+"""A second handle to the loop's socket, for calls that block."""
 
 from __future__ import annotations
 
-import os
 import socket
 import time
-from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_EAGER: Final = 0.0002  # seconds: several times what a script takes for one job
-
-_make_way: Callable[[], None] = getattr(os, "sched_yield", lambda: time.sleep(0))
+from headway.brokers.redis.eager import EAGER, make_way
 
 
 class Handle:
@@ -42,16 +31,16 @@ class Handle:
                 self._socket.settimeout(0)
 
     def recv(self, size: int) -> bytes:
-        """Receive up to so many bytes; none at the connection's end."""
+        """Receive up to so many bytes, none at the connection's end; look for them before sleeping."""
         receive = self._socket.recv
-        until = time.perf_counter() + _EAGER
+        until = time.perf_counter() + EAGER
         while True:
             try:
                 return receive(size)
             except BlockingIOError:
                 if time.perf_counter() > until:
                     break
-            _make_way()
+            make_way()
         self._socket.settimeout(self._patience)
         try:
             return receive(size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, assert_never, cast
@@ -18,6 +19,7 @@ from redis import exceptions
 
 from headway.brokers.redis.call import Call
 from headway.brokers.redis.connect import transport_of
+from headway.brokers.redis.eager import EAGER, make_way
 from headway.brokers.redis.lending import Lending
 from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
@@ -58,6 +60,7 @@ class Link:
         self._delayed: set[Call] = set()
         self._pipe: Pipe | None = None
         self._flush_is_due = False
+        self._awake_until = 0.0  # while a lone call is looked for; an instant of time.perf_counter
         self._lending = Lending(self._regained)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -107,7 +110,10 @@ class Link:
             self._lending.recall()
         elif at_once or not self._in_flight:
             # Without `at_once` too, if nothing is under way that it could travel with.
+            lone = not self._in_flight
             self._flush()
+            if at_once and lone:
+                self._stay_awake()
         else:
             self._flush_soon()
         if self._sweeper is None:
@@ -148,6 +154,19 @@ class Link:
                 self._ended(exceptions.ConnectionError("the connection ended under a blocking call"))
             case _:
                 assert_never(stage)
+
+    def _stay_awake(self) -> None:
+        """Keep the loop from sleeping while the answer of a lone call is about to come; all else goes on."""
+        if not self._awake_until:
+            asyncio.get_running_loop().call_soon(self._look_again)
+        self._awake_until = time.perf_counter() + EAGER
+
+    def _look_again(self) -> None:
+        if self._in_flight and time.perf_counter() < self._awake_until:
+            make_way()
+            asyncio.get_running_loop().call_soon(self._look_again)
+        else:
+            self._awake_until = 0.0
 
     def _flush_soon(self) -> None:
         """Send at the loop's next turn, with whatever else comes until then."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.session import Kind, Session
 
 _APPLIED: Final = ord("1")
-_UNREADABLE: Final = "its kind number is unknown: the record is damaged"
+_UNREADABLE: Final = "its id or its kind number is unknown: the record is damaged"
 
 
 class Claims:

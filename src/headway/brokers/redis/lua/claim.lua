@@ -15,6 +15,7 @@
 -- @include base
 -- @include regardless
 -- @include kinds
+-- @include noted
 -- @include events
 -- @include wake
 -- @include idle
@@ -23,10 +24,11 @@
 -- @include unique
 -- @include finish
 -- @include giveback
+-- @include lists
+-- @include places
 -- @include maintain
 -- @include close
-local MOST = 100000 -- jobs of one claim: what their places can tell apart
-local worker, limit, lease = ARGV[3], math.min(tonumber(ARGV[4]), MOST), tonumber(ARGV[5])
+local worker, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local hand = ARGV[8]
 local claim, class = ARGV[6], ARGV[7]
 local MOST_POPS = 5000 -- tombstones met in one call; the rest waits for the next
@@ -41,31 +43,6 @@ for i = 1, #leases, 2 do
     other_lease = tonumber(leases[i + 1])
     break
   end
-end
-
-local numbers, numbers_seen = { '0' }, {} -- of the kinds of what is handed out, behind that of their generation
-
-local function note_kind(number)
-  if not numbers_seen[number] then
-    numbers[#numbers + 1] = number
-    numbers_seen[number] = true
-  end
-end
-
--- What the numbers in the blobs stand for: a worker that starts, or serves hundreds of queues, need not come back to ask.
-local function kinds_noted()
-  if #numbers == 1 then
-    return {}
-  end
-  local texts = gather('HMGET', P .. 'kinds', numbers)
-  local kinds = { texts[1] or '' }
-  for i = 2, #numbers do
-    if texts[i] then
-      kinds[#kinds + 1] = numbers[i]
-      kinds[#kinds + 1] = texts[i]
-    end
-  end
-  return kinds
 end
 
 local ID = 20 -- bytes
@@ -116,52 +93,6 @@ end
 local own_limits = {}
 for i = 10, #ARGV, 2 do
   own_limits[ARGV[i]] = tonumber(ARGV[i + 1])
-end
-
--- By queue: the priorities of its live lists, a digit each, of queues that are not paused.
-local lists = {}
-local FEW_LISTS, FEW_LOOKS = 16, 4 -- up to so many lists are read at once; of more, those of so many queues one by one
-local looks, all_read = 0, false
-local PRIORITIES = { '9', '8', '7', '6', '5', '4', '3', '2', '1', '0' }
-
--- No table for each queue: there may be hundreds.
-local function read_lists()
-  lists, all_read = {}, true
-  for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
-    local queue = string.sub(list, 3)
-    lists[queue] = (lists[queue] or '') .. string.sub(list, 1, 1)
-  end
-  for _, queue in ipairs(next(lists) and redis.call('SMEMBERS', P .. 'paused') or {}) do
-    lists[queue] = nil
-  end
-end
-
--- Most often the first queue has all that is wanted: then the lists of hundreds of others need not be read.
-local function look_at(queue)
-  looks = looks + 1
-  local names, levels = {}, ''
-  for i, priority in ipairs(PRIORITIES) do
-    names[i] = priority .. ':' .. queue
-  end
-  for i, live in ipairs(redis.call('SMISMEMBER', P .. 'live', unpack(names))) do
-    if live == 1 then
-      levels = levels .. PRIORITIES[i]
-    end
-  end
-  if levels ~= '' and redis.call('SISMEMBER', P .. 'paused', queue) == 0 then
-    lists[queue] = levels
-  end
-end
-
-local function levels_of(queue)
-  if not all_read then
-    if looks == FEW_LOOKS or looks == 0 and redis.call('SCARD', P .. 'live') <= FEW_LISTS then
-      read_lists()
-    else
-      look_at(queue)
-    end
-  end
-  return lists[queue]
 end
 
 local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
@@ -248,18 +179,6 @@ end
 
 local new_run, gone_exp = {}, {}
 local CLAIMED, BY = '|' .. NOW .. '|' .. claim .. '|', '|' .. worker
-local DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-local BASE = #DIGITS
-
-local function digit(value)
-  return string.sub(DIGITS, value + 1, value + 1)
-end
-
--- The digits of a place but the last.
-local function high_digits(place)
-  local high = math.floor(place / BASE)
-  return digit(math.floor(high / BASE)) .. digit(high % BASE)
-end
 
 -- A job that has a header: it was here before, or it can expire. nil when it is not to be handed out.
 local function revive(id, kind, header, place)
