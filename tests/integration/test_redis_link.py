@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway import Headway
+from headway.brokers.redis import eager
 from headway.brokers.redis import link as link_module
 from headway.brokers.redis.connect import transport_of
 from headway.brokers.redis.link import Link
@@ -137,18 +138,21 @@ async def test_closing_raises_nothing_of_what_ended_the_link(
 async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
     redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It looks for the answer, all else goes on, and when the answer does not come it sleeps."""
-    monkeypatch.setattr(link_module, "EAGER", 0.05)
+    """Where call follows call. All else goes on, and when the answer does not come the loop sleeps."""
+    monkeypatch.setattr(eager, "EAGER", 0.05)
     looks: list[int] = []
     monkeypatch.setattr(link_module, "make_way", lambda: looks.append(1))
     async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
         await carrier.enqueue([job()])
         del looks[:]
-        await carrier.enqueue([job()])  # its kind is known by now
+        await asyncio.sleep(0.1)
+        await carrier.enqueue([job()])
+        assert not looks  # it stood alone
+        await carrier.enqueue([job()])
         assert looks
         for _ in range(3):
             await asyncio.sleep(0)
-        assert carrier._link._awake_until == 0
+        assert not carrier._link._awake
         redis_proxy.hang()
         turns = 0
         call = asyncio.ensure_future(carrier.enqueue([job()]))
@@ -158,7 +162,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
             turns += 1
         looked = len(looks)
         assert 0 < looked < turns  # the loop turned for others all the while
-        assert carrier._link._awake_until == 0
+        assert not carrier._link._awake
         for _ in range(10):
             await asyncio.sleep(0)
         assert len(looks) == looked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from headway.brokers.redis.eager import EAGER, make_way
+from headway.brokers.redis.eager import Pace, make_way
 
 
 class Handle:
@@ -16,9 +16,12 @@ class Handle:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.settimeout(0)
         self._patience = patience
+        self._pace = Pace()
+        self._look_until = 0.0
 
     def sendall(self, data: bytes) -> None:
         """Send all of it; after an error part of it may have been sent."""
+        self._look_until = self._pace.look_until()
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -31,19 +34,25 @@ class Handle:
                 self._socket.settimeout(0)
 
     def recv(self, size: int) -> bytes:
-        """Receive up to so many bytes, none at the connection's end; look for them before sleeping."""
-        receive = self._socket.recv
-        until = time.perf_counter() + EAGER
-        while True:
+        """Receive up to so many bytes, none at the connection's end."""
+        try:
+            return self._look(size) or self._wait(size)
+        finally:
+            self._pace.answered()
+
+    def _look(self, size: int) -> bytes | None:
+        """Return what comes while it is looked for; None: nothing came, or the connection ended."""
+        while time.perf_counter() < self._look_until:
             try:
-                return receive(size)
+                return self._socket.recv(size)
             except BlockingIOError:
-                if time.perf_counter() > until:
-                    break
-            make_way()
+                make_way()
+        return None
+
+    def _wait(self, size: int) -> bytes:
         self._socket.settimeout(self._patience)
         try:
-            return receive(size)
+            return self._socket.recv(size)
         finally:
             self._socket.settimeout(0)
 

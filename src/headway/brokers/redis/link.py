@@ -19,7 +19,7 @@ from redis import exceptions
 
 from headway.brokers.redis.call import Call
 from headway.brokers.redis.connect import transport_of
-from headway.brokers.redis.eager import EAGER, make_way
+from headway.brokers.redis.eager import Pace, make_way
 from headway.brokers.redis.lending import Lending
 from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
@@ -60,7 +60,9 @@ class Link:
         self._delayed: set[Call] = set()
         self._pipe: Pipe | None = None
         self._flush_is_due = False
-        self._awake_until = 0.0  # while a lone call is looked for; an instant of time.perf_counter
+        self._pace = Pace()
+        self._awake = False  # the loop turns until the instant below, of time.perf_counter
+        self._awake_until = 0.0
         self._lending = Lending(self._regained)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -157,16 +159,17 @@ class Link:
 
     def _stay_awake(self) -> None:
         """Keep the loop from sleeping while the answer of a lone call is about to come; all else goes on."""
-        if not self._awake_until:
+        self._awake_until = self._pace.look_until()
+        if self._awake_until and not self._awake:
+            self._awake = True
             asyncio.get_running_loop().call_soon(self._look_again)
-        self._awake_until = time.perf_counter() + EAGER
 
     def _look_again(self) -> None:
         if self._in_flight and time.perf_counter() < self._awake_until:
             make_way()
             asyncio.get_running_loop().call_soon(self._look_again)
         else:
-            self._awake_until = 0.0
+            self._awake = False
 
     def _flush_soon(self) -> None:
         """Send at the loop's next turn, with whatever else comes until then."""
@@ -248,6 +251,7 @@ class Link:
 
     def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers
         self._last_answer = asyncio.get_running_loop().time()
+        self._pace.answered()
         if not self._in_flight:
             self._ended(exceptions.InvalidResponse("an answer to no call"))
             return
