@@ -82,7 +82,8 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
 
     arguments = _plain_arguments(jobs, kind, number)
     # A batch already: what it could still wait for comes while the server is at work on it.
-    begun = session.submit("enqueue_plain", *arguments, at_once=True, read=read)
+    lone = len(jobs) == 1
+    begun = session.submit("enqueue_plain", *arguments, at_once=True, look=lone, read=read)
     accepted += [Enqueued(job.id) for job in jobs]  # while the server is at work
     return begun
 

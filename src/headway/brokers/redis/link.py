@@ -102,8 +102,11 @@ class Link:
             self._sweeper = None
         self._fail_all(BrokerUnavailableError(f"{self._target.name}: the broker was closed"))
 
-    def submit(self, call: Call, *, at_once: bool = False) -> asyncio.Future[Any]:
-        """Put a call on its way; the future gets the reply or the error. `at_once`: it waits for no others."""
+    def submit(self, call: Call, *, at_once: bool = False, look: bool = False) -> asyncio.Future[Any]:
+        """Put a call on its way; the future gets the reply or the error.
+
+        `at_once`: it waits for no others. `look`: its caller does nothing before the answer, see `eager.py`.
+        """
         if self._runner is None:
             msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
             raise BrokerUnavailableError(msg)
@@ -114,7 +117,7 @@ class Link:
             # Without `at_once` too, if nothing is under way that it could travel with.
             lone = not self._in_flight
             self._flush()
-            if at_once and lone:
+            if look and lone:
                 self._stay_awake()
         else:
             self._flush_soon()

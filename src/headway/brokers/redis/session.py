@@ -62,12 +62,13 @@ class Session:
         *parts: Argument,
         repeat: bool = False,
         at_once: bool = False,
+        look: bool = False,
         read: Callable[[Any], Any] | None = None,
     ) -> asyncio.Future[Any]:
-        """Send a script on its way; see `run`, for `at_once` the link, for `read` the call."""
+        """Send a script on its way; see `run`, for `at_once` and `look` the link, for `read` the call."""
         call = self.call(name, *parts, read=read)
         call.repeated = repeat
-        return self._link.submit(call, at_once=at_once)
+        return self._link.submit(call, at_once=at_once, look=look)
 
     def call(self, name: str, *parts: Argument, read: Callable[[Any], Any] | None = None) -> Call:
         """Make a call of a script without sending it."""
