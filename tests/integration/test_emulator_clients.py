@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -315,10 +316,20 @@ def node_client() -> Path:
     if shutil.which("node") is None or npm is None:
         pytest.skip("node and npm are not on PATH")
     NODE_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (NODE_FOLDER / ".lock").open("w") as lock:
+        # Test processes share the folder: what one is writing another must not read, or write as well.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(npm)
+    return NODE_FOLDER / "tasks.mjs"
+
+
+def _install(npm: str) -> None:
     wanted = (CLIENTS / "package-lock.json").read_bytes()
     stamp = NODE_FOLDER / ".pins"
     for file in CLIENTS.iterdir():
-        shutil.copy2(file, NODE_FOLDER / file.name)
+        copy = NODE_FOLDER / file.name
+        if not copy.exists() or copy.read_bytes() != file.read_bytes():
+            shutil.copy2(file, copy)
     if not stamp.exists() or stamp.read_bytes() != wanted:
         done = subprocess.run(
             [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"],
@@ -327,7 +338,6 @@ def node_client() -> Path:
         if done.returncode != 0:
             pytest.skip(f"npm cannot install @google-cloud/tasks: {done.stderr.strip()[:300]}")
         stamp.write_bytes(wanted)
-    return NODE_FOLDER / "tasks.mjs"
 
 
 @pytest.mark.slow
