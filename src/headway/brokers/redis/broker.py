@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headway.brokers.base import Capabilities
 from headway.brokers.redis import acts, enqueue, info, inspect, schedules, work
+from headway.brokers.redis.claims import Claims
 from headway.brokers.redis.connect import Target
 from headway.brokers.redis.feed import Feed
 from headway.brokers.redis.keys import prefix
@@ -15,7 +16,7 @@ from headway.brokers.redis.location import parse
 from headway.brokers.redis.session import Session
 from headway.brokers.redis.signals import mailbox
 from headway.brokers.redis.waiting import Waits
-from headway.brokers.redis.work import Claims, Settles
+from headway.brokers.redis.work import Settles
 
 if TYPE_CHECKING:
     import asyncio
