@@ -12,7 +12,6 @@ import pytest
 
 from headway import Headway
 from headway.brokers.redis import eager
-from headway.brokers.redis import link as link_module
 from headway.brokers.redis.connect import transport_of
 from headway.brokers.redis.link import Link
 from headway.errors import BrokerRefusedError
@@ -141,7 +140,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
     """Where call follows call. All else goes on, and when the answer does not come the loop sleeps."""
     monkeypatch.setattr(eager, "EAGER", 0.05)
     looks: list[int] = []
-    monkeypatch.setattr(link_module, "make_way", lambda: looks.append(1))
+    monkeypatch.setattr(eager, "make_way", lambda: looks.append(1))
     async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
         await carrier.enqueue([job()])
         del looks[:]
@@ -152,7 +151,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
         assert looks
         for _ in range(3):
             await asyncio.sleep(0)
-        assert not carrier._link._awake
+        assert not carrier._link._vigil.kept
         redis_proxy.hang()
         turns = 0
         call = asyncio.ensure_future(carrier.enqueue([job()]))
@@ -162,7 +161,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
             turns += 1
         looked = len(looks)
         assert 0 < looked < turns  # the loop turned for others all the while
-        assert not carrier._link._awake
+        assert not carrier._link._vigil.kept
         for _ in range(10):
             await asyncio.sleep(0)
         assert len(looks) == looked

@@ -7,6 +7,7 @@ call that stands alone: the core is worth more to whoever is to run the job.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -37,3 +38,32 @@ class Pace:
         """Return the instant of time.perf_counter until which to look for the answer of a call sent now; 0: sleep."""
         now = time.perf_counter()
         return now + EAGER if now - self._answered < EAGER else 0.0
+
+
+class Vigil:
+    """Keeps a loop from sleeping while the answer of a lone call is about to come; all else goes on."""
+
+    def __init__(self, awaited: Callable[[], object]) -> None:
+        """`awaited` tells whether an answer is outstanding."""
+        self._awaited = awaited
+        self._pace = Pace()
+        self._until = 0.0
+        self.kept = False  # the loop is kept awake
+
+    def answered(self) -> None:
+        """An answer came."""
+        self._pace.answered()
+
+    def keep(self) -> None:
+        """A lone call was sent, whose caller does nothing before its answer."""
+        self._until = self._pace.look_until()
+        if self._until and not self.kept:
+            self.kept = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if self._awaited() and time.perf_counter() < self._until:
+            make_way()
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self.kept = False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, assert_never, cast
@@ -19,7 +18,7 @@ from redis import exceptions
 
 from headway.brokers.redis.call import Call
 from headway.brokers.redis.connect import transport_of
-from headway.brokers.redis.eager import Pace, make_way
+from headway.brokers.redis.eager import Vigil
 from headway.brokers.redis.lending import Lending
 from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
@@ -60,9 +59,7 @@ class Link:
         self._delayed: set[Call] = set()
         self._pipe: Pipe | None = None
         self._flush_is_due = False
-        self._pace = Pace()
-        self._awake = False  # the loop turns until the instant below, of time.perf_counter
-        self._awake_until = 0.0
+        self._vigil = Vigil(lambda: self._in_flight)
         self._lending = Lending(self._regained)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -118,7 +115,7 @@ class Link:
             lone = not self._in_flight
             self._flush()
             if look and lone:
-                self._stay_awake()
+                self._vigil.keep()
         else:
             self._flush_soon()
         if self._sweeper is None:
@@ -159,20 +156,6 @@ class Link:
                 self._ended(exceptions.ConnectionError("the connection ended under a blocking call"))
             case _:
                 assert_never(stage)
-
-    def _stay_awake(self) -> None:
-        """Keep the loop from sleeping while the answer of a lone call is about to come; all else goes on."""
-        self._awake_until = self._pace.look_until()
-        if self._awake_until and not self._awake:
-            self._awake = True
-            asyncio.get_running_loop().call_soon(self._look_again)
-
-    def _look_again(self) -> None:
-        if self._in_flight and time.perf_counter() < self._awake_until:
-            make_way()
-            asyncio.get_running_loop().call_soon(self._look_again)
-        else:
-            self._awake = False
 
     def _flush_soon(self) -> None:
         """Send at the loop's next turn, with whatever else comes until then."""
@@ -254,7 +237,7 @@ class Link:
 
     def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers
         self._last_answer = asyncio.get_running_loop().time()
-        self._pace.answered()
+        self._vigil.answered()
         if not self._in_flight:
             self._ended(exceptions.InvalidResponse("an answer to no call"))
             return
