@@ -53,10 +53,10 @@ def enqueue_lent(session: Session, job: NewJob) -> bool:
     """
     if len(job.payload) > _MAX_LENT or not _is_plain(job):
         return False
-    kind = Kind(job.priority, job.queue, job.task)
-    number = session.known_number(kind)
-    if number is None:
+    known = _known_kind(session, job)
+    if known is None:
         return False
+    kind, number = known
     answer = session.run_lent("enqueue_plain", *_plain_arguments([job], kind, number))
     return bool(answer == _ACCEPTED)
 
@@ -65,11 +65,10 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
     """Send plain jobs of a known kind at once; None, here or of the future: they are to be enqueued the usual way."""
     if not jobs or not _are_plain(session, jobs) or len({job.id for job in jobs}) < len(jobs):
         return None
-    kind = Kind(jobs[0].priority, jobs[0].queue, jobs[0].task)
-    number = session.known_number(kind)
-    if number is None:
+    known = _known_kind(session, jobs[0])
+    if known is None:
         return None
-
+    kind, number = known
     accepted: list[Enqueued] = []
 
     def read(answer: int) -> list[Enqueued] | Call | None:
@@ -86,6 +85,12 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
     begun = session.submit("enqueue_plain", *arguments, at_once=True, look=lone, read=read)
     accepted += [Enqueued(job.id) for job in jobs]  # while the server is at work
     return begun
+
+
+def _known_kind(session: Session, job: NewJob) -> tuple[Kind, bytes] | None:
+    kind = Kind(job.priority, job.queue, job.task)
+    number = session.known_number(kind)
+    return None if number is None else (kind, number)
 
 
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
