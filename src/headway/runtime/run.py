@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -32,6 +33,10 @@ class Reports(Protocol):
     async def flush(self, lease: Lease, /) -> None:
         """Wait until what was taken of this job is recorded or refused."""
         ...
+
+
+current_run: Final[ContextVar[JobRun | None]] = ContextVar("headway_run", default=None)
+"""The run whose handler the running code belongs to, also in tasks and threads that the handler started; None: none."""
 
 
 class Stop(Enum):

@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from headway.job import JobId, RetryAt
-from headway.runtime.run import JobRun, Stop
+from headway.runtime.run import JobRun, Stop, current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +105,7 @@ class Runners:
 
     async def _serve(self) -> None:
         self._spare = False
+        current_run.set(None)
         clean = contextvars.copy_context()
         task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
@@ -126,6 +127,7 @@ class Runners:
     async def _run(self, run: JobRun) -> None:
         job_id = run.delivery.lease.job_id
         self._runs[job_id] = run
+        current_run.set(run)
         outcome: Outcome
         try:
             outcome = await self._executor.run(run)
@@ -139,6 +141,7 @@ class Runners:
             again = self._executor.now_ms() + round(_AFTER_FAULT * 1000)
             outcome = RetryAt(again, run.delivery.history, counted=False)
         finally:
+            current_run.set(None)
             if self._runs.get(job_id) is run:
                 del self._runs[job_id]
         self._ended(run, outcome)
