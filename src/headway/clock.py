@@ -1,10 +1,19 @@
-"""Time as a dependency: instants are whole milliseconds since 1970 UTC, so that no driver converts twice."""
+"""Time as a dependency: instants are whole milliseconds since 1970 UTC, so that no driver converts twice.
+
+Every instant and duration that somebody gives comes in through `instant_ms` or `duration_ms`, which bound it: what is
+inside can be added, stored and shown without a second look.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+LAST_MS: Final = 253_402_300_799_999
+"""The last instant that a date can hold: the end of the year 9999."""
+LONGEST_MS: Final = 1000 * 365 * 24 * 3600 * 1000
+"""The longest duration, 1000 years: added to any present instant it gives one that a date can hold."""
 
 
 class Clock(Protocol):
@@ -32,15 +41,56 @@ def to_ms(instant: datetime) -> int:
 
 
 def from_ms(instant: int) -> datetime:
-    """Aware UTC datetime of an instant in milliseconds."""
-    return _EPOCH + timedelta(milliseconds=instant)
+    """Aware UTC datetime of an instant in milliseconds, or the nearest that a datetime can hold."""
+    return _EPOCH + timedelta(milliseconds=min(LAST_MS, max(_FIRST_MS, instant)))
 
 
-def duration_ms(duration: timedelta | float) -> int:
-    """Milliseconds of a timedelta, or of a number of seconds."""
+def instant_ms(instant: datetime, what: str) -> int:
+    """Milliseconds since 1970 UTC of an instant that somebody gave; what lies before 1970 counts as 1970.
+
+    TypeError or ValueError begins with `what`: the name of the option.
+    """
+    if not _is_datetime(instant):
+        msg = f"{what} must be an aware datetime, such as datetime.now(UTC); got {instant!r}"
+        raise TypeError(msg)
+    try:
+        ms = to_ms(instant)
+    except ValueError as error:
+        msg = f"{what}: {error}"
+        raise ValueError(msg) from None
+    if ms > LAST_MS:
+        msg = f"{what} must be before the end of the year 9999 UTC, got {instant!r}"
+        raise ValueError(msg)
+    return max(0, ms)
+
+
+def duration_ms(duration: timedelta | float, what: str = "a duration") -> int:
+    """Milliseconds of a timedelta, or of a number of seconds, that somebody gave; its sign is the caller's to judge.
+
+    TypeError or ValueError begins with `what`: the name of the option.
+    """
+    if not _is_duration(duration):
+        msg = f"{what} must be a timedelta or a number of seconds, got {duration!r}"
+        raise TypeError(msg)
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if seconds != seconds:  # noqa: PLR0124 - not a number; math.isnan cannot take every int
+        msg = f"{what} must be a number of seconds, got {duration!r}"
+        raise ValueError(msg)
+    if abs(seconds) > LONGEST_MS // 1000:
+        msg = f"{what} must be at most 1000 years"
+        raise ValueError(msg)
     return round(seconds * 1000)
+
+
+def _is_datetime(value: object) -> bool:
+    """Tell at run time what the annotation promises: callers are not all type-checked."""
+    return isinstance(value, datetime)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, timedelta | int | float) and not isinstance(value, bool)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST_MS = -62_135_596_800_000  # of the year 1
