@@ -24,11 +24,11 @@ def _job() -> str:
 async def test_code_of_a_job_knows_its_run(way: str, tmp_path: Path) -> None:
     app = Headway("current", url=f"sqlite:///{tmp_path}/jobs.db")
 
-    @app.task
+    @app.task(name="coroutine")
     async def coroutine() -> str:
         return _job()
 
-    @app.task
+    @app.task(name="child")
     async def child() -> str:
         async def inner() -> str:
             await asyncio.sleep(0)
@@ -36,7 +36,7 @@ async def test_code_of_a_job_knows_its_run(way: str, tmp_path: Path) -> None:
 
         return await asyncio.create_task(inner())
 
-    @app.task
+    @app.task(name="thread")
     def thread() -> str:
         return _job()
 
