@@ -34,6 +34,7 @@ from headway.brokers.base import (
     Tended,
 )
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
+from headway.emulator.credentials import Credentials
 from headway.emulator.model import RateLimits
 from headway.emulator.rates import TokenBucket
 from headway.emulator.server import Emulator
@@ -90,7 +91,11 @@ class Hub:
         self.calls: list[Call] = []
         self.backing_off: dict[str, None] = {}  # tasks, in the order in which they were sent back
         self._emulator = Emulator(
-            clock=clock, deliver=self._deliver, secret=_SECRET, automatic=False, throttle=False
+            clock=clock,
+            deliver=self._deliver,
+            credentials=Credentials(secret=_SECRET),
+            automatic=False,
+            throttle=False,
         )
 
     @property

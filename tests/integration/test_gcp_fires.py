@@ -16,11 +16,13 @@ import pytest
 from msgspec.structs import replace
 
 from headway.clock import from_ms, to_ms
+from headway.emulator.credentials import Credentials
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
 from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.server import Emulator
 from headway.emulator.target import HttpAnswer
+from headway.emulator.targets import Targets
 from headway.emulator.tokens import CERTS_PATH, Tokens
 from headway.push import receiver
 from headway.runtime.scheduler import fire_due, run_schedules
@@ -119,6 +121,7 @@ async def test_what_apply_declares_the_emulator_fires_with_a_token_and_the_recei
     monkeypatch.syspath_prepend(tmp_path)
     calls: list[HttpCall] = []
     journal, tokens = Journal(), Tokens(clock=clock)
+    credentials = Credentials(tokens, targets=Targets(["http://receiver.example/"]))
 
     async def deliver(call: HttpCall) -> HttpAnswer:
         calls.append(call)
@@ -128,12 +131,12 @@ async def test_what_apply_declares_the_emulator_fires_with_a_token_and_the_recei
         return HttpAnswer(answer.status_code, dict(answer.headers))
 
     scheduler = CloudScheduler(
-        journal, clock, Dice(Faults()), deliver=deliver, signer=tokens, automatic=False
+        journal, clock, Dice(Faults()), deliver=deliver, credentials=credentials, automatic=False
     )
     emulator = Emulator(
         journal=journal,
         clock=clock,
-        signer=tokens,
+        credentials=credentials,
         automatic=False,
         parts=[scheduler],
         extra_routes=tokens.routes(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headway.emulator.credentials import Credentials
 from headway.emulator.dispatch import Dispatcher
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
@@ -30,6 +31,7 @@ from headway.emulator.model import (
 )
 from headway.emulator.store import Store
 from headway.emulator.target import HttpAnswer, HttpCall, override_url
+from headway.emulator.targets import Targets
 from headway.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -66,8 +68,7 @@ class Scene:
             self.clock,
             self.deliver,
             dice=self.dice,
-            signer=Signer(),
-            secret=b"key",
+            credentials=Credentials(Signer(), b"key", Targets(["http://x", "http://y:81"])),
             throttle=throttle,
         )
         self.dispatcher.load()

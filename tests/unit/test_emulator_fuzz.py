@@ -159,7 +159,11 @@ async def ask(method: str, path: str, query: dict[str, str], body: bytes) -> tup
         ):
             assert (await client.post(made, json=what)).status_code == 200
         answer = await client.request(
-            method, re.sub(r"^[/\\]+", "", path) or QUEUE, params=query, content=body
+            method,
+            re.sub(r"^[/\\]+", "", path) or QUEUE,
+            params=query,
+            content=body,
+            headers={"content-type": "application/json"},
         )
         await emulator.dispatcher.close()
         return answer.status_code, answer.json() if answer.headers.get(

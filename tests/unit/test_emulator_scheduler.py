@@ -27,6 +27,7 @@ from google.cloud.scheduler_v1.types import (
 )
 
 from headway.clock import SystemClock, to_ms
+from headway.emulator.credentials import Credentials
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
@@ -36,6 +37,7 @@ from headway.emulator.scheduler.entries import Entries
 from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.scheduler.service import SchedulerService
 from headway.emulator.target import HttpAnswer, HttpCall
+from headway.emulator.targets import Targets
 from headway.emulator.tokens import Tokens
 from headway.testing import FakeClock
 
@@ -73,7 +75,7 @@ class World:
         self.entries = Entries(self.journal)
         self.dispatcher = SchedulerDispatcher(
             self.entries, self.clock, self.deliver,
-            signer=self.signer, secret=self.secret, dice=Dice(self.faults), pubsub_host=self.pubsub,
+            credentials=Credentials(self.signer, self.secret, Targets(["https://receiver.example"])), dice=Dice(self.faults), pubsub_host=self.pubsub,
         )  # fmt: skip
         self.service = SchedulerService(
             self.entries, self.dispatcher, self.clock, pubsub=self.pubsub is not None

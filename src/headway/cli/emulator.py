@@ -55,12 +55,28 @@ if TYPE_CHECKING:
     help="Sign each request with this secret; rather set the variable, which other users of the machine cannot see.",
 )
 @click.option(
+    "--target",
+    "targets",
+    metavar="URL",
+    multiple=True,
+    help="Give tokens and signatures to this receiver, and what lies below its path; may be repeated.  "
+    "[default: whatever listens on this machine's loopback addresses]",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name by which the HTTP port may be called, as another container does; may be repeated.  "
+    "[always: localhost, loopback addresses, --host]",
+)
+@click.option(
     "--issuer",
     metavar="URL",
     help="Who the OIDC tokens say has issued them.  [default: https://accounts.google.com]",
 )
 @json_option("the addresses, when it is ready, on one line")
-def emulator(
+def emulator(  # noqa: PLR0913 - one for each option
     *,
     port: int,
     http_port: int | None,
@@ -68,6 +84,8 @@ def emulator(
     state: Path | None,
     faults: str | None,
     secret: str | None,
+    targets: tuple[str, ...],
+    hosts: tuple[str, ...],
     issuer: str | None,
     as_json: bool,
 ) -> int:
@@ -102,6 +120,8 @@ def emulator(
             state=state,
             faults=wanted,
             secret=secret.encode() if secret else None,
+            targets=targets,
+            hosts=hosts,
             issuer=issuer or GOOGLE_ISSUER,
             pubsub_host=os.environ.get("PUBSUB_EMULATOR_HOST") or None,
         ) as started:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, begun_state, failed_state, verdict_of
+from headway.emulator.credentials import Credentials
 from headway.emulator.driven import Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.flights import Flight, Flights
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.emulator.model import Queue
     from headway.emulator.store import Store
-    from headway.emulator.target import Signer
 
 _log: Final = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ class Dispatcher(Driven):
         deliver: Deliver,
         *,
         limits: Limits | None = None,
-        signer: Signer | None = None,
-        secret: bytes | None = None,
+        credentials: Credentials | None = None,
         dice: Dice | None = None,
         throttle: bool = True,
     ) -> None:
@@ -54,8 +53,7 @@ class Dispatcher(Driven):
         self._store = store
         self._deliver = deliver
         self._limits = limits or Limits()
-        self._signer = signer
-        self._secret = secret
+        self._credentials = credentials or Credentials()
         self._dice = dice or Dice(Faults())
         self._throttle = throttle
         self._lanes: dict[str, Lane] = {}
@@ -220,8 +218,7 @@ class Dispatcher(Driven):
             overridden(task.spec.request, None if queue is None else queue.target),
             retries=task.state.dispatches,
             now_ms=self._clock.now_ms(),
-            signer=self._signer,
-            secret=self._secret,
+            credentials=self._credentials,
         )
 
     def _expire(self, now_ms: int) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from headway.emulator.gate import App
 
 
 class HttpServer:
     """Serves an app on a port of its own."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: App, host: str, port: int) -> None:
         """`start` binds; port 0 takes a free one."""
         self._host = host
         self._port = port

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from headway.emulator import headers
 from headway.emulator.errors import refuse
 from headway.emulator.model import (
     Attempt,
@@ -19,12 +20,10 @@ from headway.emulator.model import (
     Task,
     UriOverride,
 )
-from headway.emulator.target import USER_AGENT, keepable
+from headway.emulator.target import USER_AGENT
 from headway.emulator.wire import QueueMessage, TaskMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headway.emulator.wire import Message
 
 _Method: Final[Message] = (
@@ -143,7 +142,7 @@ def read_request(message: Message) -> HttpRequest:
     return HttpRequest(
         url=message.url,
         method=_METHODS.get(message.http_method, "POST"),
-        headers=keepable(dict(message.headers)),
+        headers=headers.keepable(message.headers),
         body=message.body,
         token=_read_token(message, "HttpRequest"),
     )
@@ -162,7 +161,8 @@ def _read_uri(message: Message) -> UriOverride:
 
 def read_target(message: Message) -> HttpTarget:
     """Read what a queue sets for all its tasks."""
-    headers = {entry.header.key: entry.header.value for entry in message.header_overrides}
+    overrides = {entry.header.key: entry.header.value for entry in message.header_overrides}
+    headers.check(overrides.items(), "HttpTarget.header_overrides")
     if message.uri_override.HasField("host") and not message.uri_override.host:
         refuse("UriOverride.host must not be empty.")
     if not 0 <= message.uri_override.port <= _LARGEST_PORT:
@@ -170,7 +170,7 @@ def read_target(message: Message) -> HttpTarget:
     return HttpTarget(
         uri=_read_uri(message.uri_override) if message.HasField("uri_override") else None,
         method=_METHODS.get(message.http_method),
-        headers=keepable(headers),
+        headers=headers.keepable(overrides),
         token=_read_token(message, "HttpTarget"),
     )
 
@@ -249,8 +249,7 @@ def task_message(task: Task, view: int) -> Message:
 def _write_request(request: HttpRequest, message: Message, *, full: bool) -> None:
     message.url = request.url
     message.http_method = _METHOD_NUMBERS[request.method]
-    headers: Mapping[str, str] = {**request.headers, "User-Agent": USER_AGENT}
-    message.headers.update(headers)
+    message.headers.update({**request.headers, "User-Agent": USER_AGENT})
     if full:
         message.body = request.body
     _write_token(request.token, message)

@@ -58,7 +58,9 @@ def routes(
         path = str(request.path_params["path"])
         try:
             name, field, operation = _find(paths, request.method, path)
-            message = _read(operation, (field, name), request.query_params, await _body(request))
+            body = await _body(request)
+            _check_type(body, request.headers.get("content-type", ""))
+            message = _read(operation, (field, name), request.query_params, body)
             response = await answer(operation, message, dice, journal)
         except ApiError as error:
             return _refusal(error)
@@ -90,6 +92,14 @@ async def _body(request: Request) -> bytes:
         if len(body) > _LONGEST_BODY:
             refuse("Request payload size exceeds the limit.")
     return bytes(body)
+
+
+def _check_type(body: bytes, content_type: str) -> None:
+    """A body is JSON, and says so: a web page cannot send it with this type without asking first."""
+    if body and content_type.partition(";")[0].strip().lower() != "application/json":
+        refuse(
+            f'The Content-Type of a request with a body must be "application/json", got "{content_type[:100]}".'
+        )
 
 
 def _read(operation: Operation, named: tuple[str, str], query: Mapping[str, str], body: bytes) -> Message:

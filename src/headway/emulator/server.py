@@ -13,6 +13,7 @@ from headway.emulator.buffer import Buffer
 from headway.emulator.delivery import HttpDelivery
 from headway.emulator.dispatch import Dispatcher
 from headway.emulator.faults import Dice, Faults
+from headway.emulator.gate import Gate
 from headway.emulator.grpc import handlers, new_server
 from headway.emulator.http import HttpServer
 from headway.emulator.journal import Journal
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from headway.clock import Clock
+    from headway.emulator.credentials import Credentials
     from headway.emulator.dispatch import Deliver
     from headway.emulator.operations import Operation
-    from headway.emulator.target import Signer
 
 _GRACE_S: Final = 1.0
 
@@ -65,7 +66,8 @@ class Emulator:
     """Cloud Tasks v2 on two ports of `host`, gRPC and HTTP; port 0 takes a free one. An object is opened once.
 
     Without a journal nothing outlives the object. `deliver` replaces HTTP towards the targets. Unless `automatic`,
-    nothing is dispatched but by `dispatcher.turn()`. `secret` signs every request with HMAC-SHA256.
+    nothing is dispatched but by `dispatcher.turn()`. `credentials` prove to declared targets who calls. `hosts` are the
+    names by which the HTTP port may be called beside `host` and those of the loopback addresses.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings of one object
@@ -74,11 +76,11 @@ class Emulator:
         host: str = "127.0.0.1",
         grpc_port: int = 0,
         http_port: int = 0,
+        hosts: Sequence[str] = (),
         journal: Journal | None = None,
         clock: Clock | None = None,
         deliver: Deliver | None = None,
-        signer: Signer | None = None,
-        secret: bytes | None = None,
+        credentials: Credentials | None = None,
         faults: Faults | None = None,
         limits: Limits | None = None,
         throttle: bool = True,
@@ -91,6 +93,7 @@ class Emulator:
         self._host = host
         self._grpc_port = grpc_port
         self._http_port = http_port
+        self._hosts = (host, *hosts)
         self._automatic = automatic
         self._parts = parts
         self._extra_grpc_handlers = extra_grpc_handlers
@@ -107,8 +110,7 @@ class Emulator:
             clock,
             deliver or self._http_delivery,
             limits=limits,
-            signer=signer,
-            secret=secret,
+            credentials=credentials,
             dice=self.dice,
             throttle=throttle,
         )
@@ -191,7 +193,7 @@ class Emulator:
                 *routes(self.rest_operations(), self.dice, self.journal),
             ]
         )
-        http = HttpServer(app, self._host, self._http_port)
+        http = HttpServer(Gate(app, hosts=self._hosts), self._host, self._http_port)
         try:
             self._http_port = await http.start()
         except OSError as error:

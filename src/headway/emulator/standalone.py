@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.clock import SystemClock
+from headway.emulator.credentials import Credentials
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
 from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.server import Emulator
+from headway.emulator.targets import Targets
 from headway.emulator.tokens import GOOGLE_ISSUER, Tokens, from_pem, new_key, to_pem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -25,7 +27,7 @@ _NAME: Final = "1"
 
 
 @asynccontextmanager
-async def running(
+async def running(  # noqa: PLR0913 - keyword-only settings of one object
     *,
     host: str = "127.0.0.1",
     grpc_port: int = 0,
@@ -33,13 +35,19 @@ async def running(
     state: Path | None = None,
     faults: Faults | None = None,
     secret: bytes | None = None,
+    targets: Sequence[str] = (),
+    hosts: Sequence[str] = (),
     issuer: str = GOOGLE_ISSUER,
     pubsub_host: str | None = None,
 ) -> AsyncGenerator[Emulator]:
     """Serve until the block ends. Without a state file nothing outlives it, the key of the tokens neither.
 
+    `targets` are the receivers that are given tokens and signatures; none: all on loopback addresses. `hosts` are names
+    by which the HTTP port may be called, beside those of the loopback addresses.
+
     ConfigError when a port or the state file cannot be had.
     """
+    declared = Targets(targets)
     journal = Journal(state)
     clock = SystemClock()
     faults = faults or Faults()
@@ -48,22 +56,22 @@ async def running(
             _make_private(state)
         await journal.open()
         tokens = Tokens(_kept_key(journal), issuer=issuer)
+        credentials = Credentials(tokens, secret, declared)
         scheduler = CloudScheduler(
             journal,
             clock,
             Dice(replace(faults, seed=faults.seed + 1)),  # draws of its own, not the same ones again
-            signer=tokens,
-            secret=secret,
+            credentials=credentials,
             pubsub_host=pubsub_host,
         )
         emulator = Emulator(
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
+            hosts=hosts,
             journal=journal,
             clock=clock,
-            signer=tokens,
-            secret=secret,
+            credentials=credentials,
             faults=faults,
             parts=[scheduler],
             extra_routes=tokens.routes(),

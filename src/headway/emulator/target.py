@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
 
-from headway.emulator.model import OidcToken
+from headway.emulator.headers import replaced
 from headway.emulator.names import queue_of, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from headway.emulator.model import HttpRequest, HttpTarget, OAuthToken, Task, UriOverride
+    from headway.emulator.credentials import Credentials
+    from headway.emulator.model import HttpRequest, HttpTarget, Task, UriOverride
 
 USER_AGENT: Final = "Google-Cloud-Tasks"
-SIGNATURE_HEADER: Final = "X-Headway-Signature"
 METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_COMPUTED: Final = frozenset({"host", "content-length", "user-agent"})
-_RESERVED: Final = ("x-google-", "x-appengine-", "x-cloudtasks-")
-
-
-class Signer(Protocol):
-    """Makes the tokens that tasks carry."""
-
-    def sign(self, audience: str, email: str) -> str:
-        """Return an OIDC token."""
-        ...
-
-    def access_token(self, email: str, scope: str) -> str:
-        """Return an OAuth access token."""
-        ...
 
 
 class HttpCall(Struct, frozen=True):
@@ -56,27 +38,16 @@ class HttpAnswer(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-def keepable(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that a caller may set: the others are replaced by the service."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if (lower := name.lower()) not in _COMPUTED and not lower.startswith(_RESERVED)
-    }
-
-
 def overridden(request: HttpRequest, target: HttpTarget | None) -> HttpRequest:
     """Return the request with what the queue sets for all its tasks."""
     if target is None:
         return request
     method = target.method or request.method
-    replaced = {name.lower() for name in target.headers}
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in replaced}
     return msgspec.structs.replace(
         request,
         url=override_url(request.url, target.uri),
         method=method,
-        headers=headers | target.headers,
+        headers=replaced(request.headers, target.headers),
         body=request.body if method in METHODS_WITH_BODY else b"",
         token=target.token or request.token,
     )
@@ -113,8 +84,7 @@ def call_for(
     *,
     retries: int,
     now_ms: int,
-    signer: Signer | None,
-    secret: bytes | None,
+    credentials: Credentials,
 ) -> HttpCall:
     """Return the request of an attempt; `retries` is the number of attempts before it."""
     state = task.state
@@ -133,23 +103,7 @@ def call_for(
         if state.last.status is not None:
             headers["X-CloudTasks-TaskPreviousResponse"] = str(state.last.status)
         headers["X-CloudTasks-TaskRetryReason"] = state.last.message
-    if signer is not None and request.token is not None:
-        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-        headers["Authorization"] = f"Bearer {_token(signer, request.token, request.url)}"
-    if secret is not None:
-        headers[SIGNATURE_HEADER] = signature(secret, now_ms // 1000, request.body)
+    headers = credentials.added(headers, request.url, request.body, request.token, now_ms=now_ms)
     return HttpCall(
         request.url, request.method, headers, request.body, task.name, retries + 1, task.spec.deadline_ms
     )
-
-
-def _token(signer: Signer, token: OidcToken | OAuthToken, url: str) -> str:
-    if isinstance(token, OidcToken):
-        return signer.sign(token.audience or url, token.email)
-    return signer.access_token(token.email, token.scope)
-
-
-def signature(secret: bytes, at_s: int, body: bytes) -> str:
-    """Return the value of the signature's header: the time, and the HMAC of time and body."""
-    digest = hmac.new(secret, f"{at_s}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at_s},v1={digest}"

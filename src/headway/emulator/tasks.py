@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from headway.emulator import headers
 from headway.emulator.errors import ApiError, Code, refuse
 from headway.emulator.messages import duration_ms, read_request, read_retry, task_message, timestamp_us
 from headway.emulator.model import HttpRequest, Task, TaskSpec, TaskState
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from headway.emulator.store import Store
     from headway.emulator.wire import Message
 
-_is_token: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+").fullmatch
 _LARGEST_PAGE: Final = 1000
 
 _NO_APP_ENGINE: Final = "App Engine targets are not supported by this emulator: use Task.http_request."
@@ -149,14 +148,7 @@ class Tasks:
             refuse(
                 f"HTTP request body is not allowed with the method {request.method}: use POST, PUT or PATCH."
             )
-        for name, value in request.headers.items():
-            if not _is_token(name) or not value.isprintable():
-                refuse(f'HttpRequest.headers: "{name}" is not a header that can be sent.')
-        if (
-            sum(len(name) + len(value) for name, value in request.headers.items())
-            >= self._limits.header_bytes
-        ):
-            refuse(f"HttpRequest.headers must be smaller than {self._limits.header_bytes} bytes.")
+        headers.check(request.headers.items(), "HttpRequest.headers", most_bytes=self._limits.header_bytes)
         return request
 
     def _deadline_ms(self, message: Message) -> int:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from headway.clock import duration_ms, from_ms
+from headway.emulator.headers import CLOUD_SCHEDULER, keepable
+from headway.emulator.model import OAuthToken, OidcToken
 from headway.emulator.names import short
 from headway.emulator.scheduler.wire import HttpMethod, HttpTarget
-from headway.emulator.target import SIGNATURE_HEADER, HttpCall, signature
+from headway.emulator.target import HttpCall
 
 if TYPE_CHECKING:
-    from headway.emulator.target import Signer
+    from headway.emulator.credentials import Credentials
     from headway.emulator.wire import Message
 
-_is_reserved: Final = re.compile(
-    r"host|content-length|x-google-.*|x-appengine-.*|x-cloudscheduler(-.*)?", re.IGNORECASE
-).fullmatch
+USER_AGENT: Final = "Google-Cloud-Scheduler"
 
 
 def call_for(
@@ -28,24 +27,20 @@ def call_for(
     attempt: int,
     *,
     now_ms: int,
-    signer: Signer | None,
-    secret: bytes | None,
+    credentials: Credentials,
     pubsub_host: str | None,
 ) -> HttpCall:
     """Return the request of the `attempt`-th attempt (from 1) for one time of the schedule."""
     if "pubsub_target" in job:
         return _publish(job, attempt, pubsub_host or "")
     target = job.http_target
-    headers = {name: value for name, value in target.headers.items() if not _is_reserved(name)} | {
+    headers = keepable(target.headers, CLOUD_SCHEDULER) | {
+        "User-Agent": USER_AGENT,
         "X-CloudScheduler": "true",
         "X-CloudScheduler-JobName": short(job.name),
         "X-CloudScheduler-ScheduleTime": _zulu(fire_ms),
     }
-    if signer is not None and (token := _token(signer, target)):
-        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-        headers["Authorization"] = f"Bearer {token}"
-    if secret is not None:
-        headers[SIGNATURE_HEADER] = signature(secret, now_ms // 1000, target.body)
+    headers = credentials.added(headers, target.uri, target.body, _token(target), now_ms=now_ms)
     return HttpCall(
         url=target.uri,
         method=HttpMethod(target.http_method).name,
@@ -72,14 +67,14 @@ def _publish(job: Message, attempt: int, host: str) -> HttpCall:
     )
 
 
-def _token(signer: Signer, target: Message) -> str:
+def _token(target: Message) -> OidcToken | OAuthToken | None:
     match HttpTarget.pb(target).WhichOneof("authorization_header"):
         case "oidc_token":
-            return signer.sign(target.oidc_token.audience, target.oidc_token.service_account_email)
+            return OidcToken(target.oidc_token.service_account_email, target.oidc_token.audience)
         case "oauth_token":
-            return signer.access_token(target.oauth_token.service_account_email, target.oauth_token.scope)
+            return OAuthToken(target.oauth_token.service_account_email, target.oauth_token.scope)
         case _:
-            return ""
+            return None
 
 
 def _zulu(instant_ms: int) -> str:

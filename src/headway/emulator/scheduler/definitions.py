@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from headway.clock import duration_ms
+from headway.emulator import headers
 from headway.emulator.errors import ApiError, Code, invalid, refuse
 from headway.emulator.masks import snake
 from headway.emulator.model import RetryConfig as Backoff
+from headway.emulator.scheduler.calls import USER_AGENT
 from headway.emulator.scheduler.wire import HttpMethod, HttpTarget, Job, RetryConfig
 from headway.emulator.urls import fault_of
 from headway.errors import HeadwayError
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.emulator.wire import Message
-
-USER_AGENT: Final = "Google-Cloud-Scheduler"
 
 _DESCRIPTION_CHARS: Final = 500
 _URL_CHARS: Final = 2083
@@ -159,6 +159,7 @@ def _http_target(target: Message) -> Message:
         refuse(f'Invalid uri for HttpTarget.uri: {fault}; got "{target.uri}".')
     if len(target.uri) > _URL_CHARS:
         refuse(f"HttpTarget.uri must be at most {_URL_CHARS} characters long.")
+    headers.check(target.headers.items(), "HttpTarget.headers")
     kept = HttpTarget(target)
     if kept.http_method == HttpMethod.HTTP_METHOD_UNSPECIFIED:
         kept.http_method = HttpMethod.POST

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
+from headway.emulator.credentials import Credentials
 from headway.emulator.driven import Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.scheduler.calls import call_for
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from headway.emulator.dispatch import Deliver
     from headway.emulator.scheduler.entries import Entries, Entry
     from headway.emulator.scheduler.turns import Turn
-    from headway.emulator.target import HttpCall, Signer
+    from headway.emulator.target import HttpCall
 
 _log: Final = logging.getLogger(__name__)
 
@@ -54,16 +55,14 @@ class SchedulerDispatcher(Driven):
         clock: Clock,
         deliver: Deliver,
         *,
-        signer: Signer | None = None,
-        secret: bytes | None = None,
+        credentials: Credentials | None = None,
         dice: Dice | None = None,
         pubsub_host: str | None = None,
     ) -> None:
         super().__init__(clock)
         self._entries = entries
         self._deliver = deliver
-        self._signer = signer
-        self._secret = secret
+        self._credentials = credentials or Credentials()
         self._dice = dice or Dice(Faults())
         self._pubsub_host = pubsub_host
         self._flights: dict[_Flight, asyncio.Task[None]] = {}
@@ -135,8 +134,7 @@ class SchedulerDispatcher(Driven):
             fire_ms,
             attempt,
             now_ms=now,
-            signer=self._signer,
-            secret=self._secret,
+            credentials=self._credentials,
             pubsub_host=self._pubsub_host,
         )
         flight = _Flight(entry, call, turn, now)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from headway.clock import Clock
+    from headway.emulator.credentials import Credentials
     from headway.emulator.dispatch import Deliver
     from headway.emulator.faults import Dice
     from headway.emulator.journal import Journal
-    from headway.emulator.target import Signer
 
 
 class CloudScheduler:
@@ -42,8 +42,7 @@ class CloudScheduler:
         dice: Dice,
         *,
         deliver: Deliver | None = None,
-        signer: Signer | None = None,
-        secret: bytes | None = None,
+        credentials: Credentials | None = None,
         pubsub_host: str | None = None,
         automatic: bool = True,
     ) -> None:
@@ -55,8 +54,7 @@ class CloudScheduler:
             self._entries,
             clock,
             deliver or self._http_delivery,
-            signer=signer,
-            secret=secret,
+            credentials=credentials,
             dice=dice,
             pubsub_host=pubsub_host,
         )
