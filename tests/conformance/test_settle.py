@@ -52,7 +52,7 @@ async def test_a_terminal_outcome_is_recorded(
     if reason:
         assert record.reason == reason
     assert (record.started_ms, record.finished_ms) == (started, scene.now)
-    assert (record.attempt, record.epoch) == (1, 1)
+    assert (record.attempt, record.epoch, record.worker) == (1, 1, delivery.lease.worker)
     assert record.payload == b"payload"
     assert await scene.take() == []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner, Result
 
-from headway.brokers.base import QueueWant, Settlement
+from headway.brokers.base import QueueWant, Report, Settlement
 from headway.cli.root import cli
 from headway.cli.target import import_app
 from headway.codec import encode_history
@@ -17,6 +17,7 @@ from headway.job import AttemptError, Failed, JobId, Succeeded, WorkerId
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headway.brokers.base import LogLine, Progress
     from headway.job import Outcome
 
 SOURCE = """
@@ -68,6 +69,22 @@ class Shop:
                 )
                 leases = [delivery.lease for delivery in claimed.deliveries]
                 await app.pull_carrier.settle([Settlement(lease, outcome) for lease in leases])
+                return [lease.job_id for lease in leases]
+
+        return asyncio.run(work())
+
+    def claim(self, queue: str, *reports: Progress | LogLine) -> list[JobId]:
+        """Claim what is ready in the queue, as worker w, and have each job report so."""
+
+        async def work() -> list[JobId]:
+            async with import_app(self.app) as app:
+                claimed = await app.pull_carrier.claim(
+                    [QueueWant(queue, 100)], worker=WorkerId("w"), limit=100, lease_ms=60_000
+                )
+                leases = [delivery.lease for delivery in claimed.deliveries]
+                await app.pull_carrier.report(
+                    [Report(lease, content) for lease in leases for content in reports]
+                )
                 return [lease.job_id for lease in leases]
 
         return asyncio.run(work())

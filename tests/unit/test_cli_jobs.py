@@ -5,7 +5,7 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from headway.brokers.base import BrokerSettings
+from headway.brokers.base import BrokerSettings, Progress
 from headway.brokers.url import from_url
 from headway.job import JobId, new_job_id
 
@@ -36,6 +36,39 @@ def test_list_as_a_table(shop: Shop) -> None:
     assert head.split()[:4] == ["ID", "STATE", "QUEUE", "TASK"]
     assert line.split()[:4] == [job, "ready", "email", "welcome"]
     assert shop.ok("jobs", "list", *shop.target, "--state", "failed") == "no such jobs\n"
+
+
+def test_the_list_tells_why_a_job_failed_and_who_had_it(shop: Shop) -> None:
+    job = shop.enqueue("report", "q1")
+    shop.fail("reports")
+    (listed,) = shop.json("jobs", "list", "--state", "failed", *shop.target)["jobs"]
+    assert listed["last_error"] == {
+        "attempt": 1, "at": "2023-11-14T22:13:20.000Z", "type": "ValueError", "message": "no such user",
+    }  # fmt: skip
+    assert (listed["id"], listed["worker"]) == (job, "w")
+    head, line = shop.ok("jobs", "list", "--state", "failed", *shop.target).splitlines()
+    assert ("WORKER" in head, "REASON OR LAST ERROR" in head) == (True, True)
+    assert line.endswith("ValueError: no such user")
+
+
+def test_the_list_tells_how_far_a_running_job_is(shop: Shop) -> None:
+    shop.enqueue("report", "q1")
+    shop.claim("reports", Progress(0.4, "fetching\nrows"))
+    head, line = shop.ok("jobs", "list", "--state", "running", *shop.target).splitlines()
+    assert ("WORKER" in head, "PROGRESS" in head) == (True, True)
+    assert "40 %  fetching rows" in line
+    (listed,) = shop.json("jobs", "list", "--state", "running", *shop.target)["jobs"]
+    assert (listed["progress"], listed["progress_message"], listed["last_error"]) == (
+        0.4,
+        "fetching\nrows",
+        None,
+    )
+
+
+def test_columns_that_say_nothing_are_left_out(shop: Shop) -> None:
+    shop.enqueue("report", "q1")
+    head, _ = shop.ok("jobs", "list", *shop.target).splitlines()
+    assert ("WORKER" in head, "PROGRESS" in head) == (False, False)
 
 
 def test_a_narrow_terminal_never_cuts_an_id(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

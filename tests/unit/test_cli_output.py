@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from click import unstyle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.cli.output import Column, printable, table
-from headway.cli.render import plain, relative, span
+from headway.cli.output import Column, json_text, printable, table
+from headway.cli.render import iso, job_fields, plain, progress_text, relative, span, why_text
 from headway.cli.watch import ChangedFiles
+from headway.codec import encode_history
+from headway.job import AttemptError, JobRecord, JobState, new_job_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +64,60 @@ def test_spans_are_short(milliseconds: int, text: str) -> None:
 def test_relative_to_come_and_unknown() -> None:
     assert relative(61_000, 1000) == "in 1m"
     assert relative(None, 0) == "-"
+
+
+@pytest.mark.parametrize(
+    ("instant_ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "+010000-01-01T00:00:00.000Z"),
+        (8_640_000_000_000_000, "+275760-09-13T00:00:00.000Z"),
+        (-8_640_000_000_000_000, "-271821-04-20T00:00:00.000Z"),
+    ],
+)
+def test_an_instant_of_any_year_has_a_text(instant_ms: int, text: str) -> None:
+    assert iso(instant_ms) == text
+
+
+_NUMBERS = st.integers() | st.integers(min_value=2**62, max_value=2**80)
+
+
+@given(
+    record=st.builds(
+        JobRecord,
+        id=st.just(new_job_id()),
+        task=st.text(),
+        queue=st.text(),
+        state=st.sampled_from(JobState),
+        priority=_NUMBERS,
+        payload=st.just(b""),
+        attempt=_NUMBERS,
+        due_ms=_NUMBERS,
+        expires_ms=_NUMBERS,
+        started_ms=_NUMBERS,
+        finished_ms=_NUMBERS,
+        reason=st.text(st.characters()),
+        progress=st.floats(),
+        progress_message=st.text(),
+        history=st.binary()
+        | st.lists(
+            st.builds(
+                AttemptError,
+                attempt=st.integers(0, 9),
+                at_ms=st.integers(-(2**63), 2**63 - 1),
+                type=st.text(),
+            )
+        ).map(encode_history),
+    )
+)
+def test_no_record_is_so_odd_that_it_cannot_be_listed(record: JobRecord) -> None:
+    json.loads(json_text(job_fields(record)))
+    row = [
+        relative(record.due_ms, 0), relative(record.finished_ms, 0), progress_text(record), why_text(record),
+    ]  # fmt: skip
+    assert len(table([Column(str(n)) for n in range(len(row))], [row])) == 2
 
 
 def test_any_decoded_value_can_be_shown_as_json() -> None:

@@ -61,7 +61,10 @@ def list_jobs(
     after: str | None,
     as_json: bool,
 ) -> None:
-    """List jobs; of one state, the last to finish come first."""
+    """List jobs; of one state, the last to finish come first.
+
+    For each job: the worker that has or had it, how far it said it is, and the reason it was given, or its last error.
+    """
     from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
     from headway.cli.output import print_json  # noqa: PLC0415 - as above
     from headway.cli.render import job_fields  # noqa: PLC0415 - as above
@@ -76,7 +79,7 @@ def list_jobs(
 
 def _print_page(page: JobPage) -> None:
     from headway.cli.output import Column, print_table, state_colour  # noqa: PLC0415 - when it is needed
-    from headway.cli.render import relative  # noqa: PLC0415 - as above
+    from headway.cli.render import progress_text, relative, why_text  # noqa: PLC0415 - as above
     from headway.clock import SystemClock  # noqa: PLC0415 - as above
 
     now = SystemClock().now_ms()
@@ -90,7 +93,9 @@ def _print_page(page: JobPage) -> None:
             Column("enqueued", right=True),
             Column("due", right=True),
             Column("finished", right=True),
-            Column("reason"),
+            Column("worker", optional=True),
+            Column("progress", optional=True),
+            Column("reason or last error"),
         ],
         [
             [
@@ -102,7 +107,9 @@ def _print_page(page: JobPage) -> None:
                 relative(job.enqueued_ms, now),
                 relative(job.due_ms if job.state is JobState.SCHEDULED else None, now),
                 relative(job.finished_ms, now),
-                job.reason,
+                job.worker or "",
+                progress_text(job),
+                why_text(job),
             ]
             for job in page.jobs
         ],

@@ -17,11 +17,15 @@ _NARROWEST: Final = 8  # characters to which a column may be cut
 
 
 class Column(NamedTuple):
-    """A column of a table. `whole`: never cut. `colour` gives click's name of a cell's colour, or None."""
+    """A column of a table.
+
+    `whole`: never cut. `optional`: left out where all its cells are empty. `colour`: click's name of a cell's colour.
+    """
 
     title: str
     right: bool = False
     whole: bool = False
+    optional: bool = False
     colour: Callable[[str], str | None] | None = None
 
 
@@ -30,7 +34,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: in
 
     With a `width` the widest columns are cut until each line fits, as far as they can be.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
+    shown = [n for n, column in enumerate(columns) if not column.optional or any(row[n] for row in rows)]
+    columns = [columns[n] for n in shown]
+    cells = [[printable(row[n]) for n in shown] for row in rows]
     widths = [max([len(column.title), *(len(row[n]) for row in cells)]) for n, column in enumerate(columns)]
     if width is not None:
         _narrow(columns, widths, width - len(_GAP) * (len(widths) - 1))
@@ -62,15 +68,36 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document, indented."""
     import msgspec  # noqa: PLC0415 - only where it is printed
 
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    click.echo(_escaped(msgspec.json.format(json_text(document), indent=2)))
 
 
 def print_json_line(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document on a line, at once."""
+    click.echo(_escaped(json_text(document)))
+    sys.stdout.flush()
+
+
+def json_text(document: Any) -> str:  # noqa: ANN401 - any plain value
+    """Return the JSON of plain values, whatever numbers and texts a damaged record holds."""
     import msgspec  # noqa: PLC0415 - only where it is printed
 
-    click.echo(msgspec.json.encode(document).decode())
-    sys.stdout.flush()
+    try:
+        return msgspec.json.encode(document).decode()
+    except (OverflowError, UnicodeEncodeError):  # an integer beyond 64 bits, half of a surrogate pair
+        import json  # noqa: PLC0415 - hardly ever
+
+        return json.dumps(document)
+
+
+def _escaped(text: str) -> str:
+    """Return JSON with escapes for what the terminal's encoding has not; then all but ASCII is escaped."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        import json  # noqa: PLC0415 - hardly ever
+
+        return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    return text
 
 
 def terminal_width() -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.clock import from_ms
@@ -14,16 +15,25 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import LogLine, QueueCounts
     from headway.events import Event
-    from headway.job import JobRecord
+    from headway.job import AttemptError, JobRecord
 
+_CALENDAR_CYCLE_MS: Final = 146_097 * 86_400_000  # 400 years: then the calendar repeats itself
+_LAST_PLAIN_YEAR: Final = 9999
 _UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
 
 
 def iso(instant_ms: int | None) -> str | None:
-    """ISO 8601 in UTC, to the millisecond."""
+    """ISO 8601 in UTC, to the millisecond; a year of more than four digits has a sign, as the standard wants it.
+
+    Any number has a text, however damaged the record that holds it: one job must not hide the others of its page.
+    """
     if instant_ms is None:
         return None
-    return from_ms(instant_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    cycle, rest = divmod(instant_ms, _CALENDAR_CYCLE_MS)
+    instant = from_ms(rest)
+    year = instant.year + 400 * cycle
+    shown = f"{year:04}" if 0 <= year <= _LAST_PLAIN_YEAR else f"{year:+07}"
+    return f"{shown}{instant:-%m-%dT%H:%M:%S}.{rest % 1000:03}Z"
 
 
 def span(milliseconds: float) -> str:
@@ -64,7 +74,34 @@ def job_fields(record: JobRecord) -> dict[str, Any]:
         "cancel_requested": record.cancel_requested,
         "progress": record.progress,
         "progress_message": record.progress_message,
+        "last_error": last_error(record),
     }
+
+
+def last_error(record: JobRecord) -> dict[str, Any] | None:
+    """Return how the latest attempt that failed ended, without its traceback; None when none did."""
+    errors = decode_history(record.history)
+    return _error_fields(errors[-1]) if errors else None
+
+
+def _error_fields(error: AttemptError) -> dict[str, Any]:
+    return {"attempt": error.attempt, "at": iso(error.at_ms), "type": error.type, "message": error.message}
+
+
+def progress_text(record: JobRecord) -> str:
+    """Return how far a job is, for a table: `40 %  fetching`; empty when it said nothing."""
+    if record.progress is None:
+        return ""
+    share = f"{record.progress * 100:.0f} %" if isfinite(record.progress) else "?"
+    return f"{share}  {' '.join(record.progress_message.split())}".rstrip()
+
+
+def why_text(record: JobRecord) -> str:
+    """Return why a job is as it is, for a table: the reason it was given, else its last error."""
+    text = record.reason
+    if not text and (error := last_error(record)) is not None:
+        text = ": ".join(filter(None, (error["type"], error["message"])))
+    return " ".join(text.split())
 
 
 def job_contents(
@@ -88,14 +125,7 @@ def job_contents(
     except CodecError as error:
         unreadable.append(f"result: {error}")
     contents["errors"] = [
-        {
-            "attempt": error.attempt,
-            "at": iso(error.at_ms),
-            "type": error.type,
-            "message": error.message,
-            "traceback": error.traceback,
-        }
-        for error in decode_history(record.history)
+        {**_error_fields(error), "traceback": error.traceback} for error in decode_history(record.history)
     ]
     contents["logs"] = [
         {"at": iso(line.at_ms), "level": line.level, "message": line.message} for line in logs

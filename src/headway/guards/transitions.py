@@ -282,7 +282,6 @@ def _end(document: Document, state: JobState, now_ms: int, *, reason: str | None
         document,
         state=state,
         finished_ms=now_ms,
-        worker=None,
         reason=document.reason if reason is None else reason,
     )
 

@@ -72,8 +72,8 @@ def retry(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
         tx.kept -= 0 if header.state == FAILED else 1
         tx.db.execute(
             "UPDATE job SET state = 1, pos = ?, since_ms = ?, attempt = 0, crashes = 0, cancel = 0, history = x'', "
-            "result = x'', reason = '', progress = NULL, message = '', started_ms = NULL, due_ms = NULL, "
-            "expires_ms = CASE WHEN expires_ms > ? THEN expires_ms END WHERE seq = ?",
+            "result = x'', reason = '', progress = NULL, message = '', worker = NULL, "
+            "started_ms = NULL, due_ms = NULL, expires_ms = CASE WHEN expires_ms > ? THEN expires_ms END WHERE seq = ?",
             (tx.next_place(), tx.now, tx.now, header.seq),
         )
         header.state = READY

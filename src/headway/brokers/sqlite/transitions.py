@@ -41,7 +41,7 @@ def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
         return
     tx.db.executemany(
         "UPDATE job SET state = ?, pos = ?, since_ms = ?, reason = ?, result = ?, history = coalesce(?, history), "
-        "worker = NULL, lock = NULL, attempt = ?, crashes = ? WHERE seq = ?",
+        "lock = NULL, attempt = ?, crashes = ? WHERE seq = ?",
         [
             (
                 ending.state,
