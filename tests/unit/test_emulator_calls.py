@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, Code
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
 
 
 def create_task(perform: Perform) -> Operation:
-    return Operation(TASKS, "CreateTask", str, perform, "POST", "")
+    return Operation(TASKS, "CreateTask", StringValue, perform, "POST", "")
 
 
 async def test_a_call_whose_caller_gives_up_goes_on_to_its_end() -> None:
     committed, ended = asyncio.Event(), asyncio.Event()
 
-    async def perform(request: str) -> str:
+    async def perform(request: StringValue) -> StringValue:
         await committed.wait()  # as of a task that is in the journal already
         ended.set()
         return request
 
-    call = asyncio.create_task(answer(create_task(perform), "x", Dice(Faults()), Journal()))
+    call = asyncio.create_task(
+        answer(create_task(perform), StringValue(value="x"), Dice(Faults()), Journal())
+    )
     await asyncio.sleep(0)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -40,9 +43,9 @@ async def test_a_call_whose_caller_gives_up_goes_on_to_its_end() -> None:
 
 
 async def test_errors_are_those_of_the_api() -> None:
-    async def broken(_request: str) -> str:
+    async def broken(_request: StringValue) -> StringValue:
         raise ValueError
 
     with pytest.raises(ApiError) as raised:
-        await answer(create_task(broken), "x", Dice(Faults()), Journal())
+        await answer(create_task(broken), StringValue(), Dice(Faults()), Journal())
     assert raised.value.code is Code.INTERNAL

@@ -523,10 +523,8 @@ async def test_run_sleeps_until_something_is_due_or_new() -> None:
         return HttpAnswer(200)
 
     scene.answer = answer
-    running = asyncio.create_task(scene.dispatcher.run())
+    scene.dispatcher.start()
     await asyncio.sleep(0)
     scene.add()
     await asyncio.wait_for(done.wait(), 10)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
     await scene.dispatcher.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from headway.emulator.errors import ApiError, Code
@@ -13,6 +15,9 @@ from headway.emulator.wire import Policy, TestIamPermissionsResponse
 if TYPE_CHECKING:
     from headway.emulator.store import Store
     from headway.emulator.wire import Message
+
+_log: Final = logging.getLogger("headway.emulator")
+_DecodeError: Final[type[Exception]] = import_module("google.protobuf.message").DecodeError
 
 _CHANGED: Final = (
     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
@@ -47,6 +52,10 @@ class Access:
 
     def _policy(self, queue: str) -> Message:
         kept = self._store.policy(queue)
-        policy = Policy.FromString(kept)
+        try:
+            policy = Policy.FromString(kept)
+        except _DecodeError:
+            _log.error("the policy of queue %s is damaged and counts as none", queue)
+            policy = Policy()
         policy.etag = hashlib.sha256(kept).digest()[:8]
         return policy

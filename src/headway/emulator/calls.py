@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from headway.emulator import fields
 from headway.emulator.errors import ApiError, Code
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ async def answer(operation: Operation, request: Message, dice: Dice, journal: Jo
     reading has seen or a refusal is for. Once the journal has failed, memory is ahead of the disk: nothing is answered.
     """
     journal.check()
+    fields.check(request)
     if dice.call_refused():
         raise ApiError(Code.UNAVAILABLE, "The service is currently unavailable.")
     try:

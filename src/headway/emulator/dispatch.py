@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, begun_state, failed_state, verdict_of
 from headway.emulator.credentials import Credentials
-from headway.emulator.driven import Driven
+from headway.emulator.driven import AGAIN_MS, Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.flights import Flight, Flights
 from headway.emulator.lanes import Lane
@@ -49,7 +49,7 @@ class Dispatcher(Driven):
         throttle: bool = True,
     ) -> None:
         """`load` takes over the store's tasks. `throttle`: slow a queue down when its target answers 429 or 503."""
-        super().__init__(clock)
+        super().__init__(clock, "emulator: Cloud Tasks")
         self._store = store
         self._deliver = deliver
         self._limits = limits or Limits()
@@ -171,16 +171,20 @@ class Dispatcher(Driven):
                 continue
             if not lane.take(name, now_ms):
                 break
-            self._begin(lane, task, now_ms)
-            begun += 1
+            before = begun
+            with self._remarks.passing_over(f"task {name}", "passed over for a minute"):
+                self._begin(lane, task, now_ms)
+                begun += 1
+            if begun == before:
+                lane.schedule(name, now_ms + AGAIN_MS)
         return begun
 
     def _begin(self, lane: Lane, task: Task, now_ms: int) -> Task:
         self._delayed.discard(task.name)
         begun = self._store.set_state(task, begun_state(task.state, now_ms))
-        lane.flying += 1
         copy = self._dice.copy()
         self._launch(Flight(task, lane, copy=False), now_ms, again=copy is Copy.AFTER)
+        lane.flying += 1
         if copy is Copy.BESIDE:
             self._launch(Flight(task, lane, copy=True), now_ms)
         return begun
@@ -238,6 +242,16 @@ class Dispatcher(Driven):
         task = self._store.task(flight.task.name)
         if task is None or task.spec is not flight.task.spec:
             return
+        accounted = False
+        with self._remarks.passing_over(
+            f"the answer to task {task.name}", "it is sent again in a minute"
+        ):
+            self._account(lane, task, flight, verdict, now)
+            accounted = True
+        if not (accounted or flight.copy):
+            lane.schedule(task.name, now + AGAIN_MS)
+
+    def _account(self, lane: Lane, task: Task, flight: Flight, verdict: Verdict, now: int) -> None:
         if verdict.success:
             lane.forget(task.name)
             self._store.drop_task(task)
@@ -254,6 +268,8 @@ class Dispatcher(Driven):
             backoff_ms(config, state.dispatches),
             retry_after_ms(verdict.retry_after, now_ms, self._limits.horizon_ms),
         )
+        # A task is not kept for longer, and no calendar has the instant of the longest back-off that may be asked for.
+        pause = min(pause, self._limits.retention_ms)
         task = self._store.set_state(task, failed_state(state, verdict, now_ms, now_ms + pause))
         if gives_up(config, task, now_ms, self._limits):
             lane.forget(task.name)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.emulator.calls import answer
-from headway.emulator.errors import ApiError
+from headway.emulator.errors import ApiError, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _grpc: Final[Any] = import_module("grpc")  # it has no types
 _aio: Final[Any] = import_module("grpc.aio")
 
+_DecodeError: Final[type[Exception]] = import_module("google.protobuf.message").DecodeError
+
+_LONGEST_REASON: Final = 1000  # characters: it travels in a header, and may repeat what was sent
 _LARGEST_MESSAGE: Final = 256 * 1024 * 1024
 _STATUS: Final = {int(code.value[0]): code for code in _grpc.StatusCode}
 
@@ -39,17 +42,23 @@ def handlers(operations: Iterable[Operation], dice: Dice, journal: Journal) -> l
 
 
 def _handler(operation: Operation, dice: Dice, journal: Journal) -> Any:  # noqa: ANN401 - gRPC has no types
-    async def handle(request: Any, context: Any) -> Any:  # noqa: ANN401 - gRPC has no types
+    async def handle(body: bytes, context: Any) -> Any:  # noqa: ANN401 - gRPC has no types
         try:
-            return await answer(operation, request, dice, journal)
+            return await answer(operation, _read(operation, body), dice, journal)
         except ApiError as error:
-            await context.abort(_STATUS[int(error.code)], error.message)
+            await context.abort(_STATUS[int(error.code)], error.message[:_LONGEST_REASON])
 
     return _grpc.unary_unary_rpc_method_handler(
         handle,
-        request_deserializer=operation.request.FromString,
         response_serializer=_serialise,
     )
+
+
+def _read(operation: Operation, body: bytes) -> Any:  # noqa: ANN401 - a message of any class
+    try:
+        return operation.request.FromString(body)
+    except _DecodeError:
+        refuse(f"The request is no {operation.request.DESCRIPTOR.name}.")
 
 
 def _serialise(message: Any) -> bytes:  # noqa: ANN401 - a message of any class

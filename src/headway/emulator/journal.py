@@ -8,16 +8,19 @@ import threading
 from collections import defaultdict
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from headway.emulator.errors import ApiError, Code
 from headway.emulator.schema import connect
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
 _log: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PUT: Final = (
     "INSERT INTO record (kind, name, data) VALUES (?, ?, ?) "
@@ -88,6 +91,16 @@ class Journal:
     def load(self, kind: str) -> dict[str, bytes]:
         """Hand over the records of a kind as they were found in the file, oldest first; once."""
         return self._kept.pop(kind, {})
+
+    def read(self, kind: str, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """Hand over the records of a kind, decoded; a damaged one is named, left out, and kept in the file."""
+        found: dict[str, T] = {}
+        for name, data in self.load(kind).items():
+            try:
+                found[name] = decode(data)
+            except Exception as error:  # noqa: BLE001 - whatever is in the file, the other records are served
+                _log.error("state file %s: %s %s is damaged and left out: %s", self.path, kind, name, error)
+        return found
 
     def put(self, kind: str, name: str, data: bytes) -> None:
         """Keep a record."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _json: Final[Message] = import_module("google.protobuf.json_format")  # it has no stubs
 
+_LONGEST_REASON: Final = 1000  # characters: it may repeat what was sent
 _LONGEST_BODY: Final = 256 * 1024 * 1024
 _FIELDS: Final = frozenset(
     {"page_size", "page_token", "response_view", "filter", "update_mask", "request_id"}
@@ -108,8 +109,8 @@ def _read(operation: Operation, named: tuple[str, str], query: Mapping[str, str]
         if operation.body:
             _json.ParseDict(_parsed(body), _field(message, operation.body))
         _json.ParseDict(_parameters(query), message)
-    except _json.ParseError as error:
-        refuse(f"Invalid JSON payload received. {error}")
+    except (_json.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        refuse(f"Invalid JSON payload received. {str(error)[:_LONGEST_REASON]}")
     *outer, last = named[0].split(".")
     setattr(_field(message, *outer), last, named[1])
     return message
@@ -119,8 +120,8 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        found = json.loads(body)
-    except ValueError as error:
+        found: object = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         refuse(f"Invalid JSON payload received. {error}")
     if not isinstance(found, dict):
         refuse("Invalid JSON payload received. The root of the payload must be an object.")

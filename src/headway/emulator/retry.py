@@ -58,6 +58,6 @@ def retry_after_ms(header: str | None, now_ms: int, longest_ms: int) -> int:
         return min(int(text[:12]) * 1000, longest_ms)
     try:
         wanted = to_ms(parsedate_to_datetime(text))
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # what comes from targets has any form
         return 0
     return max(0, min(wanted - now_ms, longest_ms))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from headway.clock import SystemClock
@@ -156,8 +155,7 @@ class Emulator:
                 stack.push_async_callback(part.close)
             await self._listen(stack)
             if self._automatic:
-                running = asyncio.get_running_loop().create_task(self.dispatcher.run())
-                stack.push_async_callback(_end, running)
+                self.dispatcher.start()
             self._stack = stack.pop_all()
 
     async def close(self) -> None:
@@ -203,9 +201,3 @@ class Emulator:
 
 def _taken(address: str) -> str:
     return f"emulator: cannot listen on {address}; name another port, or end what uses it"
-
-
-async def _end(running: asyncio.Task[None]) -> None:
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running

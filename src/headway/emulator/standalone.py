@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_log: Final = logging.getLogger("headway.emulator")
 
 _KIND: Final = "token-key"
 _NAME: Final = "1"
@@ -92,7 +95,10 @@ def _kept_key(journal: Journal) -> RSAPrivateKey:
     """Return the key of the state file, so that a receiver's cached certificates outlive a restart; or a new one."""
     kept = journal.load(_KIND).get(_NAME)
     if kept is not None:
-        return from_pem(kept)
+        try:
+            return from_pem(kept)
+        except ValueError as error:
+            _log.error("the key of the tokens in %s is damaged, another is made: %s", journal.path, error)
     key = new_key()
     journal.put(_KIND, _NAME, to_pem(key))
     return key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.emulator.journal import Journal
     from headway.emulator.model import Limits
+
+_log: Final = logging.getLogger("headway.emulator")
 
 _QUEUE: Final = "queue"
 _SPEC: Final = "task"
@@ -42,7 +45,7 @@ class _Gone:
         self._since: OrderedDict[str, int] = OrderedDict()
 
     def load(self) -> None:
-        found = {name: _instant(data) for name, data in self._journal.load(self._kind).items()}
+        found = self._journal.read(self._kind, _instant)
         self._since = OrderedDict(sorted(found.items(), key=lambda entry: entry[1]))
 
     def add(self, name: str, now_ms: int) -> None:
@@ -84,12 +87,17 @@ class Store:
         """Take over what an earlier emulator left in the journal."""
         self._gone_tasks.load()
         self._gone_queues.load()
-        self._queues = {name: _queue(data) for name, data in self.journal.load(_QUEUE).items()}
+        self._queues = self.journal.read(_QUEUE, _queue)
         self._tasks = {name: OrderedDict() for name in self._queues}
         self._policies = self.journal.load(_POLICY)
-        states = self.journal.load(_STATE)
-        for name, data in self.journal.load(_SPEC).items():
-            self._tasks[queue_of(name)][name] = Task(_spec(data), _state(states[name]))
+        states = self.journal.read(_STATE, _state)
+        for name, spec in self.journal.read(_SPEC, _spec).items():
+            tasks = self._tasks.get(queue_of(name))
+            if tasks is None:
+                _log.error("state file: task %s is left out, as its queue is not there", name)
+                continue
+            # One whose attempts cannot be read begins anew: rather once more than never.
+            tasks[name] = Task(spec, states.get(name) or TaskState(spec.created_ms * 1000))
 
     def queue(self, name: str) -> Queue | None:
         """Return the queue, if there is one."""

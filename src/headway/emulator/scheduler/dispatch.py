@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.emulator.answers import DEADLINE, UNREACHABLE, Verdict, verdict_of
 from headway.emulator.credentials import Credentials
-from headway.emulator.driven import Driven
+from headway.emulator.driven import AGAIN_MS, Driven
 from headway.emulator.faults import Copy, Dice, Faults
 from headway.emulator.scheduler.calls import call_for
 from headway.emulator.scheduler.entries import Outcome
@@ -59,7 +59,7 @@ class SchedulerDispatcher(Driven):
         dice: Dice | None = None,
         pubsub_host: str | None = None,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, "emulator: Cloud Scheduler")
         self._entries = entries
         self._deliver = deliver
         self._credentials = credentials or Credentials()
@@ -68,9 +68,13 @@ class SchedulerDispatcher(Driven):
         self._flights: dict[_Flight, asyncio.Task[None]] = {}
         self._running: set[int] = set()  # by incarnation
         self._delayed: set[tuple[int, int]] = set()
+        self._aside: dict[
+            str, int
+        ] = {}  # jobs on which we failed ourselves, and when they are looked at again
 
-    def changed(self) -> None:
+    def changed(self, name: str) -> None:
         """Look again at what is due: a job was made, changed or resumed."""
+        self._aside.pop(name, None)
         self._wake.set()
 
     def run_now(self, entry: Entry) -> None:
@@ -88,12 +92,12 @@ class SchedulerDispatcher(Driven):
             return 0
         now = self._clock.now_ms()
         self._expire(now)
-        due = [entry for entry in self._waiting() if entry.turn.due_ms <= now]
-        return sum(self._begin(entry, now) for entry in sorted(due, key=lambda entry: entry.turn.due_ms))
+        due = [entry for entry in self._waiting() if self._due_ms(entry) <= now]
+        return sum(self._try(entry, now) for entry in sorted(due, key=lambda entry: entry.turn.due_ms))
 
     def next_ms(self) -> int | None:
         """Return the instant at which there is something to do next; None when nothing is planned."""
-        instants = [entry.turn.due_ms for entry in self._waiting()]
+        instants = [self._due_ms(entry) for entry in self._waiting()]
         instants += [flight.deadline_ms for flight in self._flights]
         return min(instants, default=None)
 
@@ -113,6 +117,17 @@ class SchedulerDispatcher(Driven):
             if not entry.paused and entry.incarnation not in self._running
         ]
 
+    def _due_ms(self, entry: Entry) -> int:
+        return max(entry.turn.due_ms, self._aside.get(entry.name, 0))
+
+    def _try(self, entry: Entry, now_ms: int) -> bool:
+        self._aside[entry.name] = now_ms + AGAIN_MS  # unless it begins
+        begun = False
+        with self._remarks.passing_over(f"job {entry.name}", "passed over for a minute"):
+            begun = self._begin(entry, now_ms)
+            del self._aside[entry.name]
+        return begun
+
     def _begin(self, entry: Entry, now_ms: int) -> bool:
         attempt = (entry.incarnation, entry.turn.due_ms)
         if attempt not in self._delayed and (late := self._dice.delay_ms()):
@@ -122,9 +137,9 @@ class SchedulerDispatcher(Driven):
             return False
         self._delayed.discard(attempt)
         turn = started(entry.turn, now_ms)
-        self._entries.put(replace(entry, turn=turn))
-        self._running.add(entry.incarnation)
         self._launch(entry, turn.fire_ms, turn.attempts, turn)
+        self._running.add(entry.incarnation)
+        self._entries.put(replace(entry, turn=turn))
         return True
 
     def _launch(self, entry: Entry, fire_ms: int, attempt: int, turn: Turn | None) -> None:
@@ -177,8 +192,16 @@ class SchedulerDispatcher(Driven):
         entry = self._entries.get(flight.entry.name)
         if entry is None or entry.incarnation != flight.entry.incarnation:
             return
-        verdict = flight.verdict
         now = self._clock.now_ms()
+        self._aside[entry.name] = now + AGAIN_MS  # unless its answer can be accounted for
+        with self._remarks.passing_over(
+            f"the answer to job {entry.name}", "it runs again in a minute"
+        ):
+            self._account(flight, entry, now)
+            del self._aside[entry.name]
+
+    def _account(self, flight: _Flight, entry: Entry, now: int) -> None:
+        verdict = flight.verdict
         outcome = Outcome(flight.started_ms, int(verdict.code), verdict.message)
         turn = entry.turn
         if flight.turn is not None and turn == flight.turn:

@@ -98,11 +98,7 @@ class Entries:
 
     def load(self) -> None:
         """Take over what an earlier emulator left in the journal."""
-        for name, data in self._journal.load(_KIND).items():
-            kept = _decode(data)
-            self._entries[name] = Entry(
-                Job.deserialize(kept.definition), kept.turn, kept.updated_ms, kept.paused, kept.outcome
-            )
+        self._entries = self._journal.read(_KIND, _entry)
 
     def get(self, name: str) -> Entry | None:
         """Return the job, if there is one."""
@@ -134,6 +130,11 @@ class Entries:
     async def commit(self) -> None:
         """Wait until the changes are on the disk."""
         await self._journal.commit()
+
+
+def _entry(data: bytes) -> Entry:
+    kept = _decode(data)
+    return Entry(Job.deserialize(kept.definition), kept.turn, kept.updated_ms, kept.paused, kept.outcome)
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from headway.emulator.delivery import HttpDelivery
@@ -48,7 +46,6 @@ class CloudScheduler:
     ) -> None:
         self._http_delivery = HttpDelivery()
         self._automatic = automatic
-        self._running: asyncio.Task[None] | None = None
         self._entries = Entries(journal)
         self.dispatcher = SchedulerDispatcher(
             self._entries,
@@ -78,13 +75,9 @@ class CloudScheduler:
         """Take the jobs from the journal, and run what is due."""
         self._entries.load()
         if self._automatic:
-            self._running = asyncio.get_running_loop().create_task(self.dispatcher.run())
+            self.dispatcher.start()
 
     async def close(self) -> None:
         """Break off what is under way; it is made again when the journal is opened the next time."""
-        if self._running is not None:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
         await self.dispatcher.close()
         await self._http_delivery.close()

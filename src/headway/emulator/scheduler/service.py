@@ -74,7 +74,9 @@ class SchedulerService:
 
     async def delete_job(self, request: Message) -> None:
         """Remove a job, also one that is running."""
-        self._entries.drop(self._entry(request.name).name)
+        name = self._entry(request.name).name
+        self._entries.drop(name)
+        self._dispatcher.changed(name)
         await self._entries.commit()
 
     async def pause_job(self, request: Message) -> Message:
@@ -114,7 +116,7 @@ class SchedulerService:
     async def _keep(self, entry: Entry) -> Message:
         self._entries.put(entry)
         await self._entries.commit()
-        self._dispatcher.changed()
+        self._dispatcher.changed(entry.name)
         return entry.shown()
 
     def _entry(self, name: str) -> Entry:
