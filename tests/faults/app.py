@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import os
 
-from tests.faults.jobs import NAMESPACE, QUEUES, build
+from tests.faults.jobs import EVENTS, NAMESPACE, QUEUES, build
+from tests.faults.soak_jobs import declare_soak
 
-app = build(os.environ[NAMESPACE], queues=int(os.environ.get(QUEUES, "0")))
+app = declare_soak(
+    build(
+        os.environ[NAMESPACE],
+        queues=int(os.environ.get(QUEUES, "0")),
+        record_events=os.environ.get(EVENTS, "on") == "on",
+    )
+)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 # Asks Linux for SIGKILL when the tests end (PR_SET_PDEATHSIG is 1), then becomes `headway`.
-_HEADWAY: Final = (
+HEADWAY: Final = (
     "import ctypes, sys; ctypes.CDLL(None).prctl(1, 9); "
     "from headway.cli import main; sys.argv[0] = 'headway'; main()"
 )
@@ -35,13 +35,14 @@ class Group:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.leaving = False  # it was told to end, or was ended
+        self.touched = False  # a fault befell it, or one of its workers
         self._seen: dict[int, str] = {}  # every process of the group that was ever looked at, and its birth
 
-    async def start(self) -> None:
+    async def start(self, within: float = 40.0) -> None:
         """Start it and wait until every worker claims."""
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - it is started in a moment
-                [sys.executable, "-c", _HEADWAY, "worker", "tests.faults.app:app", "--json", *self._options],
+                [sys.executable, "-c", HEADWAY, "worker", "tests.faults.app:app", "--json", *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -50,7 +51,7 @@ class Group:
                 process_group=0,  # Ctrl-C in the terminal is for the tests, which then end it in order
             )
         await until(
-            lambda: self._announced("ready") or self.ended, f"worker group ready; {self._errors}", 40.0
+            lambda: self._announced("ready") or self.ended, f"worker group ready; {self._errors}", within
         )
         if self.ended:
             msg = f"the worker group ended at its start:\n{self.log()}"

@@ -23,18 +23,21 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "FAULTS_NAMESPACE"
 EFFECTS: Final = "FAULTS_EFFECTS"
 QUEUES: Final = "FAULTS_QUEUES"  # so many further queues, with one task each
+EVENTS: Final = "FAULTS_EVENTS"  # on: events are recorded; off: as by default
 
 
-def write(ctx: Context, what: str) -> None:
+def write(ctx: Context, what: str, **more: Any) -> None:
     """Append one line to the effects ledger."""
     line = {
+        **more,
         "job": ctx.job_id,
         "task": ctx.task,
         "what": what,
         "attempt": ctx.attempt,
         "crashes": ctx.crashes,
         "pid": os.getpid(),
-        "at_ms": time.time_ns() // 1_000_000,
+        # Not time.time_ns: a history may have it jump.
+        "at_ms": time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000,
     }
     descriptor = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -133,7 +136,8 @@ def stubborn_in_process(ctx: Context) -> None:
 
 def build(name: str, *, queues: int = 0, **settings: Any) -> Headway:
     """Make the app; the test's own copy enqueues and inspects, the workers' copies run."""
-    made = Headway(name, record_events=True, **settings)
+    settings.setdefault("record_events", True)
+    made = Headway(name, **settings)
     soon = Retry(max_attempts=10, initial=0.05, factor=1.0, jitter=0.0)
 
     def declare(function: Callable[..., Any], **options: Any) -> None:

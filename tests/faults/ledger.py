@@ -100,8 +100,13 @@ class Ledger:
 
     @property
     def twice(self) -> list[JobId]:
-        """Jobs with more than one terminal transition."""
-        return [job_id for job_id in self.accepted if len(self._terminal(job_id)) > 1]
+        """Jobs with more than one terminal transition in a life."""
+        return [
+            job_id
+            for job_id in self.accepted
+            if len(self._terminal(job_id))
+            > 1 + sum(event.kind is EventKind.RETRIED for event in self.events[job_id])
+        ]
 
     def count(self, kind: EventKind) -> int:
         """How often an event of this kind was recorded for the accepted jobs."""
@@ -144,7 +149,7 @@ class Ledger:
         never_ran = record.state in {JobState.CANCELLED, JobState.EXPIRED} and not started
         effects = self.effects[job_id]
         checks = {
-            f"{len(terminal)} terminal events": len(terminal) == 1,
+            f"{len(terminal)} terminal events": len(terminal) == 1 + kinds[EventKind.RETRIED],
             f"{kinds[EventKind.ENQUEUED]} enqueued events": kinds[EventKind.ENQUEUED] == 1,
             f"record {record.state}, last terminal event {[event.kind for event in terminal]}": (
                 not terminal or _TERMINAL[terminal[-1].kind] is record.state

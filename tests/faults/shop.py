@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from headway.errors import BrokerError
 from tests.faults.group import Group
-from tests.faults.jobs import EFFECTS, NAMESPACE, QUEUES, build, lines_of
+from tests.faults.jobs import EFFECTS, EVENTS, NAMESPACE, QUEUES, build, lines_of
+from tests.faults.jumps import JumpedClock, jumped_environ
 from tests.faults.ledger import Ledger
+from tests.faults.soak_jobs import declare_soak
 from tests.faults.until import NotInTimeError, until, until_told
 
 if TYPE_CHECKING:
@@ -37,8 +39,13 @@ class Shop:
         queues: int = 0,
         settings: Mapping[str, str | int] | None = None,
         show_logs: bool = True,
+        events: bool = True,
+        clock: Path | None = None,
     ) -> None:
-        """`worker_url`: where the workers find the carrier, when not at `url`; `settings` are theirs."""
+        """`worker_url`: where the workers find the carrier, when not at `url`; `settings` are theirs.
+
+        `clock` is the file by which the history sets the clock of all its processes.
+        """
         self.url = url
         self.namespace = namespace
         self.folder = folder
@@ -46,7 +53,17 @@ class Shop:
         self.groups: list[Group] = []
         self.accepted: list[JobId] = []
         self.uncertain: list[JobId] = []
-        self.app: Headway = build(namespace, url=url, queues=queues)
+        self.app: Headway = declare_soak(
+            build(
+                namespace,
+                url=url,
+                queues=queues,
+                record_events=events,
+                **({} if clock is None else {"clock": JumpedClock(clock)}),
+            )
+        )
+        self._events = events
+        self._clock = clock
         self._worker_url = worker_url or url
         self._show_logs = show_logs
         self._settings = dict(settings or {})
@@ -74,25 +91,37 @@ class Shop:
         """The carrier as the test has it open."""
         return self.app.carrier
 
+    def environ(self, url: str | None = None) -> dict[str, str]:
+        """Return the variables by which another process finds this case's app, and its carrier at `url`."""
+        clock = {} if self._clock is None else jumped_environ(self._clock)
+        return {
+            "HEADWAY_URL": url or self.url,
+            NAMESPACE: self.namespace,
+            EFFECTS: str(self.effects_path),
+            QUEUES: str(self._queues),
+            EVENTS: "on" if self._events else "off",
+            **{f"HEADWAY_{name.upper()}": str(value) for name, value in self._settings.items()},
+            **clock,
+        }
+
     async def group(
-        self, *, processes: int = 1, concurrency: int = 20, lease: str = "2s", **more: str
+        self,
+        *,
+        processes: int = 1,
+        concurrency: int = 20,
+        lease: str = "2s",
+        within: float = 40.0,
+        **more: str,
     ) -> Group:
         """Start a worker group and wait until it claims; further options as of `headway worker`."""
         folder = self.folder / f"group{len(self.groups)}"
         folder.mkdir()
-        environ = {
-            "HEADWAY_URL": self._worker_url,
-            NAMESPACE: self.namespace,
-            EFFECTS: str(self.effects_path),
-            QUEUES: str(self._queues),
-            **{f"HEADWAY_{name.upper()}": str(value) for name, value in self._settings.items()},
-        }
         options = ["--processes", str(processes), "--concurrency", str(concurrency), "--lease", lease]
         for name, value in more.items():
             options += [f"--{name.replace('_', '-')}", value]
-        group = Group(folder, environ, *options)
+        group = Group(folder, self.environ(self._worker_url), *options)
         self.groups.append(group)
-        await group.start()
+        await group.start(within)
         return group
 
     async def enqueue(self, task: str, *args: Any, count: int = 1, **options: Any) -> list[JobId]:

@@ -17,8 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.faults.history import History, RedisParts, count_by_kind
-from tests.faults.ledger import LedgerError
+from tests.faults.history import History, HistoryError, RedisParts, count_by_kind
 from tests.servers import RedisServer, TcpProxy
 
 if TYPE_CHECKING:
@@ -30,13 +29,14 @@ CARRIERS: Final = ("sqlite", "redis")
 class Soak:
     """The histories of all carriers, each carrier's one after the other."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` is told each failure."""
+    def __init__(self, say: Callable[[str], None], *, logs: bool = True) -> None:
+        """`say` is told each failure, with the ends of the workers' logs if wanted."""
         self.histories: list[History] = []
         self.failed: list[History] = []
         self.lost = 0
         self.twice = 0
         self._say = say
+        self._logs = logs
 
     async def run(self, carrier: str, seeds: Sequence[int]) -> None:
         """Run one history for each seed."""
@@ -61,13 +61,13 @@ class Soak:
             await history.run()
         except Exception as error:  # noqa: BLE001 - each is reported, and the soak goes on
             self.failed.append(history)
-            if isinstance(error, LedgerError):
+            if isinstance(error, HistoryError):
                 self.lost += error.lost
                 self.twice += error.twice
             self._say(
-                f"FAILED {history.carrier} seed {history.seed}: {', '.join(history.faults)}\n"
+                f"FAILED {history.carrier} seed {history.seed} ({history.describe()}): {', '.join(history.faults)}\n"
                 f"repeat: python -m tests.faults.soak --histories 1 --seed {history.seed} --carrier {history.carrier}\n"
-                f"{''.join(traceback.format_exception(error))}{_logs(folder)}"
+                f"{_told(error)}{_logs(folder) if self._logs else ''}\n"
             )
 
     def summary(self, seconds: float) -> str:
@@ -79,9 +79,13 @@ class Soak:
         )
 
 
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, HistoryError) else "".join(traceback.format_exception(error))
+
+
 def _logs(folder: Path) -> str:
     """Return the end of what each worker group wrote to stderr."""
-    return "\n".join(
+    return "\n" + "\n".join(
         f"--- {path.relative_to(folder)}\n{path.read_text(encoding='utf-8', errors='replace')[-3000:]}"
         for path in sorted(folder.glob("group*/worker.err"))
     )
@@ -95,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, default=None, help="of the first history; the next has the next number"
     )
     parser.add_argument("--carrier", default=",".join(CARRIERS), help="sqlite, redis, or both with a comma")
+    parser.add_argument("--logs", action="store_true", help="show the ends of the workers' logs of a failure")
     given = parser.parse_args(arguments)
     carriers = given.carrier.split(",")
     if not set(carriers) <= set(CARRIERS):
@@ -103,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print(f"seed {seed}, {given.histories} histories on {', '.join(carriers)}")
 
     async def run() -> Soak:
-        soak = Soak(_print)
+        soak = Soak(_print, logs=given.logs)
         seeds = range(seed, seed + given.histories)
         # Side by side: a history mostly waits.
         await asyncio.gather(
