@@ -85,7 +85,7 @@ class History:
         self.events = rng.random() < 0.3
         self._lease = rng.choice(_LEASES)
         self._clock = folder / "clock" if redis is None and rng.random() < 0.2 else None
-        self._kinds = list(MENDED if self._lease == max(_LEASES) else LOST)
+        self._kinds: list[str] = list(MENDED if self._lease == max(_LEASES) else LOST)
         if redis is not None and rng.random() < 0.5:
             self._kinds += REDIS_FAULTS
         if self._clock is not None:
@@ -159,7 +159,9 @@ class History:
                 if self._calm or rng.random() < 0.5:
                     act = draw_act(rng)
                     self.faults.append(act.__name__)
-                    with contextlib.suppress(BrokerError):  # then it is open what becomes of its jobs
+                    with contextlib.suppress(
+                        BrokerError, NotInTimeError
+                    ):  # then it is open what becomes of its jobs
                         await act(shop, book)
                 else:
                     await self._do(shop, book, rng.choice(self._kinds))
@@ -181,7 +183,7 @@ class History:
         rng = Random(f"{self.carrier}:{self.seed}:load")
         while not stopped.is_set() and len(book.asked) < 150:
             made = [
-                draw(rng, book.tag(), lease=self._lease, harm=self._harm and rng.random() < 0.3)
+                draw(rng, book.tag(), lease=self._lease, harm=self._harm and rng.random() < 0.06)
                 for _ in range(rng.randint(1, 5))
             ]
             async with self._asking:
