@@ -243,9 +243,7 @@ class Dispatcher(Driven):
         if task is None or task.spec is not flight.task.spec:
             return
         accounted = False
-        with self._remarks.passing_over(
-            f"the answer to task {task.name}", "it is sent again in a minute"
-        ):
+        with self._remarks.passing_over(f"the answer to task {task.name}", "it is sent again in a minute"):
             self._account(lane, task, flight, verdict, now)
             accounted = True
         if not (accounted or flight.copy):

@@ -194,9 +194,7 @@ class SchedulerDispatcher(Driven):
             return
         now = self._clock.now_ms()
         self._aside[entry.name] = now + AGAIN_MS  # unless its answer can be accounted for
-        with self._remarks.passing_over(
-            f"the answer to job {entry.name}", "it runs again in a minute"
-        ):
+        with self._remarks.passing_over(f"the answer to job {entry.name}", "it runs again in a minute"):
             self._account(flight, entry, now)
             del self._aside[entry.name]
 
