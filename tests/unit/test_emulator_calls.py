@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
+from google.protobuf.wrappers_pb2 import StringValue  # type: ignore[import-untyped]
 
 from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, Code

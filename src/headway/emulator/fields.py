@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from headway.emulator.errors import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
     from headway.emulator.wire import Message
 
@@ -39,13 +39,13 @@ def _look_of(field: Message) -> Callable[[Message, Message], None] | None:
     return _check_number if field.cpp_type in {field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT} else None
 
 
-def _parts(field: Message, value: Message) -> Iterable[Message]:
+def _parts(field: Message, value: Message) -> Iterator[Message]:
     if not field.is_repeated:
-        return (value,)
-    if field.message_type is None or not field.message_type.GetOptions().map_entry:
-        return value
-    of_messages = field.message_type.fields_by_name["value"].message_type is not None
-    return value.values() if of_messages else ()
+        yield value
+    elif field.message_type is None or not field.message_type.GetOptions().map_entry:
+        yield from value
+    elif field.message_type.fields_by_name["value"].message_type is not None:
+        yield from value.values()
 
 
 def _check_message(_field: Message, value: Message) -> None:
