@@ -21,7 +21,7 @@ from headway.brokers.sqlite import (
 )
 from headway.brokers.sqlite.connection import check_library
 from headway.brokers.sqlite.location import parse
-from headway.brokers.sqlite.opened import Opened
+from headway.brokers.sqlite.renewal import Renewal
 from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Tended,
         WorkerRecord,
     )
+    from headway.brokers.sqlite.opened import Opened
     from headway.brokers.sqlite.transaction import Transaction
     from headway.clock import Clock
     from headway.events import Event
@@ -72,15 +73,14 @@ class SqliteBroker:
         """Read the URL; nothing is opened yet. ConfigError."""
         check_library()
         self._location = parse(url)
-        self._settings = settings
+        self._namespace = settings.namespace
         self._clock = SystemClock() if clock is None else clock
         self._asked: dict[WorkerId, int] = {}  # since when a heartbeat is not answered
-        self._state: Opened | None = None
-        self._switch = asyncio.Lock()
+        self._renewal = Renewal(self._location, settings, self._clock)
 
     def __repr__(self) -> str:
         """Name the file and the app."""
-        return f"<SqliteBroker {self._location.name} namespace={self._settings.namespace!r}>"
+        return f"<SqliteBroker {self._location.name} namespace={self._namespace!r}>"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -100,36 +100,21 @@ class SqliteBroker:
 
     async def open(self) -> None:
         """Open the file, creating or upgrading it. Opening an open carrier does nothing."""
-        async with self._switch:
-            if self._state is not None:
-                return
-            state = Opened(self._location, self._settings, self._clock)
-            try:
-                await state.start()
-            except BaseException:
-                await state.stop()
-                raise
-            self._state = state
+        await self._renewal.open()
 
     async def close(self) -> None:
         """Finish what was queued and close the file. Closing a closed carrier does nothing."""
-        async with self._switch:
-            state, self._state = self._state, None
-            if state is not None:
-                await asyncio.shield(state.stop())
+        await self._renewal.close()
 
     @property
     def _opened(self) -> Opened:
-        if self._state is None:
-            msg = f"{self._location.name}: the carrier is not open; use `async with`, or call open() first"
-            raise BrokerUnavailableError(msg)
-        return self._state
+        return self._renewal.opened
 
     def _write(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        return self._opened.write(operation)
+        return self._renewal.opened.write(operation)
 
     def _read(self, operation: Callable[[sqlite3.Connection, int], T]) -> asyncio.Future[T]:
-        return self._opened.read(operation)
+        return self._renewal.opened.read(operation)
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued]:
         """Accept the jobs in one transaction."""
@@ -141,7 +126,7 @@ class SqliteBroker:
 
     def enqueue_lent(self, job: NewJob) -> bool:
         """Accept a job from another thread than the loop's; false when it is to be enqueued as usual."""
-        state = self._state
+        state = self._renewal.state
         if state is None:
             return False
         try:
@@ -194,8 +179,8 @@ class SqliteBroker:
     ) -> int:
         """Take back what a dead worker holds. Whoever started counts as reclaimed, the others as released."""
         crashed = None if started is None else frozenset[str](started)
-        if forget and self._state is not None:
-            self._state.listeners.busy(worker)
+        if forget and (state := self._renewal.state) is not None:
+            state.listeners.busy(worker)
         return await self._write(lambda tx: take_back(tx, worker, crashed, EventKind.RECLAIMED))
 
     async def report(self, reports: Sequence[Report]) -> builtins.list[SettleResult]:
@@ -214,16 +199,16 @@ class SqliteBroker:
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
-        return await waiting.finished(self._opened, job_id, timeout_ms)
+        return await waiting.finished(self._renewal, job_id, timeout_ms)
 
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
         """Yield a Wake, then what concerns the worker, until closed."""
-        return waiting.signals(self._opened, worker)
+        return waiting.signals(self._renewal, self._opened, worker)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
         since = None if after is None else streams.event_number(after)
-        return waiting.events(self._opened, since, self._write(streams.watch))
+        return waiting.events(self._renewal, self._opened, since, self._write(streams.watch))
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records, in the order of the ids."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from headway.errors import ConfigError
@@ -25,6 +26,10 @@ class Location(Struct, frozen=True):
     path: Path
     timeout_ms: int = 5000
     synchronous: str = "NORMAL"
+
+    def anchored(self) -> Location:
+        """Return the same with the path as it is now, wherever the process goes later."""
+        return msgspec.structs.replace(self, path=self.path.absolute())
 
     @property
     def name(self) -> str:

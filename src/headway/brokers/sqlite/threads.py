@@ -14,13 +14,14 @@ from headway.brokers.sqlite.schema import app_number, migrate
 from headway.brokers.sqlite.stall import Asked
 from headway.brokers.sqlite.transaction import Transaction
 from headway.brokers.sqlite.work import LoopWork, ThreadWork, deliver
-from headway.errors import BrokerRefusedError, BrokerUnavailableError
+from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.base import BrokerSettings
     from headway.brokers.sqlite.location import Location
+    from headway.brokers.sqlite.openfile import OpenFile
     from headway.brokers.sqlite.work import AnyWork
     from headway.clock import Clock
 
@@ -33,8 +34,9 @@ _GROUP: Final = 256  # operations in one commit: bounds how long the first of th
 class _Thread(Generic[S]):
     """One thread with a connection of its own, which runs operations in the order in which they were submitted."""
 
-    def __init__(self, name: str, location: Location) -> None:
+    def __init__(self, name: str, location: Location, file: OpenFile) -> None:
         self._location = location
+        self._file = file
         self._queue: SimpleQueue[AnyWork | None] = SimpleQueue()
         # Ends with the interpreter: a transaction that is cut off then is rolled back by whoever opens the file next.
         self._thread = threading.Thread(target=self._run, name=f"headway-sqlite-{name}", daemon=True)
@@ -92,7 +94,7 @@ class _Thread(Generic[S]):
                 if wanted := [work for work in batch if work.wanted]:
                     self._serve(db, wanted)
         finally:
-            db.close()
+            self._close(db)
 
     def _batch(self) -> list[AnyWork]:
         """Wait for work, and take what has gathered; nothing: the end was asked for."""
@@ -116,13 +118,21 @@ class _Thread(Generic[S]):
     def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         raise NotImplementedError
 
+    def _close(self, db: sqlite3.Connection) -> None:
+        db.close()
+
     def _fail(self, work: AnyWork, error: BaseException) -> None:
         work.error = self._explain(error)
 
     def _explain(self, error: BaseException) -> BaseException:
         match error:
             case sqlite3.Error():
-                explained = translate(error, self._location)
+                try:
+                    self._file.verify(now=True)
+                except BrokerUnavailableError as lost:
+                    explained: BrokerError = lost
+                else:
+                    explained = translate(error, self._location)
             case OverflowError() | UnicodeEncodeError():
                 msg = f"{self._location.name}: a value cannot be stored: {error}"
                 explained = BrokerRefusedError(msg)
@@ -135,9 +145,9 @@ class _Thread(Generic[S]):
 class Reader(_Thread[sqlite3.Connection]):
     """Runs queries on a connection that cannot write."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, file: OpenFile) -> None:
         """Prepare the thread; `start` opens the connection."""
-        super().__init__("reader", location)
+        super().__init__("reader", location, file)
 
     def _open(self) -> sqlite3.Connection:
         db = connect(self._location, reader=True)
@@ -147,6 +157,7 @@ class Reader(_Thread[sqlite3.Connection]):
     def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         for work in batch:
             try:
+                self._file.verify()
                 db.execute("BEGIN")  # one snapshot for all statements of an operation
                 try:
                     work.result = work.operation(db)
@@ -168,20 +179,27 @@ class Writer(_Thread[Transaction]):
     """
 
     def __init__(
-        self, location: Location, settings: BrokerSettings, clock: Clock, committed: Callable[[], None]
+        self,
+        location: Location,
+        file: OpenFile,
+        settings: BrokerSettings,
+        clock: Clock,
+        committed: Callable[[], None],
     ) -> None:
         """`committed` is called on the thread after each commit, before the answers go out."""
-        super().__init__("writer", location)
+        super().__init__("writer", location, file)
         self._settings = settings
         self._clock = clock
         self._committed = committed
         self.app = 0
 
     def _open(self) -> sqlite3.Connection:
+        self._file.prepare()
         db = connect(self._location)
         try:
             migrate(db, self._location.name)
             self.app = app_number(db, self._settings.namespace)
+            self._file.opened()
         except BaseException as error:
             db.close()
             raise self._explain(error) from error
@@ -190,11 +208,13 @@ class Writer(_Thread[Transaction]):
     def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         asked = Asked.now(self._clock)
         try:
+            self._file.verify()  # before it is read: a log that others have begun anew looks like a damaged file
             db.execute("BEGIN IMMEDIATE")
             tx = Transaction(db, self.app, self._settings, self._clock, asked)
             for work in batch:
                 self._perform(tx, work, alone=len(batch) == 1)
             tx.flush()
+            self._file.verify()
             db.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - answered to those who asked
             _roll_back(db)
@@ -204,6 +224,9 @@ class Writer(_Thread[Transaction]):
         else:
             self._committed()
         deliver(batch)
+
+    def _close(self, db: sqlite3.Connection) -> None:
+        self._file.close(db)
 
     def _perform(self, tx: Transaction, work: AnyWork, *, alone: bool) -> None:
         """An operation that fails alone fails whole; among others it is undone and the others stand."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.sqlite.connection import connect
+from headway.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.sqlite.location import Location
+    from headway.brokers.sqlite.openfile import OpenFile
 
 _log: Final = logging.getLogger(__name__)
 
@@ -55,10 +57,16 @@ class Watcher:
     """Looks for changes while it is wanted, and reports them on the loop's thread."""
 
     def __init__(
-        self, location: Location, app: int, loop: asyncio.AbstractEventLoop, report: Callable[[Change], None]
+        self,
+        location: Location,
+        file: OpenFile,
+        app: int,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Change], None],
     ) -> None:
         """Prepare the thread; it starts with the first `want(True)`."""
         self._location = location
+        self._file = file
         self._app = app
         self._loop = loop
         self._report = report
@@ -112,6 +120,11 @@ class Watcher:
                 self._wanted.wait()
                 gap = True
             self._news.clear()
+            try:
+                self._file.verify()
+            except BrokerUnavailableError:
+                self._ended = True  # whoever opens the file anew watches that one
+                return
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version or gap:
                 # The version first: a commit between the two statements shows at the next look.

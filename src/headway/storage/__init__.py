@@ -1,0 +1,1 @@
+"""What drivers of several kinds need of one server or file."""
