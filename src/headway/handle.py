@@ -122,7 +122,7 @@ class JobHandle(Generic[R]):
         return f"<JobHandle {self.id}{' (duplicate)' if self.duplicate else ''}>"
 
     async def _finished(self, timeout: float | timedelta | None) -> JobRecord:  # noqa: ASYNC109
-        limit = None if timeout is None else max(0, duration_ms(timeout))
+        limit = None if timeout is None else max(0, duration_ms(timeout, "timeout"))
         record = await self.app.carrier.wait_finished(self.id, limit)
         if record is None:
             raise JobNotFoundError(

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 from zoneinfo import ZoneInfo
 
+from headway.clock import LONGEST_MS
 from headway.cron import CronTimes, ScheduleError, parse
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Every:
         """Check both fields; keep the anchor in UTC so that equal schedules compare equal."""
         if self.interval < _SECOND or self.interval % _SECOND:
             message = f"Every: interval must be a whole number of seconds, 1 or more; got {self.interval!r}"
+            raise ScheduleError(message)
+        if self.interval > timedelta(milliseconds=LONGEST_MS):
+            message = f"Every: interval must be at most 1000 years; got {self.interval!r}"
             raise ScheduleError(message)
         anchor = _utc(self.anchor, "Every: anchor")
         if anchor.microsecond:

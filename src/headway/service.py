@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
 
 _FIRST_PAUSE: Final = 0.1  # seconds after a round that failed, doubled up to the longest
-_LONGEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 3.0  # a server that came back is used again soon
 _MAX_REMARKS: Final = 1000  # entries remembered; beyond them the oldest may be named again
 _MAX_TEXT: Final = 500  # characters of what an exception says
 
@@ -86,7 +86,7 @@ class Outage:
         """`what` names who lost which server."""
         self._log = log
         self._what = what
-        self._failing: set[str] = set()
+        self._failing: set[str | None] = set()
         self._since = 0.0
         self._answered = asyncio.Event()  # replaced each time one of the failing loops got an answer
 
@@ -95,8 +95,8 @@ class Outage:
         """True from the first call that failed until each loop that failed has had an answer."""
         return bool(self._failing)
 
-    def lost(self, by: str, error: BaseException) -> None:
-        """Learn that a loop could not reach the server."""
+    def lost(self, by: str | None, error: BaseException) -> None:
+        """Learn that a loop could not reach the server; None: somebody who does not ask again."""
         if not self._failing:
             self._since = time.monotonic()
             self._log.warning(
@@ -106,9 +106,12 @@ class Outage:
 
     def answers(self, by: str) -> None:
         """Learn that a loop had an answer, or has nothing to ask any more."""
-        if by not in self._failing:
+        if not self._failing:  # the usual case
             return
-        self._failing.discard(by)
+        before = len(self._failing)
+        self._failing -= {by, None}
+        if len(self._failing) == before:
+            return
         answered, self._answered = self._answered, asyncio.Event()
         answered.set()
         if not self._failing:
@@ -125,25 +128,18 @@ class Outage:
 
 
 class Service:
-    """One loop: rounds, each of which says after how many seconds the next one is due."""
+    """One loop: rounds, each of which says after how many seconds the next one is due.
 
-    def __init__(
-        self,
-        name: str,
-        play: Callable[[], Awaitable[float]],
-        *,
-        remarks: Remarks,
-        outage: Outage | None,
-        first: float,
-    ) -> None:
-        """Made by `Services.start`."""
+    A loop whose owner plays its rounds himself (`Services.watch`) tells of each by `went_well` or `failed`.
+    """
+
+    def __init__(self, name: str, remarks: Remarks, outage: Outage | None) -> None:
+        """Made by `Services`."""
         self.name = name
         self.rounds = 0  # that went well
         self.failures = 0  # in a row
-        self._play = play
         self._remarks = remarks
         self._outage = outage
-        self._first = first
 
     def went_well(self) -> None:
         """Count a round that went well. One that lasts says so itself, at each sign that it works."""
@@ -154,35 +150,42 @@ class Service:
         if self._outage is not None:
             self._outage.answers(self.name)
 
-    async def run(self) -> None:
+    async def run(self, play: Callable[[], Awaitable[float]], first: float) -> None:
         """Play rounds until cancelled."""
-        await asyncio.sleep(self._first)
+        await asyncio.sleep(first)
         while True:
             try:
-                pause = await self._play()
+                pause = await play()
             except BaseException as error:
                 if must_go_on(error):
                     raise
-                await self._after(error)
+                await self.pause(self.failed(error))
             else:
                 self.went_well()
                 await asyncio.sleep(pause)
 
-    async def _after(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> float:
+        """Say what befell a round, once until it changes; return the seconds to wait before the next."""
         self.failures += 1
-        longest = min(_FIRST_PAUSE * 2 ** min(self.failures - 1, 16), _LONGEST_PAUSE)
-        pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        longest: float = min(_FIRST_PAUSE * 2 ** min(self.failures - 1, 16), _LONGEST_PAUSE)
         if self._outage is not None and isinstance(error, BrokerUnavailableError):
             self._outage.lost(self.name, error)
-            await self._outage.pause(pause)
-            return
-        if isinstance(error, BrokerError):
+        elif isinstance(error, BrokerError):
+            if self._outage is not None:
+                self._outage.answers(self.name)
             self._remarks.say(self.name, f"failed, tried again until it works: {describe(error)}")
         else:
             # The place, not the text: that may be another one in each round.
             said = f"failed, tried again until it works: {type(error).__name__} at {_place(error)}"
             self._remarks.say(self.name, said, level=logging.ERROR, detail=trace_of(error))
-        await asyncio.sleep(pause)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until another loop that could not reach the server either has had an answer."""
+        if self._outage is None:
+            await asyncio.sleep(seconds)
+        else:
+            await self._outage.pause(seconds)
 
 
 class Services:
@@ -191,13 +194,14 @@ class Services:
     def __init__(self, log: logging.Logger, owner: str, *, outage: Outage | None = None) -> None:
         """`outage`: of the carrier that these loops ask; without one each speaks for itself."""
         self.remarks = Remarks(log, owner)
+        self.outage = outage
         self._owner = owner
-        self._outage = outage
+        self._known: dict[str, Service] = {}
         self._running: dict[Service, asyncio.Task[None]] = {}
 
     def __iter__(self) -> Iterator[Service]:
-        """Yield those that run."""
-        return iter(list(self._running))
+        """Yield all."""
+        return iter(list(self._known.values()))
 
     def start(self, name: str, play: Callable[[], Awaitable[float]], *, first: float = 0.0) -> Service:
         """Play rounds from now on, the first one after `first` seconds.
@@ -205,10 +209,15 @@ class Services:
         A round returns the seconds until the next one; whatever it raises is logged once until it changes, and the next
         round comes after a pause that grows.
         """
-        service = Service(name, play, remarks=self.remarks, outage=self._outage, first=first)
-        task = asyncio.create_task(service.run(), name=f"{self._owner}: {name}")
+        service = self.watch(name)
+        task = asyncio.create_task(service.run(play, first), name=f"{self._owner}: {name}")
         self._running[service] = task
         task.add_done_callback(lambda _: self._running.pop(service, None))
+        return service
+
+    def watch(self, name: str) -> Service:
+        """Return a loop whose rounds its owner plays himself."""
+        service = self._known[name] = Service(name, self.remarks, self.outage)
         return service
 
     async def stop(self) -> None:
@@ -217,6 +226,7 @@ class Services:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._known.clear()
 
 
 def must_go_on(error: BaseException) -> bool:

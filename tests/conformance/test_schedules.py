@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from headway.brokers.base import ScheduleRecord
+from headway.errors import BrokerError
 from headway.job import Fire, JobId, JobState
 from tests.conformance.scene import DAY, MINUTE, Scene
 
@@ -74,12 +77,58 @@ async def test_a_fire_is_a_duplicate_although_its_job_is_long_gone(scene: Scene)
 
 async def test_a_batch_may_hold_several_fires_of_one_schedule(scene: Scene) -> None:
     """Catch-up after a pause."""
-    times = [scene.now, scene.now + MINUTE, scene.now + MINUTE, scene.now + 2 * MINUTE]
+    times = [scene.now - 2 * MINUTE, scene.now - MINUTE, scene.now - MINUTE, scene.now]
     jobs = [scene.job(fire=Fire("daily", at)) for at in times]
     answers = await scene.carrier.enqueue(jobs)
     assert [answer.duplicate_of for answer in answers] == [None, None, jobs[1].id, None]
     accepted = [jobs[0].id, jobs[1].id, jobs[3].id]
     assert scene.ordered(await scene.take_ids()) == scene.ordered(accepted)
+
+
+async def test_a_fire_in_the_future_of_the_carriers_clock_is_refused(scene: Scene) -> None:
+    """A host whose clock is ahead does not silence a schedule for all others until that time."""
+    ahead = scene.job(fire=Fire("daily", scene.now + DAY))
+    with pytest.raises(BrokerError, match="future of the carrier's clock"):
+        await scene.carrier.enqueue([ahead])
+    assert await scene.count(JobState.READY) == 0
+    first, duplicate = await _fire(scene, scene.now)
+    assert duplicate is None
+    assert await scene.take_ids() == [first]
+    scene.clock.advance(DAY)
+    assert (await _fire(scene, scene.now))[1] is None
+
+
+async def test_clocks_may_differ_by_a_little(scene: Scene) -> None:
+    assert (await _fire(scene, scene.now + MINUTE))[1] is None
+
+
+async def test_a_skip_into_the_future_counts_up_to_now(scene: Scene) -> None:
+    await scene.carrier.declare_schedules([_daily()])
+    await scene.carrier.skip_fire(Fire("daily", scene.now + DAY))
+    assert [record.last_fire_ms for record in await scene.carrier.schedules()] == [scene.now]
+    assert (await _fire(scene, scene.now))[1] is not None
+    scene.clock.advance(MINUTE)
+    assert (await _fire(scene, scene.now))[1] is None
+
+
+@pytest.mark.parametrize("how", ["fire", "skip"])
+async def test_a_last_fire_that_lies_in_the_future_keeps_no_other_from_being_accepted(
+    scene: Scene, how: str
+) -> None:
+    """The carrier's own clock was ahead, or a Headway wrote it that did not refuse such a fire."""
+    await scene.carrier.declare_schedules([_daily()])
+    scene.clock.advance(DAY)
+    if how == "fire":
+        await _fire(scene, scene.now)
+    else:
+        await scene.carrier.skip_fire(Fire("daily", scene.now))
+    scene.clock._now_ms -= DAY
+    await scene.carrier.skip_fire(Fire("daily", scene.now))
+    assert [record.last_fire_ms for record in await scene.carrier.schedules()] == [scene.now]
+    scene.clock.advance(MINUTE)
+    later, duplicate = await _fire(scene, scene.now)
+    assert duplicate is None
+    assert (await _fire(scene, scene.now))[1] == later
 
 
 async def test_repeating_a_fire_with_the_same_id_is_no_duplicate(scene: Scene) -> None:

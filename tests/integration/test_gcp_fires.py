@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
@@ -25,13 +26,14 @@ from headway.emulator.target import HttpAnswer
 from headway.emulator.targets import Targets
 from headway.emulator.tokens import CERTS_PATH, Tokens
 from headway.push import receiver
-from headway.runtime.scheduler import fire_due, run_schedules
+from headway.runtime.scheduler import Scheduler
+from headway.service import Services
 from headway.testing import FakeClock
 from tests.integration.gcp_scheduled import THREE, Scheduled, make_app
 from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from headway import Headway
@@ -64,30 +66,33 @@ async def test_beside_schedulers_of_our_own_each_fire_time_makes_one_job(
     namespace: str,
     tmp_path: Path,
     clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: asyncio.Queue[int] = asyncio.Queue()
 
-    async def fire_and_tell(app: Headway) -> float:
-        pause = await fire_due(app)
-        looked.put_nowait(id(app))
-        return pause
+    def scheduler(app: Headway) -> Callable[[], Awaitable[float]]:
+        scheduler = Scheduler(app, services.remarks)
 
-    monkeypatch.setattr("headway.runtime.scheduler.fire_due", fire_and_tell)
+        async def look_and_tell() -> float:
+            pause = await scheduler.round()
+            looked.put_nowait(id(app))
+            return pause
+
+        return look_and_tell
+
+    services = Services(logging.getLogger("headway.test"), "others")
     await scheduled.call(THREE)
     others = [make_app(namespace, emulator, tmp_path, clock) for _ in range(2)]
     async with others[0], others[1]:
         for day in range(1, 6):
             fire = THREE + timedelta(days=day)
             scheduled.set(fire + timedelta(milliseconds=day))
-            running = [asyncio.create_task(run_schedules(app)) for app in others]
+            for app in others:
+                services.start(f"schedules {id(app)}", scheduler(app))
             answers = await asyncio.gather(*(scheduled.call(fire) for _ in range(3)))
             assert answers == [200] * 3
             async with asyncio.timeout(30):
                 assert {await looked.get(), await looked.get()} == set(map(id, others))
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await services.stop()
             assert await scheduled.jobs() == day + 1
             [record] = await scheduled.app.carrier.schedules()
             assert record.last_fire_ms == to_ms(fire)

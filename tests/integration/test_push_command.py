@@ -32,16 +32,6 @@ from headway import Context, Headway, Retry
 app = Headway("shop")
 HERE = pathlib.Path(__file__).parent
 
-if (HERE / "defect").exists():
-    import headway.push.run
-
-    async def keep_leases(*_):
-        while not (HERE / "entered").exists():
-            await asyncio.sleep(0.01)
-        raise RuntimeError("a defect")
-
-    headway.push.run.keep_leases = keep_leases
-
 @app.task(name="add")
 async def add(a: int, b: int) -> int:
     return a + b
@@ -172,25 +162,6 @@ async def test_sigterm_hands_back_within_the_grace_time(
     receiver.kill()
     receiver.start()
     assert await job.result(timeout=30) == receiver.pid
-
-
-async def test_a_receiver_that_lost_a_part_of_it_hands_back_and_ends(
-    app: Headway, folder: Path, environment: dict[str, str], port: int
-) -> None:
-    (folder / "defect").touch()
-    with ReceiverServer("shop:app", folder, environment, "--grace", "1s", port=port) as receiver:
-        [job] = await app.enqueue_many([app.find_task("long").job()])
-        wait_until(lambda: not receiver.running, "the end of the receiver", timeout=20)
-        assert receiver.exit_code == 1
-        (record,) = await app.carrier.get([job.id])
-        assert record is not None
-        assert (record.state, record.attempt) == (JobState.READY, 0)
-        (folder / "defect").unlink()
-        (folder / "open").touch()
-        receiver.kill()
-        receiver.start()
-        assert await job.result(timeout=30) == receiver.pid
-    assert "a defect" in (folder / "receiver.log").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -301,10 +301,8 @@ async def test_long_limits_are_watched_together(threads: Threads) -> None:
     running = asyncio.create_task(executor.run(run))
     await asyncio.wait_for(entered["wait"].wait(), 10)
     run.deadline = time.monotonic()  # its minute is over
-    watching = asyncio.create_task(executor.end_overdue())
+    assert await executor.end_overdue() > 0
     assert last_error(await asyncio.wait_for(running, 10))[0] == "headway.runtime.failure.JobTimeoutError"
-    watching.cancel()
-    await asyncio.wait({watching})
 
 
 @pytest.mark.parametrize("task", ["wait", "wait_in_thread"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from headway.brokers.base import Heartbeat
 from headway.job import JobId, Lease, WorkerId
-from headway.runtime.keeper import keep_lease
+from headway.runtime.keeper import beat
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,17 +58,20 @@ async def test_a_lease_is_lost_only_for_what_ran_when_it_was_asked_for(
     before: set[Lease], after: set[Lease], lost_after: int
 ) -> None:
     carrier = Leaseless(before, after)
-    heart = asyncio.create_task(
-        keep_lease(
+    services = Services(logging.getLogger("headway.test"), "worker w")
+
+    async def play() -> float:
+        return await beat(
             cast("PullBroker", carrier),
             WORKER,
             3,
-            holds=lambda: True,
+            holds=True,
             running=lambda: carrier.running,
             lost=carrier.lost,
         )
-    )
+
+    services.start("lease", play)
     async with asyncio.timeout(10):
         await carrier.over.wait()
-    heart.cancel()
+    await services.stop()
     assert carrier.lost_after == lost_after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from headway.pruning import Pruned, prune_offloaded
 from headway.runtime.executor import Executor
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
+from headway.service import Services
 from headway.testing import FakeClock, inline
 
 if TYPE_CHECKING:
@@ -451,7 +453,8 @@ async def test_the_fetch_counts_towards_the_time_limit(
     threads = Threads(1)
     run = JobRun(Delivery(Lease(job.id, WorkerId("w"), 1), "repeat", "q", job.payload, 5, 1, 0), _Silent())
     executor = Executor(shop, threads=threads)
-    watching = asyncio.create_task(executor.end_overdue())
+    services = Services(logging.getLogger("headway.test"), "test")
+    services.start("time limits", executor.end_overdue)
     try:
         execution = asyncio.create_task(executor.run(run))
         assert await asyncio.to_thread(asked.wait, 10)
@@ -460,7 +463,7 @@ async def test_the_fetch_counts_towards_the_time_limit(
             outcome = await execution
     finally:
         let_go.set()
-        watching.cancel()
+        await services.stop()
         threads.close()
     assert isinstance(outcome, Failed)
     [error] = decode_history(outcome.history)
@@ -490,13 +493,14 @@ async def test_what_the_fetch_took_is_no_longer_left_for_the_handler(
     monkeypatch.setattr(Folder, "read", slow)
     threads = Threads(1)
     executor = Executor(shop, threads=threads)
-    watching = asyncio.create_task(executor.end_overdue())
+    services = Services(logging.getLogger("headway.test"), "test")
+    services.start("time limits", executor.end_overdue)
     begun = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(10):
             assert isinstance(await executor.run(run), Failed)
     finally:
-        watching.cancel()
+        await services.stop()
         threads.close()
     assert asyncio.get_running_loop().time() - begun < limit
 

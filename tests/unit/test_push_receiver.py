@@ -18,7 +18,6 @@ from headway.errors import BrokerUnavailableError, ConfigError
 from headway.job import Cancelled, Failed, Released, RetryAt, Succeeded
 from headway.push import Receiver, receiver
 from headway.push.intake import MAX_BODY, Intake
-from headway.push.signals import end_process
 from tests.unit.push_scene import Call, FakePush, post
 
 if TYPE_CHECKING:
@@ -315,54 +314,10 @@ async def test_a_defect_in_a_renewal_does_not_end_all_others(
         calls = [await running(pushed), await running(pushed)]
         fake.damaged.add(fake.handed_out[0])
         await until(lambda: fake.extended.count([fake.handed_out[1]]) >= 2)
-        assert not pushed.failed
         gates["open"].set()
         assert [(await call.answer()).status for call in calls] == [200, 200]
     assert f"job {fake.handed_out[0]}: its lease could not be renewed" in caplog.text
     assert "Traceback" in caplog.text
-
-
-async def test_a_service_that_ends_ends_the_process(
-    app: Headway, fake: FakePush, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Without its services it would lose leases and time limits, job for job: it hands back, and a new one starts."""
-    break_now = asyncio.Event()
-
-    async def keep_leases(*_: object) -> None:
-        await break_now.wait()
-        msg = "a defect"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr("headway.push.run.keep_leases", keep_leases)
-    ended = asyncio.Event()
-    async with receiver(app, grace=0.2, handle_sigterm=False) as pushed:
-        pushed.end_process = ended.set
-        call = await running(pushed)
-        break_now.set()
-        await until(lambda: pushed.failed)
-        assert (await post(pushed, method="GET", path="/ready")).status == 503
-        assert (await post(pushed, "add")).status == 503
-        assert not ended.is_set()
-        assert (await call.answer()).status == 409
-        await asyncio.wait_for(ended.wait(), 10)
-    assert isinstance(fake.the_outcome("wait"), Released)
-    assert "'leases' ended" in caplog.text
-    assert "a defect" in caplog.text
-
-
-def test_the_process_ends_as_at_a_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
-    try:
-        end_process()
-        assert heard == [signal.SIGTERM]
-        # As process 1 of a container would not hear it: there nobody else ends it.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        monkeypatch.setattr("os._exit", heard.append)
-        end_process()
-        assert heard == [signal.SIGTERM, 1]
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 async def test_a_lost_lease_interrupts(app: Headway, fake: FakePush) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import SettleResult
 from headway.clock import SystemClock
 from headway.job import Lease, WorkerId, new_job_id
 from headway.runtime.reporter import Reporter
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,7 @@ def lease() -> Lease:
 
 async def test_a_job_waits_for_its_own_reports_only() -> None:
     carrier = Carrier()
-    reporter = Reporter(carrier, SystemClock())
+    reporter = Reporter(carrier, SystemClock(), Services(logging.getLogger("headway.test"), "w"))
     first, second, silent = lease(), lease(), lease()
     reporter.progress(first, 0.5, "half")
     await asyncio.sleep(0)

@@ -230,7 +230,7 @@ def test_naive_instants_are_refused(schedule: Schedule) -> None:
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Zurich", "America/New_York"])
 def test_the_ends_of_the_calendar_are_reported(zone: str) -> None:
     last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
-    for schedule in (Cron("0 0 31 12 *", zone), Every(timedelta(days=3_000_000), NOW)):
+    for schedule in (Cron("0 0 31 12 *", zone), Every(timedelta(days=365_000), NOW)):
         with pytest.raises(ScheduleError, match="no fire time after 9999"):
             schedule.next_after(last)
         with pytest.raises(ScheduleError, match="no fire time up to 0001"):

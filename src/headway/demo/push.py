@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,8 @@ from headway.emulator.tokens import GOOGLE_ISSUER
 from headway.emulator.wire import request_class
 from headway.errors import BrokerUnavailableError
 from headway.job import JobState
-from headway.runtime.scheduler import run_schedules
+from headway.runtime.scheduler import Scheduler
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from headway.demo.watch import Watcher
     from headway.emulator.server import Emulator
 
+_log = logging.getLogger("headway.demo")
 DUPLICATES: Final = 0.2  # of all deliveries
 _LOCATION: Final = "projects/demo/locations/laptop"
 _LOOK: Final = 0.03  # seconds between looks at the counts
@@ -92,7 +95,9 @@ async def _until_done(
 ) -> int | None:
     """Wait until every task is gone; kill a receiver when half of the jobs have completed, and start it again."""
     killed: int | None = None
-    schedules = asyncio.create_task(run_schedules(app))
+    services = Services(_log, "demo")
+    services.start("schedules", Scheduler(app, services.remarks).round)
+    firing = True
     changed, before = time.monotonic(), -1
     try:
         while True:
@@ -111,17 +116,13 @@ async def _until_done(
                     f"receiver {killed} killed with SIGKILL after {done} jobs, with jobs in its hands"
                 )
                 watcher.step(f"receiver {await files.start()} takes its place")
-            if done >= total and not schedules.done():
+            if done >= total and firing:
                 # The schedule would go on for ever: it has fired every second until now.
                 await app.carrier.pause_schedule(SCHEDULE, paused=True)
-                await _end(schedules)
-            elif schedules.done() and not waiting and not emulator.dispatcher.flying:
+                await services.stop()
+                firing = False
+            elif not firing and not waiting and not emulator.dispatcher.flying:
                 return killed
             await asyncio.sleep(_LOOK)
     finally:
-        await _end(schedules)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        await services.stop()

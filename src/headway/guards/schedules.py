@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from headway.brokers.base import ScheduleRecord
 from headway.errors import BrokerUnavailableError
+from headway.fires import check_fire, last_fire
 from headway.guards.base import Entry
 from headway.job import JobId
 
@@ -83,12 +84,15 @@ class Schedules:
         return changed is not None
 
     async def skip(self, fire: Fire) -> None:
-        """Mark the fire time as done without a job."""
+        """Mark the fire time as done without a job; of one in the future, all up to now."""
+        now = self._clock.now_ms()
+        at_ms = min(fire.at_ms, now)
 
         def step(old: Kept) -> Kept | None:
-            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+            last = last_fire(old.last_fire_ms, now)
+            if last is not None and last >= at_ms:
                 return None
-            return replace(old, last_fire_ms=fire.at_ms, last_job=None, pending_ms=None, pending_job=None)
+            return replace(old, last_fire_ms=at_ms, last_job=None, pending_ms=None, pending_job=None)
 
         await self._change(fire.schedule, step)
 
@@ -98,16 +102,19 @@ class Schedules:
         As with keys, a reservation whose job was never created is handed on to whoever comes with the same fire time.
         """
         found: list[tuple[JobId, bool]] = []
+        now = self._clock.now_ms()
+        check_fire(fire, now)
 
         def step(old: Kept) -> Kept | None:
             found.clear()
-            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+            last, pending = last_fire(old.last_fire_ms, now), last_fire(old.pending_ms, now)
+            if last is not None and last >= fire.at_ms:
                 found.append((old.last_job or job.id, True))
                 return None
             if old.pending_ms == fire.at_ms and old.pending_job is not None:
                 found.append((old.pending_job, False))
                 return None
-            if old.pending_ms is not None and old.pending_ms > fire.at_ms:
+            if pending is not None and pending > fire.at_ms:
                 found.append((old.pending_job or job.id, True))
                 return None
             found.append((job.id, False))
@@ -118,9 +125,11 @@ class Schedules:
 
     async def confirm_fire(self, job_id: JobId, fire: Fire) -> None:
         """The fire's job exists: the fire time is done."""
+        now = self._clock.now_ms()
 
         def step(old: Kept) -> Kept | None:
-            if old.last_fire_ms is not None and old.last_fire_ms >= fire.at_ms:
+            last = last_fire(old.last_fire_ms, now)
+            if last is not None and last >= fire.at_ms:
                 return None
             done = replace(old, last_fire_ms=fire.at_ms, last_job=job_id)
             return replace(done, pending_ms=None, pending_job=None) if old.pending_ms == fire.at_ms else done

@@ -15,10 +15,11 @@ from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
 from headway.push.called import SKEW_MS, named_fire
+from headway.push.http import come_back
 from headway.push.run import Runs
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
-from headway.runtime.scheduler import declare_schedules, fire_due
+from headway.runtime.scheduler import Scheduler
 from headway.runtime.worker import new_worker_id
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ class Opened:
     processes: Processes | None
     loop: asyncio.AbstractEventLoop
     deliveries: Iterator[int] = field(default_factory=count)
-    declared: bool = False  # the app's schedules are known to the carrier
+    scheduler: Scheduler = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Its schedules are declared with the first call of one."""
+        self.scheduler = Scheduler(self.app, self.runs.services.remarks)
 
     @classmethod
     async def open(cls, app: Headway, *, concurrency: int, lease_ms: int, app_path: str | None) -> Self:
@@ -95,11 +100,13 @@ class Opened:
             return PushResponse(200)
         at_ms = call.at_ms
         fire_ms = None if at_ms is None else named_fire(scheduled.schedule, at_ms)
-        await self._declare(fire_ms)
         now = self.app.clock.now_ms()
+        # Whoever calls knew the schedules before us: the fire that it names counts.
+        recent = fire_ms is not None and now - _RECENT_MS < fire_ms <= now
+        await self.scheduler.declare(as_of_ms=fire_ms - 1 if recent and fire_ms is not None else now)
         if at_ms is None:
-            await fire_due(self.app)
-        elif at_ms - now > SKEW_MS:
+            return await self._look(scheduled)
+        if at_ms - now > SKEW_MS:
             # It carries the same time as every other by hand before the next run. Repeated soon, it is the same one:
             # its answer was lost.
             await self._run_by_hand(scheduled, f"{at_ms}:{now // _SAME_RUN_MS}")
@@ -107,19 +114,15 @@ class Opened:
             if not await self._fires(scheduled):
                 await self._run_by_hand(scheduled, str(at_ms))
         elif await self._comes(at_ms):
-            await fire_due(self.app)
+            return await self._look(scheduled)
         else:
-            return PushResponse(503, {"retry-after": str(_UNTIMELY)})
+            return come_back(503, _UNTIMELY)
         return PushResponse(200)
 
-    async def _declare(self, fire_ms: int | None) -> None:
-        """Make the schedules known, once; whoever calls knew them before us: the fire that it names counts."""
-        if self.declared:
-            return
-        now = self.app.clock.now_ms()
-        recent = fire_ms is not None and now - _RECENT_MS < fire_ms <= now
-        await declare_schedules(self.app, as_of_ms=fire_ms - 1 if recent and fire_ms is not None else now)
-        self.declared = True
+    async def _look(self, scheduled: ScheduledTask) -> PushResponse:
+        """Enqueue what is due by all schedules; the call comes back when its own could make no job."""
+        looked = await self.scheduler.look()
+        return come_back(503, _UNTIMELY) if scheduled.name in looked.errors else PushResponse(200)
 
     async def _comes(self, at_ms: int) -> bool:
         """Wait until our clock shows the time too; false when it does not within the skew that is granted."""
@@ -135,7 +138,9 @@ class Opened:
     async def _fires(self, scheduled: ScheduledTask) -> bool:
         """Enqueue what is due; tell whether a job of this schedule was."""
         before = await self._record(scheduled.name)
-        await fire_due(self.app)
+        looked = await self.scheduler.look()
+        if (error := looked.errors.get(scheduled.name)) is not None:
+            raise error
         after = await self._record(scheduled.name)
         if before is None or after is None or before.paused:  # then its fire times are dropped
             return False

@@ -13,7 +13,7 @@ from headway.job import Delivery, Released, is_job_id
 from headway.push.http import DisconnectedError, come_back, headers_of, respond
 from headway.push.intake import Intake
 from headway.push.opened import Opened
-from headway.push.signals import Sigterm, end_process
+from headway.push.signals import Sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -64,10 +64,6 @@ class Receiver:
         self._places: set[asyncio.Task[PushResponse]] = set()
         self._draining: asyncio.Task[None] | None = None
         self._stopped = False
-        self._ending: asyncio.Task[None] | None = None
-        self.failed = False  # a part of it has ended: it takes no jobs any more
-        self.end_process = end_process
-        """Called when it has failed and is drained: who supervises the process starts another."""
 
     # --- ASGI ---------------------------------------------------------------------------------------------------
 
@@ -179,7 +175,7 @@ class Receiver:
     async def open(self) -> None:
         """Open the app on the running loop, once; ConfigError when its carrier does not push, BrokerError as usual."""
         if self._opened is None:
-            self._stopped = self.failed = False
+            self._stopped = False
             self._draining = None
         await self._ready()
 
@@ -203,22 +199,8 @@ class Receiver:
             if self._sigterm is not None:
                 self._sigterm.ignore()
             raise
-        opened.runs.service_ended = self._failed
         self._opened = opened
         return opened
-
-    def _failed(self, service: str) -> None:
-        """Make way for a process that is whole: without its services a receiver loses leases and time limits."""
-        if self.failed:
-            return
-        self.failed = True
-        _log.critical("the receiver hands its jobs back and ends its process: it has lost its %s", service)
-        self._stop_soon()
-        self._ending = asyncio.create_task(self._end())
-
-    async def _end(self) -> None:
-        await self.drain()
-        self.end_process()
 
     def _stop_soon(self) -> None:
         self._stopped = True
@@ -265,10 +247,9 @@ class Receiver:
     async def close(self) -> None:
         """Drain, and close the app."""
         await self.drain()
-        for task in (self._opening, self._ending):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         opened, self._opened, self._opening = self._opened, None, None
         if self._sigterm is not None:
             self._sigterm.ignore()

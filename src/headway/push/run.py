@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError
 from headway.job import Released, RetryAt
 from headway.push.http import come_back
-from headway.push.renew import keep_leases
+from headway.push.renew import Renewal
 from headway.runtime.executor import Executor
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
+from headway.service import Outage, Services, describe, must_go_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from headway.app import Headway
     from headway.brokers.base import PushCarrier, PushResponse
     from headway.job import Delivery, JobId, Outcome
@@ -32,8 +30,6 @@ _LONGEST_RUN: Final = (
 )  # seconds; the longest dispatch deadline is 30 min, and the answer must come before it
 _LOOK_SECONDS: Final = 0.25
 _AFTER_FAULT: Final = 5.0  # seconds until a job is tried again on which the executor itself has failed
-_FIRST_PAUSE: Final = 0.05  # seconds after a failed answer; doubled up to the longest
-_LONGEST_PAUSE: Final = 2.0
 _UNAVAILABLE: Final = 5  # seconds until a task comes back whose outcome could not be kept
 
 
@@ -72,40 +68,26 @@ class Runs:
         self._lease_ms = lease_ms
         self._kill_after = app.settings.kill_after
         self._threads = Threads(count)
-        self._reporter = Reporter(broker, app.clock)
+        self.services = Services(_log, "receiver", outage=Outage(_log, "receiver: the guard or Cloud Tasks"))
+        self._answers = self.services.watch("answer")
+        self._reporter = Reporter(broker, app.clock, self.services)
         self._executor = Executor(app, threads=self._threads, processes=processes)
         self._jobs: set[_Job] = set()
         self._performing: set[asyncio.Task[None]] = set()
         self._give_up_at = float("inf")  # time.monotonic() after which no answer is tried again
-        self._services: list[asyncio.Task[None]] = []
-        self.service_ended: Callable[[str], None] = _forget
-        """Called with the name of a service that ended although nobody closed it."""
 
     def start(self) -> None:
         """Begin to look after leases and time limits."""
-        self._services = [
-            asyncio.create_task(self._executor.end_overdue(), name="time limits"),
-            asyncio.create_task(self._end_hard(), name="hard time limits"),
-            asyncio.create_task(
-                keep_leases(self._broker, self._lease_ms, lambda: [job.run for job in self._jobs]),
-                name="leases",
-            ),
-        ]
-        for service in self._services:
-            service.add_done_callback(self._ended)
-
-    def _ended(self, service: asyncio.Task[None]) -> None:
-        if service.cancelled():
-            return
-        name = service.get_name()
-        _log.critical("the receiver's service %r ended", name, exc_info=service.exception())
-        self.service_ended(name)
+        self.services.start("time limits", self._executor.end_overdue)
+        self.services.start("hard time limits", self._end_hard)
+        renewal = Renewal(
+            self._broker, self._lease_ms, lambda: [job.run for job in self._jobs], self.services.remarks
+        )
+        self.services.start("leases", renewal.round)
 
     async def close(self) -> None:
         """End the services and the threads that are idle."""
-        for service in self._services:
-            service.cancel()
-        await asyncio.gather(*self._services, return_exceptions=True)
+        await self.services.stop()
         self._threads.close()
 
     @property
@@ -169,45 +151,40 @@ class Runs:
     async def _answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Have the outcome kept, again and again for as long as the lease may hold; else the job runs once more."""
         give_up_at = time.monotonic() + self._lease_ms / 1000
-        pause = _FIRST_PAUSE
         while True:
             try:
-                return await self._broker.answer(delivery, outcome)
-            except BrokerError as error:
-                if time.monotonic() + pause > min(give_up_at, self._give_up_at):
+                answer = await self._broker.answer(delivery, outcome)
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                pause = self._answers.failed(error)
+                late = time.monotonic() + pause > min(give_up_at, self._give_up_at)
+                if late or not isinstance(error, BrokerError):
                     _log.error(
                         "job %s: its outcome %s could not be kept, it will run again: %s",
                         delivery.lease.job_id,
                         type(outcome).__name__,
-                        error,
+                        describe(error),
                     )
                     return come_back(503, _UNAVAILABLE)
-                _log.warning(
-                    "job %s: its outcome cannot be kept yet, again in %.2f s: %s",
-                    delivery.lease.job_id,
-                    pause,
-                    error,
-                )
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            pause = min(pause * 2, _LONGEST_PAUSE)
+                await self._answers.pause(pause)
+            else:
+                self._answers.went_well()
+                return answer
 
-    async def _end_hard(self) -> None:
+    async def _end_hard(self) -> float:
         """Answer for jobs that do not end although their time is over: their threads cannot be ended from outside."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            now = time.monotonic()
-            for job in [job for job in self._jobs if not job.outcome.done()]:
-                run = job.run
-                if not (run.stop is Stop.TIMEOUT or (run.deadline and run.deadline < now)):
-                    continue
-                job.overdue_since = job.overdue_since or now
-                # A process of its own is ended in between.
-                if now - job.overdue_since > min(2 * self._kill_after, 20.0):
-                    _log.error(
-                        "job %s: does not end although its time is over; it is settled, what it does goes on",
-                        job.id,
-                    )
-                    job.end(self._executor.overdue(run))
-
-
-def _forget(_service: str) -> None: ...
+        now = time.monotonic()
+        for job in [job for job in self._jobs if not job.outcome.done()]:
+            run = job.run
+            if not (run.stop is Stop.TIMEOUT or (run.deadline and run.deadline < now)):
+                continue
+            job.overdue_since = job.overdue_since or now
+            # A process of its own is ended in between.
+            if now - job.overdue_since > min(2 * self._kill_after, 20.0):
+                _log.error(
+                    "job %s: does not end although its time is over; it is settled, what it does goes on",
+                    job.id,
+                )
+                job.end(self._executor.overdue(run))
+        return _LOOK_SECONDS

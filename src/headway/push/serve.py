@@ -41,18 +41,17 @@ def bind(host: str, port: int) -> socket.socket:
 def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> int:
     """Serve until SIGTERM or SIGINT, then drain; the second signal hands back at once. `ready` is called once.
 
-    Return the exit code: 1 when a part of the receiver has failed, so that its supervisor starts another.
+    Return the exit code.
     """
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_Serving(receiver, listening, ready).serve())
-    code = 1 if receiver.failed else 0
     if any(thread.name.startswith("headway-job") for thread in threading.enumerate()):
         # A handler's thread that goes on must not keep the process: its job was handed back.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-    return code
+        os._exit(0)
+    return 0
 
 
 class _Serving:
@@ -74,7 +73,6 @@ class _Serving:
             ),
             ready,
         )
-        receiver.end_process = self._end
         self._opening: asyncio.Task[None] | None = None
         self._stopping: list[asyncio.Task[None]] = []
 
@@ -90,7 +88,7 @@ class _Serving:
             if self._opening.cancelled():
                 return
             self._opening.result()
-            if not (self._stopping or self._receiver.failed):
+            if not self._stopping:
                 await self._server.serve(sockets=[self._listening])
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,9 +107,6 @@ class _Serving:
 
     async def _stop(self, grace: float | None) -> None:
         await self._receiver.drain(grace)
-        self._end()
-
-    def _end(self) -> None:
         self._server.should_exit = True
 
 

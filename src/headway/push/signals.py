@@ -7,7 +7,6 @@ receiver must hear of it as well, to hand them back in time.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -15,14 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-
-
-def end_process() -> None:
-    """Have the process end as at a SIGTERM of its supervisor: the server beside us answers what it has, then goes."""
-    if callable(signal.getsignal(signal.SIGTERM)):
-        os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        os._exit(1)  # nobody would hear it, not even the kernel where we are its process 1
 
 
 class Sigterm:

@@ -203,13 +203,15 @@ class Executor:
             )
         return None
 
-    async def end_overdue(self) -> None:
-        """Stop runs whose time is over, until cancelled: one look at all of them is cheaper than a timer for each."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            now = time.monotonic()
-            for run in [run for run in self._watched if run.deadline <= now]:
-                run.interrupt(Stop.TIMEOUT)
+    async def end_overdue(self) -> float:
+        """Stop runs whose time is over; return the seconds until the next look.
+
+        One look at all of them is cheaper than a timer for each.
+        """
+        now = time.monotonic()
+        for run in [run for run in self._watched if run.deadline <= now]:
+            run.interrupt(Stop.TIMEOUT)
+        return _LOOK_SECONDS
 
     async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
         current = run.task or asyncio.current_task()

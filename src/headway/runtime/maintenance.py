@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from headway.errors import BrokerError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from headway.brokers.base import PullBroker
 
 _log = logging.getLogger("headway.worker")
@@ -21,20 +16,17 @@ _BEHIND: Final = 0.05  # while a round leaves work for the next: pruning must ke
 _BUSY: Final = 5.0  # while jobs are held nobody here may be claiming, so look more often
 
 
-async def maintain(broker: PullBroker, *, busy: Callable[[], bool]) -> None:
-    """Tend the carrier until cancelled, at the times it asks for, spread at random so that workers take turns."""
-    pause = random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
-    while True:
-        await asyncio.sleep(pause)
-        try:
-            tended = await broker.tend()
-        except BrokerError as error:
-            _log.warning("maintenance failed, again in %.0f s: %s", _BUSY, error)
-            pause = _BUSY
-            continue
-        if tended.reclaimed:
-            _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
-        longest = _BUSY if busy() else _LONGEST
-        due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
-        shortest = _BEHIND if tended.next_in_ms == 0 else _SHORTEST
-        pause = min(longest, max(shortest, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread
+def first_look() -> float:
+    """Return the seconds until the first round, spread at random so that workers take turns."""
+    return random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
+
+
+async def tend(broker: PullBroker, *, busy: bool) -> float:
+    """Tend the carrier once; return the seconds until it asks for the next time, spread as well."""
+    tended = await broker.tend()
+    if tended.reclaimed:
+        _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
+    longest = _BUSY if busy else _LONGEST
+    due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
+    shortest = _BEHIND if tended.next_in_ms == 0 else _SHORTEST
+    return min(longest, max(shortest, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread

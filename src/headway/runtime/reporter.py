@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
 
 from headway.batching import Batcher
 from headway.brokers.base import LogLine, Progress, Report
-from headway.errors import BrokerError
+from headway.errors import BrokerUnavailableError
+from headway.service import describe, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import SettleResult
     from headway.clock import Clock
     from headway.job import JobId, Lease
-
-_log = logging.getLogger("headway.worker")
+    from headway.service import Services
 
 
 class TakesReports(Protocol):
@@ -33,9 +32,10 @@ class TakesReports(Protocol):
 class Reporter:
     """Hands reports to the carrier; those that came while a call was under way travel together."""
 
-    def __init__(self, broker: TakesReports, clock: Clock) -> None:
+    def __init__(self, broker: TakesReports, clock: Clock, services: Services) -> None:
         self._batcher: Batcher[Report, SettleResult] = Batcher(broker.report, parallel=1)
         self._clock = clock
+        self._services = services
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._last: dict[
@@ -81,8 +81,11 @@ class Reporter:
         if answer.cancelled():
             return
         error = answer.exception()
-        if isinstance(error, BrokerError):
-            # A report is worth less than the job: it is not repeated.
-            _log.warning("a progress report or log line could not be recorded: %s", error)
-        elif error is not None:
-            _log.error("a progress report or log line could not be recorded", exc_info=error)
+        if error is None:
+            return
+        # A report is worth less than the job: it is not repeated.
+        if isinstance(error, BrokerUnavailableError) and self._services.outage is not None:
+            self._services.outage.lost(None, error)
+        else:
+            what = f"a progress report or log line could not be recorded: {describe(error)}"
+            self._services.remarks.say(f"job {job_id}", what, detail=trace_of(error))

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import time
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import Settlement
-from headway.errors import BrokerError
+from headway.brokers.base import Settlement, SettleResult
+from headway.errors import BrokerError, BrokerUnavailableError
+from headway.job import Failed
+from headway.runtime.failure import error_of, with_error
+from headway.service import must_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.brokers.base import PullBroker, SettleResult
+    from headway.brokers.base import PullBroker
     from headway.job import Delivery, Outcome
+    from headway.service import Service
 
 _log = logging.getLogger("headway.worker")
 _MAX_BATCH: Final = 500  # outcomes in one call: the carrier stays within milliseconds
-_FIRST_PAUSE: Final = 0.05  # seconds; doubled up to the longest
-_LONGEST_PAUSE: Final = 2.0  # a carrier that came back is used again soon
 
 
 class Settler:
     """Settles outcomes. One call is under way at a time, so what ends meanwhile travels together."""
 
-    def __init__(self, broker: PullBroker, answered: Callable[[Sequence[Delivery]], None]) -> None:
+    def __init__(
+        self, broker: PullBroker, answered: Callable[[Sequence[Delivery]], None], loop: Service
+    ) -> None:
         """`answered` is told which deliveries are off this worker's hands, applied or superseded."""
         self._broker = broker
+        self._loop = loop
         self._answered = answered
         self._deliveries: list[Delivery] = []
         self._items: list[Settlement] = []
@@ -66,7 +71,7 @@ class Settler:
             items, self._items = self._items[:_MAX_BATCH], self._items[_MAX_BATCH:]
             deliveries, self._deliveries = self._deliveries[:_MAX_BATCH], self._deliveries[_MAX_BATCH:]
             try:
-                for item, result in zip(items, await self._send(items), strict=True):
+                for item, result in zip(items, await self._send(items, deliveries), strict=True):
                     if not result.applied:
                         _log.warning(
                             "job %s: outcome %s under epoch %d was superseded",
@@ -77,16 +82,41 @@ class Settler:
             finally:
                 self._answered(deliveries)
 
-    async def _send(self, items: Sequence[Settlement]) -> Sequence[SettleResult]:
-        pause = _FIRST_PAUSE
+    async def _send(
+        self, items: Sequence[Settlement], deliveries: Sequence[Delivery]
+    ) -> Sequence[SettleResult]:
         while True:
             try:
-                return await self._broker.settle(items)
-            except BrokerError as error:
+                results = await self._broker.settle(items)
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                if len(items) > 1 and not isinstance(error, BrokerUnavailableError):
+                    # It may be one of them: the others are not to wait for it.
+                    middle = len(items) // 2
+                    first = await self._send(items[:middle], deliveries[:middle])
+                    return [*first, *await self._send(items[middle:], deliveries[middle:])]
                 # Nothing accepted is dropped: an outcome waits for its carrier. If that takes longer than the lease,
                 # the jobs run again elsewhere and these outcomes are superseded.
-                _log.warning(
-                    "%d outcomes cannot be settled yet, again in %.2f s: %s", len(items), pause, error
-                )
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = self._loop.failed(error)
+                if not isinstance(error, BrokerError):
+                    return await self._settle_as_failed(items[0], deliveries[0], error)
+                await self._loop.pause(pause)
+            else:
+                self._loop.went_well()
+                return results
+
+    async def _settle_as_failed(
+        self, item: Settlement, delivery: Delivery, error: BaseException
+    ) -> Sequence[SettleResult]:
+        """End a job whose outcome cannot be written: it is done, and doing it again would give the same."""
+        if isinstance(item.outcome, Failed) and not item.outcome.history:
+            # Not even that: it comes back when this worker has gone.
+            return [SettleResult(item.lease.job_id, applied=False)]
+        now_ms = time.time_ns() // 1_000_000
+        history = (
+            b""
+            if isinstance(item.outcome, Failed)
+            else with_error(delivery, error_of(delivery.attempt, now_ms, error))
+        )
+        return await self._send([Settlement(item.lease, Failed(history))], [delivery])

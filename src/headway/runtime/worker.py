@@ -20,14 +20,15 @@ from headway.errors import BrokerError
 from headway.job import Released, WorkerId, new_job_id
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
-from headway.runtime.keeper import keep_lease
-from headway.runtime.maintenance import maintain
+from headway.runtime.keeper import BEATS_PER_LEASE, beat
+from headway.runtime.maintenance import first_look, tend
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.runners import Runners
-from headway.runtime.scheduler import run_schedules
+from headway.runtime.scheduler import Scheduler
 from headway.runtime.settler import Settler
 from headway.runtime.threads import Threads
+from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +44,7 @@ _log = logging.getLogger("headway.worker")
 _LONGEST_WAIT: Final = (
     60.0  # seconds without a claim although nobody woke us: a wake-up lost to a frozen worker costs no more
 )
-_RETRY_PAUSE: Final = 0.1  # seconds after a failed claim, doubled up to the longest
-_LONGEST_PAUSE: Final = 3.0
+_LISTEN_AGAIN: Final = 0.1  # seconds after the signals ended
 _STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
 _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
 _AFTER_CANCEL: Final = 1.0  # seconds that a cancelled coroutine has to clean up during a drain
@@ -95,13 +95,15 @@ class Worker:
             self.queues, count, limits=settings.queue_concurrency, weights=settings.queue_weights
         )
         self._threads = Threads(count)
-        self._settler = Settler(self._broker, self._answered)
-        self._reporter = Reporter(self._broker, app.clock)
+        name = f"worker {self.id}"
+        self.services = Services(_log, name, outage=Outage(_log, f"{name}: its carrier"))
+        self._claims = self.services.watch("claim")
+        self._settler = Settler(self._broker, self._answered, self.services.watch("settle"))
+        self._reporter = Reporter(self._broker, app.clock, self.services)
         self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
         self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False
         self._idling = False  # the carrier may wake this worker, or hand it a job
-        self._pause = _RETRY_PAUSE  # seconds after the next failed claim
         self._unsettled = 0  # deliveries held here: running, waiting for a place, or on their way back
         self._places_freed = 0
         self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
@@ -133,69 +135,67 @@ class Worker:
 
     async def run(self) -> None:
         """Work until stopped."""
-        services = [asyncio.create_task(self._listen(), name="listen")]
-        services.append(asyncio.create_task(maintain(self._broker, busy=lambda: self.holds > 0)))
-        services.append(asyncio.create_task(self._hand_back_stale()))
-        services.append(asyncio.create_task(self._executor.end_overdue()))
+        self._listens = self.services.start("listen", self._listen)
+        self.services.start("tend", self._tend, first=first_look())
+        self.services.start("hand back", self._hand_back_stale)
+        self.services.start("time limits", self._executor.end_overdue)
         if not self._supervised:
-            services.append(
-                asyncio.create_task(
-                    keep_lease(
-                        self._broker,
-                        self.id,
-                        self._lease_ms,
-                        holds=lambda: self.holds > 0,
-                        running=lambda: [run.delivery.lease for run in self._runners.running],
-                        lost=self.lease_lost,
-                    )
-                )
-            )
+            self.services.start("lease", self._beat, first=self._lease_ms / 1000 / BEATS_PER_LEASE)
         if self._schedules and self._app.schedules:
-            services.append(asyncio.create_task(run_schedules(self._app)))
-        for service in services:
-            service.add_done_callback(self._service_ended)
+            self.services.start("schedules", Scheduler(self._app, self.services.remarks).round)
         try:
             await self._fetch()
             await self._drain()
         finally:
-            for service in services:
-                service.cancel()
-            await asyncio.gather(*services, return_exceptions=True)
+            await self.services.stop()
             self._threads.close()
+
+    async def _tend(self) -> float:
+        return await tend(self._broker, busy=self.holds > 0)
+
+    async def _beat(self) -> float:
+        return await beat(
+            self._broker,
+            self.id,
+            self._lease_ms,
+            holds=self.holds > 0,
+            running=lambda: [run.delivery.lease for run in self._runners.running],
+            lost=self.lease_lost,
+        )
 
     # --- claiming -----------------------------------------------------------------------------------------------
 
     async def _fetch(self) -> None:
         while not self._stopping.is_set():
-            # What has ended takes no place, but a carrier that cannot keep up with outcomes is not asked for more.
-            room = self._demand.room() if self._unsettled - self._demand.held < _MAX_UNSETTLED else 0
-            wants = self._demand.wants(room) if room else []
-            if not wants and not self._idling:
-                before = self._places_freed
-                await self._wait_until(lambda: self._places_freed != before)  # noqa: B023 - awaited here
-                continue
-            self._woken = False
-            claimed = await self._claim(wants, room if wants else 0)
-            if claimed is not None and self._idling and not self._woken:
-                whole = len(wants) == len(self.queues) and all(want.limit == room for want in wants)
-                await self._wait_for_work(self._until(claimed), freed=not whole)
+            try:
+                await self._fetch_once()
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                await self._wait_until(lambda: False, self._claims.failed(error))
 
-    async def _claim(self, wants: list[QueueWant], room: int) -> Claimed | None:
-        """Claim; None: that failed, and the pause after it is over.
+    async def _fetch_once(self) -> None:
+        # What has ended takes no place, but a carrier that cannot keep up with outcomes is not asked for more.
+        room = self._demand.room() if self._unsettled - self._demand.held < _MAX_UNSETTLED else 0
+        wants = self._demand.wants(room) if room else []
+        if not wants and not self._idling:
+            before = self._places_freed
+            await self._wait_until(lambda: self._places_freed != before)
+            return
+        self._woken = False
+        claimed = await self._claim(wants, room if wants else 0)
+        if self._idling and not self._woken:
+            whole = len(wants) == len(self.queues) and all(want.limit == room for want in wants)
+            await self._wait_for_work(self._until(claimed), freed=not whole)
 
-        A claim of nothing says that no place is left: whoever is woken, or handed a job, should have one.
-        """
+    async def _claim(self, wants: list[QueueWant], room: int) -> Claimed:
+        """Claim. To claim nothing says that no place is left: whoever is woken, or handed a job, should have one."""
         self._hold(claiming=True)
         try:
             claimed = await self._broker.claim(wants, worker=self.id, limit=room, lease_ms=self._lease_ms)
-        except BrokerError as error:
-            _log.warning("worker %s: claiming failed, again in %.1f s: %s", self.id, self._pause, error)
-            await self._wait_until(lambda: False, self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            return None
         finally:
             self._hold(claiming=False)
-        self._pause = _RETRY_PAUSE
+        self._claims.went_well()
         for delivery in claimed.deliveries:
             self._take(delivery)
         self._hold(claiming=False)
@@ -269,17 +269,11 @@ class Worker:
 
     # --- listening ----------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        pause = _RETRY_PAUSE
-        while True:
-            try:
-                async for signal in self._broker.signals(self.id, handed=True):
-                    pause = _RETRY_PAUSE
-                    self._hear(signal)
-            except BrokerError as error:
-                _log.warning("worker %s: listening failed, again in %.1f s: %s", self.id, pause, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+    async def _listen(self) -> float:
+        async for signal in self._broker.signals(self.id, handed=True):
+            self._listens.went_well()
+            self._hear(signal)
+        return _LISTEN_AGAIN
 
     def _hear(self, signal: Signal) -> None:
         match signal:
@@ -302,18 +296,12 @@ class Worker:
             case LeaseLost():
                 self.lease_lost()
 
-    async def _hand_back_stale(self) -> None:
+    async def _hand_back_stale(self) -> float:
         """Hand back jobs that wait here behind long ones: other workers may be idle."""
-        while True:
-            await asyncio.sleep(_STALE_PREFETCH / 2)
-            since = self._runners.waiting_since()
-            if since is not None and since < time.monotonic() - _STALE_PREFETCH:
-                self._hand_back(self._runners.take_waiting())
-
-    def _service_ended(self, service: asyncio.Task[None]) -> None:
-        if not service.cancelled() and (error := service.exception()) is not None:
-            _log.critical("worker %s: a service failed, the worker stops", self.id, exc_info=error)
-            self.stop()
+        since = self._runners.waiting_since()
+        if since is not None and since < time.monotonic() - _STALE_PREFETCH:
+            self._hand_back(self._runners.take_waiting())
+        return _STALE_PREFETCH / 2
 
     # --- draining -----------------------------------------------------------------------------------------------
 

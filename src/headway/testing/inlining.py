@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,9 +24,10 @@ from headway.portal import Portal
 from headway.runtime.executor import Executor
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
-from headway.runtime.scheduler import declare_schedules, fire_due
+from headway.runtime.scheduler import Scheduler
 from headway.runtime.settler import Settler
 from headway.runtime.threads import Interrupted, Threads
+from headway.service import Services
 from headway.task import Task
 from headway.testing.clock import FakeClock
 from headway.testing.faults import FaultyBroker
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from headway.app import Headway
     from headway.job import Delivery, JobId, JobRecord, JobState, Outcome
 
+_log = logging.getLogger("headway.testing")
 _WORKER: Final = WorkerId("inline")
 # The test's clock may leap by weeks while a job runs; nobody else is there to take it over.
 _LEASE_MS: Final = 100 * 365 * 24 * 3600 * 1000
@@ -95,9 +98,11 @@ class Inline:
         self._threads = Threads(_THREADS)
         self._executor = _Watched(app, threads=self._threads)
         self._executor.raised = {}
-        self._time_limits = asyncio.create_task(self._executor.end_overdue())
-        self._settler = Settler(faults, answered=lambda _: None)
-        self._reporter = Reporter(faults, clock)
+        self.services = Services(_log, "inline")
+        self.services.start("time limits", self._executor.end_overdue)
+        self._settler = Settler(faults, answered=lambda _: None, loop=self.services.watch("settle"))
+        self._reporter = Reporter(faults, clock, self.services)
+        self._scheduler = Scheduler(app, self.services.remarks)
         self._next_in_ms: int | None = None
         self._attempts = 0
         carrier.work = self._run_ready
@@ -130,10 +135,20 @@ class Inline:
         return self._attempts - attempts
 
     async def fire_schedules(self) -> int:
-        """Enqueue the jobs of schedules that are due by the clock, as a worker would; return how many."""
+        """Enqueue the jobs of schedules that are due by the clock, as a worker would; return how many.
+
+        When the job of a schedule cannot be made, the others are enqueued first, and then that error is raised.
+        """
         known = len(await self.jobs())
-        await fire_due(self.app)
+        looked = await self._scheduler.look()
+        for name, error in looked.errors.items():
+            error.add_note(f"raised by schedule {name!r}")
+            raise error
         return len(await self.jobs()) - known
+
+    async def declare_schedules(self) -> None:
+        """Make the app's schedules known, as the first worker would; done by `inline`."""
+        await self._scheduler.declare()
 
     async def jobs(
         self,
@@ -166,8 +181,7 @@ class Inline:
 
     async def close(self) -> None:
         """Let the threads go; done by `inline`."""
-        self._time_limits.cancel()
-        await asyncio.wait({self._time_limits})
+        await self.services.stop()
         self._threads.close()
 
     async def _run_ready(self) -> None:
@@ -243,7 +257,7 @@ async def inline(
             async with app:
                 box = Inline(app, clock, carrier, faults)
                 if app.schedules:
-                    await declare_schedules(app)
+                    await box.declare_schedules()
                 try:
                     yield box
                 finally:

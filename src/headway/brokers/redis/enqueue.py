@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.brokers.base import Enqueued
 from headway.brokers.redis.session import Kind
 from headway.errors import BrokerRefusedError
+from headway.fires import early
 from headway.job import JobId, UniqueMode
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ def _accepted(jobs: Sequence[NewJob], answer: Any) -> list[Enqueued] | None:  # 
     """Read what enqueue.lua answers: which jobs were there before; None when it knows other numbers."""
     if answer == b"KINDS":
         return None
+    if isinstance(answer, bytes):
+        fire = jobs[int(answer.removeprefix(b"FIRE")) - 1].fire
+        assert fire is not None  # noqa: S101 - for the type checkers
+        raise early(fire)
     accepted = [Enqueued(job.id) for job in jobs]
     for place, holder in zip(answer[::2], answer[1::2], strict=True):
         at = int(place) - 1

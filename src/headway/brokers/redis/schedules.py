@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.call import Argument
     from headway.brokers.redis.session import Session
+
+
+_MAX_DIGITS: Final = 18  # of an instant in milliseconds
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -30,20 +33,30 @@ async def declare(session: Session, schedules: Sequence[ScheduleRecord]) -> None
 
 
 async def schedules(session: Session) -> list[ScheduleRecord]:
-    """Return all, by name; damaged ones are left out."""
+    """Return all, by name; of a damaged one the name alone: whoever declared it does so again."""
     stored, paused_raw, fires, *_ = await session.run("overview")
     paused = set(paused_raw)
-    last = {name: int(text.partition(b"|")[0]) for name, text in zip(fires[::2], fires[1::2], strict=True)}
+    last = {name: _fire_time(text) for name, text in zip(fires[::2], fires[1::2], strict=True)}
     found: list[ScheduleRecord] = []
     for name, text in zip(stored[::2], stored[1::2], strict=True):
         try:
             one = msgspec.json.decode(text, type=_Stored)
-        except msgspec.MsgspecError:
-            continue
+        except (ValueError, RecursionError):
+            one = _Stored("", "")
         found.append(
             ScheduleRecord(
-                name.decode(), one.spec, one.task, paused=name in paused, last_fire_ms=last.get(name),
+                name.decode(errors="backslashreplace"),
+                one.spec,
+                one.task,
+                paused=name in paused,
+                last_fire_ms=last.get(name),
                 declared_ms=one.declared_ms,
             )
-        )  # fmt: skip
+        )
     return sorted(found, key=lambda one: one.name)
+
+
+def _fire_time(text: bytes) -> int | None:
+    """Read a last fire; None when it is damaged: the scripts count it as none, too."""
+    digits = text.partition(b"|")[0]
+    return int(digits) if len(digits) <= _MAX_DIGITS and digits.removeprefix(b"-").isdigit() else None

@@ -9,6 +9,7 @@ from headway.brokers.sqlite import unique
 from headway.brokers.sqlite.rows import INLINE_MAX
 from headway.brokers.sqlite.schema import READY, SCHEDULED
 from headway.events import EventKind
+from headway.fires import check_fire, last_fire
 from headway.job import JobId
 
 if TYPE_CHECKING:
@@ -98,10 +99,11 @@ def _enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
 
 def _fired(tx: Transaction, job: NewJob, fire: Fire) -> JobId | None:
     """Note the fire time; return the job of the last one when this is not later."""
+    check_fire(fire, tx.now)
     row = tx.db.execute(
         "SELECT last_fire_ms, last_job FROM schedule WHERE app = ? AND name = ?", (tx.app, fire.schedule)
     ).fetchone()
-    if row is not None and row[0] is not None and fire.at_ms <= row[0]:
+    if row is not None and (last := last_fire(row[0], tx.now)) is not None and fire.at_ms <= last:
         return JobId(row[1]) if row[1] else job.id
     tx.db.execute(
         "INSERT INTO schedule (app, name, last_fire_ms, last_job) VALUES (?, ?, ?, ?) ON CONFLICT (app, name) "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import ScheduleRecord
+from headway.fires import MAX_AHEAD_MS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,12 +56,12 @@ def pause(tx: Transaction, name: str, *, paused: bool) -> bool:
 
 
 def skip_fire(tx: Transaction, fire: Fire) -> None:
-    """Advance the last fire without a job."""
+    """Advance the last fire without a job, as far as the present: what lies behind it is not skipped yet."""
     tx.db.execute(
         "INSERT INTO schedule (app, name, last_fire_ms) VALUES (?, ?, ?) ON CONFLICT (app, name) DO UPDATE "
         "SET last_fire_ms = excluded.last_fire_ms, last_job = NULL "
-        "WHERE last_fire_ms IS NULL OR last_fire_ms < excluded.last_fire_ms",
-        (tx.app, fire.schedule, fire.at_ms),
+        "WHERE last_fire_ms IS NULL OR last_fire_ms < excluded.last_fire_ms OR last_fire_ms > ?",
+        (tx.app, fire.schedule, min(fire.at_ms, tx.now), tx.now + MAX_AHEAD_MS),
     )
 
 

@@ -3,7 +3,8 @@
 -- ARGV[3] how many kinds, then number, text each; how many runs, then kind number, count each (jobs in order, cut where the
 --         kind changes); how many jobs, then their ids, then their blobs (kind:payload);
 --         then for each job that is not plain: place, due, expires, = and key, unique mode (r t d k), unique key, window, schedule, fire.
--- Returns place, id pairs of the duplicates, flat; or the string KINDS when the numbers are not those of this server.
+-- Returns place, id pairs of the duplicates, flat; the string KINDS when the numbers are not those of this server; the string
+--         FIRE and a place when that job's fire time lies in the future: then nothing is written.
 -- @include base
 -- @include kinds
 -- @include events
@@ -13,6 +14,7 @@
 -- @include unique
 -- @include finish
 -- @include close
+local MAX_AHEAD = 60000 -- headway.fires
 local at = 3
 local function next_arg()
   at = at + 1
@@ -93,6 +95,9 @@ while at <= #ARGV do
   local wish = special[place]
   wish.key = wish.key ~= '' and string.sub(wish.key, 2) or nil
   wish.schedule = wish.fire ~= '' and wish.schedule or nil
+  if wish.schedule and tonumber(wish.fire) > now + MAX_AHEAD then
+    return 'FIRE' .. place
+  end
 end
 
 local duplicates, seen = {}, {}
@@ -173,7 +178,7 @@ local function blocked(id, wish)
     local last = redis.call('HGET', P .. 'fire', wish.schedule)
     if last then
       local fired, job = string.match(last, '^(%-?%d+)|(.*)$')
-      if fired and tonumber(wish.fire) <= tonumber(fired) then
+      if fired and tonumber(fired) <= now + MAX_AHEAD and tonumber(wish.fire) <= tonumber(fired) then
         return job ~= '' and job or id, false, true
       end
     end
