@@ -8,7 +8,8 @@ CodecError.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+import math
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -54,27 +55,30 @@ class Codec:
         limit_name: str = "payload_limit",
     ) -> None:
         """`compress_over` and `limit` are bytes of an encoded payload; compression needs the extra `zstd`."""
+        self.format: Final[Format] = format
         self._flags = _VERSION << 4 | (_JSON if format == "json" else 0)
         self._head = bytes([self._flags])
         self._encode: Callable[[Any], bytes] = (
-            msgspec.json.Encoder(enc_hook=to_builtin).encode
-            if format == "json"
-            else msgspec.msgpack.Encoder(enc_hook=to_builtin).encode
+            _encode_json if format == "json" else msgspec.msgpack.Encoder(enc_hook=to_builtin).encode
         )
         self._compress: Callable[[bytes], bytes] | None = _zstd_compressor() if compress else None
         self._compress_over = compress_over
         self.limit = limit
         self._limit_name = limit_name
 
-    def encode_call(
+    def encode_call(  # noqa: PLR0917 - by their places: every enqueue comes along here
         self,
         task: str,
         args: Sequence[object],
         kwargs: Mapping[str, object],
         headers: Mapping[str, str] | None = None,
         timeout_ms: int = 0,
+        names: Sequence[str] = (),
     ) -> bytes:
-        """Encode a call of the task; SerialisationError and PayloadTooLargeError name the task and the argument."""
+        """Encode a call of the task; SerialisationError and PayloadTooLargeError name the task and the argument.
+
+        `names` are those of the positional arguments, as far as they have one.
+        """
         fields: tuple[object, ...]
         if timeout_ms or headers:
             fields = (args, kwargs, headers or {}, timeout_ms)
@@ -83,11 +87,11 @@ class Codec:
         try:
             body = self._encode(fields)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise self._culprit(task, args, kwargs, error) from error
+            raise self._culprit(task, _named(names, args, kwargs), error) from error
         payload = self._head + body if self._compress is None else self._frame(body)
         if len(payload) > self.limit:
             name, size = max(
-                ((name, self._size(value)) for name, value in _named(args, kwargs)),
+                ((name, self._size(value)) for name, value in _named(names, args, kwargs)),
                 key=_second,
                 default=("headers", 0),
             )
@@ -123,10 +127,8 @@ class Codec:
     def _size(self, value: object) -> int:
         return len(self._encode(value))
 
-    def _culprit(
-        self, task: str, args: Sequence[object], kwargs: Mapping[str, object], error: Exception
-    ) -> SerialisationError:
-        for name, value in _named(args, kwargs):
+    def _culprit(self, task: str, named: list[tuple[str, object]], error: Exception) -> SerialisationError:
+        for name, value in named:
             try:
                 self._encode(value)
             except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as own:
@@ -223,10 +225,13 @@ def _open(payload: bytes) -> tuple[bytes | memoryview, Format]:
     return body, "json" if first & _JSON else "msgpack"
 
 
-def _named(args: Sequence[object], kwargs: Mapping[str, object]) -> list[tuple[str, object]]:
-    return [(f"argument {n}", value) for n, value in enumerate(args, 1)] + [
-        (f"argument {name!r}", value) for name, value in kwargs.items()
-    ]
+def _named(
+    names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]
+) -> list[tuple[str, object]]:
+    return [
+        (f"argument {names[n]!r}" if n < len(names) else f"argument {n + 1}", value)
+        for n, value in enumerate(args)
+    ] + [(f"argument {name!r}", value) for name, value in kwargs.items()]
 
 
 def _second(pair: tuple[str, int]) -> int:
@@ -251,6 +256,28 @@ def from_builtin(kind: type, value: Any) -> Any:  # noqa: ANN401 - any type, any
         return value
     msg = f"values of type {kind.__name__} cannot be read"
     raise TypeError(msg)
+
+
+def _encode_json(value: object) -> bytes:
+    """Encode as JSON; ValueError for a number that it does not have, which would become null without a word."""
+    encoded = _JSON_ENCODER.encode(value)
+    if b"null" in encoded:
+        _refuse_lost_number(msgspec.to_builtins(value, enc_hook=to_builtin))
+    return encoded
+
+
+def _refuse_lost_number(value: Any) -> None:  # noqa: ANN401 - any value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            msg = f"JSON has no {value}: pass None, or let the setting format be msgpack"
+            raise ValueError(msg)
+    elif isinstance(value, dict):
+        for key, item in cast("dict[object, object]", value).items():
+            _refuse_lost_number(key)
+            _refuse_lost_number(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in cast("list[object]", value):
+            _refuse_lost_number(item)
 
 
 def _zstd_compressor() -> Callable[[bytes], bytes]:
@@ -278,6 +305,7 @@ def _zstd_expand(body: bytes) -> bytes:
         raise CodecError(msg) from error
 
 
+_JSON_ENCODER: Final = msgspec.json.Encoder(enc_hook=to_builtin)
 _MSGPACK_CALL: Final = msgspec.msgpack.Decoder(Call)
 _JSON_CALL: Final = msgspec.json.Decoder(Call)
 _ENCODE_HISTORY: Final = msgspec.msgpack.Encoder().encode

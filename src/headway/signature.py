@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, get_type_hints
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never, NoReturn, Protocol, cast, get_type_hints
 
 import msgspec
 
+from headway.arrival import (
+    Accepted,
+    Need,
+    accepted,
+    arrives_unchanged,
+    has_untyped_parts,
+    is_flat_record,
+    parts_of,
+    typed_change,
+)
 from headway.codec import PLAIN_HEAD, Codec, argument_decoder, decode_call, from_builtin
+from headway.constraints import readable
 from headway.context import Context
 from headway.errors import ArgumentsError, CodecError, DeclarationError
 
@@ -18,10 +29,19 @@ if TYPE_CHECKING:
 
     from headway.codec import Call, Format
 
-_EXACT: Final = frozenset({int, str, float, bool, bytes})
-_PLAIN_KINDS: Final = (Any, *_EXACT)
 _MAX_SHAPES: Final = 64  # a parameter that takes anything has as many types as there are
+_NEVER: Final = (Never, NoReturn)
+_TEXT: Final = frozenset({str})
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class _Plan(NamedTuple):
+    """What is left to be seen of a call once the types of its arguments are known; places are positions and names."""
+
+    untyped: tuple[int | str, ...] = ()  # must arrive as they are
+    text_keys: tuple[int | str, ...] = ()  # as well, and all keys must be texts
+    decode: bool = False  # the call has to be read as the worker will
+    mixed: tuple[int | str, ...] = ()  # so read, and in parts untyped
 
 
 class PositionalCall(Protocol):
@@ -36,9 +56,13 @@ class PositionalCall(Protocol):
 class Signature:
     """The parameters of one function, without its Context, and the type of its result."""
 
-    def __init__(self, task: str, function: Callable[..., Any]) -> None:
-        """Read the function; DeclarationError when the codec could never read an annotated parameter."""
+    def __init__(self, task: str, function: Callable[..., Any], form: Format = "msgpack") -> None:
+        """Read the function; DeclarationError when the codec can never read a parameter or write the result.
+
+        `form` is what the app's codec writes.
+        """
         self.task = task
+        self._form: Format = form
         parameters = list(inspect.signature(function).parameters.values())
         hints = _hints(function)
         self.takes_context = bool(parameters) and _is_context(
@@ -46,7 +70,9 @@ class Signature:
         )
         if self.takes_context:
             parameters = parameters[1:]
-        self.result_type: Any = hints.get("return", Any)
+        returns = hints.get("return", Any)
+        self.result_type: Any = Any if returns in _NEVER else _without_extras(returns)
+        self._checked("it returns", self.result_type)
         self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
         self._by_name = frozenset(
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -59,19 +85,18 @@ class Signature:
         self._varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._varkwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
         self._types: dict[str, Any] = {}
+        self._infos: dict[str, msgspec.inspect.Type] = {}
+        self._accepts: dict[str, Accepted] = {}
         for p in parameters:
             if _is_context(hints.get(p.name, p.annotation)):
                 msg = f"task {task!r}: the Context must be the first parameter, not {p.name!r}"
                 raise DeclarationError(msg)
             kind = hints.get(p.name, Any)
-            self._types[p.name] = kind
-            self._check_readable(p.name, kind)
-        # An annotation that is no exact built-in type never is the type of a value: such calls need the decoder.
-        self._positional_kinds = [
-            self._types[name] if self._types[name] in _PLAIN_KINDS else None for name in self._positional
-        ]
-        # Types of positional arguments that fit whatever their values: the next such call is not looked at.
-        self._shapes: set[tuple[type, ...]] = set()
+            info = self._infos[p.name] = self._checked(f"parameter {p.name!r} is", kind)
+            read_as = self._types[p.name] = readable(kind, f"task {task!r}: parameter {p.name!r}")
+            self._accepts[p.name] = accepted(info) if read_as is kind else Accepted({})
+        # What the types of the arguments and the names of those by keyword leave to be seen: found out once.
+        self._plans: dict[tuple[object, ...], _Plan | None] = {}
         self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
         self._needs_names = not set(self._required) <= set(self._positional)
         self._whole: Callable[[bytes | memoryview], PositionalCall] | None = None
@@ -85,21 +110,96 @@ class Signature:
         timeout_ms: int = 0,
     ) -> bytes:
         """Check the arguments and encode the call; the errors name the argument that does not fit."""
-        shape = tuple(map(type, args))
-        if shape in self._shapes and not kwargs:
-            return codec.encode_call(self.task, args, kwargs, headers, timeout_ms)
-        self._bind(args, kwargs)
-        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms)
-        if not self._plainly_fits(args, kwargs):
-            # What the worker will do, done here once: so a wrong type is refused before anything is written.
+        shape: tuple[object, ...] = tuple(map(type, args))
+        if kwargs:
+            shape = (shape, *kwargs, *map(type, kwargs.values()))
+        try:
+            plan = self._plans[shape]
+        except KeyError:
+            self._bind(args, kwargs)
+            plan = self._plan(args, kwargs)
+            if len(self._plans) < _MAX_SHAPES:
+                self._plans[shape] = plan
+        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self._positional)
+        if plan is not None:
+            self._look(plan, args, kwargs, payload)
+        return payload
+
+    def _plan(self, args: Sequence[object], kwargs: Mapping[str, object]) -> _Plan | None:
+        """Return what is left to be seen of calls with arguments of these types; None: they fit."""
+        untyped: list[int | str] = []
+        text_keys: list[int | str] = []
+        mixed: list[int | str] = []
+        decode = False
+        places: list[int | str] = [*range(len(args)), *kwargs]
+        for at, value in zip(places, (*args, *kwargs.values()), strict=True):
+            parameter = self._parameter(at)
+            match self._accepts[parameter].need(type(value), self._form):
+                case Need.NOTHING:
+                    pass
+                case Need.UNCHANGED:
+                    untyped.append(at)
+                case Need.TEXT_KEYS:
+                    text_keys.append(at)
+                case Need.DECODE:
+                    decode = True
+                    if has_untyped_parts(self._infos[parameter]):
+                        mixed.append(at)
+        if not (untyped or text_keys or decode):
+            return None
+        return _Plan(tuple(untyped), tuple(text_keys), decode, tuple(mixed))
+
+    def _look(
+        self, plan: _Plan, args: Sequence[object], kwargs: Mapping[str, object], payload: bytes
+    ) -> None:
+        """Refuse a call that the worker could not read, or would read as something else."""
+        for at in plan.untyped:
+            value = args[at] if isinstance(at, int) else kwargs[at]
+            if not arrives_unchanged(value, self._form):
+                self._refuse_change(at, value)
+        decode = plan.decode
+        for at in plan.text_keys:
+            record = cast("dict[object, object]", args[at] if isinstance(at, int) else kwargs[at])
+            if self._form == "json" or not is_flat_record(record):
+                decode = decode or not set(map(type, record)) <= _TEXT
+                if not arrives_unchanged(record, self._form):
+                    self._refuse_change(at, record)
+        if decode:
+            self._read_back(plan.mixed, args, kwargs, payload)
+
+    def _read_back(
+        self,
+        mixed: Sequence[int | str],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        payload: bytes,
+    ) -> None:
+        """Do here once what the worker will do: so a wrong type is refused before anything is written."""
+        whole = self.decode_positional(payload)
+        if whole is None:
             try:
                 self.decode(*decode_call(payload))
             except CodecError as error:
                 raise ArgumentsError(str(error)) from error
-        elif not kwargs and float not in shape and len(self._shapes) < _MAX_SHAPES:
-            # Of a float the value counts, too.
-            self._shapes.add(shape)
-        return payload
+        for at in mixed:
+            self._refuse_change(at, args[at] if isinstance(at, int) else kwargs[at])
+
+    def _refuse_change(self, at: int | str, value: object) -> None:
+        change = typed_change(self._infos[self._parameter(at)], value, self._form)
+        if change is not None:
+            name = at if isinstance(at, str) else self._parameter(at)
+            what = f"{change.path} is" if change.path else "is"
+            msg = (
+                f"task {self.task!r}: argument {name!r}: {what} of type {change.given} and would arrive as "
+                f"{change.arrives}: annotate the parameter with the type, or convert it first"
+            )
+            raise ArgumentsError(msg)
+
+    def _parameter(self, at: int | str) -> str:
+        """Name the parameter that takes the argument at this place or of this name."""
+        if isinstance(at, int):
+            return self._positional[at] if at < len(self._positional) else self._varargs or ""
+        return at if at in self._by_name else self._varkwargs or ""
 
     def decode_positional(self, payload: bytes) -> PositionalCall | None:
         """Read a call that gives each positional parameter by its place, in one go: the common case.
@@ -163,20 +263,6 @@ class Signature:
             msg = f"task {self.task!r}: argument {shown or parameter!r} does not fit: {error}"
             raise CodecError(msg) from error
 
-    def _plainly_fits(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
-        """Tell at once for exact built-in types, the common case; anything else needs the decoder."""
-        kinds = self._positional_kinds
-        if len(args) > len(kinds):
-            return False
-        # Loops, not all(): a generator costs more than what it would look at.
-        for kind, value in zip(kinds, args, strict=False):
-            if type(value) is not kind and kind is not Any:
-                return False
-            if kind is float and not math.isfinite(cast("float", value)):
-                return False  # JSON has no NaN and no infinity
-        types = self._types
-        return not kwargs or all(_plain(types.get(name), value) for name, value in kwargs.items())
-
     def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         positional = self._positional
         given = len(args)
@@ -197,37 +283,28 @@ class Signature:
                 msg = f"task {self.task!r}: argument {name!r} is missing"
                 raise ArgumentsError(msg)
 
-    def _check_readable(self, parameter: str, kind: Any) -> None:  # noqa: ANN401 - any annotation
-        if kind is Any or kind in _EXACT:
-            return
+    def _checked(self, what: str, kind: Any) -> msgspec.inspect.Type:  # noqa: ANN401 - any annotation
+        """Return what msgspec says of the type; DeclarationError when it cannot be read and written."""
         try:
             info = msgspec.inspect.type_info(kind)
+            argument_decoder(kind, self._form)
         except Exception as error:
-            msg = (
-                f"task {self.task!r}: parameter {parameter!r} has a type that the codec cannot read: {error}"
-            )
+            msg = f"task {self.task!r}: {what} of a type that the codec does not know: {error}"
             raise DeclarationError(msg) from error
-        if isinstance(info, msgspec.inspect.CustomType) and not hasattr(info.cls, "model_validate"):
-            msg = (
-                f"task {self.task!r}: parameter {parameter!r} is a {info.cls.__name__}, which is no data; "
-                "use built-in types, dataclasses, msgspec structs or pydantic models"
-            )
-            raise DeclarationError(msg)
-
-
-def _plain(kind: Any, value: object) -> bool:  # noqa: ANN401 - any annotation
-    if kind is Any:
-        return True
-    # JSON has no NaN and no infinity.
-    return (
-        type(value) is kind and kind in _EXACT and (kind is not float or math.isfinite(cast("float", value)))
-    )
+        for part in parts_of(info):
+            if isinstance(part, msgspec.inspect.CustomType) and not hasattr(part.cls, "model_validate"):
+                msg = (
+                    f"task {self.task!r}: {what} a {part.cls.__name__}, which is no data; "
+                    "use built-in types, dataclasses, msgspec structs or pydantic models"
+                )
+                raise DeclarationError(msg)
+        return info
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Type hints, each on its own: one name that only a type checker can see must not hide the others."""
     try:
-        return _with_any(get_type_hints(function))
+        return _with_any(get_type_hints(function, include_extras=True))
     except Exception:  # noqa: BLE001, S110 - an annotation may raise anything; each is tried alone below
         pass
     inner = inspect.unwrap(function)
@@ -239,6 +316,11 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 - unknown here: not checked at run time
             found[name] = Context if _is_context(annotation) else Any
     return _with_any(found)
+
+
+def _without_extras(kind: Any) -> Any:  # noqa: ANN401 - any annotation
+    """Return the type alone: constraints of a result are its handler's to keep."""
+    return get_type_hints(SimpleNamespace(__annotations__={"return": kind}))["return"]
 
 
 def _with_any(hints: dict[str, Any]) -> dict[str, Any]:

@@ -286,5 +286,7 @@ def test_a_result_that_does_not_fit_its_type_is_a_codec_error() -> None:
 
 def test_a_number_that_json_cannot_hold_is_no_secret() -> None:
     assert math.isnan(decode_result(Codec().encode_result("t", math.nan), float))
-    with pytest.raises(CodecError):
-        decode_result(Codec(format="json").encode_result("t", math.nan), float)
+    for value in (math.nan, [None, -math.inf], {"a": {"b": (1.0, math.inf)}}):
+        with pytest.raises(SerialisationError, match=r"task 't': its result .* JSON has no -?(nan|inf)"):
+            Codec(format="json").encode_result("t", value)
+    assert decode_result(Codec(format="json").encode_result("t", ["null", None])) == ["null", None]

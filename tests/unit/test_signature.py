@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import types
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from uuid import UUID
 
 import pytest
@@ -30,8 +31,9 @@ def through(
     function: Callable[..., Any], *args: Any, codec: Codec | None = None, **kwargs: Any
 ) -> tuple[list[Any], dict[str, Any]]:
     """Encode as enqueue does, decode as the executor does."""
-    signature = Signature("t", function)
-    return signature.decode(*decode_call(signature.encode(codec or Codec(), args, kwargs)))
+    codec = codec or Codec()
+    signature = Signature("t", function, codec.format)
+    return signature.decode(*decode_call(signature.encode(codec, args, kwargs)))
 
 
 def mixed(a: int, b: str = "x", *, c: float = 1.0, d: bool) -> None: ...
@@ -175,12 +177,12 @@ def test_a_float_that_the_format_cannot_hold_is_refused_at_enqueue(value: float)
     def handler(x: float) -> None: ...
 
     assert not math.isfinite(through(handler, value)[0][0])
-    with pytest.raises(ArgumentsError, match="argument 'x' does not fit"):
+    with pytest.raises(SerialisationError, match="argument 'x' of type float cannot be written: JSON has no"):
         through(handler, value, codec=Codec(format="json"))
 
 
 def test_a_value_that_cannot_be_written_is_named() -> None:
-    with pytest.raises(SerialisationError, match="argument 1 of type object"):
+    with pytest.raises(SerialisationError, match="argument 'a' of type object"):
         through(bare, object())
 
 
@@ -230,6 +232,24 @@ def test_a_parameter_that_can_never_be_read_is_refused_at_the_declaration(kind: 
     handler.__annotations__ = {"a": int, "b": kind}
     with pytest.raises(DeclarationError, match=f"parameter 'b' is a {kind.__name__}"):
         Signature("t", handler)
+
+
+@pytest.mark.parametrize(
+    "kind", [Codec, list[Codec], dict[str, Codec | None], Iterator[int], Coroutine[Any, Any, int]]
+)
+def test_a_result_that_can_never_be_written_is_refused_at_the_declaration(kind: Any) -> None:
+    def handler() -> None: ...
+
+    handler.__annotations__ = {"return": kind}
+    with pytest.raises(DeclarationError, match=r"task 't': it returns a .*, which is no data; use built-in"):
+        Signature("t", handler)
+
+
+def test_a_handler_that_never_returns_is_a_task() -> None:
+    def handler() -> NoReturn:
+        raise OSError
+
+    assert Signature("t", handler).result_type is Any
 
 
 def test_the_result_type_is_read_from_the_annotation() -> None:
