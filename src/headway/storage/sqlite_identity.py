@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BESIDE: Final = ("-wal", "-shm")
+OTHERS_NOTICE_S: Final = 1.0
+"""Until every process has noticed that a log is gone: none may write to it when a new one begins."""
+
 _EVERY_S: Final = 0.25  # so long may commits go to a file that is not there any more
 _SAVE_MS: Final = 1000  # how long the readers of other processes are waited for when a log is saved
 

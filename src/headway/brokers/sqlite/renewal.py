@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.opened import Opened
 from headway.errors import BrokerUnavailableError
+from headway.storage.sqlite_identity import OTHERS_NOTICE_S
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 0.5  # between tries to open the file again
-_OTHERS_S: Final = (
-    1.0  # until every process has noticed that a log is gone: none may write to it when a new one begins
-)
 
 
 class Renewal:
@@ -115,7 +113,7 @@ class Renewal:
             _log.critical("%s: %s", before.location.name, self._away)
             return
         if not loss.whole:
-            await asyncio.sleep(_OTHERS_S)
+            await asyncio.sleep(OTHERS_NOTICE_S)
         said = ""
         while self._state is None:
             try:

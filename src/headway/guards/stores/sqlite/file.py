@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
+from headway.storage.sqlite_identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
+
+if TYPE_CHECKING:
+    from headway.storage.sqlite_identity import FileLoss
+
+_log: Final = logging.getLogger(__name__)
 
 _APPLICATION_ID: Final = 0x48647747  # "HdwG": a guard's file, not a carrier's
 _VERSION: Final = 1
@@ -55,6 +63,64 @@ def connect(place: Place) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+class OpenFile:
+    """The file, opened anew when it was deleted, moved or replaced meanwhile. Lives on one thread."""
+
+    def __init__(self, place: Place) -> None:
+        """Open it; raises as `connect`."""
+        self._place = replace(place, path=str(Path(place.path).absolute()))
+        self._loss: FileLoss | None = None
+        self._again = 0.0  # time.monotonic() from which on it may be opened again
+        self._open()
+
+    def _open(self) -> None:
+        clear_leftovers(self._place.path)
+        self._db: sqlite3.Connection | None = connect(self._place)
+        self._check = FileCheck(self._place.path)
+
+    def connection(self) -> sqlite3.Connection:
+        """Return a connection to what the path names; BrokerUnavailableError once when that is another file now."""
+        if self._loss is not None or self._db is None:
+            if self._loss is not None and time.monotonic() < self._again:
+                raise self._refusal(self._loss)
+            self.close()
+            self._open()
+            self._loss = None
+            _log.warning("%s: open again", self._place.name)
+        self.verify()
+        return cast("sqlite3.Connection", self._db)
+
+    def verify(self) -> None:
+        """BrokerUnavailableError when the file is not there any more, or another one is in its place."""
+        if (loss := self._check.loss()) is not None:
+            self._loss = loss
+            self._again = time.monotonic() + (0.0 if loss.whole else OTHERS_NOTICE_S)
+            _log.error(
+                "%s: %s; what is not in the file that stands there now is forgotten",
+                self._place.name,
+                loss.said,
+            )
+            raise self._refusal(loss)
+
+    def _refusal(self, loss: FileLoss) -> BrokerUnavailableError:
+        msg = f"{self._place.name}: {loss.said}; nothing was written. It is opened again: repeat the call in a moment"
+        return BrokerUnavailableError(msg)
+
+    def close(self) -> None:
+        """Close it; of a file that was lost save what can be saved. OSError when that would damage it."""
+        identity = self._check.identity
+        holder = Holder(self._place.path) if identity.superseded else None
+        db, self._db = self._db, None
+        if db is not None and self._loss is not None:
+            identity.save_log(db)
+        if db is not None:
+            db.close()
+        if self._loss is not None:
+            identity.clear_away()
+        if holder is not None:
+            holder.end()
 
 
 def _prepare(db: sqlite3.Connection, place: Place) -> None:

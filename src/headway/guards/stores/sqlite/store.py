@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from headway.errors import BrokerRefusedError, BrokerUnavailableError
+from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from headway.guards.base import Entry, EntryPage
-from headway.guards.stores.sqlite.file import connect, parse, translate
+from headway.guards.stores.sqlite.file import OpenFile, parse, translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class SqliteStore:
         self._commands = 0
         self._opening = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
-        self._db: sqlite3.Connection | None = None
+        self._file: OpenFile | None = None
 
     @property
     def commands(self) -> int:
@@ -52,7 +52,7 @@ class SqliteStore:
                 return
             thread = ThreadPoolExecutor(1, thread_name_prefix="headway-guard")
             try:
-                self._db = await self._on(thread, partial(connect, self._place))
+                self._file = await self._on(thread, partial(OpenFile, self._place))
             except BaseException:
                 thread.shutdown(wait=False)
                 raise
@@ -61,9 +61,9 @@ class SqliteStore:
     async def close(self) -> None:
         """Close the file, after the calls under way."""
         async with self._opening:
-            thread, db, self._thread, self._db = self._thread, self._db, None, None
-            if thread is not None and db is not None:
-                await self._on(thread, db.close)
+            thread, file, self._thread, self._file = self._thread, self._file, None, None
+            if thread is not None and file is not None:
+                await self._on(thread, file.close)
                 thread.shutdown(wait=False)
 
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
@@ -189,10 +189,13 @@ class SqliteStore:
         ).rowcount
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        file = self._opened
+
         def transaction(db: sqlite3.Connection) -> T:
             db.execute("BEGIN IMMEDIATE")
             try:
                 answer = work(db)
+                file.verify()
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -202,18 +205,28 @@ class SqliteStore:
 
         return await self._run(transaction)
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._thread is None or self._db is None:
+    @property
+    def _opened(self) -> OpenFile:
+        if self._file is None:
             msg = f"{self._place.name} is not open: open it before you use it"
             raise BrokerUnavailableError(msg)
-        self._commands += 1
-        return await self._on(self._thread, partial(work, self._db))
+        return self._file
 
-    async def _on(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        file = self._opened
+        self._commands += 1
+        return await self._on(self._thread, lambda: work(file.connection()))
+
+    async def _on(self, thread: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
         except sqlite3.Error as error:
             raise translate(error, self._place) from error
+        except BrokerError:
+            raise
+        except OSError as error:
+            msg = f"{self._place.name}: {error}"
+            raise BrokerUnavailableError(msg) from error
         except (OverflowError, UnicodeEncodeError) as error:
             msg = f"{self._place.name}: a value cannot be stored: {error}"
             raise BrokerRefusedError(msg) from error
