@@ -201,6 +201,7 @@ class Tended(Struct, frozen=True):
     reclaimed: int = 0
     pruned: int = 0
     next_in_ms: int | None = None
+    mended: int = 0  # jobs that were known and stood nowhere, put back where they belong
 
 
 class JobQuery(Struct, frozen=True):

@@ -26,10 +26,13 @@ _ADVICE: Final = {
     "NOREPLICAS": "too few replicas are connected (min-replicas-to-write)",
     "NOAUTH": "it wants a password: put it into the URL",
     "WRONGPASS": "it does not accept the user or the password of the URL",
+    "WRONGTYPE": "a key of the app holds something else: did another program write to it? `headway doctor` names it",
     "NOPERM": "the user of the URL lacks a permission (scripts, the keys hw:*, or its channels)",
 }
 # Redis 6.2 wraps an error within a script into text of its own: the code stands somewhere inside.
 _CODE: Final = re.compile(r"\b(" + "|".join(_ADVICE) + r")\b")
+
+_KEY: Final = re.compile(r"WRONGTYPE of key (.+?): it holds no ([a-z ]+?)(?: script:|$)")
 
 _SHOWN: Final = 40  # characters around what is wrong
 
@@ -69,6 +72,11 @@ def refused(where: str, error: Exception) -> BrokerRefusedError:
     """Word a refusal: which server, what it said, what to do."""
     code = _code(error)
     advice = _ADVICE.get(code) if code else None
+    if key := _KEY.search(str(error)):
+        advice = (
+            f"its key {key[1]} holds no {key[2]}: did another program write to it? "
+            "Put it right, or delete it; nothing was changed"
+        )
     text = f"{where} refused the call: {advice or error}"
     return BrokerRefusedError(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, assert_never
 
 from headway.brokers.base import Heartbeat, LogLine, Progress, SettleResult, Tended
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from headway.brokers.base import Report, Retention, Settlement
     from headway.brokers.redis.call import Argument
     from headway.brokers.redis.session import Session
+
+log = logging.getLogger(__name__)
 
 _APPLIED: Final = ord("1")
 
@@ -140,7 +143,13 @@ async def report(session: Session, reports: Sequence[Report], max_log_lines: int
 
 async def tend(session: Session, retention: Retention) -> Tended:
     """Do one bounded round of maintenance."""
-    promoted, expired, reclaimed, pruned, next_in_ms = await session.run(
+    promoted, expired, reclaimed, pruned, mended, next_in_ms = await session.run(
         "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
     )
-    return Tended(promoted, expired, reclaimed, pruned, None if next_in_ms < 0 else next_in_ms)
+    if mended:
+        log.warning(
+            "%s: %d jobs were known and stood nowhere, as after a key was deleted or overwritten; they are back",
+            session.prefix.rstrip(":"),
+            mended,
+        )
+    return Tended(promoted, expired, reclaimed, pruned, None if next_in_ms < 0 else next_in_ms, mended)

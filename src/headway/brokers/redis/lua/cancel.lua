@@ -3,6 +3,7 @@
 -- hash creq: id -> reason, while a cancel request for a running job is open.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -11,6 +12,7 @@
 -- @include unique
 -- @include finish
 -- @include close
+must_be_sound()
 local states = {}
 for i = 4, #ARGV do
   local id = ARGV[i]

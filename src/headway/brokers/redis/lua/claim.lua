@@ -14,6 +14,7 @@
 -- A repeat (flag r) hands out again what the first call took, if it took anything.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include noted
 -- @include events
@@ -99,8 +100,9 @@ local taken, taken_blobs, taken_headers, taken_queues = {}, {}, {}, {}
 local revived = false -- one of those taken has a header
 local handed = 0 -- how many of those taken were leased to this worker already
 local popped, popped_from, dropped = {}, {}, 0
+local rounds = {} -- all that was popped, should it have to go back
 
-local buried = redis.call('EXISTS', P .. 'tomb') == 1
+local buried = redis.call('HLEN', P .. 'tomb') > 0 and must_hold('hash', 'tombs') > 0
 local pops = 0
 
 -- Note the ids that are no tombstones; tell how many. source: the list they came from, { queue }, to which take adds the prefix
@@ -124,7 +126,7 @@ end
 local function pop(level, queue, most)
   local list, got = level .. ':' .. queue, 0
   local key = P .. 'r:' .. list
-  local source = { queue = queue }
+  local source = { queue = queue, list = list }
   repeat
     local ids = redis.call('RPOP', key, most - got) or {}
     pops = pops + #ids
@@ -140,6 +142,7 @@ end
 
 local function pop_wanted()
   popped, popped_from = {}, {}
+  rounds[#rounds + 1] = { ids = popped, from = popped_from }
   local room = limit + handed - #taken
   for queue in wanted_queues() do
     if room <= 0 then
@@ -271,68 +274,103 @@ local function take_unheard(offer)
   end
 end
 
-local offer = hand ~= '' and redis.call('HGET', P .. 'hand', worker) or nil
-if offer then
-  take_unheard(offer)
-end
-local stands = offer and string.sub(offer, 1, #claim + 1) == claim .. '|' -- this is a repeat, and it was applied
+local lease_begins, counted = false, false
+local function hand_out()
+  local offer = hand ~= '' and redis.call('HGET', P .. 'hand', worker) or nil
+  if offer then
+    take_unheard(offer)
+  end
+  local stands = offer and string.sub(offer, 1, #claim + 1) == claim .. '|' -- this is a repeat, and it was applied
 
-repeat
-  pop_wanted()
-  dropped = 0
-  if #popped > 0 then
-    local blobs = gather('HMGET', P .. 'j', popped)
-    local headers = gather_if_any(P .. 'm', popped) or {}
-    for i, id in ipairs(popped) do
-      if blobs[i] then
-        take(id, popped_from[i], blobs[i], headers[i])
-      else
-        dropped = dropped + 1 -- removed behind our back
+  repeat
+    pop_wanted()
+    dropped = 0
+    if #popped > 0 then
+      local blobs = gather('HMGET', P .. 'j', popped)
+      local headers = gather_if_any(P .. 'm', popped) or {}
+      for i, id in ipairs(popped) do
+        if blobs[i] then
+          take(id, popped_from[i], blobs[i], headers[i])
+        else
+          dropped = dropped + 1 -- removed behind our back
+        end
+      end
+    end
+  until dropped == 0 or pops > MOST_POPS
+
+  if #finished_ids > 0 then
+    must_be_sound() -- some expired, or cannot be read: they end here
+  end
+  more = more or pops > MOST_POPS
+  if #taken > 0 then
+    variadic('HSET', P .. 'run', new_run)
+    redis.call('HINCRBY', P .. 'holds', worker, #taken - handed)
+    counted = true
+    lease_begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
+  end
+  -- It could take more of each queue that it wants, so each may wake it.
+  local idle = #taken - handed < limit
+  if idle and #taken > 0 then
+    for queue, most in pairs(own_limits) do
+      if most < limit and taken_queues[queue] == most then
+        idle, more = false, true -- that queue's own limit is reached: it claims again at once, without it
       end
     end
   end
-until dropped == 0 or pops > MOST_POPS
+  -- Whoever left jobs behind passes the word on; it must not wake itself.
+  local was, left = stop_idling(worker, class, #taken > 0 or not idle)
+  if limit == 0 then
+    wake_for(ready_queues()) -- a wake-up that found it full, or about to leave, is not to be lost
+  elseif #taken > 0 and somebody_idles() then
+    wake_for(queues_behind())
+  end
+  -- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
+  -- is enough: it comes back for as long as it finds leases.
+  if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then
+    for queue in pairs(taken_queues) do
+      wake(queue)
+    end
+  end
+  if idle and hand ~= '' and not stands then
+    redis.call('HSET', P .. 'hand', worker, claim .. '|' .. ARGV[5] .. '|' .. class)
+  elseif offer and not stands then
+    redis.call('HDEL', P .. 'hand', worker)
+  end
+  if idle then
+    start_idling(worker, class, was, left)
+  end
+  if #gone_exp > 0 then
+    variadic('ZREM', P .. 'exp', gone_exp)
+    did.expiry = head(P .. 'exp')
+  end
+  return answer(taken, taken_blobs, revived and taken_headers or {})
+end
 
-more = more or pops > MOST_POPS
-local lease_begins = false
-if #taken > 0 then
-  variadic('HSET', P .. 'run', new_run)
-  redis.call('HINCRBY', P .. 'holds', worker, #taken - handed)
-  lease_begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
-end
-if #gone_exp > 0 then
-  variadic('ZREM', P .. 'exp', gone_exp)
-  did.expiry = head(P .. 'exp')
-end
--- It could take more of each queue that it wants, so each may wake it.
-local idle = #taken - handed < limit
-if idle and #taken > 0 then
-  for queue, most in pairs(own_limits) do
-    if most < limit and taken_queues[queue] == most then
-      idle, more = false, true -- that queue's own limit is reached: it claims again at once, without it
+-- Something could not be done: a key is damaged, or the user of the URL lacks a permission. Nothing that was popped may be lost.
+local function put_back()
+  for i = handed + 1, #taken do
+    redis.pcall('HDEL', P .. 'run', taken[i])
+  end
+  if counted and redis.pcall('HINCRBY', P .. 'holds', worker, handed - #taken) == 0 then
+    redis.pcall('HDEL', P .. 'holds', worker)
+  end
+  if lease_begins then
+    redis.pcall('ZREM', P .. 'leases', worker)
+  end
+  for r = #rounds, 1, -1 do
+    local ids, from = rounds[r].ids, rounds[r].from
+    for i = #ids, 1, -1 do
+      if redis.pcall('HEXISTS', P .. 'done', ids[i]) ~= 1 then
+        redis.pcall('RPUSH', P .. 'r:' .. from[i].list, ids[i])
+        redis.pcall('SADD', P .. 'live', from[i].list)
+      end
     end
   end
 end
--- Whoever left jobs behind passes the word on; it must not wake itself.
-local was, left = stop_idling(worker, class, #taken > 0 or not idle)
-if limit == 0 then
-  wake_for(ready_queues()) -- a wake-up that found it full, or about to leave, is not to be lost
-elseif #taken > 0 and somebody_idles() then
-  wake_for(queues_behind())
+
+local fine, result = pcall(hand_out)
+if not fine then
+  put_back()
+  error(result, 0)
 end
--- One idle worker has to know when this lease ends, should this host die: its claim tells it. One in the time of a lease
--- is enough: it comes back for as long as it finds leases.
-if lease_begins and redis.call('SET', P .. 'watched', '1', 'PX', string.format('%.0f', lease), 'NX') then
-  for queue in pairs(taken_queues) do
-    wake(queue)
-  end
-end
-if idle and hand ~= '' and not stands then
-  redis.call('HSET', P .. 'hand', worker, claim .. '|' .. ARGV[5] .. '|' .. class)
-elseif offer and not stands then
-  redis.call('HDEL', P .. 'hand', worker)
-end
-if idle then
-  start_idling(worker, class, was, left)
-end
-return answer(taken, taken_blobs, revived and taken_headers or {})
+return result

@@ -4,6 +4,7 @@
 -- Returns { removed, place to go on from or -1 when nothing is left }.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -15,6 +16,7 @@
 -- @include close
 local state, before, queue = ARGV[3], now - tonumber(ARGV[4]), ARGV[5]
 local look, most, place = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+must_be_sound()
 local ids
 if state == 'S' then
   ids = redis.call('LRANGE', P .. 'done:S', place, place + look - 1)

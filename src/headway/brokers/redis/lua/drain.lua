@@ -3,6 +3,7 @@
 -- Returns { removed, rank to go on from or -1 when nothing is left }.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -14,6 +15,10 @@
 -- @include close
 local queue, most, rank = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local looked, removed = 0, 0
+must_be_sound()
+for level = 9, 0, -1 do
+  must_take(level .. ':' .. queue)
+end
 for level = 9, 0, -1 do
   local list = level .. ':' .. queue
   if looked < most then

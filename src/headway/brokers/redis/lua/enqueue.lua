@@ -6,6 +6,7 @@
 -- Returns place, id pairs of the duplicates, flat; the string KINDS when the numbers are not those of this server; the string
 --         FIRE and a place when that job's fire time lies in the future: then nothing is written.
 -- @include base
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -45,6 +46,13 @@ end
 local blobs = at + total - 1
 at = at + 2 * total
 
+must_hold('set', 'live')
+for _, number in ipairs(numbers) do
+  local kind = kind_of(number)
+  must_take(kind.list)
+  must_reach(kind.queue)
+end
+
 local plain = at > #ARGV
 local known = gather('HMGET', P .. 'j', ids)
 for i = 1, total do
@@ -53,9 +61,11 @@ for i = 1, total do
     break
   end
 end
-if redis.call('EXISTS', P .. 'tomb') == 1 then
+if must_hold('hash', 'tomb') > 0 then
+  must_hold('hash', 'tombs')
   for i, list in ipairs(gather('HMGET', P .. 'tomb', ids)) do
     if list then
+      must_take(list)
       exhume(ids[i])
     end
   end
@@ -86,7 +96,6 @@ if plain then
   return {}
 end
 
-variadic('HSET', P .. 'kinds', guard) -- changes nothing, but is refused when memory is short, before anything is written
 local special = {}
 while at <= #ARGV do
   local place = tonumber(next_arg())
@@ -100,6 +109,45 @@ while at <= #ARGV do
   end
 end
 
+-- The keys that the jobs will touch have to be sound before the first of them is written.
+local function must_be_ready()
+  local used = {}
+  for _, wish in pairs(special) do
+    used[wish.mode] = true
+    used.key = used.key or wish.key
+    used.fire = used.fire or wish.schedule
+    used.later = used.later or wish.due ~= '' or wish.expires ~= ''
+    used.expires = used.expires or wish.expires ~= ''
+  end
+  if used.d or used.k then
+    must_be_sound() -- another job may end
+    return
+  end
+  if used.later then
+    must_hold('hash', 'm')
+    must_hold('hash', 'n')
+  end
+  if used.expires then
+    must_hold('sorted set', 'exp')
+  end
+  if used.key then
+    must_hold('hash', 'keys')
+    must_hold('hash', 'keyof')
+  end
+  if used.fire then
+    must_hold('hash', 'fire')
+  end
+  if used.r or used.t then
+    must_hold('hash', 'u')
+    must_hold('hash', 'uof')
+  end
+  if used.t then
+    must_hold('sorted set', 'ux')
+  end
+end
+
+must_be_ready()
+variadic('HSET', P .. 'kinds', guard) -- changes nothing, but is refused when memory is short, before anything is written
 local duplicates, seen = {}, {}
 local new_j, new_m, new_sched, new_exp, new_ready = {}, {}, {}, {}, {}
 local earliest, earliest_queue = tonumber(redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')[2]) or math.huge, nil

@@ -1,6 +1,7 @@
 -- Duty: the common case of enqueue in few calls: plain jobs (no due time, key, expiry ...) of one kind, none of them known.
 -- KEYS[1] prefix
 -- ARGV[1] now in ms, or "" for the server's clock; [2] flags, [3] kind number, [4] its text, [5] ready list, [6] queue, [7] how many jobs, then their ids, then their blobs.
+-- All or nothing: where the job cannot be put into its list, or whoever idles cannot be told, nothing of it stays.
 -- Returns 0; 1 when the numbers are not those of this server; 2 when the case is not the common one. Nothing is written then.
 local P = KEYS[1]
 -- @include wake
@@ -18,6 +19,8 @@ local function hand_over(id, blob)
     local offer = free and redis.call('HGET', P .. 'hand', worker)
     local claim, lease, for_class = string.match(offer or '', '^(%d+)|(%d+)|(%x+)$')
     if for_class == class then
+      redis.call('HLEN', P .. 'run') -- refused here where it is damaged: once the message left nothing may fail
+      redis.call('ZCARD', P .. 'leases')
       redis.call('SREM', P .. 'idle:' .. class, worker)
       local text = ARGV[4]
       if redis.call('PUBLISH', P .. 'ch:w:' .. worker, 'J' .. claim .. '|' .. id .. '|' .. #text .. '|' .. text .. blob) > 0 then
@@ -32,7 +35,7 @@ local function hand_over(id, blob)
         redis.call('HINCRBY', P .. 'holds', worker, 1)
         local begins = redis.call('ZADD', P .. 'leases', string.format('%.0f', now + lease), worker) == 1
         if begins and redis.call('SET', P .. 'watched', '1', 'PX', lease, 'NX') then
-          wake(ARGV[6]) -- as in claim.lua: somebody has to know when this lease ends
+          pcall(wake, ARGV[6]) -- as in claim.lua: somebody has to know when this lease ends
         end
         return true
       end
@@ -85,10 +88,20 @@ else
   end
   redis.call('HSET', P .. 'j', unpack(pairs_j))
 end
-if redis.call('LPUSH', P .. 'r:' .. ARGV[5], unpack(ids)) == total then
-  redis.call('SADD', P .. 'live', ARGV[5]) -- it was empty
+local pushed = redis.pcall('LPUSH', P .. 'r:' .. ARGV[5], unpack(ids))
+local told = pushed
+if pushed == total then
+  told = redis.pcall('SADD', P .. 'live', ARGV[5]) -- it was empty
 end
-if not quiet then
-  wake(ARGV[6])
+local fine, problem = type(told) ~= 'table', told
+if fine and not quiet then
+  fine, problem = pcall(wake, ARGV[6])
+end
+if not fine then
+  if type(pushed) ~= 'table' then
+    redis.call('LTRIM', P .. 'r:' .. ARGV[5], total, -1)
+  end
+  redis.call('HDEL', P .. 'j', unpack(ids))
+  return type(problem) == 'table' and problem or redis.error_reply(problem)
 end
 return 0

@@ -10,7 +10,7 @@ local function cut(ids, position)
 end
 
 if source == 'S' then
-  local base = tonumber(redis.call('GET', P .. 'done:base') or '0')
+  local base = tonumber(redis.call('GET', P .. 'done:base')) or 0
   local last = redis.call('LLEN', P .. 'done:S') - 1
   if after ~= '' then
     last = math.min(last, tonumber(after) - base - 1)

@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was scheduled, else 0.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -10,11 +11,22 @@
 -- @include unique
 -- @include finish
 -- @include close
+must_be_sound()
+local jobs = {}
+for i = 3, #ARGV do
+  local job = find(ARGV[i])
+  local known = job and job.state == 'D' and kind_of(job.kind)
+  if known then
+    must_take(known.list)
+    jobs[ARGV[i]] = job
+  end
+end
 local promoted = {}
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local job = find(id)
-  local known = job and job.state == 'D' and kind_of(job.kind)
+  local job = jobs[id]
+  jobs[id] = nil
+  local known = job and kind_of(job.kind)
   if known then
     if job.held then
       local key = redis.call('HGET', P .. 'uof', id)

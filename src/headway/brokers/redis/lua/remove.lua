@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was removed, else 0.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -11,6 +12,7 @@
 -- @include finish
 -- @include removal
 -- @include close
+must_be_sound()
 local removed = {}
 for i = 3, #ARGV do
   removed[#removed + 1] = remove_one(ARGV[i]) and 1 or 0

@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was, else 0.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -10,12 +11,23 @@
 -- @include unique
 -- @include finish
 -- @include close
+must_be_sound()
+local jobs = {}
+for i = 3, #ARGV do
+  local job = find(ARGV[i])
+  local known = job and not job.broken and kind_of(job.kind)
+  if known and (job.state == 'F' or job.state == 'C' or job.state == 'X') then
+    must_take(known.list)
+    jobs[ARGV[i]] = job
+  end
+end
 local retried = {}
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local job = find(id)
+  local job = jobs[id]
+  jobs[id] = nil
   local known = job and kind_of(job.kind)
-  if known and not job.broken and (job.state == 'F' or job.state == 'C' or job.state == 'X') then
+  if known then
     local expires = job.expires ~= '' and tonumber(job.expires) > now and job.expires or ''
     redis.call('ZREM', P .. 'done:' .. job.state, id)
     redis.call('HDEL', P .. 'done', id)

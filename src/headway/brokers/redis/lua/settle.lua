@@ -6,6 +6,7 @@
 -- Returns a string of 1 (applied) and 0 (superseded), in this order. A repeat (flag r) answers 1 for what the first call did.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -36,8 +37,9 @@ local function outcome_of(i)
 end
 
 local runs = gather('HMGET', P .. 'run', ids)
-local headers = gather_if_any(P .. 'm', ids) or {}
-local asked = gather_if_any(P .. 'creq', ids) or {}
+plain_end = redis.call('EXISTS', P .. 'm', P .. 'creq', P .. 'uof', P .. 'waiters') == 0
+local headers = not plain_end and gather_if_any(P .. 'm', ids) or {}
+local asked = not plain_end and gather_if_any(P .. 'creq', ids) or {}
 local applied, gone, released, seen = {}, {}, {}, {}
 local new_m, new_sched, new_exp = {}, {}, {}
 
@@ -182,12 +184,33 @@ end
 for kind, some in pairs(fresh_kinds) do
   count('S', kind, some)
 end
-if #gone > 0 then
-  variadic('HDEL', P .. 'run', gone)
-  if redis.call('HINCRBY', P .. 'holds', worker, -#gone) <= 0 then
+-- What ends a job is looked at before anything is written; what is left of that, undo puts right.
+local undoable = true
+local left = false -- the jobs are no longer held
+local MERCY = 30000 -- ms of a lease that is given back: its worker keeps it, if it lives
+local function must_be_ready()
+  for _, item in ipairs(mine) do
+    if item.code ~= 'S' then
+      undoable = false
+      local known = kind_of(item.run.kind)
+      if known then
+        must_take(known.list)
+      end
+    end
+  end
+  if not undoable then
+    must_be_sound()
+  end
+end
+
+local function apply_all()
+  local held = redis.call('HINCRBY', P .. 'holds', worker, -#gone)
+  left = true
+  if held <= 0 then
     redis.call('HDEL', P .. 'holds', worker)
     redis.call('ZREM', P .. 'leases', worker)
   end
+  variadic('HDEL', P .. 'run', gone)
   for _, item in ipairs(mine) do
     apply(item.place, item.id, item.run, item.code, item.due, item.data)
   end
@@ -208,6 +231,38 @@ if #gone > 0 then
     end
   end
   give_back(released, 'released')
+  close()
+end
+
+-- A key is damaged: the jobs that were to succeed run as before, and their outcomes may be sent again.
+local function undo()
+  local text_of, back = {}, {}
+  for i, id in ipairs(ids) do
+    text_of[id] = runs[i]
+  end
+  for i, id in ipairs(gone) do
+    back[2 * i - 1], back[2 * i] = id, text_of[id]
+    redis.pcall('HDEL', P .. 'done', id)
+    if succeeded_listed then
+      redis.pcall('LREM', P .. 'done:S', -1, id)
+    end
+  end
+  variadic('HSET', P .. 'run', back)
+  if left then
+    redis.pcall('HINCRBY', P .. 'holds', worker, #gone)
+    redis.pcall('ZADD', P .. 'leases', 'NX', string.format('%.0f', now + MERCY), worker)
+  end
+end
+
+if #gone > 0 then
+  must_be_ready()
+  local fine, problem = pcall(apply_all)
+  if not fine then
+    if undoable then
+      undo()
+    end
+    error(problem, 0)
+  end
 end
 if EVENTS then
   for _, item in ipairs(refused) do

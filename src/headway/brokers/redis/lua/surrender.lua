@@ -2,6 +2,7 @@
 -- KEYS[1] prefix; ARGV[3] worker, [4] 1: all count as crashed, 0: only those in [5..]. Returns how many came back.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -12,6 +13,7 @@
 -- @include giveback
 -- @include close
 local worker = ARGV[3]
+must_be_sound()
 redis.call('HDEL', P .. 'hand', worker)
 local class = redis.call('HGET', P .. 'at', worker)
 if class then
@@ -28,9 +30,9 @@ if ARGV[4] == '0' then
     started[ARGV[i]] = true
   end
 end
-redis.call('ZREM', P .. 'leases', worker)
-redis.call('HDEL', P .. 'holds', worker)
 local runs = runs_of({ [worker] = true }, started)
 give_back(runs, 'released')
+redis.call('ZREM', P .. 'leases', worker)
+redis.call('HDEL', P .. 'holds', worker)
 close()
 return #runs

@@ -1,8 +1,9 @@
--- Duty: one bounded round of maintenance: what is due (maintain), then old records by retention.
+-- Duty: one bounded round of maintenance: what is due (maintain), what is missing (mend), then old records by retention.
 -- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
--- Returns { promoted, expired, reclaimed, pruned, ms until there is more to do or -1 }.
+-- Returns { promoted, expired, reclaimed, pruned, mended, ms until there is more to do or -1 }.
 -- @include base
 -- @include regardless
+-- @include sound
 -- @include kinds
 -- @include events
 -- @include wake
@@ -12,13 +13,17 @@
 -- @include finish
 -- @include giveback
 -- @include maintain
+-- @include mend
 -- @include close
 local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
 local LAZY_MS = 60000 -- pruning by age may be late by this much, so that a busy app is not woken for every record
+must_be_sound()
 local did = maintain()
 write_finished()
 write_counts()
+
+local mended, mending = mend()
 
 local pruned, pruned_ids = 0, {}
 local function drop(state, id, kind)
@@ -166,8 +171,8 @@ for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
 end
 
 local next_ms = math.min(head(P .. 'sched'), head(P .. 'exp'), head(P .. 'leases'), next_prune)
-if did.promoted >= BOUND or did.expired >= BOUND then
+if did.promoted >= BOUND or did.expired >= BOUND or mending then
   next_ms = now
 end
 close()
-return { did.promoted, did.expired, did.reclaimed, pruned, next_ms == math.huge and -1 or math.max(0, next_ms - now) }
+return { did.promoted, did.expired, did.reclaimed, pruned, mended, next_ms == math.huge and -1 or math.max(0, next_ms - now) }

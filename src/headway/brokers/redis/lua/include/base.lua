@@ -37,7 +37,7 @@ end
 
 -- Like gather for hashes that are mostly absent: one cheap look instead of a list of misses.
 local function gather_if_any(key, ids)
-  if redis.call('EXISTS', key) == 0 then
+  if redis.call('HLEN', key) == 0 then
     return nil
   end
   return gather('HMGET', key, ids)

@@ -1,10 +1,11 @@
--- Duty: record life-cycle events in stream ev while somebody watches (key ev:on) or always (flag e).
+-- Duty: record life-cycle events in stream ev while somebody watches (key ev:on) or always (flag e). One that cannot be recorded
+-- stops no job.
 local EVENTS = string.find(FLAGS, 'e', 1, true) ~= nil or redis.call('EXISTS', P .. 'ev:on') == 1
 local events_noted = false
 
 local function event(kind, id, epoch, queue, worker)
   if EVENTS then
-    redis.call('XADD', P .. 'ev', 'MAXLEN', '~', 100000, '*',
+    redis.pcall('XADD', P .. 'ev', 'MAXLEN', '~', 100000, '*',
       'e', kind .. '|' .. id .. '|' .. NOW .. '|' .. epoch, 'q', queue or '', 'w', worker or '')
     events_noted = true
   end
@@ -19,6 +20,7 @@ end
 
 local function events_publish()
   if events_noted then
-    redis.call('PUBLISH', P .. 'ch:ev', '')
+    redis.pcall('PUBLISH', P .. 'ch:ev', '')
+    events_noted = false
   end
 end

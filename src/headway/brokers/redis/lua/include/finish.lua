@@ -46,15 +46,18 @@ local function tell_waiters(ids)
   end
   variadic('HDEL', P .. 'waiters', over)
   for token, done in pairs(told) do
-    redis.call('PUBLISH', P .. 'ch:p:' .. token, table.concat(done, ' '))
+    redis.pcall('PUBLISH', P .. 'ch:p:' .. token, table.concat(done, ' '))
   end
 end
 
 local function drop_fields(suffix, ids)
-  if redis.call('EXISTS', P .. suffix) == 1 then
+  if redis.call('HLEN', P .. suffix) > 0 then
     variadic('HDEL', P .. suffix, ids)
   end
 end
+
+local succeeded_listed = false -- list done:S has been written
+local plain_end = false -- nothing beside the records belongs to those that finish
 
 local function write_finished()
   if #finished_ids == 0 then
@@ -65,11 +68,15 @@ local function write_finished()
   finished_ids, finished_pairs, finished_by = {}, {}, { S = {}, F = {}, C = {}, X = {} }
   if #order.S > 0 then
     variadic('RPUSH', P .. 'done:S', order.S)
+    succeeded_listed = true
   end
   for _, state in ipairs({ 'F', 'C', 'X' }) do
     if #order[state] > 0 then
       variadic('ZADD', P .. 'done:' .. state, order[state])
     end
+  end
+  if plain_end then
+    return
   end
   drop_fields('m', ids)
   drop_fields('creq', ids)

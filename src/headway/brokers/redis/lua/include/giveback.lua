@@ -22,6 +22,10 @@ local function give_back(runs, event_kind)
   local ids = {}
   for i, item in ipairs(runs) do
     ids[i] = item.id
+    local known = kind_of(item.run.kind)
+    if known then
+      must_take(known.list)
+    end
   end
   variadic('HDEL', P .. 'run', ids)
   local headers = gather_if_any(P .. 'm', ids) or {}

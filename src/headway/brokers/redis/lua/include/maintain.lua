@@ -15,12 +15,12 @@ local function reclaim_due()
   for _, worker in ipairs(dead) do
     set[worker] = true
   end
-  variadic('ZREM', P .. 'leases', dead)
-  variadic('HDEL', P .. 'holds', dead)
   local runs = runs_of(set, nil)
   give_back(runs, 'reclaimed')
+  variadic('ZREM', P .. 'leases', dead)
+  variadic('HDEL', P .. 'holds', dead)
   for _, worker in ipairs(dead) do
-    redis.call('PUBLISH', P .. 'ch:w:' .. worker, 'L')
+    redis.pcall('PUBLISH', P .. 'ch:w:' .. worker, 'L')
   end
   return #runs
 end
@@ -30,7 +30,6 @@ local function promote_due()
   if #ids == 0 then
     return 0
   end
-  variadic('ZREM', P .. 'sched', ids)
   local lists, order = {}, {}
   for i, text in ipairs(gather('HMGET', P .. 'm', ids)) do
     local job = text and parse_header(text) or fresh_header(redis.call('HGET', P .. 'j', ids[i]))
@@ -40,6 +39,7 @@ local function promote_due()
     end
     if known then
       if not lists[known.list] then
+        must_take(known.list)
         lists[known.list] = {}
         order[#order + 1] = known.list
       end
@@ -48,6 +48,7 @@ local function promote_due()
       finish(ids[i], 'F', job, '', 'its kind number is unknown: the record is damaged', '')
     end
   end
+  variadic('ZREM', P .. 'sched', ids)
   for _, list in ipairs(order) do
     push_tail(list, lists[list])
   end
@@ -72,6 +73,9 @@ local function maintain()
   local due = head(P .. 'sched')
   local expiry = head(P .. 'exp')
   local lease = head(P .. 'leases')
+  if math.min(due, expiry, lease) <= now then
+    must_be_sound()
+  end
   if lease <= now then
     did.reclaimed = reclaim_due()
     expiry = head(P .. 'exp')

@@ -20,24 +20,27 @@ local function free_held(key, id)
   end
   redis.call('HSET', P .. 'u', key, lock_text(id, now, 0, false))
   local due = tonumber(job.due)
-  if due and due > now then
-    redis.call('ZADD', P .. 'sched', job.due, id)
+  local known = kind_of(job.kind)
+  if due and due > now or not known or type(redis.pcall('LLEN', P .. 'r:' .. known.list)) == 'table' then
+    redis.call('ZADD', P .. 'sched', due and job.due or NOW, id) -- at once, as soon as its list can take it
     return
   end
   redis.call('ZREM', P .. 'sched', id)
   count('D', job.kind, -1)
-  local known = kind_of(job.kind)
-  if known then
-    push_tail(known.list, { id })
-  end
+  push_tail(known.list, { id })
 end
 
 local function release_unique(ids)
   local keys = gather_if_any(P .. 'uof', ids)
-  if not keys then
-    return
-  end
-  for i, key in ipairs(keys) do
+  local looked = false
+  for i, key in ipairs(keys or {}) do
+    if key and not looked then
+      looked = true
+      must_hold('hash', 'u')
+      must_hold('hash', 'uh')
+      must_hold('sorted set', 'sched')
+      must_hold('set', 'live')
+    end
     if key then
       local id = ids[i]
       redis.call('HDEL', P .. 'uof', id)
