@@ -19,6 +19,7 @@ from headway.job import (
     Fire,
     JobId,
     JobState,
+    Outcome,
     Released,
     RetryAt,
     Succeeded,
@@ -100,7 +101,13 @@ class App:
         """Bring jobs into each of the states, one of them held behind a running one."""
         await self.offer(self.jobs())
         deliveries = await self.take(20)
-        outcomes = [Succeeded(b"r"), Failed(b"h"), Cancelled("c"), RetryAt(FAR, b"h"), Released()]
+        outcomes: list[Outcome] = [
+            Succeeded(b"r"),
+            Failed(b"h"),
+            Cancelled("c"),
+            RetryAt(FAR, b"h"),
+            Released(),
+        ]
         await self.carrier.settle(
             [Settlement(one.lease, outcome) for one, outcome in zip(deliveries, outcomes, strict=False)]
         )
@@ -127,8 +134,8 @@ class App:
                 break
         ids = sorted(self.accepted - self.dropped)
         records = await self.carrier.get(ids)
-        left = [(one, record and record.state) for one, record in zip(ids, records, strict=True)]
-        assert [one for one in left if one[1] is None or not one[1].terminal] == []
+        states = {one: record.state if record else None for one, record in zip(ids, records, strict=True)}
+        assert {one: state for one, state in states.items() if state is None or not state.terminal} == {}
         counts = {row.queue: row.counts for row in await self.carrier.counts()}
         waiting = (JobState.SCHEDULED, JobState.READY, JobState.RUNNING)
         assert [(queue, state) for queue, of in counts.items() for state in waiting if of.get(state)] == []
@@ -224,7 +231,7 @@ async def _retry(app: App) -> AsyncIterator[None]:
 async def _settle(app: App) -> AsyncIterator[None]:
     await app.offer(app.jobs())
     deliveries = await app.take()
-    outcomes = [Succeeded(b"r"), Failed(b"h"), RetryAt(FAR, b"h"), RetryAt(0, b"h"), Released(), Succeeded()]
+    outcomes: list[Outcome] = [Succeeded(b"r"), Failed(b"h"), RetryAt(FAR, b"h"), Released(), Succeeded()]
     yield
     await app.carrier.settle(
         [Settlement(one.lease, outcome) for one, outcome in zip(deliveries, outcomes, strict=False)]
@@ -268,7 +275,7 @@ def _asking(ask: Callable[[RedisBroker], Any]) -> Callable[[App], AsyncIterator[
 
 
 SCHEDULE: Final = ScheduleRecord("s", "* * * * *", "shop.pay")
-VERBS: Final = {
+VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "cancel": [_cancel],
     "claim": [_claim],
     "clean": [_clean],
@@ -335,7 +342,7 @@ async def test_a_key_of_the_wrong_type_loses_no_job(redis_url: str, namespace: s
         app = App(carrier)
         await carrier.declare_schedules([SCHEDULE])
         signals = carrier.signals(IDLE, handed=True)
-        await anext(signals)
+        await anext(signals)  # IDLE listens from now on
         await app.fill()
         for verb in VERBS[script]:
             keys = [carrier._session.prefix + key for key in await _keys(app)]
@@ -343,7 +350,6 @@ async def test_a_key_of_the_wrong_type_loses_no_job(redis_url: str, namespace: s
             assert refusals
             assert [one for one in refusals if "did another program write to it" not in one] == []
         await app.end()
-        await signals.aclose()
 
 
 @pytest.mark.parametrize("key", ["live", "r:5:q", "sched", "run", "holds", "leases", "tombs", "exp"])
