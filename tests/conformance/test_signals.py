@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headway.brokers.base import CancelRequested, LeaseLost, Settlement, Wake
+from headway.brokers.base import CancelRequested, Handed, LeaseLost, Settlement, Wake
 from headway.job import Failed, JobState, Released, RetryAt, Succeeded, UniqueLock, UniqueMode, WorkerId
 from tests.conformance.listening import DEADLINE_S, Listener
 from tests.conformance.scene import HOUR, LEASE_MS, SECOND, Scene
@@ -266,3 +266,56 @@ async def test_a_wake_is_no_promise(scene: Scene, other: Scene) -> None:
         assert await other.take_ids(worker="other") == [job_id]
         assert await scene.take() == []
     assert await scene.state(job_id) is JobState.RUNNING
+
+
+async def _as_it_comes(scene: Scene, listener: Listener[Signal]) -> Delivery:
+    """Do as a worker that may be sent a lone job itself: the carrier chooses whether to send it, or to wake only."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            match await listener.next():
+                case Handed(delivery=delivery):
+                    return delivery
+                case Wake():
+                    if deliveries := await scene.take():
+                        return deliveries[0]
+                case _:
+                    pass
+
+
+async def _lone_job(scene: Scene, other: Scene, listener: Listener[Signal]) -> Delivery:
+    """Let an idle worker have a job that another process enqueues."""
+    await listener.next()
+    assert await scene.take() == []
+    job_id = await other.put()
+    delivery = await _as_it_comes(scene, listener)
+    assert delivery.lease.job_id == job_id
+    return delivery
+
+
+async def test_a_lone_job_is_there_once_however_it_comes(scene: Scene, other: Scene) -> None:
+    """Promise 1: whether it was sent or fetched, it is stored, leased to its worker, and settled as any other."""
+    async with Listener(scene.carrier.signals(W, handed=True)) as listener:
+        delivery = await _lone_job(scene, other, listener)
+        record = await other.record(delivery.lease.job_id)
+        assert (record.state, record.worker, record.payload) == (JobState.RUNNING, W, b"payload")
+        assert (record.epoch, record.attempt, record.crashes) == (delivery.lease.epoch, 1, 0)
+        assert await scene.take() == []
+        assert await other.take(worker="v") == []
+        await scene.finish(delivery, Succeeded(b"result"))
+    record = await other.record(delivery.lease.job_id)
+    assert (record.state, record.result) == (JobState.SUCCEEDED, b"result")
+
+
+async def test_a_lone_job_of_a_dead_worker_comes_back_however_it_came(
+    scene: Scene, other: Scene, clock: FakeClock
+) -> None:
+    """Promise 5: its lease has the length that the worker gave in its last claim."""
+    async with Listener(scene.carrier.signals(W, handed=True)) as listener:
+        delivery = await _lone_job(scene, other, listener)
+    clock.advance(LEASE_MS - 1)
+    assert await other.take(worker="v") == []
+    clock.advance(2)
+    again = await other.take_one(worker="v")
+    assert again.lease.job_id == delivery.lease.job_id
+    assert (again.lease.epoch, again.attempt, again.crashes) == (delivery.lease.epoch + 1, 2, 1)
+    assert not await scene.settle(delivery, Succeeded(b"late"))

@@ -107,7 +107,7 @@ class History:
 
     def _shop(self) -> Shop:
         name = f"soak-{self.seed}"
-        settings: dict[str, str | int] = {"kill_after": "1s"}
+        settings: dict[str, str | int] = {"kill_after": "2s"}
         if self._redis is None:
             return Shop(
                 f"sqlite:///{self._folder}/jobs.db",

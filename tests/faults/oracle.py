@@ -84,6 +84,8 @@ def _presence(one: Asked, mine: Sequence[JobRecord], lines: Sequence[Line]) -> l
     found: list[tuple[str, bool, bool]] = []
     if len(ids) > 1:
         found.append((f"accepted twice: {sorted(ids)}", False, True))
+    if one.id is not None and any(record.id != one.id for record in mine):
+        found.append((f"answered as {one.id}, and accepted as {sorted(ids)}", False, False))
     if one.duplicate_of is not None and mine:
         found.append(("refused as a duplicate, and there all the same", False, True))
     if one.removed and mine:
@@ -110,7 +112,7 @@ def _faults(one: Asked, record: JobRecord, lines: Sequence[Line], harms: int) ->
         f"handler started {starts} times under {record.epoch} leases": starts <= record.epoch,
         "innocent, and condemned as PoisonJob": not poisoned or want.harms,
         f"PoisonJob after {record.crashes} crashes": not poisoned or record.crashes >= MAX_CRASHES,
-        f"{record.crashes} crashes, and {harms} faults that could cost one": record.crashes <= harms,
+        f"{record.crashes} crashes, and {harms} faults that could cost one": (record.crashes <= harms),
     }
     if want.harms:
         deaths = sum(line["what"] == "dies" for line in lines)
