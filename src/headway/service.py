@@ -86,7 +86,7 @@ class Outage:
         """`what` names who lost which server."""
         self._log = log
         self._what = what
-        self._failing: set[str | None] = set()
+        self._failing: set[str] = set()
         self._since = 0.0
         self._answered = asyncio.Event()  # replaced each time one of the failing loops got an answer
 
@@ -95,8 +95,8 @@ class Outage:
         """True from the first call that failed until each loop that failed has had an answer."""
         return bool(self._failing)
 
-    def lost(self, by: str | None, error: BaseException) -> None:
-        """Learn that a loop could not reach the server; None: somebody who does not ask again."""
+    def lost(self, by: str, error: BaseException) -> None:
+        """Learn that a loop could not reach the server."""
         if not self._failing:
             self._since = time.monotonic()
             self._log.warning(
@@ -106,12 +106,9 @@ class Outage:
 
     def answers(self, by: str) -> None:
         """Learn that a loop had an answer, or has nothing to ask any more."""
-        if not self._failing:  # the usual case
+        if by not in self._failing:  # the usual case
             return
-        before = len(self._failing)
-        self._failing -= {by, None}
-        if len(self._failing) == before:
-            return
+        self._failing.discard(by)
         answered, self._answered = self._answered, asyncio.Event()
         answered.set()
         if not self._failing:

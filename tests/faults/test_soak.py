@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.soak import CARRIERS, PUSHED, Soak
+from tests.faults.soak import CARRIERS, Soak
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-async def test_random_histories_end_as_they_must(carrier: str) -> None:
+async def test_random_histories_lose_nothing(carrier: str) -> None:
     told: list[str] = []
     soak = Soak(told.append)
-    seeds = range(1, 2) if carrier == PUSHED else range(1, 4)
-    await soak.run(carrier, seeds)
+    await soak.run(carrier, range(1, 4))
     assert not told, "\n".join(told)
-    assert len(soak.histories) == len(seeds)
+    assert len(soak.histories) == 3
     assert sum(one.jobs for one in soak.histories) > 10

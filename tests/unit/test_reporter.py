@@ -10,7 +10,7 @@ from headway.brokers.base import SettleResult
 from headway.clock import SystemClock
 from headway.job import Lease, WorkerId, new_job_id
 from headway.runtime.reporter import Reporter
-from headway.service import Services
+from headway.service import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def lease() -> Lease:
 
 async def test_a_job_waits_for_its_own_reports_only() -> None:
     carrier = Carrier()
-    reporter = Reporter(carrier, SystemClock(), Services(logging.getLogger("headway.test"), "w"))
+    reporter = Reporter(carrier, SystemClock(), Remarks(logging.getLogger("headway.test"), "w"))
     first, second, silent = lease(), lease(), lease()
     reporter.progress(first, 0.5, "half")
     await asyncio.sleep(0)

@@ -70,7 +70,7 @@ class Runs:
         self._threads = Threads(count)
         self.services = Services(_log, "receiver", outage=Outage(_log, "receiver: the guard or Cloud Tasks"))
         self._answers = self.services.watch("answer")
-        self._reporter = Reporter(broker, app.clock, self.services)
+        self._reporter = Reporter(broker, app.clock, self.services.remarks)
         self._executor = Executor(app, threads=self._threads, processes=processes)
         self._jobs: set[_Job] = set()
         self._performing: set[asyncio.Task[None]] = set()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import SettleResult
     from headway.clock import Clock
     from headway.job import JobId, Lease
-    from headway.service import Services
+    from headway.service import Remarks
 
 
 class TakesReports(Protocol):
@@ -32,10 +32,10 @@ class TakesReports(Protocol):
 class Reporter:
     """Hands reports to the carrier; those that came while a call was under way travel together."""
 
-    def __init__(self, broker: TakesReports, clock: Clock, services: Services) -> None:
+    def __init__(self, broker: TakesReports, clock: Clock, remarks: Remarks) -> None:
         self._batcher: Batcher[Report, SettleResult] = Batcher(broker.report, parallel=1)
         self._clock = clock
-        self._services = services
+        self._remarks = remarks
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._last: dict[
@@ -84,8 +84,6 @@ class Reporter:
         if error is None:
             return
         # A report is worth less than the job: it is not repeated.
-        if isinstance(error, BrokerUnavailableError) and self._services.outage is not None:
-            self._services.outage.lost(None, error)
-        else:
+        if not isinstance(error, BrokerUnavailableError):  # of that the loops tell that go on asking
             what = f"a progress report or log line could not be recorded: {describe(error)}"
-            self._services.remarks.say(f"job {job_id}", what, detail=trace_of(error))
+            self._remarks.say(f"job {job_id}", what, detail=trace_of(error))

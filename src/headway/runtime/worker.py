@@ -99,7 +99,7 @@ class Worker:
         self.services = Services(_log, name, outage=Outage(_log, f"{name}: its carrier"))
         self._claims = self.services.watch("claim")
         self._settler = Settler(self._broker, self._answered, self.services.watch("settle"))
-        self._reporter = Reporter(self._broker, app.clock, self.services)
+        self._reporter = Reporter(self._broker, app.clock, self.services.remarks)
         self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
         self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_args
 
 from msgspec import Struct
 
-from headway.errors import BrokerError, BrokerUnavailableError
+from headway.errors import BrokerUnavailableError
 from headway.testing.wrapper import CarrierWrapper, Verb
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class RandomFaults(Struct, frozen=True):
 
 class _Fault(Struct, frozen=True):
     when: When
-    error: BrokerError | None
+    error: BaseException | None
 
 
 class FaultyBroker(CarrierWrapper):
@@ -61,11 +61,12 @@ class FaultyBroker(CarrierWrapper):
         self._delays: dict[str, float] = {}
 
     def fail_next(
-        self, verb: Verb, *, when: When = "before", times: int = 1, error: BrokerError | None = None
+        self, verb: Verb, *, when: When = "before", times: int = 1, error: BaseException | None = None
     ) -> None:
         """Fail the next `times` calls of the verb, behind those asked for already.
 
-        `error` replaces BrokerUnavailableError; a BrokerRefusedError goes with `before`: nothing was written.
+        `error` replaces BrokerUnavailableError; a BrokerRefusedError goes with `before`: nothing was written. Any other
+        exception is a defect of a carrier, or of an entry in it.
         ValueError when there is no such verb.
         """
         self._asked.setdefault(_known(verb), deque()).extend([_Fault(when, error)] * times)

@@ -101,7 +101,7 @@ class Inline:
         self.services = Services(_log, "inline")
         self.services.start("time limits", self._executor.end_overdue)
         self._settler = Settler(faults, answered=lambda _: None, loop=self.services.watch("settle"))
-        self._reporter = Reporter(faults, clock, self.services)
+        self._reporter = Reporter(faults, clock, self.services.remarks)
         self._scheduler = Scheduler(app, self.services.remarks)
         self._next_in_ms: int | None = None
         self._attempts = 0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.brokers.redis.keys import event_channel
 from headway.brokers.redis.listener import Subscription
-from headway.errors import BrokerError, ConfigError
+from headway.errors import ConfigError
 from headway.events import Event, EventKind
 from headway.job import JobId, WorkerId
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.listener import Listener
     from headway.brokers.redis.session import Session
 
+_log: Final = logging.getLogger("headway.redis")
 _PRESENCE: Final = 30  # seconds that a watcher counts as present
 _RENEWAL: Final = 10.0
 _BATCH: Final = 500
@@ -33,7 +35,7 @@ class Feed:
         self._session = session
         self._listener = listener
         self._watchers = 0
-        self._presence: asyncio.Task[None] | None = None
+        self._services = Services(_log, "events of Redis")
         self._bells: set[asyncio.Event] = set()
         self._closed = False
 
@@ -60,8 +62,8 @@ class Feed:
             announced = asyncio.ensure_future(self._announce())
             cursor = after if after is not None else await self._last()
             await announced
-            if self._presence is None:
-                self._presence = asyncio.create_task(self._stay_present())
+            if not list(self._services):
+                self._services.start("presence", self._stay_present, first=_RENEWAL)
             await self._listener.subscribe(channel, subscription)
             while not self._closed:
                 bell.clear()
@@ -92,18 +94,12 @@ class Feed:
     async def _announce(self) -> None:
         await self._session.command("SET", f"{self._session.prefix}ev:on", 1, "EX", _PRESENCE)
 
-    async def _stay_present(self) -> None:
-        while True:
-            await asyncio.sleep(_RENEWAL)
-            with suppress(BrokerError):
-                await self._announce()
+    async def _stay_present(self) -> float:
+        await self._announce()
+        return _RENEWAL
 
     async def _leave(self) -> None:
-        presence, self._presence = self._presence, None
-        if presence is not None:
-            presence.cancel()
-            with suppress(asyncio.CancelledError):
-                await presence
+        await self._services.stop()
 
 
 def _event(cursor: str, fields: list[bytes]) -> Event | None:

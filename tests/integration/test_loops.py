@@ -1,0 +1,313 @@
+"""Every loop of ours goes on whatever befalls one of its rounds: they are found in the source, and each is tried."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from headway import Context, Headway
+from headway.brokers.base import BrokerSettings
+from headway.brokers.redis.broker import RedisBroker
+from headway.brokers.url import from_url, pulled
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
+from headway.job import JobState
+from headway.push import receiver
+from headway.runtime.worker import Worker
+from headway.testing import FaultyBroker, inline
+from tests.faults.figures import FIGURE
+from tests.integration import loops
+from tests.unit.push_scene import Call, FakePush, post
+from tests.unit.test_emulator_dispatch import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from pathlib import Path
+
+    from headway.service import Service, Services
+
+DEADLINE: Final = 15.0
+TIMES: Final = 3  # faults in a row, in each loop
+
+FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
+    "unavailable": lambda: BrokerUnavailableError("cut"),
+    "refused": lambda: BrokerRefusedError("full"),
+    "damaged": lambda: CodecError("an entry is damaged"),
+    "defect": lambda: RuntimeError("a defect"),
+    "recursion": lambda: RecursionError("too deep"),
+    "memory": MemoryError,
+    "cancelled": asyncio.CancelledError,  # of a future that somebody else cancelled
+    "stop": StopIteration,
+}
+
+ENDLESS: Final = {
+    "service:Service.run": "the mechanism itself",
+    "runtime.worker:Worker._fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
+    "brokers.redis.link:Link._run": "connects again after whatever ended the connection",
+    "brokers.redis.listener:Listener._run": "connects again after whatever ended the connection",
+}
+"""Coroutines that go round without the mechanism, and why."""
+
+THREADS: Final = {
+    "brokers.sqlite.threads:_Thread.__init__": "answers each operation, also with its error",
+    "brokers.sqlite.watcher:Watcher.want": "opens the file again after any error",
+    "emulator.journal:Journal.open": "a write that fails is tried again, or ends the emulator: nothing is acknowledged unwritten",
+    "portal:Portal._own_loop": "runs an event loop",
+}
+"""Threads, and what keeps each alive."""
+
+
+def test_each_endless_loop_is_run_by_the_mechanism_or_says_why_not() -> None:
+    assert loops.endless() == set(ENDLESS)
+    assert loops.threads() == set(THREADS)
+
+
+async def until(happened: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not happened():  # noqa: ASYNC110 - of many loops, none of which tells
+            await asyncio.sleep(0.01)
+
+
+class Tried:
+    """The loops of one owner under test; `fail` makes each of them meet the fault, `works` shows that all is well."""
+
+    def __init__(
+        self,
+        services: Services,
+        fail: Callable[[Callable[[], BaseException]], None],
+        failed: Callable[[], bool],
+        works: Callable[[], Awaitable[None]],
+        nudge: Callable[[], Awaitable[object]],
+    ) -> None:
+        self.services = services
+        self.fail = fail
+        self.failed = failed
+        self.works = works
+        self.nudge = nudge
+
+
+@asynccontextmanager
+async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.runtime.worker.first_look", lambda: 0.0)
+    monkeypatch.setattr("headway.runtime.maintenance._BUSY", 0.1)
+    monkeypatch.setattr("headway.runtime.maintenance._SHORTEST", 0.1)
+    url = f"sqlite:///{tmp_path / 'loops.db'}"
+    faulty = FaultyBroker(pulled(from_url(url, BrokerSettings("loops"))))
+    app = Headway("loops", carrier=faulty, lease=3.0, concurrency=4, url=url)
+    stop = asyncio.Event()
+    fired: list[int] = []
+
+    @app.task(name="long")
+    async def long(ctx: Context) -> None:
+        while not stop.is_set():
+            ctx.log("still here")
+            await asyncio.sleep(0.02)
+
+    @app.task(name="short")
+    async def short() -> int:
+        return 1
+
+    @app.cron("* * * * * *", name="each second")
+    @app.task(name="tick")
+    async def tick() -> None:
+        fired.append(1)
+
+    async with app:
+        one = Worker(app)
+        running = asyncio.create_task(one.run())
+        await long.enqueue()
+        feeding = asyncio.create_task(feed(app, faulty))
+        await until(lambda: one.holds)
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            for verb in ("claim", "heartbeat", "settle", "report", "tend", "signals", "schedules"):
+                faulty.fail_next(verb, times=TIMES, error=error())
+
+        async def works() -> None:
+            count = len(fired)
+            job = app.find_task("short").job()
+            await faulty.inner.enqueue([job.new])
+            await until(lambda: len(fired) > count)
+            async with asyncio.timeout(DEADLINE):
+                record = await faulty.inner.wait_finished(job.new.id, None)
+            assert record is not None
+            assert record.state is JobState.SUCCEEDED
+
+        yield Tried(one.services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
+        feeding.cancel()
+        stop.set()
+        one.stop()
+        await asyncio.gather(running, feeding, return_exceptions=True)
+        assert not running.cancelled()
+        assert running.exception() is None
+
+
+async def feed(app: Headway, faulty: FaultyBroker) -> None:
+    """Give the worker something to settle, and its listener something to hear."""
+    while True:
+        await faulty.inner.enqueue([app.find_task("short").job().new])
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def receiving(_: Path, __: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    fake = FakePush()
+    app = Headway("loops", carrier=fake.carrier)
+    stop = asyncio.Event()
+
+    @app.task(name="long")
+    async def long() -> None:
+        await stop.wait()
+
+    @app.task(name="short")
+    async def short() -> None: ...
+
+    async with receiver(app, lease=0.3, handle_sigterm=False) as pushed:
+        calls = [Call(pushed, b"long").start()]
+        await until(lambda: fake.extended)
+        opened = pushed._opened
+        assert opened is not None
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            fake.extend_errors.extend(error() for _ in range(TIMES))
+            fake.answer_errors.append(error())
+            calls.append(Call(pushed, b"short").start())
+
+        async def works() -> None:
+            count = len(fake.extended)
+            answer = await post(pushed, "short")
+            assert answer.status == 200
+            await until(lambda: len(fake.extended) > count)
+
+        yield Tried(
+            opened.runs.services, fail, lambda: not (fake.extend_errors or fake.answer_errors), works, works
+        )
+        stop.set()
+        for call in calls:
+            await call.answer()
+
+
+@asynccontextmanager
+async def emulator(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    scene = Scene()
+    dispatcher = scene.dispatcher
+    errors: list[BaseException] = []
+    whole = dispatcher.dispatch_due
+
+    def dispatch_due() -> int:
+        if errors:
+            raise errors.pop()
+        return whole()
+
+    monkeypatch.setattr(dispatcher, "dispatch_due", dispatch_due)
+    dispatcher.start()
+
+    def fail(error: Callable[[], BaseException]) -> None:
+        errors.extend(error() for _ in range(TIMES))
+        scene.add("first")
+
+    async def works() -> None:
+        count = len(scene.calls)
+        scene.add("second")
+        await until(lambda: len(scene.calls) > count)
+
+    yield Tried(dispatcher._services, fail, lambda: not errors, works, works)
+    await dispatcher.close()
+
+
+@asynccontextmanager
+async def inlined(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    app = Headway("loops", url=f"sqlite:///{tmp_path / 'unused.db'}")
+
+    @app.task(name="short")
+    async def short() -> int:
+        return 1
+
+    async with inline(app) as box:
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            box.faults.fail_next("settle", times=1, error=error())
+
+        async def works() -> None:
+            await short.enqueue()
+            await box.run_until_idle(raise_errors=False)
+            assert all(job.state.terminal for job in await box.jobs("short"))
+
+        yield Tried(box.services, fail, lambda: True, works, lambda: asyncio.sleep(0))
+
+
+OWNERS: Final[dict[str, Any]] = {
+    "runtime.worker": worker,
+    "push.run": receiving,
+    "emulator.driven": emulator,
+    "testing.inlining": inlined,
+}
+ELSEWHERE: Final = {
+    ("demo.push", "schedules"): "the round of the workers' own",
+    ("brokers.redis.feed", "presence"): "one command; tried below",
+}
+
+
+def test_each_service_has_an_owner_that_is_tried() -> None:
+    assert {module for module, _ in loops.services() - set(ELSEWHERE)} == set(OWNERS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_a_loop_goes_on_after_a_fault(
+    owner: str,
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
+) -> None:
+    async with OWNERS[owner](tmp_path, monkeypatch) as tried:
+        services: Services = tried.services
+        found = {service.name: service for service in services}
+        assert {(owner, name) for name in found} == {one for one in loops.services() if one[0] == owner}
+        tried.fail(FAULTS[fault])
+        await until(tried.failed)
+        caplog.clear()
+        before = {name: service.rounds for name, service in found.items()}
+        await tried.works()
+        for service in found.values():
+            await goes_on(service, before[service.name], tried)
+        assert services.outage is None or not services.outage.away
+        assert not [record for record in caplog.records if record.levelname == "CRITICAL"]
+    record_property(FIGURE, f"{len(found)} loops: {', '.join(sorted(found))}")
+
+
+async def goes_on(service: Service, before: int, tried: Tried) -> None:
+    """Wait until the loop has played a round since, and its faults are forgotten."""
+    async with asyncio.timeout(DEADLINE):
+        while service.failures or service.rounds <= before:
+            await tried.nudge()
+            await asyncio.sleep(0.01)
+
+
+async def test_who_watches_events_is_present_again_after_a_fault(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.brokers.redis.feed._RENEWAL", 0.01)
+    async with RedisBroker.from_url(redis_url, BrokerSettings(namespace)) as broker:
+        events = broker.events()
+        watching = asyncio.ensure_future(anext(events))
+        feed = broker._feed
+        await until(lambda: list(feed._services))
+        [presence] = feed._services
+        whole, errors = feed._announce, [RuntimeError("a defect"), BrokerUnavailableError("cut")]
+
+        async def announce() -> None:
+            if errors:
+                raise errors.pop()
+            await whole()
+
+        monkeypatch.setattr(feed, "_announce", announce)
+        await until(lambda: not errors)
+        before = presence.rounds
+        await until(lambda: presence.rounds > before)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
