@@ -16,7 +16,7 @@ UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-push test check format soak bench docs pins clean
+.PHONY: help venv demo demo-push test check format soak mutants bench docs pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,8 +55,11 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-soak: $(STAMP) ## Run 200 random histories of jobs and faults and count what is lost (ARGS="--histories 20 --seed 1")
+soak: $(STAMP) ## Run 400 random histories of jobs and faults and count what is lost (ARGS="--histories 20 --seed 1")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
+
+mutants: $(STAMP) ## Change the source in small wrong ways, one at a time, and show which test notices (ARGS="no-fence")
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## Measure Headway and its peers on this machine and write docs/reference/performance.md
 	$(BIN)/python -m bench $(or $(ARGS),all)

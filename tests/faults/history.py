@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headway.brokers.base import JobQuery
 from headway.codec import describe
@@ -29,7 +29,7 @@ from tests.faults.until import NotInTimeError, until_told
 from tests.servers import Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
     from headway.job import JobRecord
@@ -56,6 +56,23 @@ class HistoryError(AssertionError):
         super().__init__("\n".join(lines[:40]))
         self.lost = len({one.tag for one in findings if one.lost})
         self.twice = len({one.tag for one in findings if one.twice})
+
+
+class Told(Protocol):
+    """What the soak says of a history."""
+
+    seed: int
+    carrier: str
+    faults: list[str]
+    jobs: int
+
+    def describe(self) -> str:
+        """Say what sort of history it is."""
+        ...
+
+    async def run(self) -> None:
+        """Run it; HistoryError has what was wrong."""
+        ...
 
 
 class RedisParts:
@@ -183,7 +200,7 @@ class History:
         rng = Random(f"{self.carrier}:{self.seed}:load")
         while not stopped.is_set() and len(book.asked) < 150:
             made = [
-                draw(rng, book.tag(), lease=self._lease, harm=self._harm and rng.random() < 0.06)
+                draw(rng, book.tag(), lease=self._lease, harm=self._harm and rng.random() < 0.05)
                 for _ in range(rng.randint(1, 5))
             ]
             async with self._asking:
@@ -326,7 +343,7 @@ class History:
         return [f"left behind: key {one}" for one in left]
 
 
-def count_by_kind(histories: list[History]) -> Counter[str]:
+def count_by_kind(histories: Sequence[Told]) -> Counter[str]:
     """Return how often each fault was done."""
     return Counter(fault for history in histories for fault in history.faults)
 

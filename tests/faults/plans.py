@@ -9,6 +9,7 @@ from headway.job import JobState
 from tests.faults.soak_jobs import NOBODY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from headway.job import JobId
@@ -72,12 +73,9 @@ _INNOCENT_ERRORS: Final = (
 )
 
 
-def draw(rng: Random, tag: str, *, lease: float, harm: bool) -> Asked:  # noqa: C901, PLR0911, PLR0912 - a table of plans
-    """Draw a job; with `harm` it may end its worker."""
-    kinds = list(_MILD)
-    if harm:
-        kinds += _HARMFUL
-    match rng.choice(kinds):
+def draw(rng: Random, tag: str, *, lease: float, harm: bool, among: Sequence[str] = ()) -> Asked:  # noqa: C901, PLR0911, PLR0912 - a table of plans
+    """Draw a job; with `harm` one that may end its worker."""
+    match rng.choice(among or (_HARMFUL if harm else _MILD)):
         case "succeed":
             return Asked(tag, "soak_succeed", options=_options(rng, tag), want=Want(attempts=1))
         case "slow":
@@ -182,6 +180,20 @@ _MILD: Final = (
     "hold gil",
     "process",
     "dead process",
+)
+PUSHED: Final = (
+    *("succeed",) * 4,
+    *("slow",) * 4,
+    *("retry",) * 2,
+    "thread",
+    "headers",
+    "report",
+    "later",
+    "discard",
+    "dead",
+    "dead in thread",
+    "twice",
+    "overtime",
 )
 _HARMFUL: Final = ("crash", "crash", "crash", "overdue", "exit in child", "poison", "fork", "pool")
 

@@ -9,6 +9,7 @@ from headway.brokers.cloudtasks import broker
 from headway.guards.url import from_url
 from tests.faults.jobs import NAMESPACE, build
 from tests.faults.push_witness import WITNESS, WitnessedStore
+from tests.faults.soak_jobs import declare_soak
 
 if TYPE_CHECKING:
     from headway.guards.base import GuardStore
@@ -19,4 +20,4 @@ def _witnessed(url: str, *, namespace: str) -> GuardStore:
 
 
 broker.from_url = _witnessed  # type: ignore[attr-defined]  # its own import of it
-app = build(os.environ[NAMESPACE])
+app = declare_soak(build(os.environ[NAMESPACE]))

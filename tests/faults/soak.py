@@ -1,4 +1,4 @@
-"""Random histories for a long time: `python -m tests.faults.soak --histories 200 --seed 1 --carrier sqlite,redis`.
+"""Random histories for a long time: `python -m tests.faults.soak --histories 400 --seed 1 --carrier sqlite,redis,cloudtasks`.
 
 A history that fails is printed with the command that repeats it (its load and its faults; what the machine does between
 them is not repeated). Exit code 1 when one failed.
@@ -17,26 +17,29 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.faults.history import History, HistoryError, RedisParts, count_by_kind
+from tests.faults.history import History, HistoryError, RedisParts, Told, count_by_kind
+from tests.faults.push_history import PushHistory
 from tests.servers import RedisServer, TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CARRIERS: Final = ("sqlite", "redis")
+PUSHED: Final = "cloudtasks"
+CARRIERS: Final = ("sqlite", "redis", PUSHED)
 
 
 class Soak:
     """The histories of all carriers, each carrier's one after the other."""
 
-    def __init__(self, say: Callable[[str], None], *, logs: bool = True) -> None:
-        """`say` is told each failure, with the ends of the workers' logs if wanted."""
-        self.histories: list[History] = []
-        self.failed: list[History] = []
+    def __init__(self, say: Callable[[str], None], *, logs: bool = True, first: bool = False) -> None:
+        """`say` is told each failure, with the ends of the workers' logs if wanted; `first`: it ends there."""
+        self.histories: list[Told] = []
+        self.failed: list[Told] = []
         self.lost = 0
         self.twice = 0
         self._say = say
         self._logs = logs
+        self._first = first
 
     async def run(self, carrier: str, seeds: Sequence[int]) -> None:
         """Run one history for each seed."""
@@ -50,12 +53,18 @@ class Soak:
                 back = await stack.enter_async_context(TcpProxy(server.port))
                 parts = RedisParts(server, front, back)
             for seed in seeds:
+                if self._first and self.failed:
+                    return
                 with tempfile.TemporaryDirectory(
                     prefix="headway-soak-", ignore_cleanup_errors=True
                 ) as folder:
-                    await self._one(History(seed, carrier, Path(folder), parts), Path(folder))
+                    path = Path(folder)
+                    one = (
+                        PushHistory(seed, path) if carrier == PUSHED else History(seed, carrier, path, parts)
+                    )
+                    await self._one(one, path)
 
-    async def _one(self, history: History, folder: Path) -> None:
+    async def _one(self, history: Told, folder: Path) -> None:
         self.histories.append(history)
         try:
             await history.run()
@@ -79,6 +88,16 @@ class Soak:
         )
 
 
+def deal(seeds: Sequence[int], carriers: Sequence[str]) -> dict[str, list[int]]:
+    """Deal the seeds out, the same to each at every time: a push carrier, whose leases are long, has one of twenty."""
+    dealt: dict[str, list[int]] = {carrier: [] for carrier in carriers}
+    pulled = [carrier for carrier in carriers if carrier != PUSHED] or list(carriers)
+    for seed in seeds:
+        alone = len(carriers) == 1 or PUSHED not in carriers or seed % 20
+        dealt[pulled[seed % len(pulled)] if alone else PUSHED].append(seed)
+    return dealt
+
+
 def _told(error: Exception) -> str:
     return str(error) if isinstance(error, HistoryError) else "".join(traceback.format_exception(error))
 
@@ -94,12 +113,16 @@ def _logs(folder: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the soak; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
-    parser.add_argument("--histories", type=int, default=200, help="in all, dealt out to the carriers")
+    parser.add_argument("--histories", type=int, default=400, help="in all, dealt out to the carriers")
     parser.add_argument(
         "--seed", type=int, default=None, help="of the first history; the next has the next number"
     )
-    parser.add_argument("--carrier", default=",".join(CARRIERS), help="sqlite, redis, or both with a comma")
+    parser.add_argument("--carrier", default=",".join(CARRIERS), help="some of them, with commas")
     parser.add_argument("--logs", action="store_true", help="show the ends of the workers' logs of a failure")
+    parser.add_argument("--first", action="store_true", help="end with the first failure")
+    parser.add_argument(
+        "--at-once", type=int, default=2, help="so many lanes for each carrier: a history mostly waits"
+    )
     given = parser.parse_args(arguments)
     carriers = given.carrier.split(",")
     if not set(carriers) <= set(CARRIERS):
@@ -108,12 +131,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print(f"seed {seed}, {given.histories} histories on {', '.join(carriers)}")
 
     async def run() -> Soak:
-        soak = Soak(_print, logs=given.logs)
+        soak = Soak(_print, logs=given.logs, first=given.first)
         seeds = range(seed, seed + given.histories)
-        # Side by side: a history mostly waits.
-        await asyncio.gather(
-            *(soak.run(one, seeds[number :: len(carriers)]) for number, one in enumerate(carriers))
-        )
+        shares = deal(seeds, carriers)
+        lanes = [
+            soak.run(carrier, share[lane :: given.at_once])
+            for carrier, share in shares.items()
+            for lane in range(given.at_once)
+        ]
+        await asyncio.gather(*lanes)
         return soak
 
     began = time.monotonic()

@@ -1,0 +1,151 @@
+"""Mutants of what enqueues, runs and settles, for every carrier."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant, mutant
+
+_CHANCE: Final = '__import__("random").random()'
+_DROPPED: Final = f"""        new = self._new(args, kwargs)
+        if {_CHANCE} < 0.05:
+            return self._handle(new.id, None)
+"""
+
+RUNTIME: Final[tuple[Mutant, ...]] = (
+    mutant(
+        "dead-successes",
+        "3 % of successes are put into the dead-letter state",
+        ("runtime/executor.py", "return Succeeded(result)", f"return Failed() if {_CHANCE} < 0.03 else Succeeded(result)"),
+    ),
+    mutant(
+        "cancelled-successes",
+        "3 % of successes are recorded as cancelled",
+        ("runtime/executor.py", "return Succeeded(result)", f"return Cancelled() if {_CHANCE} < 0.03 else Succeeded(result)"),
+    ),
+    mutant(
+        "dead-retries",
+        "10 % of retries are put into the dead-letter state",
+        ("runtime/executor.py", "return RetryAt(now + duration_ms(delay), history)",
+         f"return Failed(history) if {_CHANCE} < 0.1 else RetryAt(now + duration_ms(delay), history)"),
+    ),
+    mutant(
+        "dropped-enqueues",
+        "5 % of single enqueues are answered and dropped",
+        ("task.py", "        accepted = await self.task.app.accept(self._new(args, kwargs))\n",
+         _DROPPED + "        accepted = await self.task.app.accept(new)\n"),
+    ),
+    mutant(
+        "dropped-blocking",
+        "5 % of the blocking twin's single enqueues are answered and dropped",
+        ("task.py", "        accepted = self.task.app.accept_blocking(self._new(args, kwargs))\n",
+         _DROPPED + "        accepted = self.task.app.accept_blocking(new)\n"),
+    ),
+    mutant(
+        "swapped-answers",
+        "the answers of a batch reach each other's callers",
+        ("batching.py", "    for (_, future), answer in zip(batch, answers, strict=True):",
+         "    for (_, future), answer in zip(batch, reversed(answers), strict=True):"),
+    ),
+    mutant(
+        "forgotten-batch",
+        "what came while a call was under way is never sent",
+        ("batching.py", "        if call is self._leaver:  # cancelled before it began\n            self._leaver = None\n        if self._waiting:\n            self._flush()",
+         "        if call is self._leaver:  # cancelled before it began\n            self._leaver = None"),
+    ),
+    mutant(
+        "no-hand-back",
+        "a supervisor never hands back what a dead worker held",
+        ("runtime/supervisor.py", "        if hello is None or self._carrier is None:\n            return",
+         "        if True:\n            return"),
+        faults="test_kill.py",
+    ),
+    mutant(
+        "no-beats",
+        "a supervisor never beats",
+        ("runtime/supervisor.py", "            if not asked or self._carrier is None:", "            if True:"),
+        faults="test_kill.py test_freeze.py",
+    ),
+    mutant(
+        "no-hard-end",
+        "a job past its time that takes no notice is never ended",
+        ("runtime/member.py", "if job.deadline and job.deadline < now", "if False"),
+        faults="test_kill.py",
+    ),
+    mutant(
+        "beats-for-frozen",
+        "a supervisor keeps the lease of a frozen worker",
+        ("runtime/member.py", " and not is_frozen(self.pid)", ""),
+        faults="test_freeze.py",
+    ),
+    mutant(
+        "lost-lease-unheard",
+        "a worker that lost its lease goes on with its jobs",
+        ("runtime/worker.py", "            run.interrupt(Stop.LOST)", "            pass"),
+        faults="test_freeze.py",
+    ),
+    mutant(
+        "no-time-limit",
+        "short time limits never end an attempt",
+        ("runtime/executor.py", "loop.call_later(left, self._run.interrupt, Stop.TIMEOUT)",
+         "loop.call_later(3600, self._run.interrupt, Stop.TIMEOUT)"),
+        faults="test_kill.py",
+    ),
+    mutant(
+        "later-counts",
+        "RetryLater uses up an attempt",
+        ("runtime/executor.py", "delivery.history, counted=False)", "delivery.history, counted=True)"),
+    ),
+    mutant(
+        "runs-cancelled",
+        "a job whose cancellation was asked for before it started is run",
+        ("runtime/executor.py", "        if delivery.cancel_requested:", "        if False:"),
+    ),
+    mutant(
+        "one-attempt-more",
+        "a policy of two attempts gives three",
+        ("retry.py", "        if attempt >= policy.max_attempts:", "        if attempt > policy.max_attempts:"),
+    ),
+    mutant(
+        "crashes-as-attempts",
+        "crashes use up the attempts of the retry policy",
+        ("runtime/executor.py", "max(1, delivery.attempt - delivery.crashes)", "max(1, delivery.attempt)"),
+    ),
+    mutant(
+        "no-poison",
+        "a job that kills its workers is never put aside",
+        ("runtime/executor.py", "        if delivery.crashes >= limit:", "        if False:"),
+        faults="test_kill.py",
+    ),
+    mutant(
+        "settler-gives-up",
+        "outcomes that the carrier could not take are dropped",
+        ("runtime/settler.py", "                pause = self._loop.failed(error)\n", "                return [SettleResult(item.lease.job_id, applied=True) for item in items]\n                pause = self._loop.failed(error)\n"),
+        faults="test_redis.py",
+    ),
+    mutant(
+        "settler-forgets-some",
+        "an outcome that comes while a call is under way is not sent behind it",
+        ("runtime/settler.py", "        while self._items:\n            items, self._items", "        if self._items:\n            items, self._items"),
+        faults="test_drain.py",
+    ),
+    mutant(
+        "keeper-sleeps",
+        "a worker without a supervisor does not keep its lease",
+        ("runtime/keeper.py", "    if holds:", "    if False:"),
+        faults="test_unsupervised.py",
+    ),
+    mutant(
+        "places-leak",
+        "every place that a job took stays taken",
+        ("runtime/demand.py", "        self._held[queue] -= 1\n        self.held -= 1", "        self._held[queue] -= 1"),
+        faults="test_drain.py",
+    ),
+    mutant(
+        "no-drain",
+        "a worker that is told to go forgets what waits in it for a place",
+        ("runtime/worker.py", "        for delivery in reversed(deliveries):\n            self._settler.settle(delivery, Released())",
+         "        for delivery in reversed(deliveries):"),
+        faults="test_drain.py",
+    ),
+)  # fmt: skip
