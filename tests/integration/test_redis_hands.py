@@ -279,11 +279,12 @@ def test_a_message_that_overtakes_the_answer_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize("content", [b"J", b"Jx|y|1|z", b"J1|0|99|", b"J10|0|3|abc", b"J10||5|51:qt7:p"])
-def test_damaged_messages_are_dropped(content: bytes) -> None:
+def test_damaged_messages_are_refused(content: bytes) -> None:
     hands = Hands(WORKER)
     hands.claim_sent(10)
     hands.claim_answered(10)
-    assert hands.on_message(content) is None
+    with pytest.raises(ValueError, match="message"):
+        hands.on_message(content)
 
 
 STEPS = st.lists(

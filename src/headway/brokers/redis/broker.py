@@ -201,7 +201,7 @@ class RedisBroker:
     async def paused(self) -> frozenset[str]:
         """Return the paused queues."""
         names = await self._session.command("SMEMBERS", f"{self._session.prefix}paused")
-        return frozenset(name.decode() for name in names)
+        return frozenset(name.decode(errors="replace") for name in names)
 
     async def remove(self, ids: Sequence[JobId]) -> list[bool]:
         """Forget jobs that are not running."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from functools import lru_cache
 from itertools import repeat
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from headway.brokers.redis.records import Header
     from headway.brokers.redis.session import Kind, Session
 
-_UNREADABLE: Final = "its id or its kind number is unknown: the record is damaged"
+log = logging.getLogger(__name__)
+
+_UNREADABLE: Final = "its record cannot be read: its id, its kind number or its counters are damaged"
 
 
 class Claims:
@@ -79,6 +82,7 @@ class Claims:
             deliveries, damaged = _deliveries(worker, _taken_apart(ids), blobs, headers, kinds)
             if damaged:
                 await self._bury(worker, damaged)
+                next_in_ms = 0  # the script counts on these to keep the worker busy
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
@@ -89,10 +93,13 @@ class Claims:
             next_in_ms = 0
         return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
-    async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[bytes, int]]) -> None:
+    async def _bury(self, worker: WorkerId, damaged: Sequence[tuple[bytes, bytes]]) -> None:
         parts: list[Argument] = [worker, ""]
         for job_id, epoch in damaged:
-            parts += (job_id, f"{epoch}B", _UNREADABLE)
+            parts += (job_id, epoch + b"B", _UNREADABLE)
+            log.warning(
+                "job %s goes to the dead-letter state: %s", job_id.decode(errors="replace"), _UNREADABLE
+            )
         await self._session.run("settle", *parts)
 
 
@@ -130,26 +137,24 @@ def _deliveries(
     blobs: Sequence[bytes],
     headers: Sequence[bytes | None],
     kinds: Mapping[bytes, Kind],
-) -> tuple[list[Delivery], list[tuple[bytes, int]]]:
+) -> tuple[list[Delivery], list[tuple[bytes, bytes]]]:
     """Read what was claimed; also the ids and epochs of what nobody can read. No `headers`: all are fresh."""
     deliveries: list[Delivery] = []
-    damaged: list[tuple[bytes, int]] = []
+    damaged: list[tuple[bytes, bytes]] = []
     number, kind = b"", None
     for raw_id, blob, text in zip(ids, blobs, headers or repeat(None, len(ids)), strict=True):
         if not number or not blob.startswith(number):  # most have the kind of the one before
             number = blob.partition(b":")[0] + b":"
             kind = kinds.get(number[:-1])
-        header = None if text is None else parse_header(text)
-        epoch = 1 if header is None else header.epoch
         try:
             job_id = JobId(raw_id.decode())
-        except UnicodeDecodeError:
-            damaged.append((raw_id, epoch))
+            header = None if text is None else parse_header(text)
+        except ValueError:
+            job_id, header = None, None
+        if kind is None or job_id is None:
+            damaged.append((raw_id, b"1" if text is None else text.split(b"|", 2)[1]))
             continue
-        if kind is None:
-            damaged.append((raw_id, epoch))
-            continue
-        lease = Lease(job_id, worker, epoch)
+        lease = Lease(job_id, worker, 1 if header is None else header.epoch)
         payload = blob[len(number) :]
         if header is None:
             deliveries.append(Delivery(lease, kind.task, kind.queue, payload, kind.priority, 1, 0))

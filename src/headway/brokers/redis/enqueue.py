@@ -122,7 +122,7 @@ def _accepted(jobs: Sequence[NewJob], answer: Any) -> list[Enqueued] | None:  # 
     accepted = [Enqueued(job.id) for job in jobs]
     for place, holder in zip(answer[::2], answer[1::2], strict=True):
         at = int(place) - 1
-        accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode()))
+        accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode(errors="replace")))
     return accepted
 
 

@@ -16,7 +16,7 @@ from headway.job import Delivery, JobId, Lease, WorkerId
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HEAD: Final = re.compile(rb"J(\d+)\|([0-9a-z]+)\|(\d+)\|")
+_HEAD: Final = re.compile(rb"J(\d{1,18})\|([0-9a-z]+)\|(\d{1,18})\|")
 
 
 class Hands:
@@ -43,14 +43,13 @@ class Hands:
         return (early[1],)
 
     def on_message(self, content: bytes) -> Delivery | None:
-        """Read a message; None when it is not good, or not yet."""
+        """Read a message; None when it is not good, or not yet. ValueError when nobody can read it."""
         head = _HEAD.match(content)
         if head is None:
-            return None
+            msg = "a message that brings a job is damaged"
+            raise ValueError(msg)
         number = int(head[1])
         delivery = self._read(head, content)
-        if delivery is None:
-            return None
         if self._awaited:
             if number == self._awaited:
                 self._early = (number, delivery)
@@ -60,12 +59,12 @@ class Hands:
         self.taken = number
         return delivery
 
-    def _read(self, head: re.Match[bytes], content: bytes) -> Delivery | None:
-        """Read the job; None when it is damaged: the next claim finds it, and says so."""
+    def _read(self, head: re.Match[bytes], content: bytes) -> Delivery:
         ends = head.end() + int(head[3])
         kind = parse_kind(content[head.end() : ends])
         if kind is None:
-            return None
+            msg = "a message brings a job of a kind that cannot be read"
+            raise ValueError(msg)
         return Delivery(
             Lease(JobId(head[2].decode()), self._worker, 1),
             kind.task,

@@ -26,6 +26,7 @@ _MAX_LOOK: Final = (
     20_000  # records looked at for one page: a rare match costs more pages, not a blocked server
 )
 _ORDER: Final = "RQDFSCX"
+_LIST: Final = re.compile(r"\d:")
 _CURSOR: Final = re.compile(
     r"R\0[^\0]*|S\0\d*|Q\d:.*\0\d*|[DFCX]\0(?:(?:-?\d+(?:\.\d+)?(?:e\+\d+)?|inf):.*)?", re.DOTALL
 )
@@ -65,16 +66,16 @@ async def jobs(session: Session, query: JobQuery, after: str | None, limit: int)
             if len(found) >= limit or looked >= _MAX_LOOK:
                 return JobPage(found, _cursor(source, position))
             size = limit - len(found)
-            following, ids = await session.run("page", source, position, size)
+            following, ids = await session.run("page", _raw(source), _raw(position), size)
             looked += len(ids)
-            records = await get(session, [JobId(one.decode()) for one in ids])
+            records = await get(session, [JobId(one.decode()) for one in ids if _is_text(one)])
             wanted = STATES[source[:1].encode()]
             found += [
                 one for one in records if one is not None and one.state is wanted and _matches(one, query)
             ]
             if not following:
                 break
-            position = following.decode()
+            position = _text(following)
     return JobPage(found)
 
 
@@ -82,9 +83,31 @@ async def _sources(session: Session, query: JobQuery) -> list[str]:
     wanted = {LETTERS[state] for state in query.states} or set(_ORDER)
     sources = [letter for letter in _ORDER if letter in wanted and letter != "Q"]
     if "Q" in wanted:
-        lists = [name.decode() for name in await session.command("SMEMBERS", f"{session.prefix}live")]
-        sources += [f"Q{name}" for name in lists if not query.queues or name[2:] in query.queues]
+        lists = [_text(name) for name in await session.command("SMEMBERS", f"{session.prefix}live")]
+        sources += [
+            f"Q{name}"
+            for name in lists
+            if _LIST.match(name) and (not query.queues or name[2:] in query.queues)
+        ]
     return sorted(sources, key=_rank)
+
+
+def _text(raw: bytes) -> str:
+    """Read what others may have written; `_raw` gives the same bytes back."""
+    return raw.decode(errors="surrogateescape")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _is_text(raw: bytes) -> bool:
+    """Tell whether an id can be one: whatever is no text was written by nobody here."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rank(source: str) -> tuple[int, str, int]:
@@ -109,23 +132,23 @@ def _matches(one: JobRecord, query: JobQuery) -> bool:
 
 
 def _cursor(source: str, position: str) -> str:
-    return base64.urlsafe_b64encode(f"{source}\0{position}".encode()).decode()
+    return base64.urlsafe_b64encode(_raw(f"{source}\0{position}")).decode()
 
 
 def _parse_cursor(cursor: str | None) -> tuple[str | None, str]:
     if cursor is None:
         return None, ""
-    text = ""
+    content = ""
     try:
-        text = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode()
-        match = _CURSOR.fullmatch(text)
+        content = _text(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+        match = _CURSOR.fullmatch(content)
     except (ValueError, binascii.Error):
         match = None
     if match is None:
         msg = f"not a cursor of this list: {cursor!r}; pass back the `cursor` of the page before"
         raise ConfigError(msg)
-    source, _, position = text.partition("\0")
-    return (source, position) if source[0] != "Q" else _parse_ready(text)
+    source, _, position = content.partition("\0")
+    return (source, position) if source[0] != "Q" else _parse_ready(content)
 
 
 def _parse_ready(text: str) -> tuple[str, str]:
@@ -152,18 +175,26 @@ async def counts(session: Session, queues: Sequence[str] | None) -> list[QueueCo
     for field, count in zip(counters[::2], counters[1::2], strict=True):
         state, _, number = field.partition(b":")
         if state in STATES:
-            add(queue_of.get(number), STATES[state], int(count))
+            add(queue_of.get(number), STATES[state], _count(count))
     for number, count in zip(runs[::2], runs[1::2], strict=True):
         add(queue_of.get(number), JobState.RUNNING, count)
     for name, length, tombs, first, header in zip(*[iter(ready)] * 5, strict=True):
-        queue = name[2:].decode()
+        queue = name[2:].decode(errors="replace")
         add(queue, JobState.READY, length - tombs)
         if first and length > tombs:
-            since = _waits_since(first.decode(), header)
+            since = _waits_since(first.decode(errors="replace"), header)
             oldest[queue] = min(since, oldest.get(queue, since))
-    paused = {one.decode() for one in paused_raw}
+    paused = {one.decode(errors="replace") for one in paused_raw}
     names = sorted(table.keys() | paused) if queues is None else queues
     return [QueueCounts(name, name in paused, table.get(name, {}), oldest.get(name)) for name in names]
+
+
+def _count(text: bytes) -> int:
+    """Read a number of the server; 0 when it is damaged."""
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _waits_since(job_id: str, header: bytes) -> int:
@@ -178,10 +209,10 @@ def _waits_since(job_id: str, header: bytes) -> int:
 async def workers(session: Session) -> list[WorkerRecord]:
     """Return the workers that hold jobs."""
     *_, leases, holds = await session.run("overview")
-    held = {worker: int(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
+    held = {worker: _count(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
     return sorted(
         (
-            WorkerRecord(WorkerId(worker.decode()), int(float(till)), held.get(worker, 0))
+            WorkerRecord(WorkerId(worker.decode(errors="replace")), _count(till), held.get(worker, 0))
             for worker, till in zip(leases[::2], leases[1::2], strict=True)
         ),
         key=lambda one: one.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +15,14 @@ from headway.brokers.redis.link import CALL_DEADLINE
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
+from headway.service import Remarks, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.redis.connect import Target, Wire
+
+log = logging.getLogger(__name__)
 
 # Seconds after which the connection is tried with a PING: middleboxes drop silent ones without a word.
 _SILENCE: Final = 60.0
@@ -54,6 +58,7 @@ class Listener:
         self._heard = False  # anything since the last look
         self._awaited: set[bytes] = set()  # channels that were listened to before a cut
         self._problem = ""
+        self._remarks = Remarks(log, target.name)
         self._refusal: BrokerRefusedError | None = None
 
     async def subscribe(self, channel: str, subscription: Subscription) -> None:
@@ -173,7 +178,7 @@ class Listener:
         match message:
             case [b"message", bytes() as channel, bytes() as content]:
                 for subscription in tuple(self._channels.get(channel, ())):
-                    subscription.on_message(content)
+                    self._hand_on(channel, content, subscription)
             case [b"subscribe", bytes() as channel, _]:
                 restored = channel in awaited
                 awaited.discard(channel)
@@ -184,6 +189,13 @@ class Listener:
                         subscription.on_restored()
             case _:
                 pass  # answers to UNSUBSCRIBE and PING
+
+    def _hand_on(self, channel: bytes, content: bytes, subscription: Subscription) -> None:
+        """Anybody may publish anything: what cannot be read is dropped, and said once."""
+        try:
+            subscription.on_message(content)
+        except Exception as error:  # noqa: BLE001 - one message; those behind it are to be heard
+            self._remarks.say(channel.decode(errors="replace"), f"a message was dropped: {describe(error)}")
 
 
 def _nothing() -> None:

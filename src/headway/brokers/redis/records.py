@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from headway.brokers.base import LogLine, Progress
+from headway.brokers.redis.session import Kind
 from headway.job import JobId, JobRecord, JobState, WorkerId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from headway.brokers.redis.session import Kind
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ STATES: Final[dict[bytes, JobState]] = {
     b"X": JobState.EXPIRED,
 }
 LETTERS: Final = {state: letter.decode() for letter, state in STATES.items()}
+_INSTANT: Final = re.compile(rb"-?\d{1,18}")
+_DIGITS: Final = 19
 _DONE_FIELDS: Final = 12
 _HEADER_FIELDS: Final = 7
 
@@ -46,9 +50,17 @@ class Header:
 FRESH: Final = Header()
 
 
+def number(text: bytes) -> int:
+    """Read a number; ValueError when it is none, or of more digits than anything here counts to."""
+    if len(text) > _DIGITS:
+        msg = "a number is damaged"
+        raise ValueError(msg)
+    return int(text)
+
+
 def optional(text: bytes) -> int | None:
     """Read a number that may be absent."""
-    return int(text) if text else None
+    return number(text) if text else None
 
 
 def parse_header(text: bytes) -> Header:
@@ -59,7 +71,13 @@ def parse_header(text: bytes) -> Header:
         raise ValueError(msg)
     _, epoch, attempt, crashes, due, expires, started, history = parts
     return Header(
-        int(epoch), int(attempt), int(crashes), optional(due), optional(expires), optional(started), history
+        number(epoch),
+        number(attempt),
+        number(crashes),
+        optional(due),
+        optional(expires),
+        optional(started),
+        history,
     )
 
 
@@ -82,60 +100,81 @@ class Columns:
         return number if colon else b""
 
 
+UNREADABLE: Final = "its record cannot be read: the stored bytes are damaged"
+
+
 def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobRecord | None:
-    """Put a record together; None when there is no such job, or when its bytes cannot be read (logged)."""
+    """Put a record together; None when there is no such job. Of a damaged one whatever can be read (logged)."""
     if columns.blob is None:
         return None
-    try:
-        return _record(job_id, columns, columns.blob, kinds)
-    except (ValueError, KeyError, IndexError) as error:
-        log.warning("job %s: its record on the server is damaged (%s)", job_id, type(error).__name__)
-        return None
+    damaged: list[str] = []
 
+    def read(part: str, parse: Callable[[bytes], T], text: bytes | None, otherwise: T) -> T:
+        if text is None:
+            return otherwise
+        try:
+            return parse(text)
+        except (ValueError, KeyError, IndexError, OverflowError):
+            damaged.append(part)
+            return otherwise
 
-def _record(job_id: JobId, columns: Columns, blob: bytes, kinds: Mapping[bytes, Kind]) -> JobRecord:
-    number, _, payload = blob.partition(b":")
-    kind = kinds[number]
-    fraction, message = _progress(columns.progress)
+    kind = kinds.get(columns.kind())
+    if kind is None:
+        damaged.append("kind")
+        kind = Kind(0, "", "")
+    fraction, message = read("progress", _progress, columns.progress, (None, ""))
     fields: dict[str, Any] = {
         "id": job_id,
         "task": kind.task,
         "queue": kind.queue,
         "priority": kind.priority,
-        "payload": payload,
-        "key": None if columns.key is None else columns.key.decode(),
+        "payload": columns.blob.partition(b":")[2],
+        "key": None if columns.key is None else columns.key.decode(errors="replace"),
         "progress": fraction,
         "progress_message": message,
     }
     if columns.done is not None:
-        return JobRecord(**fields, **_done(columns.done))
-    header = FRESH if columns.header is None else parse_header(columns.header)
-    fields.update(
-        attempt=header.attempt,
-        epoch=header.epoch,
-        crashes=header.crashes,
-        due_ms=header.due_ms,
-        expires_ms=header.expires_ms,
-        started_ms=header.started_ms,
-        history=header.history,
-    )
-    if columns.run is not None:
-        _, epoch, attempt, crashes, started, _, _, worker = columns.run.split(b"|", 7)
-        fields.update(
-            state=JobState.RUNNING,
-            epoch=int(epoch),
-            attempt=int(attempt),
-            crashes=int(crashes),
-            started_ms=int(started),
-            worker=WorkerId(worker.decode()),
-            cancel_requested=columns.cancel is not None,
-        )
-    elif columns.score is not None:
-        held = columns.score == b"inf"
-        fields.update(state=JobState.SCHEDULED, due_ms=None if held else int(float(columns.score)))
+        lost = {"state": JobState.FAILED, "reason": UNREADABLE}  # as the scripts take it
+        fields.update(read("outcome", _done, columns.done, lost))
     else:
-        fields.update(state=JobState.READY)
+        header = read("header", parse_header, columns.header, FRESH)
+        fields.update(_waiting(header, read("due time", _due, columns.score, (None, JobState.READY))))
+        fields.update(read("run", _run, columns.run, {}))
+        if fields["state"] is JobState.RUNNING:
+            fields["cancel_requested"] = columns.cancel is not None
+    if damaged:
+        log.warning("job %s: its record on the server is damaged: %s", job_id, ", ".join(damaged))
     return JobRecord(**fields)
+
+
+def _waiting(header: Header, due: tuple[int | None, JobState]) -> dict[str, Any]:
+    scheduled = due[1] is JobState.SCHEDULED
+    return {
+        "state": due[1],
+        "attempt": header.attempt,
+        "epoch": header.epoch,
+        "crashes": header.crashes,
+        "due_ms": due[0] if scheduled else header.due_ms,
+        "expires_ms": header.expires_ms,
+        "started_ms": header.started_ms,
+        "history": header.history,
+    }
+
+
+def _due(score: bytes) -> tuple[int | None, JobState]:
+    return None if score == b"inf" else int(float(score)), JobState.SCHEDULED
+
+
+def _run(text: bytes) -> dict[str, Any]:
+    _, epoch, attempt, crashes, started, _, _, worker = text.split(b"|", 7)
+    return {
+        "state": JobState.RUNNING,
+        "epoch": number(epoch),
+        "attempt": number(attempt),
+        "crashes": number(crashes),
+        "started_ms": number(started),
+        "worker": WorkerId(worker.decode()),
+    }
 
 
 def _done(text: bytes) -> dict[str, Any]:
@@ -150,13 +189,13 @@ def _done(text: bytes) -> dict[str, Any]:
     worker, reason, result = pieces
     return {
         "state": STATES[state],
-        "epoch": int(epoch),
-        "attempt": int(attempt),
-        "crashes": int(crashes),
+        "epoch": number(epoch),
+        "attempt": number(attempt),
+        "crashes": number(crashes),
         "due_ms": optional(due),
         "expires_ms": optional(expires),
         "started_ms": optional(started),
-        "finished_ms": int(finished),
+        "finished_ms": number(finished),
         "worker": WorkerId(worker.decode()) if worker else None,
         "reason": reason.decode(errors="replace"),
         "result": result,
@@ -165,20 +204,18 @@ def _done(text: bytes) -> dict[str, Any]:
 
 
 def write_progress(progress: Progress) -> bytes:
-    """Write progress."""
-    return f"{progress.fraction!r}|{progress.message}".encode()
+    """Write progress; a number of another type than float as the float that it is worth."""
+    return f"{float(progress.fraction)!r}|{progress.message}".encode(errors="backslashreplace")
 
 
-def _progress(text: bytes | None) -> tuple[float | None, str]:
-    if text is None:
-        return None, ""
+def _progress(text: bytes) -> tuple[float | None, str]:
     fraction, _, message = text.partition(b"|")
     return float(fraction), message.decode()
 
 
 def write_log_line(line: LogLine) -> bytes:
     """Write a log line."""
-    return f"{line.at_ms}|{line.level}|{line.message}".encode()
+    return f"{line.at_ms}|{line.level}|{line.message}".encode(errors="backslashreplace")
 
 
 def log_lines(texts: Sequence[bytes]) -> list[LogLine]:
@@ -187,6 +224,6 @@ def log_lines(texts: Sequence[bytes]) -> list[LogLine]:
     for text in texts:
         at, _, rest = text.partition(b"|")
         level, bar, message = rest.partition(b"|")
-        if bar and at.lstrip(b"-").isdigit():
+        if bar and _INSTANT.fullmatch(at):
             lines.append(LogLine(int(at), level.decode(errors="replace"), message.decode(errors="replace")))
     return lines

@@ -57,17 +57,19 @@ class Requests:
             self._looking.cancel()
 
     async def _look(self) -> None:
-        while self._wanted:
-            self._wanted = False
-            try:
-                found = await self._open()
-            except BrokerError:
-                self._wanted = True
-                await asyncio.sleep(_AGAIN)
-                continue
-            for job_id in found:
-                self.hear(job_id)
-        self._looking = None
+        try:
+            while self._wanted:
+                self._wanted = False
+                try:
+                    found = await self._open()
+                except BrokerError:
+                    self._wanted = True
+                    await asyncio.sleep(_AGAIN)
+                    continue
+                for job_id in found:
+                    self.hear(job_id)
+        finally:
+            self._looking = None
 
     async def _open(self) -> list[JobId]:
         """Return which jobs of this worker are to be cancelled."""

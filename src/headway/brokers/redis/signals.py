@@ -46,9 +46,7 @@ class Mailbox:
         """Read what the scripts publish: W, V, L, C and an id, or J and a job."""
         match content[:1]:
             case b"J":
-                delivery = None if self._hands is None else self._hands.on_message(content)
-                if delivery is not None:
-                    self.put(Handed(delivery))
+                self._on_job(content)
             case b"W":
                 self.put(Wake())
             case b"V":
@@ -60,6 +58,16 @@ class Mailbox:
                 self.requests.hear(JobId(content[1:].decode(errors="replace")))
             case _:
                 pass  # of a newer version
+
+    def _on_job(self, content: bytes) -> None:
+        try:
+            delivery = None if self._hands is None else self._hands.on_message(content)
+        except ValueError:
+            # Whoever sent it counts this worker among the busy. The claim finds the job, and says what is wrong.
+            self.put(Wake())
+            raise
+        if delivery is not None:
+            self.put(Handed(delivery))
 
     def on_restored(self) -> None:
         """Whatever was published during the cut is lost: let the worker look for jobs, and us for requests."""

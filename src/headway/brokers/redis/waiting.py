@@ -90,7 +90,7 @@ class Waits:
         task.add_done_callback(self._tasks.discard)
 
     def _on_message(self, content: bytes) -> None:
-        self._resolve(JobId(one.decode()) for one in content.split())
+        self._resolve(JobId(one.decode(errors="replace")) for one in content.split())
 
     def _resolve(self, ids: Iterable[JobId]) -> None:
         for job_id in ids:

@@ -31,7 +31,7 @@ for _, list in ipairs(redis.call('SMEMBERS', P .. 'live')) do
   end
   ready[#ready + 1] = list
   ready[#ready + 1] = redis.call('LLEN', P .. 'r:' .. list)
-  ready[#ready + 1] = tonumber(redis.call('HGET', P .. 'tombs', list) or '0')
+  ready[#ready + 1] = tonumber(redis.call('HGET', P .. 'tombs', list) or '0') or 0
   ready[#ready + 1] = first
   ready[#ready + 1] = header
 end

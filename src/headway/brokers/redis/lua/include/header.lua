@@ -22,11 +22,13 @@ local function write_counts()
 end
 
 local LONGEST = 36 -- digits of epoch, attempt and crashes together: more is damage, and no number
+local INSTANT = 18 -- digits of an instant, at most
 
 local function parse_header(text)
   local kind, epoch, attempt, crashes, due, expires, started, history =
     string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%-?%d*)|(%-?%d*)|(%-?%d*)|(.*)$')
-  if not kind or due == '-' or expires == '-' or started == '-' or #epoch + #attempt + #crashes > LONGEST then
+  if not kind or due == '-' or expires == '-' or started == '-' or #epoch + #attempt + #crashes > LONGEST
+    or #kind > INSTANT or #due > INSTANT or #expires > INSTANT or #started > INSTANT then
     return nil
   end
   return { kind = kind, epoch = epoch, attempt = attempt, crashes = crashes, due = due, expires = expires,
@@ -46,7 +48,7 @@ end
 local function parse_run(text)
   local kind, epoch, attempt, crashes, started, claim, place, worker =
     string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%w+)|(.*)$')
-  if not kind then
+  if not kind or #kind + #epoch + #attempt + #crashes > LONGEST or #started > INSTANT or #claim > INSTANT then
     return nil
   end
   return { kind = kind, epoch = epoch, attempt = attempt, crashes = crashes, started = started, claim = claim,
@@ -56,7 +58,9 @@ end
 local function parse_done(text)
   local state, kind, epoch, attempt, crashes, due, expires, started, finished =
     string.match(text, '^(%u)|(%d+)|(%d+)|(%d+)|(%d+)|(%-?%d*)|(%-?%d*)|(%-?%d*)|(%d+)|')
-  if not state then
+  if not state or not string.find('SFCX', state, 1, true) or #kind + #epoch + #attempt + #crashes > LONGEST
+    or #finished > INSTANT or #due > INSTANT or #expires > INSTANT or #started > INSTANT
+    or due == '-' or expires == '-' or started == '-' then
     return nil
   end
   return { state = state, kind = kind, epoch = epoch, attempt = attempt, crashes = crashes, due = due, expires = expires,
