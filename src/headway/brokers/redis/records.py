@@ -122,7 +122,8 @@ def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobR
     if kind is None:
         damaged.append("kind")
         kind = Kind(0, "", "")
-    fraction, message = read("progress", _progress, columns.progress, (None, ""))
+    unknown: tuple[float | None, str] = (None, "")
+    fraction, message = read("progress", _progress, columns.progress, unknown)
     fields: dict[str, Any] = {
         "id": job_id,
         "task": kind.task,
@@ -138,8 +139,10 @@ def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobR
         fields.update(read("outcome", _done, columns.done, lost))
     else:
         header = read("header", parse_header, columns.header, FRESH)
-        fields.update(_waiting(header, read("due time", _due, columns.score, (None, JobState.READY))))
-        fields.update(read("run", _run, columns.run, {}))
+        ready: tuple[int | None, JobState] = (None, JobState.READY)
+        waits: dict[str, Any] = {}
+        fields.update(_waiting(header, read("due time", _due, columns.score, ready)))
+        fields.update(read("run", _run, columns.run, waits))
         if fields["state"] is JobState.RUNNING:
             fields["cancel_requested"] = columns.cancel is not None
     if damaged:
