@@ -25,18 +25,30 @@ _HEAD: Final = """\
 
 `headway` runs workers, enqueues, looks at jobs and queues, and checks what carries them. Each command has `--help`.
 
-**Exit codes.** 0: all well. 1: a failure, such as a carrier that cannot be reached, a job that failed under `--wait`,
-or a job that is not known. 2: wrong input or configuration; the same again will not help. 130: ended by Ctrl-C.
-Whatever the code, stderr says in one line, which begins with `headway:`, what happened.
+**Exit codes.** One rule for all commands:
+
+- **0**: done.
+- **1**: not done, or not for all that was named; what could be done is done. A carrier cannot be reached; a job failed
+  under `--wait`; a job, queue, schedule or task is not there; a question was not answered with yes; a result could not
+  be written.
+- **2**: wrong input or configuration, such as an unknown option, a text that is no id, an app that cannot be imported.
+  The same again never helps.
+- **3**: only `gcp plan`: changes are pending.
+- **130**: ended by Ctrl-C.
+
+With 1 and 2, stderr says in one line, which begins with `headway:`, what happened.
 
 **Output.** Results go to stdout, everything else to stderr. With `--json` stdout has one JSON document, or, where a
 command goes on (`worker`, `dev`, `jobs watch`), one on each line. Instants are ISO 8601 in UTC. Colours appear on a
 terminal only, and never when `NO_COLOR` is set. Tables are cut to the terminal's width, and are whole in a pipe.
+Where stdout is closed, results go nowhere; where it is full, or its reader has gone, a command ends with 1, though a
+worker goes on and drains. What the encoding of the terminal has not is escaped.
 
-**Whose jobs.** `--app module:name` (or `HEADWAY_APP`) imports an app and takes its carrier. `--url` with `--namespace`
-(the app's name) needs no code: for operators, and for machines where the app is not installed.
+**Whose jobs.** `--app module:name`, or the variable `HEADWAY_APP`, imports an app and takes its carrier. Commands that
+need the app's code (`worker`, `dev`, `push`, `enqueue`, `gcp`) also take it as their first argument. `--url` with
+`--namespace` (the app's name) needs no code: for operators, and for machines where the app is not installed.
 
-**Durations** are seconds, or `500ms`, `15s`, `2m`, `24h`, `7d`.
+**Durations** are seconds, or `500ms`, `15s`, `2m`, `24h`, `7d`. A `HEADWAY_*` variable that is empty counts as not set.
 """
 
 

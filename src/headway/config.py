@@ -281,8 +281,8 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith("HEADWAY_") or variable in _OTHER_VARIABLES:
-            continue
+        if not variable.startswith("HEADWAY_") or variable in _OTHER_VARIABLES or not text:
+            continue  # an empty one counts as not set: that is how a Compose file or a CI job leaves one out
         key = variable.removeprefix("HEADWAY_").lower()
         if key in _LISTS:
             values[key] = [part.strip() for part in text.split(",") if part.strip()]

@@ -103,10 +103,10 @@ class Shop:
 
     def pending(self) -> list[tuple[str, str, str]]:
         result = self.run("plan", "--json")
-        assert result.exit_code in {0, 2}, result.output
+        assert result.exit_code in {0, 3}, result.output
         document = json.loads(result.stdout)
         steps = [(s["action"], s["kind"], s["name"]) for s in document["steps"] if s["action"] != "keep"]
-        assert (result.exit_code == 2) == document["pending"] == bool(steps)
+        assert (result.exit_code == 3) == document["pending"] == bool(steps)
         return steps
 
     def states(self) -> dict[tuple[str, str], str]:

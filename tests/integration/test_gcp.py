@@ -101,7 +101,7 @@ def test_a_drifted_queue_is_shown_and_mended(shop: Shop) -> None:
         result.exit_code,
         "rate: 3 -> 100" in result.stdout,
         "max_attempts: 7 -> -1" in result.stdout,
-    ) == (2, True, True)
+    ) == (3, True, True)
     assert shop.states()["queue", "shop-io"] == "drifted"
     assert "changed queue shop-io" in shop.ok("apply")
     mended = shop.queue("shop-io")
@@ -293,7 +293,7 @@ def test_pause_and_resume_by_the_names_of_the_app(shop: Shop) -> None:
     assert "queue shop-io resumed" in shop.ok("resume")
     assert "paused" not in shop.states().values()
     unknown = shop.run("pause", "mail")
-    assert (unknown.exit_code, "the app's queues are extract, io" in unknown.stderr) == (2, True)
+    assert (unknown.exit_code, "the app's queues are extract, io" in unknown.stderr) == (1, True)
 
 
 def test_where_there_is_an_emulator_google_is_never_asked(shop: Shop) -> None:
@@ -323,7 +323,7 @@ def test_the_deployment_may_live_elsewhere_or_not_at_all(shop: Shop) -> None:
     )
     try:
         result = shop.run("plan", "--deployment", "cloud_of_the_shop:here")
-        assert (result.exit_code, "service" in result.stdout) == (2, False)
+        assert (result.exit_code, "service" in result.stdout) == (3, False)
         wrong = shop.run("plan", "--deployment", "cloud_of_the_shop:there")
         assert (wrong.exit_code, "no headway.gcp.Deployment of that name" in wrong.stderr) == (2, True)
     finally:

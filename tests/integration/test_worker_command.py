@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -98,6 +99,27 @@ def test_ready_run_drain(folder: Path) -> None:
     log = (folder / "log").read_text(encoding="utf-8")
     assert "headway: worker ready: shop:app" in log
     assert "headway: draining" in log
+
+
+@pytest.mark.parametrize(
+    "streams", ["2>&1 | head -c 1", "2>/dev/full", "2>&-", ">&- 2>&-", ">/dev/full 2>/dev/full"]
+)
+def test_it_drains_and_ends_well_though_nobody_takes_what_it_says(folder: Path, streams: str) -> None:
+    """A log that cannot be written, a reader that has gone: promise 5 needs a clean end all the same."""
+    worker = " ".join(
+        shlex.quote(word) for word in [*HEADWAY, "worker", "shop:app", "--processes", "1", "--json"]
+    )
+    # The shell tells the worker's id, and passes on how it ended.
+    line = f"{{ {worker} & echo $! >pid; wait $!; echo $? >code; }} {streams}"
+    shell = subprocess.Popen(["bash", "-c", line], cwd=folder, env=_environment(), stdout=subprocess.DEVNULL)
+    try:
+        assert _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip() == "1"
+        os.kill(int((folder / "pid").read_text(encoding="ascii")), signal.SIGTERM)
+        shell.wait(20)
+        assert (folder / "code").read_text(encoding="ascii").strip() == "0"
+    finally:
+        shell.kill()
+        shell.wait()
 
 
 def test_the_second_signal_does_not_wait(folder: Path) -> None:

@@ -122,10 +122,40 @@ def test_wait_exits_with_1_when_the_time_is_over(shop: Shop) -> None:
     assert "still ready" in result.stderr
 
 
+def test_wait_says_the_id_at_once_on_stderr(shop: Shop) -> None:
+    result = shop.run("enqueue", shop.app, "report", "q1", "--key", "k", "--wait=0")
+    first, *_ = result.stderr.splitlines()
+    (job,) = shop.json("jobs", "list", *shop.target)["jobs"]
+    assert first == f"headway: waiting for job {job['id']}"
+    again = shop.run("enqueue", shop.app, "report", "q1", "--key", "k", "--wait=0", "--json")
+    assert "it was there before" in again.stderr
+    assert job["id"] in again.stderr
+
+
+def test_a_task_that_is_not_declared_is_exit_code_1(shop: Shop) -> None:
+    result = shop.run("enqueue", shop.app, "nosuch")
+    assert result.exit_code == 1
+    assert "app 'shop' has no task 'nosuch'; declared: report, tidy, welcome" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--app"]])
+def test_the_app_is_an_argument_an_option_or_a_variable(shop: Shop, words: list[str]) -> None:
+    by_option = [*words, shop.app] if words else [shop.app]
+    assert shop.json("enqueue", *by_option, "welcome", "1")["id"]
+    by_variable = shop.run("enqueue", "welcome", "1", env={"HEADWAY_APP": shop.app})
+    assert (by_variable.exit_code, len(by_variable.stdout.strip())) == (0, 20)
+    twice = shop.run("enqueue", "--app", shop.app, shop.app, "1")
+    assert "has no task" in twice.stderr, "with --app every word is the task's"
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["nosuch"], "app 'shop' has no task 'nosuch'; declared: report, tidy, welcome"),
+        ([], "Missing argument 'TASK'"),
+        (["welcome", "[" * 100_000], "nested too deeply"),
+        (["report", "[" * 900 + "]" * 900], "does not fit"),
+        (["welcome", "1", "--kwargs", '{"template":' + "[" * 100_000], "nested too deeply"),
+        (["report", "\udcff"], "surrogates not allowed"),
         (["welcome"], "argument 'user_id' is missing"),
         (["welcome", "text"], "argument 'user_id' does not fit"),
         (["welcome", "[1"], "is not JSON"),

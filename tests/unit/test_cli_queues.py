@@ -22,10 +22,24 @@ def test_list_counts_by_state_and_shows_the_apps_empty_queues(shop: Shop) -> Non
 
 def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(shop: Shop) -> None:
     shop.enqueue("welcome", "1")
-    assert shop.json("queues", "pause", "email", "other", *shop.target) == {"paused": ["email", "other"]}
+    assert shop.json("queues", "pause", "email", "reports", *shop.target) == {"paused": ["email", "reports"]}
     assert shop.succeed("email") == []
     assert shop.ok("queues", "resume", "email", *shop.target) == "email resumed\n"
     assert len(shop.succeed("email")) == 1
+
+
+def test_a_queue_that_nobody_knows_is_exit_code_1_and_the_others_are_done(shop: Shop) -> None:
+    for act in (["pause"], ["resume"], ["clean", "--yes"]):
+        result = shop.run("queues", *act, "email", "nosuch", *shop.target)
+        assert (result.exit_code, "no queue 'nosuch'" in result.stderr) == (1, True)
+        assert result.stdout.split()[0] in {"email", "0"}
+    drained = shop.run("queues", "drain", "nosuch", "--yes", *shop.target)
+    assert (drained.exit_code, drained.stdout) == (1, "0 removed\n")
+
+
+def test_a_queue_can_be_paused_before_its_first_job_where_that_is_meant(shop: Shop) -> None:
+    assert shop.json("queues", "pause", "new", "--force", *shop.target) == {"paused": ["new"]}
+    assert shop.ok("queues", "resume", "new", *shop.target) == "new resumed\n"
 
 
 def test_drain_asks_and_removes_only_what_waits(shop: Shop) -> None:

@@ -68,10 +68,10 @@ def test_run_enqueues_the_schedules_job_now(shop: Shop) -> None:
 
 
 def test_run_needs_the_code_and_a_declared_schedule(shop: Shop) -> None:
-    for args, said in (
-        (["hourly", "--namespace", "shop"], "needs --app"),
-        (["nightly", *shop.target], "no schedule 'nightly'; declared: hourly"),
+    for args, code, said in (
+        (["hourly", "--namespace", "shop"], 2, "needs --app"),
+        (["nightly", *shop.target], 1, "no schedule 'nightly'; declared: hourly"),
     ):
         result = shop.run("schedules", "run", *args)
-        assert result.exit_code == 2
+        assert result.exit_code == code
         assert said in result.stderr

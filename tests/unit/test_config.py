@@ -34,6 +34,11 @@ def test_an_argument_wins_over_a_variable_and_that_over_the_file(toml: Path) -> 
     assert load(None, {}, toml).concurrency == 1
 
 
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_an_empty_variable_is_not_set(name: str) -> None:
+    assert load(None, {f"HEADWAY_{name.upper()}": "", "HEADWAY_CONFIG": ""}) == load()
+
+
 def test_what_can_be_replaced_takes_several() -> None:
     assert several("new, old") == ("new", "old")
     assert first(" new,old") == "new"

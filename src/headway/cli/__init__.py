@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from headway.cli.root import cli
+from headway.cli.streams import open_streams
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, 1 (a failure) or 2 (wrong input)."""
+    """Run the command line; `failures.py` has the rule of its exit codes."""
+    open_streams()
     cli(prog_name="headway")

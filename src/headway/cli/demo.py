@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.cli.options import examples, json_option
+from headway.cli.streams import say
 
 if TYPE_CHECKING:
     from headway.demo.push import PushOutcome
@@ -86,9 +87,7 @@ def demo(
         else:
             print_outcome(outcome)
         if keep and url is None:
-            click.echo(
-                f"kept: headway jobs list --url {here.url} --namespace {here.broker.namespace}", err=True
-            )
+            say(f"kept: headway jobs list --url {here.url} --namespace {here.broker.namespace}")
     return 0 if outcome.ledger.sound else 1
 
 

@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from headway.cli.output import Column, print_fields, print_table
+from headway.cli.output import Column, fitting, print_fields, print_table
+from headway.cli.streams import emit, say
 from headway.demo.watch import Watcher
+from headway.runtime.stderr import write_stderr
 
 if TYPE_CHECKING:
     from headway.demo.push import PushOutcome
@@ -31,15 +31,16 @@ class Screen(Watcher):
     def step(self, text: str) -> None:
         """Write a line above the bar."""
         self._wipe()
-        click.echo(f"{time.monotonic() - self._began:5.1f} s  {text}", err=True)
+        say(f"{time.monotonic() - self._began:5.1f} s  {text}")
 
     def show(self, done: int, total: int) -> None:
         """Draw the bar, or write a line for each quarter."""
         share = done / total if total else 0.0
         if self._live and (done, total) != self._drawn:
             filled = round(share * _BAR)
-            bar = "\N{FULL BLOCK}" * filled + "\N{LIGHT SHADE}" * (_BAR - filled)
-            click.echo(f"\r\x1b[K{bar} {done}/{total}", nl=False, err=True)
+            full, empty = fitting(sys.stderr, "\N{FULL BLOCK}\N{LIGHT SHADE}", "#.")
+            bar = full * filled + empty * (_BAR - filled)
+            write_stderr(f"\r\x1b[K{bar} {done}/{total}")
             self._drawn = (done, total)
         elif not self._live and int(share * _QUIET_STEPS) > self._shown:
             self._shown = int(share * _QUIET_STEPS)
@@ -51,14 +52,14 @@ class Screen(Watcher):
 
     def _wipe(self) -> None:
         if self._drawn is not None:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            write_stderr("\r\x1b[K")
             self._drawn = None
 
 
 def print_outcome(outcome: Outcome | PushOutcome) -> None:
     """Print the account and what the jobs found."""
     ledger, findings = outcome.ledger, outcome.findings
-    click.echo("\nThe account, from the store:")
+    emit("\nThe account, from the store:")
     print_table(
         [
             Column("accepted", right=True),
@@ -79,7 +80,7 @@ def print_outcome(outcome: Outcome | PushOutcome) -> None:
         ],
         empty="",
     )
-    click.echo("\nWhat the jobs found in the standard library:")
+    emit("\nWhat the jobs found in the standard library:")
     print_fields(
         [
             (

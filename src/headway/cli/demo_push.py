@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-import click
-
+from headway.cli.streams import emit, say
 from headway.errors import ConfigError
 
 
@@ -38,7 +37,7 @@ def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int
             print_json(outcome_fields(outcome, seed))
         else:
             print_outcome(outcome)
-            click.echo(f"\n{outcome.duplicates} deliveries came twice on purpose.")
+            emit(f"\n{outcome.duplicates} deliveries came twice on purpose.")
         if keep:
-            click.echo(f"kept: {here.guard_file} and {here.emulator_file}", err=True)
+            say(f"kept: {here.guard_file} and {here.emulator_file}")
     return 0 if outcome.ledger.sound else 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headway.cli.options import examples, json_option
+from headway.cli.streams import announce, emit, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def emulator(  # noqa: PLR0913 - one for each option
             stopped = _stop_signal()
             _announce(started, state, as_json=as_json)
             await stopped.wait()
-            click.echo("headway: emulator ends; what is under way will be sent again", err=True)
+            say("headway: emulator ends; what is under way will be sent again")
 
     asyncio.run(serve())
     return 0
@@ -147,12 +148,11 @@ def _stop_signal() -> asyncio.Event:
 
 def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:
     """Say that it is ready: what tests, scripts and service managers wait for."""
-    from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
-    from headway.emulator.tokens import CERTS_PATH  # noqa: PLC0415 - as above
+    from headway.emulator.tokens import CERTS_PATH  # noqa: PLC0415 - an extra
 
     certificates = f"{started.http_address}{CERTS_PATH}"
     if as_json:
-        print_json_line(
+        announce(
             {
                 "event": "ready",
                 "pid": os.getpid(),
@@ -171,5 +171,5 @@ def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS={started.http_address}/",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER={started.http_address}/",
         ):
-            click.echo(line)
-    click.echo("headway: emulator ready", err=True)
+            emit(line)
+    say("headway: emulator ready")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from headway.cli.given_app import takes_app_and_words
 from headway.cli.options import DURATION, INSTANT, examples, json_option
+from headway.cli.streams import emit, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from headway.app import Headway
     from headway.handle import JobHandle
 
+_LONG: Final = 100  # characters of an argument that are shown
 # What somebody who typed it may have meant as something else than a text: broken JSON, or a word of Python.
 _DOUBTFUL: Final = re.compile(
     r"""\s*([\[\]{}"'\d.+-]|(true|false|null|none|nan|infinity)\s*$)|\s*$""", re.IGNORECASE
@@ -32,9 +35,7 @@ _DOUBTFUL: Final = re.compile(
         "headway enqueue shop.jobs:app welcome 42 --wait=30s --json",
     )
 )
-@click.argument("app")
-@click.argument("task")
-@click.argument("args", nargs=-1, metavar="[ARG]...")
+@takes_app_and_words("TASK [ARG]...")
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
 @click.option("--delay", type=DURATION, help="Not before so long from now: 90, 500ms, 15s, 5m, 24h, 7d.")
 @click.option("--at", type=INSTANT, help="Not before this instant, with its time zone.")
@@ -50,8 +51,10 @@ _DOUBTFUL: Final = re.compile(
     "Write --wait=30s, or put it last.",
 )
 @json_option("the job")
-def enqueue(app: str, task: str, args: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - click's
+def enqueue(app: str, words: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - click's
     """Enqueue a job of TASK in APP (module:name).
+
+    APP may be left out where HEADWAY_APP is set; the first word is taken for it when it has the form module:name.
 
     Each ARG is JSON: 42, 1.5, true, null, '"text"', '[1, 2]'. A word that cannot be meant as JSON is taken as a text:
     quarterly is "quarterly". What is neither, such as [1, or 01 or True, is refused. The task's signature is checked
@@ -61,7 +64,11 @@ def enqueue(app: str, task: str, args: tuple[str, ...], as_json: bool, **options
 
     from headway.cli.target import import_app  # noqa: PLC0415 - as above
 
-    values = [parse_argument(text) for text in args]
+    if not words:
+        msg = "Missing argument 'TASK'."
+        raise click.UsageError(msg)
+    task, *texts = words
+    values = [parse_argument(text) for text in texts]
     keywords = parse_keywords(options.pop("kwargs"))
     wait = _parse_wait(options.pop("wait"))
     loaded = import_app(app)
@@ -69,9 +76,12 @@ def enqueue(app: str, task: str, args: tuple[str, ...], as_json: bool, **options
     async def run() -> int:
         async with loaded:
             handle = await _accept(loaded, task, values, keywords, **options)
+            if handle.duplicate:
+                say("headway: it was there before: same key, or unique")
             if wait is None:
                 _print_accepted(handle, as_json=as_json)
                 return 0
+            say(f"headway: waiting for job {handle.id}")  # at once: whoever gives up waiting needs it
             return await _print_result(handle, wait, as_json=as_json)
 
     return asyncio.run(run())
@@ -81,7 +91,10 @@ def parse_argument(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of an argument; UsageError when it is neither JSON nor plainly a text."""
     try:
         return _strict_json(text)
-    except ValueError:
+    except ValueError as error:
+        if len(text) > _LONG:
+            msg = f"argument {text[:_LONG]!r}... is not JSON: {error}"
+            raise click.UsageError(msg) from None
         if _DOUBTFUL.match(text):
             msg = f"argument {text!r} is not JSON; a text that looks like it goes in double quotes: '\"{text}\"'"
             raise click.UsageError(msg) from None
@@ -110,7 +123,11 @@ def _strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
         msg = f"{word} is not JSON"
         raise ValueError(msg)
 
-    return json.loads(text, parse_constant=refuse)
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from None
 
 
 def _parse_wait(text: str | None) -> float | None:
@@ -142,9 +159,7 @@ def _print_accepted(handle: JobHandle[Any], *, as_json: bool) -> None:
     if as_json:
         print_json({"id": handle.id, "duplicate": handle.duplicate})
     else:
-        click.echo(handle.id)
-        if handle.duplicate:
-            click.echo("headway: it was there before: same key, or unique", err=True)
+        emit(handle.id)
 
 
 async def _print_result(handle: JobHandle[Any], wait: float, *, as_json: bool) -> int:
@@ -167,5 +182,5 @@ async def _print_result(handle: JobHandle[Any], wait: float, *, as_json: bool) -
         print_json(contents["result"])
     if failure is None:
         return 0
-    click.echo(f"headway: {one_line(str(failure))}", err=True)
+    say(f"headway: {one_line(str(failure))}")
     return EXIT_FAILURE

@@ -8,6 +8,7 @@ import click
 
 from headway.cli.ids import checked_ids
 from headway.cli.options import examples, json_option, yes_option
+from headway.cli.streams import ask, emit, say
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobId, JobState
 from headway.storable import storable
@@ -53,8 +54,7 @@ def retry(
         raise click.UsageError(msg)
     if not all_failed:
         return _act(target, ids, "retried", _retry, as_json=as_json)
-    if not yes:
-        click.confirm("Retry all jobs in the dead-letter state that match?", abort=True, err=True)
+    ask("Retry all jobs in the dead-letter state that match?", yes=yes)
 
     async def retry_all(opened: OpenTarget) -> list[JobId]:
         from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
@@ -79,7 +79,7 @@ def retry(
     if as_json:
         _print_acted("retried", done, [])
     else:
-        click.echo(f"{len(done)} retried")
+        emit(f"{len(done)} retried")
     return 0
 
 
@@ -147,11 +147,9 @@ def _act(
         _print_acted(done, yes, no)
     else:
         for job in yes:
-            click.echo(f"{job} {done}")
+            emit(f"{job} {done}")
     if no:
-        click.echo(
-            f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it", err=True
-        )
+        say(f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it")
     return 1 if no else 0
 
 

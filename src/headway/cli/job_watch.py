@@ -8,6 +8,7 @@ import click
 
 from headway.cli.ids import checked_ids
 from headway.cli.options import examples, json_option
+from headway.cli.streams import emit
 from headway.cli.target import Target, takes_target, with_target
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def watch(
             else:
                 shown = click.style(f"{event.kind.value:<10}", fg=state_colour(event.kind.value))
                 rest = printable(f"{event.job_id}  {event.queue}  {event.worker or ''}".rstrip())
-                click.echo(f"{iso(event.at_ms)}  {shown}  {rest}")
+                emit(f"{iso(event.at_ms)}  {shown}  {rest}")
             printed += 1
             if printed == limit:
                 return

@@ -10,6 +10,7 @@ from headway.cli.ids import checked_ids
 from headway.cli.job_acts import cancel, promote, remove, retry
 from headway.cli.job_watch import watch
 from headway.cli.options import examples, json_option
+from headway.cli.streams import say
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobState
 
@@ -116,7 +117,7 @@ def _print_page(page: JobPage) -> None:
         empty="no such jobs",
     )
     if page.cursor is not None:
-        click.echo(f"there are more: --after {page.cursor}", err=True)
+        say(f"there are more: --after {page.cursor}")
 
 
 @jobs.command(

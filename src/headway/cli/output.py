@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from headway.cli.streams import emit, finish_stdout
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TextIO
 
 _GAP: Final = "  "
 _NARROWEST: Final = 8  # characters to which a column may be cut
@@ -48,10 +51,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: in
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """Print a table to stdout, or the text `empty`, without colour, when it has no rows."""
     if not rows:
-        click.echo(empty)
+        emit(empty)
         return
     for line in table(columns, rows, width=terminal_width()):
-        click.echo(line)
+        emit(line)
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
@@ -59,22 +62,22 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     widest = max(len(name) for name, _ in fields)
     for name, value in fields:
         first, *further = [printable(line) for line in value.splitlines()] or [""]
-        click.echo(f"{click.style(f'{name:<{widest}}', bold=True)}{_GAP}{first}")
+        emit(f"{click.style(f'{name:<{widest}}', bold=True)}{_GAP}{first}")
         for line in further:
-            click.echo(f"{'':<{widest}}{_GAP}{line}")
+            emit(f"{'':<{widest}}{_GAP}{line}")
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document, indented."""
     import msgspec  # noqa: PLC0415 - only where it is printed
 
-    click.echo(_escaped(msgspec.json.format(json_text(document), indent=2)))
+    emit(_escaped(msgspec.json.format(json_text(document), indent=2)))
 
 
 def print_json_line(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document on a line, at once."""
-    click.echo(_escaped(json_text(document)))
-    sys.stdout.flush()
+    emit(_escaped(json_text(document)))
+    finish_stdout()
 
 
 def json_text(document: Any) -> str:  # noqa: ANN401 - any plain value
@@ -91,12 +94,19 @@ def json_text(document: Any) -> str:  # noqa: ANN401 - any plain value
 
 def _escaped(text: str) -> str:
     """Return JSON with escapes for what the terminal's encoding has not; then all but ASCII is escaped."""
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        import json  # noqa: PLC0415 - hardly ever
+    if text.isascii():
+        return text
+    import json  # noqa: PLC0415 - as above
 
-        return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    return fitting(sys.stdout, text, "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text))
+
+
+def fitting(stream: TextIO, text: str, plainer: str) -> str:
+    """Return the text where the stream's encoding has it, else the plainer one."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return plainer
     return text
 
 
@@ -139,8 +149,9 @@ def _narrow(columns: Sequence[Column], widths: list[int], room: int) -> None:
 
 def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], *, head: bool = False) -> str:
     shown: list[str] = []
+    mark = fitting(sys.stdout, "\N{HORIZONTAL ELLIPSIS}", "~")  # of what was cut
     for n, (column, cell, width) in enumerate(zip(columns, row, widths, strict=True)):
-        cut = cell if len(cell) <= width else f"{cell[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+        cut = cell if len(cell) <= width else f"{cell[: width - 1]}{mark}"
         last = n == len(widths) - 1
         padded = cut.rjust(width) if column.right else cut if last else cut.ljust(width)
         if head:

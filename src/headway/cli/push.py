@@ -7,7 +7,9 @@ from importlib.util import find_spec
 
 import click
 
+from headway.cli.given_app import takes_app
 from headway.cli.options import DURATION, NAMES, examples, json_option
+from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
 
@@ -19,7 +21,7 @@ from headway.errors import ConfigError
         "PORT=8080 headway push shop.jobs:app    (as on Cloud Run)",
     )
 )
-@click.argument("app")
+@takes_app
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1; every one where PORT is set]")
 @click.option(
     "--port",
@@ -73,7 +75,7 @@ def push(
     if not loaded.tasks:
         msg = f"app {app!r} declares no task; import the modules of its tasks where it is made"
         raise ConfigError(msg)
-    listening = bind(host or ("0.0.0.0" if "PORT" in os.environ else "127.0.0.1"), port)  # noqa: S104 - as documented
+    listening = bind(host or ("0.0.0.0" if os.environ.get("PORT") else "127.0.0.1"), port)  # noqa: S104 - as documented
     made = receiver(
         loaded,
         queues=queues,
@@ -87,11 +89,9 @@ def push(
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
 
     def ready() -> None:
-        click.echo(f"headway: receiver ready: {app}, {url}", err=True)
+        say(f"headway: receiver ready: {app}, {url}")
         if as_json:
-            from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
-
-            print_json_line({"event": "ready", "pid": os.getpid(), "url": url})
+            announce({"event": "ready", "pid": os.getpid(), "url": url})
 
     with listening:
         return run(made, listening, ready)

@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from headway.cli.failures import CommandFailed
 from headway.cli.options import DURATION, examples, json_option, yes_option
+from headway.cli.streams import ask, emit
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.brokers.base import QueueCounts
     from headway.cli.target import OpenTarget
 
 _TERMINAL: Final = [state.value for state in JobState if state.terminal]
+_force_option: Final = click.option(
+    "--force", is_flag=True, help="Also a queue that holds no job yet and that no task of --app declares."
+)
 
 
 @click.group(
@@ -88,39 +95,64 @@ def _print_counts(found: list[QueueCounts]) -> None:
 
 @queues.command(epilog=examples("headway queues pause email reports --app shop.jobs:app"))
 @click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@_force_option
 @json_option("the paused queues")
 @takes_target
-def pause(target: Target, *, names: tuple[str, ...], as_json: bool) -> None:
+def pause(target: Target, *, names: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Hand out no more jobs of these queues; running ones go on, new ones are accepted."""
-    _switch(target, names, paused=True, as_json=as_json)
+    _switch(target, names, paused=True, force=force, as_json=as_json)
 
 
 @queues.command(epilog=examples("headway queues resume email --app shop.jobs:app"))
 @click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@_force_option
 @json_option("the paused queues")
 @takes_target
-def resume(target: Target, *, names: tuple[str, ...], as_json: bool) -> None:
+def resume(target: Target, *, names: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Hand out jobs of these queues again."""
-    _switch(target, names, paused=False, as_json=as_json)
+    _switch(target, names, paused=False, force=force, as_json=as_json)
 
 
-def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
+def _switch(target: Target, names: tuple[str, ...], *, paused: bool, force: bool, as_json: bool) -> None:
     from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
-    from headway.options import checked_name  # noqa: PLC0415 - as above
 
-    wanted = [checked_name("queue", name) for name in dict.fromkeys(names)]
-
-    async def switch(opened: OpenTarget) -> list[str]:
-        for name in wanted:
+    async def switch(opened: OpenTarget) -> tuple[list[str], list[str], list[str]]:
+        there, unknown = await _sorted_out(opened, names, force=force)
+        for name in there:
             await (opened.carrier.pause(name) if paused else opened.carrier.resume(name))
-        return sorted(await opened.carrier.paused())
+        return there, unknown, sorted(await opened.carrier.paused())
 
-    now = with_target(target, switch)
+    switched, unknown, now = with_target(target, switch)
     if as_json:
         print_json({"paused": now})
     else:
-        for name in wanted:
-            click.echo(f"{name} {'paused' if paused else 'resumed'}")
+        for name in switched:
+            emit(f"{name} {'paused' if paused else 'resumed'}")
+    _refuse(unknown)
+
+
+async def _sorted_out(
+    opened: OpenTarget, names: Sequence[str], *, force: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return those of the queues that are known, and the others; with `force` all count as known."""
+    from headway.options import checked_name  # noqa: PLC0415 - when it is needed
+
+    wanted = [checked_name("queue", name) for name in dict.fromkeys(names)]
+    if force or not wanted:
+        return wanted, []
+    known = {counts.queue for counts in await opened.carrier.counts()}
+    known |= set(opened.app.queues) if opened.app is not None else set()
+    return [name for name in wanted if name in known], [name for name in wanted if name not in known]
+
+
+def _refuse(unknown: Sequence[str]) -> None:
+    """Fail for the queues that are not known, once what could be done is done and said."""
+    if unknown:
+        msg = (
+            f"no queue {', '.join(map(repr, unknown))}: it holds no job, is not paused, and no task of --app "
+            "declares it; `headway queues list` shows those that are known"
+        )
+        raise CommandFailed(msg)
 
 
 @queues.command(
@@ -132,9 +164,15 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
 @takes_target
 def drain(target: Target, *, name: str, yes: bool, as_json: bool) -> None:
     """Remove all jobs of a queue that wait, ready and scheduled; they are not run."""
-    if not yes:
-        click.confirm(f"Remove all waiting jobs of queue {name!r} for good?", abort=True, err=True)
-    _print_removed(with_target(target, lambda opened: opened.carrier.drain(name)), as_json=as_json)
+    ask(f"Remove all waiting jobs of queue {name!r} for good?", yes=yes)
+
+    async def remove(opened: OpenTarget) -> tuple[int, list[str]]:
+        there, unknown = await _sorted_out(opened, [name])
+        return (await opened.carrier.drain(name) if there else 0), unknown
+
+    removed, unknown = with_target(target, remove)
+    _print_removed(removed, as_json=as_json)
+    _refuse(unknown)
 
 
 @queues.command(
@@ -169,21 +207,21 @@ def clean(
     as_json: bool,
 ) -> None:
     """Remove completed jobs of these queues (none given: of all), with their results."""
-    if not yes:
-        where = f"of {', '.join(names)}" if names else "of ALL queues"
-        click.confirm(
-            f"Remove {state} jobs {where} that finished over {older_than:g} s ago?", abort=True, err=True
-        )
+    where = f"of {', '.join(names)}" if names else "of ALL queues"
+    ask(f"Remove {state} jobs {where} that finished over {older_than:g} s ago?", yes=yes)
 
-    async def sweep(opened: OpenTarget) -> int:
+    async def sweep(opened: OpenTarget) -> tuple[int, list[str]]:
+        there, unknown = await _sorted_out(opened, names)
         total = 0
-        for name in dict.fromkeys(names) or (None,):
+        for name in there if names else (None,):
             total += await opened.carrier.clean(
                 JobState(state), older_than_ms=round(older_than * 1000), queue=name, limit=limit
             )
-        return total
+        return total, unknown
 
-    _print_removed(with_target(target, sweep), as_json=as_json)
+    removed, unknown = with_target(target, sweep)
+    _print_removed(removed, as_json=as_json)
+    _refuse(unknown)
 
 
 def _print_removed(count: int, *, as_json: bool) -> None:
@@ -192,4 +230,4 @@ def _print_removed(count: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"removed": count})
     else:
-        click.echo(f"{count} removed")
+        emit(f"{count} removed")

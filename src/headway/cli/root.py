@@ -12,7 +12,7 @@ from headway.cli.demo import demo
 from headway.cli.doctor import doctor
 from headway.cli.emulator import emulator
 from headway.cli.enqueue import enqueue
-from headway.cli.failures import EXIT_INTERRUPTED, explain
+from headway.cli.failures import EXIT_FAILURE, EXIT_INTERRUPTED, StdoutError, explain
 from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
 from headway.cli.options import examples
@@ -20,6 +20,7 @@ from headway.cli.push import push
 from headway.cli.queues import queues
 from headway.cli.schedules import schedules
 from headway.cli.stored import offload
+from headway.cli.streams import abandon_stdout, finish_stdout, say
 from headway.cli.worker import dev, worker
 
 if TYPE_CHECKING:
@@ -43,24 +44,30 @@ class RootGroup(click.Group):
         try:
             code: Any = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             # What is still buffered must fail here, where it is understood, not at the end of the interpreter.
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough; a second complaint at exit would be noise.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except Exception as error:
-            if isinstance(error, click.Abort) and isinstance(error.__cause__, KeyboardInterrupt):
-                sys.exit(
-                    EXIT_INTERRUPTED
-                )  # click turns Ctrl-C into the answer "no" to a question that nobody asked
-            known = explain(error)
-            if known is None:
-                raise
-            if isinstance(error, click.Abort):
-                click.echo(err=True)  # ends the line of the question
-            click.echo(f"headway: {known.message}", err=True)
-            sys.exit(known.exit_code)
+            finish_stdout()
+        except click.exceptions.NoArgsIsHelpError as error:
+            # A group that was called alone: it is asked what there is.
+            sys.exit(self.main([*(error.ctx.command_path.split()[1:]), "--help"], prog_name))
+        except Exception as error:  # noqa: BLE001 - raised again unless it is understood
+            sys.exit(_report(error))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(problem: Exception) -> int:
+    """Say in one line what went wrong and return the exit code; raise what is a defect."""
+    if isinstance(problem, click.Abort):
+        # click turns Ctrl-C into the answer "no" to a question that nobody asked.
+        return EXIT_INTERRUPTED
+    if isinstance(problem, OSError | StdoutError):
+        abandon_stdout()
+    cause = problem.__cause__ if isinstance(problem, StdoutError) else problem
+    if isinstance(cause, BrokenPipeError):
+        return EXIT_FAILURE  # a reader such as head or less has seen enough
+    known = explain(problem)
+    if known is None:
+        raise problem
+    say(f"headway: {known.message}")
+    return known.exit_code
 
 
 @click.group(
@@ -79,7 +86,8 @@ class RootGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """Background jobs: run workers, enqueue, look at jobs and queues, and check what carries them.
 
-    Exit codes: 0 all well, 1 a failure (the carrier, a job), 2 wrong input.
+    Exit codes: 0 done; 1 not done, or not for all: a carrier or a job failed, or what was named is not there; 2 wrong
+    input; 130 ended by Ctrl-C.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -8,6 +8,7 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.options import examples, json_option
+from headway.cli.streams import emit
 from headway.cli.target import Target, takes_target, with_target
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
     else:
         for name in names:
             if name not in unknown:
-                click.echo(f"{name} {'paused' if paused else 'resumed'}")
+                emit(f"{name} {'paused' if paused else 'resumed'}")
     if unknown:
         msg = f"no schedule {', '.join(map(repr, unknown))}; `headway schedules list` shows those that are known"
         raise CommandFailed(msg)
@@ -178,7 +179,7 @@ def run(target: Target, *, name: str, as_json: bool) -> None:
         if opened.app is None or name not in opened.app.schedules:
             declared = ", ".join(sorted(opened.app.schedules)) if opened.app is not None else ""
             msg = f"the app has no schedule {name!r}; declared: {declared or 'none'}"
-            raise click.UsageError(msg)
+            raise CommandFailed(msg)
         accepted = await opened.app.accept(opened.app.schedules[name].job_now())
         return accepted.duplicate_of or accepted.id, accepted.duplicate_of is not None
 
@@ -186,4 +187,4 @@ def run(target: Target, *, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"id": job_id, "duplicate": duplicate})
     else:
-        click.echo(job_id)
+        emit(job_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headway.cli.options import DURATION, examples, json_option
+from headway.cli.streams import emit
 from headway.cli.target import Target, takes_target, with_target
 from headway.errors import ConfigError, HeadwayError
 
@@ -58,7 +59,7 @@ def prune(target: Target, *, older_than: float, dry_run: bool, as_json: bool) ->
     if as_json:
         print_json({"removed": pruned.removed, "kept": pruned.kept, "dry_run": dry_run})
     else:
-        click.echo(f"{pruned.removed} {'would be ' if dry_run else ''}removed, {pruned.kept} kept")
+        emit(f"{pruned.removed} {'would be ' if dry_run else ''}removed, {pruned.kept} kept")
 
 
 def store_of(opened: OpenTarget) -> Offload | None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headway.cli.given_app import takes_app
 from headway.cli.options import DURATION, NAMES, examples, json_option
+from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
         "headway worker shop.jobs:app --lease 30s --grace 25s --max-memory-mb 512",
     )
 )
-@click.argument("app")
+@takes_app
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once in one process.  [default: 20]")
 @click.option(
@@ -50,7 +52,7 @@ def worker(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the 
 @click.command(
     epilog=examples("headway dev shop.jobs:app", "headway dev shop.jobs:app --queues email --concurrency 1")
 )
-@click.argument("app")
+@takes_app
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once.  [default: 20]")
 @click.option(
@@ -115,9 +117,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
 
     code = asyncio.run(serve())
     if as_json:
-        from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
-
-        print_json_line({"event": "ended", "pid": os.getpid(), "exit_code": code})
+        announce({"event": "ended", "pid": os.getpid(), "exit_code": code})
     return code
 
 
@@ -129,14 +129,13 @@ def _obey_signals(supervisor: Supervisor) -> None:
     heard: list[int] = []
 
     def stop() -> None:
-        click.echo(
+        supervisor.stop()  # first: what is said may find nobody who listens
+        say(
             "headway: ending every worker process now"
             if heard
-            else "headway: draining; the same signal again ends it at once",
-            err=True,
+            else "headway: draining; the same signal again ends it at once"
         )
         heard.append(1)
-        supervisor.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -146,8 +145,6 @@ async def _announce(supervisor: Supervisor, app: str, *, as_json: bool) -> None:
     """Say once that every process claims: what tests, scripts and service managers wait for."""
     await supervisor.claiming.wait()
     pids = supervisor.pids
-    click.echo(f"headway: worker ready: {app}, processes {', '.join(map(str, pids))}", err=True)
+    say(f"headway: worker ready: {app}, processes {', '.join(map(str, pids))}")
     if as_json:
-        from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
-
-        print_json_line({"event": "ready", "pid": os.getpid(), "processes": pids})
+        announce({"event": "ready", "pid": os.getpid(), "processes": pids})

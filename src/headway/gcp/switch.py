@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headway.errors import ConfigError
 from headway.gcp.desired import namespace_of, queue_ids
+from headway.gcp.errors import NotThereError
 from headway.gcp.naming import schedule_id
 from headway.gcp.records import open_records
 from headway.gcp.resources import CloudSchedule, Kind, key_of
@@ -31,8 +31,8 @@ async def switch(
 ) -> list[str]:
     """Pause or resume these (none: all of the app's) and return what was changed.
 
-    A schedule's record is paused and resumed too; `warn` is told where it cannot be reached. ConfigError names the ones
-    that neither a queue nor a schedule has, or that are not there yet.
+    A schedule's record is paused and resumed too; `warn` is told where it cannot be reached. NotThereError names what
+    is neither a queue nor a schedule, or is not there yet.
     """
     declared = {key_of(one) for one in wanted}
     # A queue that is not declared and that Headway did not make is left alone.
@@ -77,5 +77,5 @@ def _keys(app: Headway, name: str, there: dict[Key, Seen]) -> list[Key]:
     if not found:
         queues, schedules = ", ".join(app.queues) or "none", ", ".join(app.schedules) or "none"
         msg = f"there is no {name!r}: the app's queues are {queues}, its schedules {schedules}; apply creates them"
-        raise ConfigError(msg)
+        raise NotThereError(msg)
     return found

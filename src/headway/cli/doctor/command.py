@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headway.cli.options import examples, json_option
+from headway.cli.streams import emit
 from headway.cli.target import Target, import_app, settings_of, takes_target, with_target
 
 if TYPE_CHECKING:
@@ -115,12 +116,12 @@ def _print(url: str, findings: list[Finding]) -> None:
     from headway.redaction import redact  # noqa: PLC0415 - when it is needed
 
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
-    click.echo(redact(url))
+    emit(redact(url))
     widest = max(len(finding.check) for finding in findings)
     for finding in findings:
         level = click.style(f"{finding.level.value:<5}", fg=colours[finding.level])
-        click.echo(f"{level}  {finding.check:<{widest}}  {printable(finding.message)}")
+        emit(f"{level}  {finding.check:<{widest}}  {printable(finding.message)}")
         if finding.advice:
-            click.echo(f"{'':<{widest + 9}}{printable(finding.advice)}")
+            emit(f"{'':<{widest + 9}}{printable(finding.advice)}")
     counted = [f"{sum(f.level is level for f in findings)} {level.value}" for level in Level]
-    click.echo(", ".join(counted))
+    emit(", ".join(counted))

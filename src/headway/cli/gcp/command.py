@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.cli.gcp.project import Project, Survey, takes_project, with_cloud
+from headway.cli.failures import EXIT_PENDING
+from headway.cli.gcp.project import Project, Survey, takes_project, takes_project_and_names, with_cloud
 from headway.cli.options import examples, json_option, yes_option
+from headway.cli.streams import ask, emit, say
 
 if TYPE_CHECKING:
     from headway.gcp.diff import Plan, Step
-
-_EXIT_PENDING = 2
 
 
 @click.group(
@@ -41,11 +41,11 @@ def gcp() -> None:
 def plan(ctx: click.Context, project: Project, *, as_json: bool) -> None:
     """Show what apply would do. Changes nothing.
 
-    Exit codes: 0 nothing to do, 2 changes are pending (or the input is wrong: then stderr says so).
+    Exit code 3: changes are pending; 0: there is nothing to do.
     """
     found = with_cloud(project, _planned)
     _print_plan(found, as_json=as_json)
-    ctx.exit(_EXIT_PENDING if found.pending else 0)
+    ctx.exit(EXIT_PENDING if found.pending else 0)
 
 
 @gcp.command(
@@ -89,9 +89,8 @@ def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
 
 @gcp.command(epilog=examples("headway gcp pause shop.jobs:app email", "headway gcp pause shop.jobs:app"))
 @json_option("what is paused now")
-@takes_project
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-def pause(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
+@takes_project_and_names
+def pause(project: Project, names: tuple[str, ...], *, as_json: bool) -> None:
     """Pause queues and schedules by name; none given: all of the app's.
 
     Nothing of a paused queue is dispatched; jobs for it are accepted. Fire times of a paused schedule are dropped: its
@@ -102,9 +101,8 @@ def pause(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
 
 @gcp.command(epilog=examples("headway gcp resume shop.jobs:app email", "headway gcp resume shop.jobs:app"))
 @json_option("what is paused now")
-@takes_project
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-def resume(project: Project, *, names: tuple[str, ...], as_json: bool) -> None:
+@takes_project_and_names
+def resume(project: Project, names: tuple[str, ...], *, as_json: bool) -> None:
     """Resume queues and schedules by name; none given: all of the app's."""
     _switch(project, names, paused=False, as_json=as_json)
 
@@ -141,7 +139,7 @@ def status(project: Project, *, as_json: bool) -> None:
 
 
 def somebody_is_there() -> bool:
-    """Tell whether a question would be read by a person."""
+    """Tell whether a question would be read by a person: what a pipe answers does not delete a cloud's resources."""
     return sys.stdin.isatty()
 
 
@@ -160,16 +158,16 @@ async def _carry_out(
 
     if not as_json:
         print_plan(plan)
-    if plan.destructive and not yes:
+    if plan.destructive:
         names = ", ".join(f"{step.resource.kind} {step.resource.name}" for step in plan.destructive)
-        if not somebody_is_there():
+        if not (yes or somebody_is_there()):
             msg = f"this deletes {names}: nobody can be asked, so nothing was changed; --yes goes without asking"
             raise click.UsageError(msg)
-        click.confirm(f"Delete {names}?", abort=True, err=True)
+        ask(f"Delete {names}?", yes=yes)
 
     def said(step: Step) -> None:
         if not as_json:
-            click.echo(done_line(step))
+            emit(done_line(step))
 
     return await carry_out(plan, survey.cloud, said, force=force)
 
@@ -185,16 +183,16 @@ def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: 
         )
 
     def warn(text: str) -> None:
-        click.echo(f"warning: {text}", err=True)
+        say(f"warning: {text}")
 
     switched = with_cloud(project, work)
     if as_json:
         print_json({"paused" if paused else "resumed": switched})
         return
     for name in switched:
-        click.echo(f"{name} {'paused' if paused else 'resumed'}")
+        emit(f"{name} {'paused' if paused else 'resumed'}")
     if not switched:
-        click.echo("nothing to do")
+        emit("nothing to do")
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:

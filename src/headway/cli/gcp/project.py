@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 
 import click
 
+from headway.cli.given_app import takes_app, takes_app_and_words
+from headway.cli.streams import say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +34,13 @@ _CLIENTS = (
 )
 
 
+_deployment_option = click.option(
+    "--deployment",
+    metavar="MODULE:NAME",
+    help="The Deployment.  [default: `deployment` in the app's module, if there is one]",
+)
+
+
 class Project(NamedTuple):
     """An app and what is declared of its deployment."""
 
@@ -51,20 +60,36 @@ class Survey(NamedTuple):
 def takes_project(function: Callable[Concatenate[Project, P], R]) -> Callable[..., R]:
     """Add APP and `--deployment`, given to the command as one Project."""
 
-    @click.argument("app")
-    @click.option(
-        "--deployment",
-        metavar="MODULE:NAME",
-        help="The Deployment.  [default: `deployment` in the app's module, if there is one]",
-    )
+    @takes_app
+    @_deployment_option
     @wraps(function)
     def command(
-        *args: Any,  # noqa: ANN401 - the command's own
         app: str,
+        *args: Any,  # noqa: ANN401 - the command's own
         deployment: str | None,
         **kwargs: Any,  # noqa: ANN401 - the command's own
     ) -> R:
         return function(_project(app, deployment), *args, **kwargs)
+
+    return command
+
+
+def takes_project_and_names(
+    function: Callable[Concatenate[Project, tuple[str, ...], P], R],
+) -> Callable[..., R]:
+    """Add APP, names behind it and `--deployment`, given to the command as one Project and the names."""
+
+    @takes_app_and_words("[NAME]...")
+    @_deployment_option
+    @wraps(function)
+    def command(
+        app: str,
+        names: tuple[str, ...],
+        *args: Any,  # noqa: ANN401 - the command's own
+        deployment: str | None,
+        **kwargs: Any,  # noqa: ANN401 - the command's own
+    ) -> R:
+        return function(_project(app, deployment), names, *args, **kwargs)
 
     return command
 
@@ -124,7 +149,7 @@ async def _surveyed(project: Project) -> AsyncGenerator[Survey]:
         whole = desired(app, deployment, number)
         wanted = cloud.served(whole)
         if left_out := sorted({str(resource.kind) for resource in whole} - {str(one.kind) for one in wanted}):
-            click.echo(f"left out, as no emulator serves it: {', '.join(left_out)}", err=True)
+            say(f"left out, as no emulator serves it: {', '.join(left_out)}")
         yield Survey(project, wanted, await cloud.read(wanted), cloud)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import click
 
+from headway.cli.streams import emit
 from headway.gcp.diff import Create, Delete, Keep, Replace, Update
 from headway.gcp.resources import CloudBinding, CloudQueue, CloudSchedule, CloudService, Kind, key_of
 
@@ -37,14 +38,14 @@ def print_plan(plan: Plan) -> None:
     """Print what would be done, and a line that counts it."""
     for step in plan.steps:
         for line in _lines(step):
-            click.echo(line)
+            emit(line)
     counts: dict[str, int] = dict.fromkeys(_DONE, 0)
     for step in plan.pending:
         counts[verb(step)] += 1
     if plan.pending:
-        click.echo(f"Plan: {', '.join(f'{count} to {name}' for name, count in counts.items() if count)}.")
+        emit(f"Plan: {', '.join(f'{count} to {name}' for name, count in counts.items() if count)}.")
     else:
-        click.echo("No changes: everything is as declared.")
+        emit("No changes: everything is as declared.")
 
 
 def done_line(step: Step) -> str:
