@@ -139,12 +139,11 @@ def test_no_is_1_and_ctrl_c_at_the_question_is_130(
     refused = shop.run(*path, *shop.target, *words, answer="n\n")
     assert (refused.exit_code, "nothing was changed" in refused.stderr) == (1, True)
 
-    def interrupted(*_: object, **__: object) -> bool:
+    def interrupted(*_: object, **__: object) -> None:
         try:
             signal.default_int_handler(signal.SIGINT, None)
         except KeyboardInterrupt:
             raise click.Abort from None  # as click does
-        return True
 
     monkeypatch.setattr("click.confirm", interrupted)
     assert shop.run(*path, *shop.target, *words).exit_code == 130

@@ -38,8 +38,8 @@ class Screen(Watcher):
         share = done / total if total else 0.0
         if self._live and (done, total) != self._drawn:
             filled = round(share * _BAR)
-            full, empty = fitting(sys.stderr, "\N{FULL BLOCK}\N{LIGHT SHADE}", "#.")
-            bar = full * filled + empty * (_BAR - filled)
+            marks = fitting(sys.stderr, "\N{FULL BLOCK}\N{LIGHT SHADE}", "#.")
+            bar = marks[0] * filled + marks[1] * (_BAR - filled)
             write_stderr(f"\r\x1b[K{bar} {done}/{total}")
             self._drawn = (done, total)
         elif not self._live and int(share * _QUIET_STEPS) > self._shown:

@@ -51,7 +51,7 @@ _DOUBTFUL: Final = re.compile(
     "Write --wait=30s, or put it last.",
 )
 @json_option("the job")
-def enqueue(app: str, words: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - click's
+def enqueue(app: str, words: tuple[str, ...], /, as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - click's
     """Enqueue a job of TASK in APP (module:name).
 
     APP may be left out where HEADWAY_APP is set; the first word is taken for it when it has the form module:name.

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from io import TextIOWrapper
+from typing import Any, Final
 
 import click
 
 from headway.cli.failures import CommandFailed, StdoutError
-
-if TYPE_CHECKING:
-    from io import TextIOWrapper
 
 _NAMES: Final = ("stdin", "stdout", "stderr")
 
@@ -35,13 +33,8 @@ def open_streams() -> None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the whole run
     for stream in (sys.stdout, sys.stderr):
-        reconfigure(stream)  # pyright: ignore[reportArgumentType] - those of an interpreter are such
-
-
-def reconfigure(stream: TextIOWrapper) -> None:
-    """Escape what the stream's encoding has not, in place of failing."""
-    if stream.errors == "strict":
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

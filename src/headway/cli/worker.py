@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never."
 )
 @json_option("when it is ready and when it has ended, one line each,")
-def worker(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
+def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP (module:name) until SIGTERM or Ctrl-C.
 
     The first signal drains: running jobs may finish within the grace time, the rest is handed back. The second ends
@@ -59,7 +59,7 @@ def worker(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the 
     "--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish."
 )
 @json_option("when it is ready and when it has ended, one line each,")
-def dev(app: str, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
+def dev(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP in one process, started anew whenever one of its source files changes."""
     from headway.cli.watch import ChangedFiles  # noqa: PLC0415 - when it is needed
 

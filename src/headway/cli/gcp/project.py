@@ -65,6 +65,7 @@ def takes_project(function: Callable[Concatenate[Project, P], R]) -> Callable[..
     @wraps(function)
     def command(
         app: str,
+        /,
         *args: Any,  # noqa: ANN401 - the command's own
         deployment: str | None,
         **kwargs: Any,  # noqa: ANN401 - the command's own
@@ -85,6 +86,7 @@ def takes_project_and_names(
     def command(
         app: str,
         names: tuple[str, ...],
+        /,
         *args: Any,  # noqa: ANN401 - the command's own
         deployment: str | None,
         **kwargs: Any,  # noqa: ANN401 - the command's own
