@@ -242,8 +242,8 @@ class Headway:
     async def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
         """Accept jobs made with `task.job(...)`, a thousand at a time; return their handles in order.
 
-        Each thousand is accepted whole or not at all. PartlyAcceptedError, when the carrier fails behind the first
-        thousand, has the ids that were accepted.
+        Each thousand is accepted whole or not at all. PartlyAcceptedError has the ids that were accepted, when the
+        carrier fails behind the first thousand, or an iterator raises there. Those of a list are all checked before.
         """
         return await self._opened.here().enqueue_many(self, jobs)
 

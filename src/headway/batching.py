@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
+from headway.errors import BrokerUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Any
@@ -16,6 +18,7 @@ A = TypeVar("A")
 _Batch: TypeAlias = "list[tuple[T, asyncio.Future[A]]]"
 _Begin: TypeAlias = "Callable[[Sequence[T]], asyncio.Future[list[A] | None] | None]"
 
+_PROOF: Final = 8  # items that are refused one after the other
 _ENOUGH: Final = 32  # items: a call of so many costs the carrier little more for each than a longer one
 
 
@@ -24,6 +27,9 @@ class Batcher(Generic[T, A]):
 
     It belongs to the loop on which it is made. At most `parallel` calls are under way; what comes meanwhile waits and
     leaves in bigger batches. So a lone item is never delayed, and a thousand concurrent ones cost a few calls.
+
+    An item that the carrier refuses is refused alone: its batch is handed over again, in halves. Not when the carrier
+    could not be reached: then nobody knows what was applied.
 
     With `begin`, which starts a call without awaiting anything, some items leave in the middle of the turn: then the
     carrier is at work on them while the rest is made. Where it returns None, or its future gives it, `call` is made.
@@ -48,7 +54,7 @@ class Batcher(Generic[T, A]):
         self._leaver: asyncio.Future[None] | None = None  # the call that was made and did not begin yet
 
     def add(self, item: T) -> asyncio.Future[A]:
-        """Take the item; the future has the answer, or the error that its whole call met."""
+        """Take the item; the future has its answer, or the error that the carrier has for it."""
         answer: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((item, answer))
         if self._leaver is None and len(self._calls) < self._parallel:
@@ -111,7 +117,7 @@ class Batcher(Generic[T, A]):
         if call.cancelled():
             _cancel(batch)
         elif (error := call.exception()) is not None:
-            _fail(batch, error)
+            self._make(self._sort_out(batch, error))
         elif (answers := call.result()) is not None:
             _answer(batch, answers)
         else:
@@ -148,16 +154,49 @@ class Batcher(Generic[T, A]):
         if self._waiting:
             self._flush()
 
-    async def _hand_over(self, batch: _Batch[T, A]) -> None:
+    async def _hand_over(self, batch: _Batch[T, A], refusals: _Refusals | None = None) -> None:
         try:
             answers = await self._call([item for item, _ in batch])
         except asyncio.CancelledError:
             _cancel(batch)
             raise
-        except Exception as error:  # noqa: BLE001 - every waiter gets it
-            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - every waiter gets it, or an answer
+            await self._sort_out(batch, error, refusals)
         else:
+            if refusals is not None:
+                refusals.accepted = True
             _answer(batch, answers)
+
+    async def _sort_out(
+        self, batch: _Batch[T, A], error: BaseException, refusals: _Refusals | None = None
+    ) -> None:
+        """Hand over the halves of a batch that was refused, until what is wrong stands alone."""
+        refusals = refusals or _Refusals()
+        if len(batch) == 1:
+            refusals.alone += 1
+        if len(batch) == 1 or isinstance(error, BrokerUnavailableError) or refusals.by_the_carrier:
+            _fail(batch, error)
+            return
+        middle = len(batch) // 2
+        try:
+            await self._hand_over(batch[:middle], refusals)
+        except asyncio.CancelledError:
+            _cancel(batch)
+            raise
+        await self._hand_over(batch[middle:], refusals)
+
+
+class _Refusals:
+    """What a batch came to that was refused as a whole."""
+
+    def __init__(self) -> None:
+        self.alone = 0  # items that were refused when they came alone
+        self.accepted = False
+
+    @property
+    def by_the_carrier(self) -> bool:
+        """Whether nothing is accepted at all, as by a full disk: then it is not the items."""
+        return self.alone >= _PROOF and not self.accepted
 
 
 def _answer(batch: _Batch[T, A], answers: Sequence[A]) -> None:

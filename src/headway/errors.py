@@ -13,7 +13,7 @@ HeadwayError
 ├── BrokerError               the carrier failed
 │   ├── BrokerUnavailableError  it cannot be reached; the call may or may not have been applied
 │   ├── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
-│   └── PartlyAcceptedError   of many jobs, the first ones were accepted, then the carrier failed
+│   └── PartlyAcceptedError   of many jobs, some were accepted, then one of them or the carrier failed
 ├── CodecError                stored bytes are damaged or of an unknown version
 ├── PayloadMissingError       an offloaded call or result is not in its store
 └── JobError                  about one job
@@ -90,11 +90,11 @@ class BrokerRefusedError(BrokerError):
 
 
 class PartlyAcceptedError(BrokerError):
-    """Of many jobs, those in `accepted` (ids, in order) were accepted; then the carrier failed, see the cause."""
+    """Of many jobs, those in `accepted` (ids, in order) were accepted; then one was refused, or the carrier failed."""
 
     def __init__(self, accepted: Sequence[str], cause: Exception) -> None:
         """Keep the ids, so that the caller can go on behind them."""
-        super().__init__(f"{len(accepted)} jobs were accepted, then the carrier failed: {cause}")
+        super().__init__(f"{len(accepted)} jobs were accepted, the others were not: {cause}")
         self.accepted = tuple(accepted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from headway.cache.url import OpenCache
     from headway.clock import Clock
     from headway.config import Settings
-    from headway.job import NewJob
+    from headway.job import JobId, NewJob
     from headway.offload import Offload
     from headway.task import PreparedJob, Task
 
@@ -106,12 +107,7 @@ class OpenApp:
         batch: list[PreparedJob[R]] = []
 
         async def flush() -> None:
-            try:
-                answers = await self.carrier.enqueue(await self.shrunk([job.new for job in batch]))
-            except Exception as error:
-                if handles:
-                    raise PartlyAcceptedError([handle.id for handle in handles], error) from error
-                raise
+            answers = await self.carrier.enqueue(await self.shrunk([job.new for job in batch]))
             handles.extend(
                 JobHandle(
                     app,
@@ -123,13 +119,22 @@ class OpenApp:
             )
             batch.clear()
 
-        for job in jobs:
-            self._check(job.new)
-            batch.append(job)
-            if len(batch) == _BATCH:
+        if at_hand := isinstance(jobs, Sequence):
+            for job in jobs:  # all of them, before the first is written
+                self._check(job.new)
+        try:
+            for job in jobs:
+                if not at_hand:
+                    self._check(job.new)
+                batch.append(job)
+                if len(batch) == _BATCH:
+                    await flush()
+            if batch:
                 await flush()
-        if batch:
-            await flush()
+        except Exception as error:
+            if not handles:
+                raise
+            raise _partly([handle.id for handle in handles], error) from error
         return handles
 
     def _check(self, job: NewJob) -> None:
@@ -201,8 +206,6 @@ class OpenApps:
         """Open on the running loop, or count one user more."""
         import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
 
-        from headway.batching import Batcher  # noqa: PLC0415 - as above
-        from headway.brokers.base import Starter  # noqa: PLC0415 - as above
         from headway.brokers.url import from_url  # noqa: PLC0415 - drivers are loaded when they are needed
         from headway.clock import SystemClock  # noqa: PLC0415 - as above
 
@@ -217,13 +220,7 @@ class OpenApps:
                 broker_settings(self._name, self._settings, self._tasks),
                 clock=self._clock,
             )
-            if carrier.capabilities.atomic:
-                begin = carrier.begin_enqueue if isinstance(carrier, Starter) else None
-                enqueuer = Batcher(carrier.enqueue, begin=begin)
-            else:
-                # Each with an answer of its own: what befalls one job is nothing to those beside it.
-                enqueuer = Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
-            opened = OpenApp(loop, carrier, enqueuer, self._clock or SystemClock(), self._offload)
+            opened = OpenApp(loop, carrier, enqueuer_of(carrier), self._clock or SystemClock(), self._offload)
             self._by_loop[loop] = opened
             opened.users += 1
             try:
@@ -252,6 +249,25 @@ class OpenApps:
             if opened.cache is not None:
                 await opened.cache.close()
         return True
+
+
+def _partly(accepted: list[JobId], error: Exception) -> PartlyAcceptedError:
+    """Say what was accepted before the batch that failed, and of that batch by a carrier that takes each by itself."""
+    if isinstance(error, PartlyAcceptedError):
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        return PartlyAcceptedError([*accepted, *error.accepted], cause)
+    return PartlyAcceptedError(accepted, error)
+
+
+def enqueuer_of(carrier: Store) -> Batcher[NewJob, Enqueued]:
+    """Return what makes few calls of the enqueues of many callers; for the running loop."""
+    from headway.batching import Batcher  # noqa: PLC0415 - loads asyncio, which `import headway` need not
+    from headway.brokers.base import Starter  # noqa: PLC0415 - loaded with the carrier, not with the package
+
+    if not carrier.capabilities.atomic:
+        # Each with an answer of its own: what befalls one job is nothing to those beside it.
+        return Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
+    return Batcher(carrier.enqueue, begin=carrier.begin_enqueue if isinstance(carrier, Starter) else None)
 
 
 def broker_settings(

@@ -6,8 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headway.batching import _ENOUGH, Batcher
+from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +87,58 @@ async def test_an_error_reaches_every_waiter_of_its_call_and_no_other() -> None:
     assert [type(answer) for answer in failed] == [OSError] * 3
     store.failing = False
     assert await batcher.add(4) == 8
+
+
+class Picky:
+    """Refuses a call that has a bad item in it; keeps the calls."""
+
+    def __init__(self, bad: set[int], error: Exception) -> None:
+        self.calls: list[list[int]] = []
+        self.bad = bad
+        self.error = error
+
+    async def call(self, items: Sequence[int]) -> list[int]:
+        self.calls.append(list(items))
+        await asyncio.sleep(0)
+        if self.bad & set(items):
+            raise self.error
+        return [item * 2 for item in items]
+
+
+@given(st.sets(st.integers(0, 99)), st.integers(1, 100))
+async def test_what_is_wrong_is_refused_alone(bad: set[int], count: int) -> None:
+    picky = Picky(bad, BrokerRefusedError("no"))
+    batcher = Batcher(picky.call)
+    answers = await asyncio.gather(*(batcher.add(n) for n in range(count)), return_exceptions=True)
+    if len(bad & set(range(count))) < count:
+        assert [isinstance(answer, Exception) for answer in answers] == [n in bad for n in range(count)]
+    assert batcher.idle
+
+
+async def test_a_carrier_that_takes_nothing_is_not_asked_for_each() -> None:
+    """A full disk: it is not the items."""
+    picky = Picky(set(range(1000)), BrokerRefusedError("full"))
+    batcher = Batcher(picky.call)
+    answers = await asyncio.gather(*(batcher.add(n) for n in range(1000)), return_exceptions=True)
+    assert all(isinstance(answer, BrokerRefusedError) for answer in answers)
+    assert len(picky.calls) < 50
+
+
+async def test_a_call_that_may_have_been_applied_is_not_made_again() -> None:
+    picky = Picky({1}, BrokerUnavailableError("away"))
+    batcher = Batcher(picky.call)
+    answers = await asyncio.gather(*(batcher.add(n) for n in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [BrokerUnavailableError] * 3
+    assert picky.calls == [[0, 1, 2]]
+
+
+async def test_what_began_and_was_refused_is_sorted_out_as_well() -> None:
+    picky, starter = Picky({3}, BrokerRefusedError("no")), Starter()
+    batcher = Batcher(picky.call, begin=starter.begin)
+    answers = [batcher.add(n) for n in range(_ENOUGH)]
+    starter.begun[0].set_exception(BrokerRefusedError("no"))
+    outcomes = await asyncio.gather(*answers, return_exceptions=True)
+    assert [isinstance(outcome, Exception) for outcome in outcomes] == [n == 3 for n in range(_ENOUGH)]
 
 
 async def test_a_waiter_that_gives_up_takes_nobody_with_it() -> None:
@@ -212,9 +267,9 @@ async def test_a_call_that_began_and_failed_fails_its_items_alone() -> None:
     batcher = Batcher(store.call, begin=starter.begin)
     answers = [batcher.add(n) for n in range(_ENOUGH + 1)]
     answers[0].cancel()
-    starter.begun[0].set_exception(OSError("no"))
+    starter.begun[0].set_exception(BrokerUnavailableError("away"))
     outcomes = await asyncio.gather(*answers[1:], return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [OSError] * (_ENOUGH - 1) + [int]
+    assert [type(outcome) for outcome in outcomes] == [BrokerUnavailableError] * (_ENOUGH - 1) + [int]
     assert answers[0].cancelled()
 
 

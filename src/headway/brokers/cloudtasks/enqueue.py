@@ -78,7 +78,7 @@ class Enqueuer:
         if not errors:
             return accepted
         error = next((error for error in errors if not isinstance(error, HeadwayError)), errors[0])
-        if accepted and isinstance(error, HeadwayError):
+        if accepted:
             raise PartlyAcceptedError([answer.id for answer in accepted], error) from error
         raise error
 

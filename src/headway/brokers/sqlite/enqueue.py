@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
 from headway.brokers.sqlite.rows import INLINE_MAX
 from headway.brokers.sqlite.schema import READY, SCHEDULED
+from headway.errors import BrokerRefusedError
 from headway.events import EventKind
 from headway.fires import check_fire, last_fire
 from headway.job import JobId
@@ -25,8 +27,31 @@ _INSERT: Final = (
 )
 
 
+_NOT_STORABLE: Final = (
+    OverflowError,
+    TypeError,
+    UnicodeEncodeError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
+
+
 def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    """Accept the jobs in their order, or tell whose duplicates they are."""
+    """Accept the jobs in their order, or tell whose duplicates they are. BrokerRefusedError names one that is wrong."""
+    try:
+        return _enqueue_all(tx, jobs)
+    except _NOT_STORABLE:
+        for job in jobs:
+            try:
+                row = _row(tx, job)
+                tx.db.execute(f"SELECT {', '.join('?' * len(row))}", row)
+            except _NOT_STORABLE as error:
+                msg = f"job {job.id!a} of task {job.task!a}: a value cannot be stored: {error}"
+                raise BrokerRefusedError(msg) from error
+        raise
+
+
+def _enqueue_all(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     answers: list[Enqueued] = []
     plain: list[NewJob] = []
     for job in jobs:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
-from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, record, records, seq_list
+from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list
 from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
 from headway.errors import ConfigError
 from headway.job import WorkerId
@@ -49,6 +49,8 @@ def get(db: sqlite3.Connection, app: int, ids: Sequence[JobId]) -> list[JobRecor
 
 def logs(db: sqlite3.Connection, app: int, job_id: JobId) -> list[LogLine]:
     """Return the job's log, oldest line first."""
+    if not is_text(job_id):
+        return []
     rows = db.execute(
         "SELECT at_ms, level, message FROM log WHERE seq = (SELECT seq FROM job WHERE app = ? AND id = ?) ORDER BY n",
         (app, job_id),

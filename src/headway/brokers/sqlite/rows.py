@@ -46,8 +46,25 @@ class Header(Struct):
 
     @staticmethod
     def id_list(values: Sequence[str]) -> str:
-        """Write strings as one JSON parameter, so that the statement's text is always the same."""
-        return msgspec.json.encode(values).decode()
+        """Write strings as one JSON parameter, so that the statement's text is always the same.
+
+        What is no text, or none that can be stored, is the id of nothing.
+        """
+        try:
+            return msgspec.json.encode(values).decode()
+        except (UnicodeEncodeError, TypeError):
+            return msgspec.json.encode([str.__str__(value) for value in values if is_text(value)]).decode()
+
+
+def is_text(value: object) -> bool:
+    """Tell whether it is text that can be stored: what is not is the name of nothing."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def seq_list(values: Sequence[int]) -> str:

@@ -126,14 +126,18 @@ class _Thread(Generic[S]):
 
     def _explain(self, error: BaseException) -> BaseException:
         match error:
+            case sqlite3.ProgrammingError() | sqlite3.InterfaceError():  # Python's own, about a value
+                explained: BrokerError = BrokerRefusedError(
+                    f"{self._location.name}: a value cannot be stored: {error}"
+                )
             case sqlite3.Error():
                 try:
                     self._file.verify(now=True)
                 except BrokerUnavailableError as lost:
-                    explained: BrokerError = lost
+                    explained = lost
                 else:
                     explained = translate(error, self._location)
-            case OverflowError() | UnicodeEncodeError():
+            case OverflowError() | UnicodeEncodeError() | TypeError():
                 msg = f"{self._location.name}: a value cannot be stored: {error}"
                 explained = BrokerRefusedError(msg)
             case _:
@@ -218,9 +222,16 @@ class Writer(_Thread[Transaction]):
             db.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - answered to those who asked
             _roll_back(db)
+            explained = self._explain(error)
+            if len(batch) > 1 and not isinstance(explained, BrokerUnavailableError):
+                for (
+                    work
+                ) in batch:  # it may be one of them, such as the large one on a disk that is almost full
+                    work.error = None
+                    self._serve(db, [work])
+                return
             for work in batch:
-                if work.error is None:
-                    self._fail(work, error)
+                work.error = work.error or explained
         else:
             self._committed()
         deliver(batch)
