@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headway.storable import real
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -98,12 +100,16 @@ class Context:
         return self._channel.cancel_requested
 
     async def progress(self, fraction: float, message: str = "") -> None:
-        """Record how far the job is (0 to 1) and wait until it is stored. ValueError outside 0 to 1."""
+        """Record how far the job is (0 to 1) and wait until it is stored.
+
+        ValueError outside 0 to 1, TypeError when it is no number.
+        """
         self.report(fraction, message)
         await self._channel.flush()
 
     def report(self, fraction: float, message: str = "") -> None:
         """Record how far the job is (0 to 1) without waiting: for sync handlers and hot loops."""
+        fraction = real(fraction)
         if not 0 <= fraction <= 1:
             msg = f"progress must be between 0 and 1, got {fraction}"
             raise ValueError(msg)

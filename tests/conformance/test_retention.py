@@ -114,6 +114,29 @@ async def test_many_old_jobs_are_pruned_in_steps(scene: Scene) -> None:
     assert await scene.carrier.counts() == []
 
 
+@pytest.mark.needs("pull", "cap_succeeded")
+async def test_many_records_go_within_seconds_in_bounded_rounds(store: Store, scene: Scene) -> None:
+    """Each round says when the next is due; none does too much at once."""
+    retention = Retention(succeeded_ms=HOUR, max_succeeded=500)
+    async with store.broker(retention=retention) as broker:
+        brief = Scene(broker, scene.clock)
+        await _complete(brief, 4000)
+        tended = await broker.tend()
+        assert tended.pruned == 0
+        assert tended.next_in_ms is not None
+        assert tended.next_in_ms <= MINUTE
+        scene.clock.advance(tended.next_in_ms)
+        began, rounds = scene.now, 0
+        while await brief.count(JobState.SUCCEEDED) > 500:
+            tended = await broker.tend()
+            rounds += 1
+            assert tended.pruned <= 1000
+            assert scene.now - began <= MINUTE
+            assert tended.next_in_ms is not None
+            scene.clock.advance(tended.next_in_ms)
+        assert rounds >= 4
+
+
 async def test_retention_may_be_set(store: Store, scene: Scene) -> None:
     short = Retention(succeeded_ms=MINUTE, failed_ms=HOUR)
     async with store.broker(retention=short) as broker:

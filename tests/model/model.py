@@ -54,9 +54,17 @@ class Model(Book):
         return None
 
     def ambiguous(self, new: NewJob) -> bool:
-        """Tell whether the rules leave open what this job does: it replaces a returned holder while another is held."""
+        """Tell whether the rules leave open what this job does.
+
+        It replaces a returned holder while another is held, or meets a holder whose expiry nobody has noticed yet.
+        """
+        if new.unique is None:
+            return False
+        holder = self.jobs.get(self.locks.holders.get(new.unique.key, (JobId(""), 0))[0])
+        if holder is not None and holder.state in WAITING and (holder.expires_ms or self.now + 1) <= self.now:
+            return True
         verdict = self.locks.judge(new, self.now, self.state)
-        return new.unique is not None and new.unique.key in self.locks.held and not verdict.hold
+        return new.unique.key in self.locks.held and not verdict.hold
 
     def claim(
         self, wants: Sequence[QueueWant], worker: WorkerId, limit: int, lease_ms: int, taken: Sequence[Lease]

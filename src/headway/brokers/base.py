@@ -12,13 +12,16 @@ Two decisions of this interface are argued in `docs/explanation/design.md`:
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
 from headway.redaction import shown, shown_fields
+from headway.storable import MAX_LINE, real, storable
 
 if TYPE_CHECKING:
     import asyncio
@@ -172,10 +175,19 @@ Signal = CancelRequested | Handed | LeaseLost | Wake
 
 
 class Progress(Struct, frozen=True):
-    """`fraction` from 0 to 1, and a short text."""
+    """`fraction` from 0 to 1, and a short text. Values of other libraries' types become plain ones; TypeError."""
 
     fraction: float
     message: str = ""
+
+    def __post_init__(self) -> None:
+        """Make them plain: what one report holds must not concern those that travel with it."""
+        fraction = real(self.fraction)
+        if not math.isfinite(fraction):
+            msg = f"progress must be a finite number, got {fraction}"
+            raise ValueError(msg)
+        force_setattr(self, "fraction", fraction)
+        force_setattr(self, "message", storable(self.message))
 
 
 class LogLine(Struct, frozen=True):
@@ -184,6 +196,11 @@ class LogLine(Struct, frozen=True):
     at_ms: int
     level: str
     message: str
+
+    def __post_init__(self) -> None:
+        """Make the text such as every carrier can hold."""
+        force_setattr(self, "level", storable(self.level))
+        force_setattr(self, "message", storable(self.message, MAX_LINE))
 
 
 class Report(Struct, frozen=True):

@@ -21,12 +21,15 @@ def first_look() -> float:
     return random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
 
 
-async def tend(broker: PullBroker, *, busy: bool) -> float:
-    """Tend the carrier once; return the seconds until it asks for the next time, spread as well."""
+async def tend(broker: PullBroker, *, busy: bool, kept: float) -> float:
+    """Tend the carrier once; return the seconds until it asks for the next time, spread as well.
+
+    `kept` is for how many seconds records are kept at least: a job that completes while this waits is then due.
+    """
     tended = await broker.tend()
     if tended.reclaimed:
         _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
-    longest = _BUSY if busy else _LONGEST
+    longest = _BUSY if busy else min(_LONGEST, max(_SHORTEST, kept))
     due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
     shortest = _BEHIND if tended.next_in_ms == 0 else _SHORTEST
     return min(longest, max(shortest, due)) * random.uniform(0.9, 1.1)  # noqa: S311 - spread

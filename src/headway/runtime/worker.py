@@ -151,7 +151,9 @@ class Worker:
             self._threads.close()
 
     async def _tend(self) -> float:
-        return await tend(self._broker, busy=self.holds > 0)
+        settings = self._app.settings
+        kept = min(settings.keep_succeeded, settings.keep_failed)
+        return await tend(self._broker, busy=self.holds > 0, kept=kept)
 
     async def _beat(self) -> float:
         return await beat(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
-from headway.brokers.sqlite.rows import INLINE_MAX
+from headway.brokers.sqlite.rows import INLINE_MAX, Header
 from headway.brokers.sqlite.schema import READY, SCHEDULED
+from headway.brokers.sqlite.transitions import delete
+from headway.brokers.sqlite.upkeep import is_old
 from headway.errors import BrokerRefusedError
 from headway.events import EventKind
 from headway.fires import check_fire, last_fire
@@ -102,10 +104,8 @@ def _enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
         return Enqueued(job.id)
     if job.fire is not None and (first := _fired(tx, job, job.fire)) is not None:
         return Enqueued(job.id, duplicate_of=first)
-    if job.key is not None:
-        row = tx.db.execute("SELECT id FROM job WHERE app = ? AND key = ?", (tx.app, job.key)).fetchone()
-        if row is not None:
-            return Enqueued(job.id, duplicate_of=JobId(row[0]))
+    if job.key is not None and (holder := _key_holder(tx, job.key)) is not None:
+        return Enqueued(job.id, duplicate_of=holder)
     held = False
     if job.unique is not None:
         decision = unique.meet(tx, job, job.unique)
@@ -120,6 +120,21 @@ def _enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
     tx.wake += 1
     tx.event(EventKind.ENQUEUED, job.id, job.queue)
     return Enqueued(job.id)
+
+
+def _key_holder(tx: Transaction, key: str) -> JobId | None:
+    """Return whose key it is, unless its record would be pruned if a worker looked."""
+    row = tx.db.execute(
+        f"SELECT {Header.COLUMNS}, since_ms FROM job WHERE app = ? AND key = ?",  # noqa: S608 - a constant
+        (tx.app, key),
+    ).fetchone()
+    if row is None:
+        return None
+    header, since_ms = Header(*row[:-1]), row[-1]
+    if is_old(tx, header.state, since_ms):
+        delete(tx, [header])
+        return None
+    return header.id
 
 
 def _fired(tx: Transaction, job: NewJob, fire: Fire) -> JobId | None:

@@ -68,6 +68,18 @@ def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
             locks.free(tx, header.id, header.lock)
 
 
+def expire(tx: Transaction, header: Header) -> bool:
+    """End a waiting job whose expiry has passed, also where no worker has looked; tell whether it was one."""
+    overdue = (
+        header.state in {SCHEDULED, READY}
+        and tx.db.execute("SELECT expires_ms FROM job WHERE seq = ?", (header.seq,)).fetchone()[0]
+    )
+    if not overdue or overdue > tx.now:
+        return False
+    finish(tx, [Ending(header, EXPIRED)])
+    return True
+
+
 def give_back(tx: Transaction, headers: Sequence[Header], kinds: Sequence[EventKind]) -> None:
     """Running jobs go back to the head of their queues, in their order."""
     if not headers:

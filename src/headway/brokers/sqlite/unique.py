@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from headway.brokers.sqlite.locks import holder_of, read
 from headway.brokers.sqlite.schema import CANCELLED, RUNNING
-from headway.brokers.sqlite.transitions import Ending, finish
+from headway.brokers.sqlite.transitions import Ending, expire, finish
 from headway.job import JobId, UniqueLock, UniqueMode
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
     lock = read(tx, unique.key)
     while lock is not None:
         holder = holder_of(tx, lock, unique.key)
+        if holder is not None and expire(tx, holder):
+            lock = read(tx, unique.key)  # whoever it held back holds it now
+            continue
         match unique.mode:
             case UniqueMode.REJECT:
                 return Accepted() if holder is None else Refused(lock.holder)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from headway.brokers.base import Tended
 from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, SUCCEEDED
+from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
 from headway.brokers.sqlite.transitions import Ending, delete, finish, make_ready, take_back
 from headway.events import EventKind
 from headway.job import WorkerId
@@ -107,8 +107,42 @@ def tend(tx: Transaction) -> Tended:
         expired=advanced.expired,
         reclaimed=advanced.reclaimed,
         pruned=pruned,
-        next_in_ms=0 if pruned >= _PRUNE else next_in_ms(tx),
+        next_in_ms=0 if pruned >= _PRUNE else _earlier(next_in_ms(tx), _next_prune_in_ms(tx)),
     )
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((instant for instant in (one, other) if instant is not None), default=None)
+
+
+def _next_prune_in_ms(tx: Transaction) -> int | None:
+    """In how many ms the first of the records kept is old enough."""
+    retention = tx.settings.retention
+    first: int | None = None
+    for state in (SUCCEEDED, FAILED, CANCELLED, EXPIRED):
+        keep_ms = retention.failed_ms if state == FAILED else retention.succeeded_ms
+        if state != FAILED and tx.kept > retention.max_succeeded:
+            keep_ms = min(keep_ms, _SPARED_MS)
+        if (end := _oldest_end(tx, state)) is not None:
+            first = _earlier(first, end + keep_ms)
+    return None if first is None else max(0, first - tx.now)
+
+
+def _oldest_end(tx: Transaction, state: int) -> int | None:
+    row = tx.db.execute(
+        "SELECT since_ms FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 AND state = ? "
+        "ORDER BY pos LIMIT 1",
+        (tx.app, state),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def is_old(tx: Transaction, state: int, since_ms: int) -> bool:
+    """Tell whether the record of a job that is complete since then is kept no longer."""
+    retention = tx.settings.retention
+    if state <= RUNNING:
+        return False
+    return since_ms <= tx.now - (retention.failed_ms if state == FAILED else retention.succeeded_ms)
 
 
 def _prune(tx: Transaction) -> int:
