@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headway.cli.options import examples, json_option
+from headway.cli.options import examples, json_option, log_options
 from headway.cli.streams import announce, emit, say
 from headway.errors import ConfigError
 
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Who the OIDC tokens say has issued them.  [default: https://accounts.google.com]",
 )
+@log_options
 @json_option("the addresses, when it is ready, on one line")
 def emulator(  # noqa: PLR0913 - one for each option
     *,

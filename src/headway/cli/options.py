@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +22,7 @@ else:  # before click 8.3 it takes no type
     _FloatType = _InstantType = _NamesType = click.ParamType
 
 F = TypeVar("F", bound="Callable[..., Any]")
+R = TypeVar("R")
 
 
 class Duration(_FloatType):
@@ -100,6 +103,38 @@ def examples(*lines: str) -> str:
 def json_option(what: str) -> Callable[[F], F]:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON on stdout.")
+
+
+def log_options(function: Callable[..., R]) -> Callable[..., R]:
+    """Add `--log-level` and `--log-format`, which all processes of the command find in their environment."""
+
+    @click.option(
+        "--log-level",
+        type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+        envvar="HEADWAY_LOG_LEVEL",
+        show_envvar=True,
+        help="What is logged at the least.  [default: INFO]",
+    )
+    @click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"], case_sensitive=False),
+        envvar="HEADWAY_LOG_FORMAT",
+        show_envvar=True,
+        help="How.  [default: text]",
+    )
+    @wraps(function)
+    def command(
+        *args: Any,  # noqa: ANN401 - the command's own
+        log_level: str | None,
+        log_format: str | None,
+        **kwargs: Any,  # noqa: ANN401 - the command's own
+    ) -> R:
+        for variable, value in (("HEADWAY_LOG_LEVEL", log_level), ("HEADWAY_LOG_FORMAT", log_format)):
+            if value is not None:
+                os.environ[variable] = value
+        return function(*args, **kwargs)
+
+    return command
 
 
 def yes_option(function: F) -> F:

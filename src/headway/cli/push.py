@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import click
 
 from headway.cli.given_app import takes_app
-from headway.cli.options import DURATION, NAMES, examples, json_option
+from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
 from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
@@ -38,6 +38,7 @@ from headway.errors import ConfigError
 @click.option(
     "--grace", type=DURATION, help="From SIGTERM to the hand-back of what still runs.  [default: 9s]"
 )
+@log_options
 @json_option("when it is ready, on one line,")
 def push(
     app: str,
@@ -64,7 +65,7 @@ def push(
     from headway.config import load_settings  # noqa: PLC0415 - as above
     from headway.push.receiver import receiver  # noqa: PLC0415 - as above
     from headway.push.serve import bind, run  # noqa: PLC0415 - as above
-    from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
+    from headway.runtime.logs import adopt_logging, configure_logging  # noqa: PLC0415 - as above
 
     try:
         load_settings({"push_lease": lease, "push_grace": grace})
@@ -72,6 +73,7 @@ def push(
         raise ConfigError(str(error).replace("argument: push_", "--")) from error
     configure_logging()
     loaded = import_app(app)
+    adopt_logging()
     if not loaded.tasks:
         msg = f"app {app!r} declares no task; import the modules of its tasks where it is made"
         raise ConfigError(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.cli.given_app import takes_app
-from headway.cli.options import DURATION, NAMES, examples, json_option
+from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
 from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never."
 )
+@log_options
 @json_option("when it is ready and when it has ended, one line each,")
 def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP (module:name) until SIGTERM or Ctrl-C.
@@ -58,6 +59,7 @@ def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of t
 @click.option(
     "--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish."
 )
+@log_options
 @json_option("when it is ready and when it has ended, one line each,")
 def dev(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP in one process, started anew whenever one of its source files changes."""

@@ -13,7 +13,7 @@ from headway.push.http import come_back
 from headway.push.renew import Renewal
 from headway.runtime.executor import Executor
 from headway.runtime.reporter import Reporter
-from headway.runtime.run import JobRun, Stop
+from headway.runtime.run import JobRun, Stop, current_run
 from headway.runtime.threads import Threads
 from headway.service import Outage, Services, describe, must_go_on
 
@@ -135,6 +135,7 @@ class Runs:
             await asyncio.wait([job.answered for job in self._jobs], timeout=left)
 
     async def _perform(self, job: _Job) -> None:
+        current_run.set(job.run)
         outcome: Outcome
         try:
             outcome = await self._executor.run(job.run)

@@ -23,9 +23,10 @@ from headway.loops import new_loop
 from headway.opened import broker_settings
 from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_options, decode_to_worker, line
 from headway.runtime.loading import load_app
-from headway.runtime.logs import configure_logging
+from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.processes import Processes
 from headway.runtime.slots import Slots
+from headway.runtime.stderr import write_stderr
 from headway.runtime.worker import Worker, new_worker_id
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def main() -> None:
     except BaseException:  # noqa: BLE001 - whatever the user's module raises at import
         traceback.print_exc()
         _end(EXIT_CONFIG, f"app {options.app!r} cannot be imported")
+    adopt_logging()
     if not app.tasks:
         _end(
             EXIT_CONFIG,
@@ -70,7 +72,7 @@ def main() -> None:
             runner.run(_serve(app, options, control, slots, index))
         code = 0
     except HeadwayError as error:
-        sys.stderr.write(f"headway: {error}\n")
+        write_stderr(f"headway: {error}\n")
         code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE
     except Exception:  # noqa: BLE001 - the last stop
         traceback.print_exc()
@@ -83,8 +85,7 @@ def main() -> None:
 
 
 def _end(code: int, message: str) -> NoReturn:
-    sys.stderr.write(f"headway: {message}\n")
-    sys.stderr.flush()
+    write_stderr(f"headway: {message}\n")
     os._exit(code)
 
 

@@ -21,7 +21,8 @@ from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.executor import Executor, Invocation
 from headway.runtime.failure import error_of, with_error
 from headway.runtime.loading import load_app
-from headway.runtime.run import JobRun, Stop
+from headway.runtime.logs import adopt_logging, configure_logging
+from headway.runtime.run import JobRun, Stop, current_run
 from headway.runtime.threads import Threads
 from headway.runtime.wire import (
     Done,
@@ -86,6 +87,7 @@ async def _serve(app: Headway, ours: socket.socket) -> None:
 async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float, line: _Line) -> None:  # noqa: ASYNC109
     outcome: Outcome
     delivery = run.delivery
+    current_run.set(run)
     try:
         task = app.find_task(delivery.task)
     except LookupError as error:
@@ -105,7 +107,9 @@ def main() -> None:
     """Run until the worker closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the worker decides
     die_with_parent(int(sys.argv[3]))
+    configure_logging()
     app = load_app(sys.argv[1])
+    adopt_logging()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(app, socket.socket(fileno=int(sys.argv[2]))))
 
