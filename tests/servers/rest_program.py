@@ -31,6 +31,7 @@ class Faults:
     latency: float = 0.0  # each way
     lose: int = 0  # applied, and the connection cut in place of an answer
     refuse: int = 0  # 503 with a page, not applied
+    largest: int = 0  # bytes of a body; larger ones are answered 413 with a page, as by a proxy; 0: any
     requests: int = 0
     commands: int = 0
 
@@ -120,6 +121,9 @@ class Proxy:
         if faults.refuse > 0:
             faults.refuse -= 1
             write(writer, 503, "<html>try again</html>")
+            return True
+        if faults.largest and len(body) > faults.largest:
+            write(writer, 413, "<html>too large</html>")
             return True
         status, answer = await self._answer(method, path, headers, body, backend)
         if faults.lose > 0:

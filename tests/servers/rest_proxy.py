@@ -67,6 +67,10 @@ class RestProxy(Server):
         """Answer the next requests with a page and 503, not applied."""
         self._faults(refuse=count)
 
+    def take_at_most(self, size: int) -> None:
+        """Answer larger bodies with a page and 413; 0: none is too large."""
+        self._faults(largest=size)
+
     def _faults(self, **changed: float) -> dict[str, float]:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:

@@ -69,6 +69,9 @@ class FakePush:
         self.admitted.append(headers)
         return self.refusal
 
+    def sums(self, headers: Mapping[str, str]) -> None:
+        del headers
+
     async def receive(
         self, request: PushRequest, *, worker: WorkerId, lease_ms: int, queues: frozenset[str]
     ) -> Delivery | FireCall | PushResponse:

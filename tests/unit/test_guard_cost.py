@@ -8,7 +8,8 @@ import pytest
 
 from headway import Headway
 from headway.brokers.base import BrokerSettings, PushSettings
-from headway.guards.guard import Guard, Started
+from headway.guards.beginning import Started
+from headway.guards.guard import Guard
 from headway.guards.transitions import PushedJob
 from headway.guards.url import from_url
 from headway.job import NewJob, Succeeded, WorkerId, new_job_id

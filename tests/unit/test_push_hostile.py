@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway import Headway
-from headway.brokers.base import BrokerSettings, PushSettings
+from headway.brokers.base import BrokerSettings, JobQuery, PushSettings
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.brokers.cloudtasks.receiving import FIRE_TYPE
@@ -18,14 +19,12 @@ from headway.codec import Codec
 from headway.guards.document import PushedJob
 from headway.job import JobState, NewJob, new_job_id
 from headway.push import receiver
-from headway.push.intake import Intake
+from headway.push.intake import MAX_BODY, Intake
 from headway.testing import FakeClock
 from tests.unit.push_scene import Answer, Call
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from headway.push import Receiver
 
@@ -337,3 +336,19 @@ async def test_two_deliveries_in_one_moment_run_the_job_once(tmp_path: Path) -> 
         leave.set()
         assert sorted([(await call.answer()).status for call in calls]) == [200, 409, 409, 409, 409]
     assert ran == [1]
+
+
+@pytest.mark.parametrize("size", [MAX_BODY + 1, MAX_BODY + 300_000, 3 * MAX_BODY])
+async def test_a_signed_body_over_the_limit_is_kept_once_as_failed(tmp_path: Path, size: int) -> None:
+    body = b"x" * size
+    task = (b"x-cloudtasks-taskname", b"large")
+    carrier = broker(tmp_path)
+    async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
+        answers = [await send(pushed, "POST", "/", [task, signed(body)], body) for _ in range(3)]
+        wrong = await send(pushed, "POST", "/", [task, signed(body[:-1])], body)
+        cut = await send(pushed, "POST", "/", [task, signed(body[:MAX_BODY])], body)
+        guard = await carrier._keeping.guard("looking")
+        page = await guard.desk.page(JobQuery(), after=None, limit=10)
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert (wrong.status, cut.status) == (401, 401)
+    assert [job.state for job in page.jobs] == [JobState.FAILED]

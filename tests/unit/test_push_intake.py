@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headway.push.http import DisconnectedError
-from headway.push.intake import MAX_BODY, MAX_IN_ALL, Intake
+from headway.push.intake import MAX_BEYOND, MAX_BODY, MAX_IN_ALL, Intake
+
+if TYPE_CHECKING:
+    from headway.brokers.base import BodySums
+
+
+class Sums:
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def update(self, part: bytes, /) -> None:
+        self.seen += len(part)
 
 
 class Sender:
     """Sends a body part by part."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, sums: BodySums | None = None) -> None:
         self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.reading = asyncio.create_task(intake.read(self.inbox.get))
+        self.reading = asyncio.create_task(intake.read(self.inbox.get, lambda: sums))
 
     def say(self, body: bytes, *, more: bool = True) -> None:
         self.inbox.put_nowait({"type": "http.request", "body": body, "more_body": more})
@@ -35,7 +46,7 @@ async def test_a_body_comes_in_parts() -> None:
     await turns()
     assert intake.held == 1
     sender.say(b"b", more=False)
-    assert await sender.reading == b"ab"
+    assert (await sender.reading).data == b"ab"
     assert intake.held == 0
 
 
@@ -52,7 +63,7 @@ async def test_the_bytes_of_all_are_bounded_and_the_longest_on_its_way_gives_up_
         await first.reading
     assert intake.held == 5
     second.say(b"", more=False)
-    assert await second.reading == b"xxxxx"
+    assert (await second.reading).data == b"xxxxx"
 
 
 async def test_a_sender_that_alone_is_too_much_makes_way_too() -> None:
@@ -69,7 +80,7 @@ async def test_one_message_may_be_of_any_size() -> None:
     intake = Intake(1)
     sender = Sender(intake)
     sender.say(b"x" * (3 * MAX_BODY))
-    assert len(await sender.reading) == MAX_BODY
+    assert len((await sender.reading).data) == MAX_BODY
     assert intake.held == 0
 
 
@@ -78,7 +89,7 @@ async def test_a_chunked_body_without_end_ends() -> None:
     sender = Sender(intake)
     for _ in range(MAX_BODY // 100_000 + 1):
         sender.say(b"x" * 100_000)
-    assert len(await sender.reading) == MAX_BODY
+    assert len((await sender.reading).data) == MAX_BODY
 
 
 async def test_empty_parts_without_end_are_given_up() -> None:
@@ -87,7 +98,7 @@ async def test_empty_parts_without_end_are_given_up() -> None:
         return {"type": "http.request", "body": b"", "more_body": True}
 
     with pytest.raises(DisconnectedError, match="did not arrive"):
-        await Intake(1, seconds=0.01).read(receive)
+        await Intake(1, seconds=0.01).read(receive, lambda: None)
 
 
 async def test_a_reader_that_is_cancelled_leaves_its_place() -> None:
@@ -101,8 +112,38 @@ async def test_a_reader_that_is_cancelled_leaves_its_place() -> None:
     assert intake.held == 0
     other = Sender(intake)
     other.say(b"d", more=False)
-    assert await other.reading == b"d"
+    assert (await other.reading).data == b"d"
 
 
 def test_all_bodies_together_fit_a_small_instance() -> None:
     assert MAX_IN_ALL == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "parts", [[MAX_BODY + 1], [MAX_BODY, 1], [1, MAX_BODY], [MAX_BODY - 1, 1, 1, 7], [3 * MAX_BODY, 5]]
+)
+async def test_what_is_too_long_is_not_kept_but_proven_whole(parts: list[int]) -> None:
+    intake, sums = Intake(1), Sums()
+    sender = Sender(intake, sums)
+    for size in parts:
+        sender.say(b"x" * size)
+    sender.say(b"", more=False)
+    body = await sender.reading
+    assert (len(body.data), body.sums) == (MAX_BODY, sums)
+    assert sums.seen == sum(parts)
+    assert intake.held == 0
+
+
+async def test_what_is_not_too_long_needs_no_sums() -> None:
+    sender = Sender(Intake(1), sums := Sums())
+    sender.say(b"x" * MAX_BODY, more=False)
+    assert (await sender.reading).sums is None
+    assert sums.seen == 0
+
+
+async def test_a_body_without_end_is_not_summed_without_end() -> None:
+    sender = Sender(Intake(1), sums := Sums())
+    for _ in range(MAX_BEYOND // 1_000_000 + 10):
+        sender.say(b"x" * 1_000_000)
+    assert len((await sender.reading).data) == MAX_BODY
+    assert sums.seen < MAX_BEYOND + 3_000_000

@@ -365,11 +365,20 @@ class LeaseState(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"  # held, and somebody asked to cancel the job
 
 
+class BodySums(Protocol):
+    """What proves a body, made while it comes in: of one that is too long, nothing else is kept."""
+
+    def update(self, part: bytes, /) -> None:
+        """Take the next part of the body."""
+        ...
+
+
 class PushRequest(Struct, frozen=True):
-    """An HTTP request as it came in. Header names are in lower case; the body is whole."""
+    """An HTTP request as it came in. Header names are in lower case; the body is whole, or `sums` are of all of it."""
 
     headers: dict[str, str]
     body: bytes
+    sums: BodySums | None = None
 
 
 class PushResponse(Struct, frozen=True):
@@ -418,6 +427,10 @@ class PushBroker(Broker, Protocol):
 
         This proves nobody: `receive` verifies the whole request. Raises as `receive` does.
         """
+        ...
+
+    def sums(self, headers: Mapping[str, str]) -> BodySums | None:
+        """Return what a body that is cut off is proven by; None: bodies have no part in the proof of this sender."""
         ...
 
     async def receive(

@@ -6,12 +6,15 @@ small, and the four of them cannot differ in what becomes of a job.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
+from headway.errors import CodecError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Entry(Struct, frozen=True):
@@ -30,6 +33,18 @@ class Entry(Struct, frozen=True):
     changed_ms: int
     forget_ms: int | None
     data: bytes
+
+
+T = TypeVar("T")
+
+
+def read_data(entry: Entry, decode: Callable[[bytes], T]) -> T:
+    """Decode what an entry holds; CodecError names it, whatever is in it."""
+    try:
+        return decode(entry.data)
+    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError) as error:
+        msg = f"the guard's entry {entry.key!r} is damaged: {error}"
+        raise CodecError(msg) from error
 
 
 class EntryPage(Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.errors import BrokerUnavailableError, CodecError
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.guards.document import Document, entry_key, from_entry, to_entry, to_record
 from headway.guards.held import Held, Known
 from headway.guards.reservations import Reservations
@@ -135,4 +135,9 @@ class Changes:
         if document is not None and document.key is not None:
             forget_ms = self.entry(document, 1).forget_ms
             if document.state.terminal or document.attempt == 0:
-                await self.reservations.keep_until(document.key, document.id, forget_ms)
+                try:
+                    await self.reservations.keep_until(document.key, document.id, forget_ms)
+                except BrokerRefusedError as error:
+                    _log.warning(
+                        "job %s: its idempotency key is held for its usual time: %s", document.id, error
+                    )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from headway.errors import CodecError
-from headway.guards.base import Entry
+from headway.guards.base import Entry, read_data
 from headway.job import JobId, JobRecord, JobState, NewJob, WorkerId
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ class Document(Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress_message: str = ""
     cancel_requested: bool = False
     removed: bool = False
+    cut: bool = False  # the store did not take its call: there is nothing to run again
     log: tuple[Line, ...] = ()
     left_due_ms: int | None = None  # the latest due time of the turns that were left before it
 
@@ -172,11 +172,7 @@ def _kept_ms(state: JobState, retention: Retention) -> int:
 
 def from_entry(entry: Entry) -> Document:
     """Read an entry; CodecError when its bytes are damaged."""
-    try:
-        return _decode(entry.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        msg = f"the guard's entry {entry.key!r} is damaged: {error}"
-        raise CodecError(msg) from error
+    return read_data(entry, _decode)
 
 
 def to_record(document: Document, *, now_ms: int, retention: Retention) -> JobRecord | None:

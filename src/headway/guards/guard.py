@@ -7,39 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from headway.brokers.base import GuardStats, LeaseState, SettleResult
-from headway.codec import encode_history
-from headway.errors import CodecError
+from headway.errors import BrokerRefusedError
 from headway.guards import transitions
+from headway.guards.beginning import Beginning
 from headway.guards.budget import Budget
-from headway.guards.changes import TRIES, Changes, Settled
+from headway.guards.changes import Changes, Settled
 from headway.guards.desk import Desk
-from headway.guards.document import Document, from_entry
-from headway.guards.held import Known
+from headway.guards.refusals import Refusals
 from headway.guards.schedules import Schedules
-from headway.guards.transitions import Begun, Behind, Busy, Complete, PushedJob
-from headway.job import AttemptError, Delivery, Lease
+from headway.job import JobState
+from headway.remote.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import BrokerSettings, LogLine, Progress, Report
     from headway.clock import Clock
-    from headway.guards.base import Entry, GuardStore
-    from headway.job import JobId, Outcome, WorkerId
+    from headway.guards.base import GuardStore
+    from headway.guards.beginning import Started
+    from headway.guards.document import Document, PushedJob
+    from headway.guards.transitions import Behind, Busy, Complete
+    from headway.job import JobId, Lease, Outcome, WorkerId
 
 _log = logging.getLogger("headway.guard")
-
-
-class Started(Struct, frozen=True):
-    """This delivery runs the job."""
-
-    delivery: Delivery
 
 
 class Guard:
@@ -53,6 +49,8 @@ class Guard:
         self._budget = Budget(settings.push.guard_budget)
         self._jobs = 0
         self._superseded = 0
+        self._beginning = Beginning(store, self._changes)
+        self._refusals = Refusals(self._changes)
         self.desk = Desk(store, self._changes)
         self.reservations = self._changes.reservations
         self._schedules = Schedules(store, clock)
@@ -69,6 +67,7 @@ class Guard:
 
     async def close(self) -> None:
         """Close the store."""
+        await self._beginning.doubts.close()
         await self._store.close()
 
     @property
@@ -80,44 +79,14 @@ class Guard:
         self, pushed: PushedJob, *, worker: WorkerId, lease_ms: int
     ) -> Started | Busy | Complete | Behind:
         """Take the lease of a delivered job, or say why there is nothing to run."""
-        job_id = pushed.job.id
-        known: Entry | None = None
-        for _ in range(TRIES):
-            now = self._changes.now_ms()
-            document: Document | None = None
-            if known is not None:
-                try:
-                    document = from_entry(known)
-                except CodecError as error:
-                    document = await self._reject_damaged(pushed, known, error)
-                    if document is None:
-                        known = await self._changes.read(job_id)
-                        continue
-            decision = transitions.begin(document, pushed, worker=worker, now_ms=now, lease_ms=lease_ms)
-            if isinstance(decision, Complete):
-                await self._changes.keep_key(decision.document)
-            if not isinstance(decision, Begun):
-                return decision
-            entry = self._changes.entry(decision.document, 1 if known is None else known.version + 1)
-            if known is None:
-                known = await self._store.insert(entry, now_ms=now)
-                if known is not None and known.data != entry.data:
-                    continue
-            elif not await self._store.swap(entry, now_ms=now):
-                known = await self._changes.read(job_id)
-                continue
-            delivery = _delivery(decision.document, worker)
-            self._changes.held.keep(delivery.lease, Known(entry, decision.document), now_ms=now)
-            return Started(delivery)
-        raise self._changes.contended(job_id)
+        return await self._beginning.begin(pushed, worker=worker, lease_ms=lease_ms)
 
     async def settle(self, lease: Lease, outcome: Outcome) -> Settled:
         """Apply an outcome if the lease is held under its epoch."""
         held = self._changes.held.find(lease)
-        settled = await self._changes.change(
-            lease.job_id,
+        settled = await self._refusals.change(
+            lease,
             lambda document: transitions.settle(document, lease, outcome, now_ms=self._changes.now_ms()),
-            lease=lease,
         )
         document = settled.document
         if settled.applied:
@@ -144,16 +113,16 @@ class Guard:
         return await asyncio.gather(*(self._extend(lease, lease_ms) for lease in leases))
 
     async def _extend(self, lease: Lease, lease_ms: int) -> LeaseState:
-        settled = await self._changes.change(
-            lease.job_id,
+        settled = await self._refusals.change(
+            lease,
             lambda document: transitions.extend(
                 document, lease, now_ms=self._changes.now_ms(), lease_ms=lease_ms
             ),
-            lease=lease,
         )
-        if not settled.applied or settled.document is None:
+        document = settled.document
+        if not settled.applied or document is None or document.state is not JobState.RUNNING:
             return LeaseState.LOST
-        return LeaseState.CANCEL_REQUESTED if settled.document.cancel_requested else LeaseState.HELD
+        return LeaseState.CANCEL_REQUESTED if document.cancel_requested else LeaseState.HELD
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines, all of a job at once."""
@@ -167,45 +136,30 @@ class Guard:
         return [SettleResult(item.lease.job_id, applied[item.lease]) for item in reports]
 
     async def _report(self, lease: Lease, contents: Sequence[Progress | LogLine]) -> bool:
-        settled = await self._changes.change(
-            lease.job_id,
-            lambda document: transitions.report(document, lease, contents, max_lines=self._max_lines),
-            lease=lease,
-        )
+        step = partial(transitions.report, lease=lease, contents=contents, max_lines=self._max_lines)
+        try:
+            settled = await self._changes.change(lease.job_id, step, lease=lease)
+        except ServerRefusesError:
+            raise
+        except BrokerRefusedError as error:
+            # A report is worth less than the job, and others come with it in one call.
+            _log.warning("job %s: its progress or log lines are dropped: %s", lease.job_id, error)
+            return True
         return settled.applied
 
     async def reject(self, job_id: JobId, queue: str, body: bytes, history: bytes) -> None:
         """Keep a body that cannot be read in the dead-letter state, once."""
         now = self._changes.now_ms()
-        document = transitions.malformed(job_id, queue, body, history, now_ms=now)
-        await self._store.insert(self._changes.entry(document, 1), now_ms=now)
-
-    async def _reject_damaged(self, pushed: PushedJob, there: Entry, error: CodecError) -> Document | None:
-        """Keep a job whose entry cannot be read in the dead-letter state; None: the entry has changed meanwhile."""
-        now = self._changes.now_ms()
-        history = encode_history([AttemptError(1, now, "CodecError", str(error))])
-        document = transitions.damaged(pushed, history, now_ms=now)
-        if not await self._store.swap(self._changes.entry(document, there.version + 1), now_ms=now):
-            return None
-        _log.error("job %s goes to the dead-letter state: %s", pushed.job.id, error)
-        return document
+        try:
+            document = transitions.malformed(job_id, queue, body, history, now_ms=now)
+            await self._store.insert(self._changes.entry(document, 1), now_ms=now)
+        except ServerRefusesError:
+            raise
+        except BrokerRefusedError:
+            document = transitions.malformed(job_id, queue, b"", history, now_ms=now)
+            await self._store.insert(self._changes.entry(document, 1), now_ms=now)
 
 
 def _is_of(held: Document, there: Document) -> bool:
     """Tell whether both are of one run: after a loss of the store another one may have the same epoch."""
     return held.started_ms == there.started_ms and held.epoch == there.epoch
-
-
-def _delivery(document: Document, worker: WorkerId) -> Delivery:
-    return Delivery(
-        lease=Lease(document.id, worker, document.epoch),
-        task=document.task,
-        queue=document.queue,
-        payload=document.payload,
-        priority=document.priority,
-        attempt=document.attempt,
-        crashes=document.crashes,
-        expires_ms=document.expires_ms,
-        history=document.history,
-        cancel_requested=document.cancel_requested,
-    )

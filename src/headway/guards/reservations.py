@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headway.guards.base import Entry
+from headway.errors import CodecError
+from headway.guards.base import Entry, read_data
 from headway.guards.document import ABANDONED_MS, REMOVED_GROUP, entry_key
 from headway.job import JobId
 
@@ -50,9 +51,9 @@ _decode: Final = msgspec.msgpack.Decoder(Holder).decode
 def _holder(entry: Entry) -> Holder | None:
     """Return who holds a key; None: its entry is damaged, and counts as not there."""
     try:
-        return _decode(entry.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        _log.warning("the guard's entry %r is damaged, its idempotency key is free: %s", entry.key, error)
+        return read_data(entry, _decode)
+    except CodecError as error:
+        _log.warning("%s; its idempotency key is free", error)
         return None
 
 

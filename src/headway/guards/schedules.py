@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headway.brokers.base import ScheduleRecord
-from headway.errors import BrokerUnavailableError
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.fires import check_fire, last_fire
-from headway.guards.base import Entry
+from headway.guards.base import Entry, read_data
 from headway.job import JobId
+from headway.remote.replies import ServerRefusesError
+from headway.service import Remarks, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.guards.base import GuardStore
     from headway.job import Fire, NewJob
+
+_log = logging.getLogger("headway.guard")
 
 _GROUP: Final = ":schedule"
 _TRIES: Final = 20
@@ -46,20 +51,33 @@ _decode: Final = msgspec.msgpack.Decoder(Kept).decode
 
 
 class Schedules:
-    """The schedules of an app, in the guard's store."""
+    """The schedules of an app, in the guard's store. An entry that cannot be read is named and passed over.
+
+    A declaration writes it anew: then the schedule owes nothing for the time before.
+    """
 
     def __init__(self, store: GuardStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._remarks = Remarks(_log, "schedules")
 
     async def declare(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Make these known, and forget the others but for their last fire: it must not come twice."""
         wanted = {schedule.name: schedule for schedule in schedules}
         for kept in await self._all():
             if kept.declared and kept.name not in wanted:
-                await self._change(kept.name, lambda old: replace(old, declared=False, paused=False))
+                await self._declare(kept.name, lambda old: replace(old, declared=False, paused=False))
         for schedule in schedules:
-            await self._change(schedule.name, partial(_declared, schedule))
+            await self._declare(schedule.name, partial(_declared, schedule))
+
+    async def _declare(self, name: str, step: Callable[[Kept], Kept]) -> None:
+        """Change one of many: one that the store does not take is named and passed over."""
+        try:
+            await self._change(name, step, anew=True)
+        except ServerRefusesError:
+            raise
+        except BrokerRefusedError as error:
+            self._remarks.say(f"schedule {name!r}", f"cannot be declared: {describe(error)}")
 
     async def read(self) -> list[ScheduleRecord]:
         """Return the declared ones, sorted by name."""
@@ -137,15 +155,18 @@ class Schedules:
         await self._change(fire.schedule, step)
 
     async def _change(
-        self, name: str, step: Callable[[Kept], Kept | None], *, create: bool = True
+        self, name: str, step: Callable[[Kept], Kept | None], *, create: bool = True, anew: bool = False
     ) -> Kept | None:
-        """Change what is kept of a schedule; None: nothing was to be changed."""
+        """Change what is kept of a schedule; None: nothing was to be changed.
+
+        `anew`: one that cannot be read counts as not there; without it CodecError names it.
+        """
         for _ in range(_TRIES):
             now = self._clock.now_ms()
             [entry] = await self._store.read([_entry_key(name)], now_ms=now)
             if entry is None and not create:
                 return None
-            changed = step(Kept(name) if entry is None else _decode(entry.data))
+            changed = step(self._kept(entry, anew=anew) or Kept(name))
             if changed is None:
                 return None
             new = Entry(
@@ -165,6 +186,19 @@ class Schedules:
         msg = f"schedule {name!r}: its entry in the guard's store changed {_TRIES} times under a change made here"
         raise BrokerUnavailableError(msg)
 
+    def _kept(self, entry: Entry | None, *, anew: bool) -> Kept | None:
+        if entry is None:
+            return None
+        try:
+            kept = read_data(entry, _decode)
+        except CodecError as error:
+            self._remarks.say(entry.key, describe(error), level=logging.ERROR)
+            if not anew:
+                raise
+            return None
+        self._remarks.well(entry.key)
+        return kept
+
     async def _all(self) -> list[Kept]:
         found: list[Kept] = []
         after: str | None = None
@@ -172,7 +206,7 @@ class Schedules:
             page = await self._store.page(
                 groups=[_GROUP], tags=None, after=after, limit=500, now_ms=self._clock.now_ms()
             )
-            found += [_decode(entry.data) for entry in page.entries]
+            found += [kept for entry in page.entries if (kept := self._kept(entry, anew=True)) is not None]
             after = page.cursor
             if after is None:
                 return found

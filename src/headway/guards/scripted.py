@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec import Struct
 
-from headway.errors import BrokerRefusedError, CodecError
+from headway.errors import BrokerRefusedError
 from headway.guards.base import Entry, EntryPage
 from headway.remote.base import load_script
 
@@ -151,18 +151,17 @@ class ScriptedStore:
         return f"{entry.version} {forget} {kind} {data}"
 
     def _unpack(self, value: str, key: str = "") -> Entry:
-        """Read a value. Of one whose data is damaged the version is left: so whoever reads it can replace it."""
+        """Read a value. Of one that is damaged the version is left, or 0: so whoever reads it can replace it."""
         try:
             version, forget, kind, data = value.split(" ", 3)
             group, _, tag = kind.partition("/")
             forget_ms = None if forget == "-" else int(forget)
             damaged = Entry(key, int(version), unquote(group), unquote(tag), 0, forget_ms, b"")
-        except ValueError as error:
-            msg = f"{self._server.name}: the guard's entry {key!r} in {self._keys[0]} is damaged: {error}"
-            raise CodecError(msg) from error
+        except ValueError:
+            damaged, data = Entry(key, 0, "", "", 0, None, b""), ""
         try:
             packed = _decoder.decode(b64decode(data, validate=True))
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             _log.warning(
                 "%s: the guard's entry %r in %s is damaged: %s", self._server.name, key, self._keys[0], error
             )

@@ -65,16 +65,24 @@ Beginning = Begun | Busy | Complete | Behind
 
 
 def begin(
-    document: Document | None, pushed: PushedJob, *, worker: WorkerId, now_ms: int, lease_ms: int
+    document: Document | None,
+    pushed: PushedJob,
+    *,
+    worker: WorkerId,
+    now_ms: int,
+    lease_ms: int,
+    unused: frozenset[WorkerId] = frozenset(),
 ) -> Beginning:
-    """A task was delivered."""
+    """A task was delivered. `unused`: holders of this job's lease under whom it is known not to run."""
     if document is None:
         return _start(fresh(pushed, JobState.READY), worker, now_ms, lease_ms)
     if document.removed or document.state.terminal:
         return Complete(document)
     if pushed.turn < document.turn:
         return Behind(document.pushed)
-    if document.state is JobState.RUNNING:
+    if document.state is JobState.RUNNING and document.worker in unused:
+        document = replace(document, attempt=document.attempt - 1)
+    elif document.state is JobState.RUNNING:
         if document.lease_until_ms > now_ms:
             return Busy(document.lease_until_ms - now_ms)
         document = replace(document, crashes=document.crashes + 1)
@@ -94,6 +102,13 @@ def _start(document: Document, worker: WorkerId, now_ms: int, lease_ms: int) -> 
             lease_until_ms=now_ms + lease_ms,
         )
     )
+
+
+def give_back(document: Document | None, worker: WorkerId) -> Document | None:
+    """Give back a lease that was taken, and under which nothing ran; None: it is not held by this holder."""
+    if document is None or document.state is not JobState.RUNNING or document.worker != worker:
+        return None
+    return replace(document, state=JobState.READY, attempt=document.attempt - 1, worker=None)
 
 
 def holds(document: Document | None, lease: Lease) -> bool:
@@ -226,7 +241,8 @@ def retry(document: Document, *, now_ms: int) -> Document | None:
     """
     overdue = document.expires_ms is not None and document.expires_ms <= now_ms
     waiting_overdue = overdue and document.state in WAITING
-    if document.removed or not document.task or not (document.state in RETRYABLE or waiting_overdue):
+    unknown = document.removed or document.cut or not document.task
+    if unknown or not (document.state in RETRYABLE or waiting_overdue):
         return None
     return Document(
         id=document.id,
@@ -269,6 +285,20 @@ def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms:
         history=history,
     )
     return _end(document, JobState.FAILED, now_ms, reason="the body of its task cannot be read")
+
+
+def without_log(document: Document | None) -> Document | None:
+    """Leave the log out: what grows while a job runs, and is worth less than how it ends."""
+    return None if document is None else replace(document, log=())
+
+
+def refused(document: Document, history: bytes, *, now_ms: int, whole: bool) -> Document:
+    """The dead-letter record of a job of which the store refuses to keep more. Not `whole`: without its call, too."""
+    document = replace(document, history=history, result=b"", log=(), progress_message="")
+    document = document if whole else replace(document, payload=b"", cut=True)
+    return _end(
+        document, JobState.FAILED, now_ms, reason="the guard's store refuses what is to be kept of it"
+    )
 
 
 def damaged(pushed: PushedJob, history: bytes, *, now_ms: int) -> Document:

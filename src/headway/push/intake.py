@@ -8,18 +8,30 @@ many, keep nobody out.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headway.push.http import DisconnectedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.base import BodySums
     from headway.push.http import Receive
 
 MAX_BODY: Final = 1024 * 1024 + 64 * 1024
 """Bytes of a body: what a dispatcher may send, and a margin. What is longer is cut off, so nobody can read it."""
+MAX_BEYOND: Final = 32 * 1024 * 1024
+"""Bytes behind those, read for the proof of its sender alone and not kept; what is longer still proves nobody."""
 MAX_IN_ALL: Final = 64 * 1024 * 1024
 """Bytes of all bodies that have not come whole: an eighth of the smallest usual instance."""
 BODY_SECONDS: Final = 10.0  # for a body to arrive: a sender that stalls must not hold a place
+
+
+class Body(NamedTuple):
+    """A body, whole or cut off. Of one that was cut off, `sums` were made of all of it, where they prove something."""
+
+    data: bytes
+    sums: BodySums | None = None
 
 
 class Intake:
@@ -38,30 +50,44 @@ class Intake:
         """How many bytes have come of bodies that are not whole."""
         return self._bytes
 
-    async def read(self, receive: Receive) -> bytes:
-        """Read a body, cut off behind MAX_BODY bytes; DisconnectedError when it does not come whole."""
+    async def read(self, receive: Receive, sums: Callable[[], BodySums | None]) -> Body:
+        """Read a body, cut off behind MAX_BODY bytes; DisconnectedError when it does not come whole.
+
+        `sums` makes what a body that is cut off is proven by.
+        """
         body = bytearray()
+        proof: BodySums | None = None
+        beyond = 0
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 self._arriving[limit] = 0
                 try:
                     self._make_room()
-                    while len(body) < MAX_BODY:
+                    while beyond < MAX_BEYOND:
                         message = await receive()
                         if message["type"] != "http.request":
                             msg = "the sender went away"
                             raise DisconnectedError(msg)
-                        part = message.get("body", b"")[: MAX_BODY - len(body)]
-                        body += part
+                        part: bytes = message.get("body", b"")
+                        room = MAX_BODY - len(body)
+                        body += part[:room]
+                        if len(part) > room:
+                            if proof is None:
+                                proof = sums()
+                                if proof is None:
+                                    break
+                                proof.update(bytes(body))
+                            proof.update(part[room:])
+                            beyond += len(part) - room
                         if not message.get("more_body", False):
                             break
-                        self._count(limit, len(part))
+                        self._count(limit, min(room, len(part)))
                 finally:
                     self._forget(limit)
         except TimeoutError as error:
             msg = f"the body did not arrive within {self._seconds:g} s, or had to make way for others"
             raise DisconnectedError(msg) from error
-        return bytes(body)
+        return Body(bytes(body), proof)
 
     def _count(self, limit: asyncio.Timeout, size: int) -> None:
         if limit in self._arriving:

@@ -117,11 +117,14 @@ class Receiver:
         headers = headers_of(scope.get("headers", ()))
         if (refused := await self._safely(headers, self._admit(headers))) is not None:
             return refused
-        body = await self._intake.read(receive)
+        opened = self._opened
+        body = await self._intake.read(
+            receive, lambda: None if opened is None else opened.broker.sums(headers)
+        )
         # Other requests may have come whole meanwhile.
         if (refused := self._full()) is not None:
             return refused
-        handling = asyncio.create_task(self._handle(PushRequest(headers, body)))
+        handling = asyncio.create_task(self._handle(PushRequest(headers, body.data, body.sums)))
         self._places.add(handling)
         handling.add_done_callback(self._places.discard)
         # A sender that goes away ends its request, not the job: whatever comes of that is still settled.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from headway.remote.base import Word
 
 _PASSING: Final = 500  # from this status on, something on the way failed
-_TOO_MANY: Final = 429
+_LATER: Final = frozenset({408, 425, 429})
+_TOO_LARGE: Final = frozenset({413, 414, 431})
 # Its annotations leave the parts of a list open.
 _format = cast("Callable[[object, None], Any]", cast("Any", upstash_http).format_response)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -38,9 +39,12 @@ class _Transport:
 
     async def execute(self, url: str, headers: dict[str, str], command: list[Word]) -> Any:  # noqa: ANN401, ARG002 - the client's call
         answer = await self._web.post(headers, json.dumps(command, ensure_ascii=False).encode())
-        if answer.status >= _PASSING or answer.status == _TOO_MANY:
+        if answer.status >= _PASSING or answer.status in _LATER:
             msg = f"HTTP {answer.status}"
             raise WebError(msg)
+        if answer.status in _TOO_LARGE:
+            msg = f"HTTP {answer.status}: the value is too large"
+            raise UpstashError(msg)  # whoever says so, the service or something before it
         if token := answer.headers.get("upstash-sync-token"):
             self._learnt(token)  # so that a replica does not answer with what was before our own writes
         return _format(_read_object(answer.body), None)

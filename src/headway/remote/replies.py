@@ -24,6 +24,10 @@ _CODE: Final = re.compile(r"\b(" + "|".join(_ADVICE) + r")\b")
 _ECHO: Final = re.compile(r",? ?command was:.*", re.DOTALL)
 
 
+class ServerRefusesError(BrokerRefusedError):
+    """The server says no to whatever is asked: it is full, or does not accept us. No single value is at fault."""
+
+
 class UnknownScriptError(Exception):
     """The server does not know the script: send its source."""
 
@@ -38,4 +42,6 @@ def explain(name: str, text: str) -> Exception:
     if plain.startswith(("Unauthorized", "WRONGPASS")):
         plain = "WRONGPASS"
     found = _CODE.search(plain)
-    return BrokerRefusedError(f"{name} refused the call: {_ADVICE[found[1]] if found else plain}")
+    if found:
+        return ServerRefusesError(f"{name} refused the call: {_ADVICE[found[1]]}")
+    return BrokerRefusedError(f"{name} refused the call: {plain}")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from headway.brokers.base import (
+        BodySums,
         BrokerSettings,
         CancelResult,
         Enqueued,
@@ -167,6 +168,10 @@ class CloudTasksBroker:
         """Refuse whom the headers alone do not let in; the guard has no part in that."""
         self._check_open()
         return await admitted(self._proof(), headers)
+
+    def sums(self, headers: Mapping[str, str]) -> BodySums | None:
+        """Return what a body that is cut off is proven by."""
+        return self._proof().sums(headers)
 
     async def receive(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +11,8 @@ from headway.brokers.base import JobQuery, QueueCounts
 from headway.brokers.cloudtasks import names
 from headway.brokers.cloudtasks.target import HEADER_EXPIRES, HEADER_JOB
 from headway.brokers.cloudtasks.waiting import waiting_state
-from headway.errors import BrokerRefusedError
-from headway.guards.base import Entry
+from headway.errors import BrokerRefusedError, CodecError
+from headway.guards.base import Entry, read_data
 from headway.job import JobId, JobState
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headway.guards.base import GuardStore
     from headway.guards.guard import Guard
 
+_log: Final = logging.getLogger("headway.cloudtasks")
 _GROUP: Final = ":queue"  # of the entries that keep the names of queues whose ids do not tell them
 _PAGE: Final = 1000
 _KEPT_WAITING: Final = (JobState.SCHEDULED, JobState.READY)
@@ -181,7 +183,11 @@ class Queues:
             page = await store.page(
                 groups=[_GROUP], tags=None, after=after, limit=_PAGE, now_ms=self._clock.now_ms()
             )
-            found |= {entry.key.removeprefix("queue/"): entry.data.decode() for entry in page.entries}
+            for entry in page.entries:
+                try:
+                    found[entry.key.removeprefix("queue/")] = read_data(entry, bytes.decode)
+                except CodecError as error:
+                    _log.warning("%s; the name of that queue is not known", error)
             after = page.cursor
             if after is None:
                 break

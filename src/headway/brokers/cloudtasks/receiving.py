@@ -22,8 +22,8 @@ from headway.brokers.cloudtasks import message
 from headway.brokers.cloudtasks.verifier import UnverifiedError
 from headway.clock import to_ms
 from headway.codec import encode_history
-from headway.errors import BrokerError, CodecError, ConfigError
-from headway.guards.guard import Started
+from headway.errors import BrokerError, BrokerRefusedError, CodecError, ConfigError
+from headway.guards.beginning import Started
 from headway.guards.transitions import WAITING, Behind, Busy, Complete, PushedJob
 from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, id_instant_ms, new_job_id
 
@@ -171,13 +171,13 @@ class Receiving:
         """Make sure that the task of the present turn exists; before that, this one must not end."""
         try:
             await self._create(following)
-        except BrokerError as error:
-            _log.warning("job %s: the task of its next attempt waits: %s", following.job.id, error)
-            return PushResponse(503, {"retry-after": "5"})
-        except ConfigError as error:
+        except (BrokerRefusedError, ConfigError) as error:
             # Not 503: other jobs have nothing to do with it. This one comes back, maybe to a receiver that knows more.
             _log.error("job %s: the task of its next attempt cannot be made: %s", following.job.id, error)
             return PushResponse(409, {"retry-after": str(_MISCONFIGURED_S)})
+        except BrokerError as error:
+            _log.warning("job %s: the task of its next attempt waits: %s", following.job.id, error)
+            return PushResponse(503, {"retry-after": "5"})
         return _answer(200, following.job.id, JobState.SCHEDULED)
 
     async def _unreadable(self, request: PushRequest, error: CodecError) -> PushResponse:

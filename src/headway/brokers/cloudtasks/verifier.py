@@ -9,7 +9,7 @@ from headway.errors import HeadwayError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.brokers.base import PushRequest
+    from headway.brokers.base import BodySums, PushRequest
 
 
 class UnverifiedError(HeadwayError):
@@ -28,6 +28,10 @@ class Verifier(Protocol):
 
     async def admit(self, headers: Mapping[str, str]) -> None:
         """Raise as `verify` does when the headers alone show that a request is not proven, whatever its body."""
+        ...
+
+    def sums(self, headers: Mapping[str, str]) -> BodySums | None:
+        """Return what proves a body that is too long to be kept; None: the body has no part in it."""
         ...
 
     async def verify(self, request: PushRequest) -> None:

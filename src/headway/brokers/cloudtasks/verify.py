@@ -13,7 +13,7 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.brokers.base import PushRequest, PushSettings
+    from headway.brokers.base import BodySums, PushRequest, PushSettings
     from headway.brokers.cloudtasks.verifier import Verifier
     from headway.clock import Clock
 
@@ -27,6 +27,10 @@ class Refusing:
         """Raise."""
         del headers
         await self.verify(None)
+
+    def sums(self, headers: Mapping[str, str]) -> None:
+        """Return None: nothing is proven."""
+        del headers
 
     async def verify(self, request: PushRequest | None) -> None:
         """Raise."""
@@ -44,6 +48,10 @@ class EitherVerifier:
     async def admit(self, headers: Mapping[str, str]) -> None:
         """See Verifier."""
         await self._judge(headers).admit(headers)
+
+    def sums(self, headers: Mapping[str, str]) -> BodySums | None:
+        """See Verifier."""
+        return self._judge(headers).sums(headers)
 
     async def verify(self, request: PushRequest) -> None:
         """See Verifier."""

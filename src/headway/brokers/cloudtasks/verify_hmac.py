@@ -17,7 +17,7 @@ from headway.brokers.cloudtasks.verifier import UnverifiedError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headway.brokers.base import PushRequest
+    from headway.brokers.base import BodySums, PushRequest
     from headway.clock import Clock
 
 SIGNATURE_HEADER: Final = "x-headway-signature"
@@ -28,6 +28,23 @@ _FORM: Final = re.compile(r"(t|until)=([0-9]{1,12}),v1=([0-9a-f]{64})", re.ASCII
 def sign_until(secret: bytes, body: bytes, until_s: int) -> str:
     """Return the signature of a body that is sent later, good until that instant in seconds since 1970 UTC."""
     return f"until={until_s},v1={_digest(secret, b'until %d.' % until_s, body)}"
+
+
+class _Sums:
+    """The digests of a body with each secret, made as it comes in."""
+
+    def __init__(self, secrets: Sequence[bytes], kind: str, instant: str) -> None:
+        prefix = (b"%d." if kind == "t" else b"until %d.") % int(instant)
+        self._sums = [hmac.new(secret, prefix, hashlib.sha256) for secret in secrets]
+
+    def update(self, part: bytes) -> None:
+        """Take the next part."""
+        for one in self._sums:
+            one.update(part)
+
+    def digests(self) -> list[str]:
+        """Return them, in hexadecimal digits."""
+        return [one.hexdigest() for one in self._sums]
 
 
 class HmacVerifier:
@@ -46,12 +63,23 @@ class HmacVerifier:
         """Raise UnverifiedError unless there is something that has the form of a signature."""
         _parts(headers)
 
+    def sums(self, headers: Mapping[str, str]) -> BodySums | None:
+        """Return the digests of a body that is still to come; None when it carries no signature."""
+        try:
+            kind, instant, _ = _parts(headers)
+        except UnverifiedError:
+            return None
+        return _Sums(self._secrets, kind, instant)
+
     async def verify(self, request: PushRequest) -> None:
         """Raise UnverifiedError unless the body is signed with a secret, and the signature is of now."""
         kind, instant, given = _parts(request.headers)
-        prefix = (b"%d." if kind == "t" else b"until %d.") % int(instant)
+        sums = request.sums
+        if not isinstance(sums, _Sums):
+            sums = _Sums(self._secrets, kind, instant)
+            sums.update(request.body)
         # All are tried, so that the time tells nothing of which one it was.
-        good = [hmac.compare_digest(_digest(secret, prefix, request.body), given) for secret in self._secrets]
+        good = [hmac.compare_digest(digest, given) for digest in sums.digests()]
         # Before the time is looked at: who cannot sign learns nothing of our clock.
         if not any(good):
             raise UnverifiedError(401, "its signature is not made with our secret, or not for this body")

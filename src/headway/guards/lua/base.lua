@@ -7,7 +7,7 @@ local PARTS = '^(%d+) (%S+) (%S*) '
 local function parts(value)
   local version, forget, kind = string.match(value, PARTS)
   if not version then
-    error('an entry of the guard is damaged')
+    return '0', '-', '' -- damaged: it is of no kind, and version 1 takes its place
   end
   return version, forget, kind
 end
@@ -23,11 +23,11 @@ local function count(kind, by)
 end
 
 local function remove(key, value)
-  local _, _, kind = string.match(value or '', PARTS) -- a damaged one must not stop those that forget it
+  local _, _, kind = parts(value or '')
   redis.call('HDEL', ENTRIES, key)
   redis.call('ZREM', NAMES, key)
   redis.call('ZREM', FORGET, key)
-  if kind then
+  if kind ~= '' then
     count(kind, -1)
   end
 end

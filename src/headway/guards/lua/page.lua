@@ -20,6 +20,9 @@ local groups, tags = set(), set()
 
 local function wants(kind)
   local group, tag = string.match(kind, '^([^/]*)/(.*)$')
+  if not group then
+    return false -- damaged
+  end
   if groups then
     if not groups[group] then
       return false
@@ -38,7 +41,7 @@ while limit > 0 do
   end
   local values = redis.call('HMGET', ENTRIES, unpack(names))
   for i, value in ipairs(values) do
-    local _, forget, kind = parts(value)
+    local _, forget, kind = parts(value or '')
     if alive(forget, now) and wants(kind) then
       answer[#answer + 1] = value
       limit = limit - 1

@@ -18,7 +18,9 @@ end
 local _, new_forget, new_kind = parts(value)
 keep(key, value, new_forget)
 if new_kind ~= kind then
-  count(kind, -1)
+  if kind ~= '' then
+    count(kind, -1)
+  end
   count(new_kind, 1)
 end
 return 1

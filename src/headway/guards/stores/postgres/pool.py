@@ -10,6 +10,7 @@ import psycopg
 
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.remote.patience import Unanswered
+from headway.remote.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,8 @@ _KEEPALIVE: Final[dict[str, Any]] = {
 # Classes and codes of SQLSTATE after which the same call may succeed: connection, shutdown and start-up, conflict of
 # transactions, too many connections, and a standby that is about to become the primary.
 _LATER: Final = ("08", "57P", "40", "53300", "55P03", "25006")
+# Classes of SQLSTATE that speak of the value: wrong data, a constraint, a program limit, a trigger that raised.
+_OF_ONE_VALUE: Final = ("22", "23", "44", "54", "P0", "0A")
 _ADVICE: Final = {
     "42501": "the user lacks a right: grant CREATE on the schema once, and SELECT, INSERT, UPDATE, DELETE on the table",
     "28P01": "the password is wrong",
@@ -142,4 +145,5 @@ class Pool:
             not state and isinstance(error, psycopg.OperationalError) and not any(map(text.count, _NO_LOGIN))
         ):
             return Unanswered(text)
-        return BrokerRefusedError(f"{self._location.name} refused the call: {_ADVICE.get(state, text)}")
+        told = f"{self._location.name} refused the call: {_ADVICE.get(state, text)}"
+        return BrokerRefusedError(told) if state.startswith(_OF_ONE_VALUE) else ServerRefusesError(told)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
+from headway.remote.replies import ServerRefusesError
 from headway.storage.sqlite_identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
 
 if TYPE_CHECKING:
@@ -178,7 +179,9 @@ def translate(error: sqlite3.Error, place: Place) -> BrokerError:
     if code in _BUSY:
         msg = f"{place.name}: another process kept the file locked for {place.timeout:g} s; look for a stopped one"
         return BrokerUnavailableError(msg)
-    return BrokerRefusedError(f"{place.name}: {error}; {_ADVICE.get(code, 'this is unexpected')}")
+    if code in _ADVICE:
+        return ServerRefusesError(f"{place.name}: {error}; {_ADVICE[code]}")
+    return BrokerRefusedError(f"{place.name}: {error}; this is unexpected")
 
 
 def parse(url: str) -> Place:
