@@ -166,7 +166,7 @@ class Failed(Struct, frozen=True, gc=False, tag=True):
 
 
 class Cancelled(Struct, frozen=True, gc=False, tag=True):
-    """Ended on request, or discarded by its handler."""
+    """Ended on request, or discarded by its handler. Empty: the reason is the one that was given with the request."""
 
     reason: str = ""
 

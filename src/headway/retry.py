@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from headway.raised import class_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from random import Random
@@ -125,12 +127,14 @@ class Retry:
 
     def decide(self, exception: BaseException, attempt: int, rng: Random) -> Decision:
         """Judge `exception`, raised by `attempt` (1 is the first); ValueError when the attempt is below 1."""
-        name = type(exception).__qualname__
-        policy = self._rule_for(exception)
+        # By its class alone: an exception may answer anything when it is asked for its `__class__`.
+        kind = type(exception)
+        name = class_name(kind)
+        policy = self._rule_for(kind)
         if policy is None:
-            if isinstance(exception, self.give_up_on):
+            if issubclass(kind, self.give_up_on):
                 return GiveUp(f"{name} is in give_up_on")
-            if not isinstance(exception, self.retry_on):
+            if not issubclass(kind, self.retry_on):
                 return GiveUp(f"{name} is not in retry_on")
             policy = self
         if attempt >= policy.max_attempts:
@@ -146,8 +150,14 @@ class Retry:
         except OverflowError:  # the power alone passes what a float holds, so it passes the maximum
             return maximum
 
-    def _rule_for(self, exception: BaseException) -> Retry | None:
-        return next((self.rules[kind] for kind in type(exception).__mro__ if kind in self.rules), None)
+    def names(self, kind: type[BaseException]) -> bool:
+        """Tell whether a rule, `give_up_on` or `retry_on` speaks of this class of exceptions."""
+        return self._rule_for(kind) is not None or issubclass(kind, (*self.give_up_on, *self.retry_on))
+
+    def _rule_for(self, kind: type[BaseException]) -> Retry | None:
+        if not self.rules:
+            return None
+        return next((self.rules[base] for base in kind.__mro__ if base in self.rules), None)
 
 
 def _checked_rules(rules: Mapping[type[BaseException], Retry]) -> dict[type[BaseException], Retry]:

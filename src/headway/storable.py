@@ -9,9 +9,14 @@ MAX_TEXT: Final = 2000  # characters of a message or a reason
 MAX_LINE: Final = 10_000  # characters of a line of a job's log
 
 
+def exact(text: str, limit: int | None = None) -> str:
+    """Return the text, or so much of it, as a plain str: a subclass may do anything when it is sliced or encoded."""
+    return str.__getitem__(text, slice(limit))
+
+
 def storable(text: str, limit: int = MAX_TEXT) -> str:
     """Return the text as every carrier can hold it: bounded, and with what no encoding has (of file names) escaped."""
-    return text[:limit].encode(errors="backslashreplace").decode()[:limit]
+    return exact(text, limit).encode(errors="backslashreplace").decode()[:limit]
 
 
 def real(value: object) -> float:

@@ -515,6 +515,9 @@ class _Silent:
     async def flush(self, _lease: Lease) -> None:
         pass
 
+    def busy(self, _lease: Lease) -> bool:
+        return False
+
 
 # --- pruning ------------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ def _heed(run: JobRun, state: LeaseState, running: Callable[[], Collection[JobRu
         case LeaseState.HELD:
             pass
         case LeaseState.CANCEL_REQUESTED:
-            run.interrupt(Stop.CANCEL, "cancelled while it ran")
+            run.interrupt(Stop.CANCEL)
         case LeaseState.LOST:
             if run in running():
                 _log.warning("job %s: its lease was lost; it is given up", run.delivery.lease.job_id)

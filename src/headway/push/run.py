@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError
-from headway.job import Released, RetryAt
+from headway.job import Released
 from headway.push.http import come_back
 from headway.push.renew import Renewal
 from headway.runtime.executor import Executor
@@ -28,8 +28,6 @@ _log = logging.getLogger("headway.push")
 _LONGEST_RUN: Final = (
     29.5 * 60
 )  # seconds; the longest dispatch deadline is 30 min, and the answer must come before it
-_LOOK_SECONDS: Final = 0.25
-_AFTER_FAULT: Final = 5.0  # seconds until a job is tried again on which the executor itself has failed
 _UNAVAILABLE: Final = 5  # seconds until a task comes back whose outcome could not be kept
 
 
@@ -41,7 +39,6 @@ class _Job:
         loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Outcome] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
-        self.overdue_since = 0.0  # time.monotonic() at which it was first seen past its time; 0: never
 
     @property
     def id(self) -> JobId:
@@ -66,12 +63,12 @@ class Runs:
     ) -> None:
         self._broker = broker
         self._lease_ms = lease_ms
-        self._kill_after = app.settings.kill_after
         self._threads = Threads(count)
         self.services = Services(_log, "receiver", outage=Outage(_log, "receiver: the guard or Cloud Tasks"))
         self._answers = self.services.watch("answer")
         self._reporter = Reporter(broker, app.clock, self.services.remarks)
         self._executor = Executor(app, threads=self._threads, processes=processes)
+        self._executor.on_give_up(self._give_up)
         self._jobs: set[_Job] = set()
         self._performing: set[asyncio.Task[None]] = set()
         self._give_up_at = float("inf")  # time.monotonic() after which no answer is tried again
@@ -79,7 +76,6 @@ class Runs:
     def start(self) -> None:
         """Begin to look after leases and time limits."""
         self.services.start("time limits", self._executor.end_overdue)
-        self.services.start("hard time limits", self._end_hard)
         renewal = Renewal(
             self._broker, self._lease_ms, lambda: [job.run for job in self._jobs], self.services.remarks
         )
@@ -136,18 +132,7 @@ class Runs:
 
     async def _perform(self, job: _Job) -> None:
         current_run.set(job.run)
-        outcome: Outcome
-        try:
-            outcome = await self._executor.run(job.run)
-            if self._reporter.busy(job.run.delivery.lease):
-                # Its last log lines first: behind the outcome they would be refused.
-                await self._reporter.flush(job.run.delivery.lease)
-        except Exception:  # noqa: BLE001 - logged
-            # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look.
-            _log.exception("job %s: the executor failed; again in %.0f s", job.id, _AFTER_FAULT)
-            again = self._executor.now_ms() + round(_AFTER_FAULT * 1000)
-            outcome = RetryAt(again, job.run.delivery.history, counted=False)
-        job.end(outcome)
+        job.end(await self._executor.run(job.run))
 
     async def _answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Have the outcome kept, again and again for as long as the lease may hold; else the job runs once more."""
@@ -173,19 +158,8 @@ class Runs:
                 self._answers.went_well()
                 return answer
 
-    async def _end_hard(self) -> float:
-        """Answer for jobs that do not end although their time is over: their threads cannot be ended from outside."""
-        now = time.monotonic()
-        for job in [job for job in self._jobs if not job.outcome.done()]:
-            run = job.run
-            if not (run.stop is Stop.TIMEOUT or (run.deadline and run.deadline < now)):
-                continue
-            job.overdue_since = job.overdue_since or now
-            # A process of its own is ended in between.
-            if now - job.overdue_since > min(2 * self._kill_after, 20.0):
-                _log.error(
-                    "job %s: does not end although its time is over; it is settled, what it does goes on",
-                    job.id,
-                )
-                job.end(self._executor.overdue(run))
-        return _LOOK_SECONDS
+    def _give_up(self, run: JobRun, outcome: Outcome) -> None:
+        """Answer for a job that does not end although its time is over: its thread cannot be ended from outside."""
+        for job in self._jobs:
+            if job.run is run:
+                job.end(outcome)

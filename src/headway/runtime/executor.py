@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import random
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from headway.clock import duration_ms
 from headway.codec import decode_call, is_reference
 from headway.context import Context
-from headway.errors import CodecError, Discard, EnqueueError, HeadwayError, RetryLater
-from headway.job import (
-    Cancelled,
-    Expired,
-    Failed,
-    Outcome,
-    Released,
-    RetryAt,
-    Succeeded,
-)
-from headway.retry import GiveUp, RetryAfter
-from headway.runtime.failure import JobTimeoutError, error_of, with_error
-from headway.runtime.run import JobRun, Stop
-from headway.runtime.threads import Interrupted, Threads
-from headway.storable import storable
+from headway.errors import CodecError, HeadwayError
+from headway.job import Cancelled, Expired, Outcome, Succeeded
+from headway.runtime.failure import JobTimeoutError
+from headway.runtime.forks import end_fork, generation
+from headway.runtime.outcomes import Outcomes, log
+from headway.runtime.processes import START_SECONDS
+from headway.runtime.run import JobRun, Stop, absorb
+from headway.runtime.timelimits import TO_SETTLE, TimeLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from headway.app import Headway
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
+    from headway.runtime.threads import Threads
     from headway.task import Task
 
-_LOOK_SECONDS: Final = 0.25
-_PRECISE_BELOW: Final = 5.0  # seconds: shorter limits get a timer of their own
-_RANDOM: Final = random.Random()  # noqa: S311 - jitter, not a secret
+_PROCESS_ENDS: Final = (
+    3  # a job in a process of its own is ended there before the worker is: in times of kill_after
+)
 
 
 class Invocation(Struct, frozen=True):
@@ -75,6 +68,7 @@ class Executor:
         threads: Threads,
         processes: Processes | None = None,
         slots: Slots | None = None,
+        outcomes: Outcomes | None = None,
     ) -> None:
         """`slots` is the table that the supervisor watches; without one there is no hard end."""
         self._app = app
@@ -84,39 +78,65 @@ class Executor:
         self._slots = slots
         self._offload_over = sys.maxsize if app.offload is None else app.offload.over
         self._max_crashes = app.settings.max_crashes
-        self._watched: set[JobRun] = set()
+        self._kill_after = app.settings.kill_after
+        self._born = generation.number
+        self._logs_all = log.isEnabledFor(logging.DEBUG)
+        self.outcomes = outcomes or Outcomes(app)
+        self._limits = TimeLimits(self.outcomes, slots, self._kill_after)
 
     async def run(self, run: JobRun) -> Outcome:
-        """Run the job and say how it ended.
+        """Run the job and say how it ended, once its last reports are recorded.
 
-        Never raises for what the job does; a run is stopped through `JobRun.interrupt`.
+        Never raises, and ends with one outcome, whatever happens on the way; a run is stopped through
+        `JobRun.interrupt`.
         """
-        delivery = run.delivery
-        if (refused := self._refusal(run)) is not None:
-            return refused
-        task = self._tasks[delivery.task]
-        invocation = (
-            await self.read(run, task) if is_reference(delivery.payload) else self._decoded(run, task)
-        )
-        if not isinstance(invocation, Invocation):
-            return invocation
-        if self._slots is not None:
-            # A job in a process of its own is ended there first.
-            ends = 3 if task.options_declared.run_in == "process" else 1
-            hard = time.monotonic() + invocation.timeout + ends * self._app.settings.kill_after
-            run.slot = self._slots.start(delivery.lease.job_id, hard)
+        if self._logs_all:
+            self.outcomes.log_start(run.delivery)
         try:
-            if task.options_declared.run_in == "process" and self._processes is not None:
-                return await self._processes.run(
-                    run,
-                    # What the fetch of an offloaded call took is gone.
-                    _left(run, invocation.timeout) if is_reference(delivery.payload) else invocation.timeout,
-                    lambda error: self._judge_error(run, task, error),
-                )
-            return await self.perform(run, task, invocation)
-        finally:
-            if self._slots is not None:
-                self._slots.end(run.slot)
+            outcome = self._refusal(run)
+            if outcome is None:
+                outcome = await self._call(run, self._tasks[run.delivery.task])
+        except BaseException as error:  # noqa: BLE001 - a fault of ours: counted, recorded and ended like one of the job
+            outcome = self.outcomes.of_error(run, error)
+        if self._slots is not None:
+            self._slots.end(run.slot)
+        if run.reports_wait:
+            # Its last log lines first: behind the outcome they would be refused.
+            try:
+                await run.flush()
+            except BaseException as error:  # noqa: BLE001 - logged
+                self.outcomes.log_lost_reports(run.delivery, error)
+        if (self._logs_all or type(outcome) is not Succeeded) and not run.given_up:
+            self.outcomes.log(run.delivery, outcome, time.monotonic() - run.started)
+        return outcome
+
+    def _call(self, run: JobRun, task: Task[Any, Any]) -> Awaitable[Outcome]:
+        """Begin the attempt; what is offloaded, or runs in a process, takes a longer way than the others."""
+        if is_reference(run.delivery.payload) or task.options_declared.run_in == "process":
+            return self._call_far(run, task)
+        call = self._decoded(run, task, run.delivery.payload)
+        if not isinstance(call, Invocation):
+            return _answer(call)
+        self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
+        return self.perform(run, task, call)
+
+    async def _call_far(self, run: JobRun, task: Task[Any, Any]) -> Outcome:
+        call = await self.read(run, task)
+        if not isinstance(call, Invocation):
+            return call
+        processes = self._processes if task.options_declared.run_in == "process" else None
+        if processes is None:
+            self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
+            return await self.perform(run, task, call)
+        self._enter(run, START_SECONDS + call.timeout + _PROCESS_ENDS * self._kill_after)
+        # What the fetch of an offloaded call took is gone.
+        left = run.seconds_left(call.timeout) if is_reference(run.delivery.payload) else call.timeout
+        return await processes.run(run, left, self.outcomes)
+
+    def _enter(self, run: JobRun, seconds: float) -> None:
+        """Enter the run into the table that the supervisor watches, with its hard end in so many seconds."""
+        if self._slots is not None:
+            run.slot = self._slots.start(run.delivery.lease.job_id, time.monotonic() + seconds)
 
     async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
         """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails.
@@ -129,24 +149,24 @@ class Executor:
                 from headway.offload import read_reference, whole  # noqa: PLC0415 - only for large calls
 
                 timeout_ms = read_reference(payload).timeout_ms or task.options_declared.timeout_ms
-                with _TimeLimit(run, timeout_ms / 1000, self._watched):
-                    payload = await self._on_loop(run, whole(self._app.offload, payload))
+                with self._limits.bound(run, timeout_ms / 1000):
+                    payload = await run.stoppable(whole(self._app.offload, payload))
         except CodecError as error:
-            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
+            return self.outcomes.failed(run.delivery, error)
         except BaseException as error:  # noqa: BLE001 - the store's failures, and being stopped while it is asked
             if run.stop is Stop.TIMEOUT and isinstance(error, asyncio.CancelledError):
                 where = "its call was not fetched from the offload store within the limit"
                 error = JobTimeoutError(f"{where} (timeout of task {task.name!r})")
-            return self._judge(run, task, error)
+            return self.outcomes.of_error(run, error)
         return self._decoded(run, task, payload)
 
-    def _decoded(
-        self, run: JobRun, task: Task[Any, Any], payload: bytes | None = None
-    ) -> Invocation | Outcome:
+    def _decoded(self, run: JobRun, task: Task[Any, Any], payload: bytes) -> Invocation | Outcome:
         try:
-            return read_invocation(task, run.delivery.payload if payload is None else payload)
+            return read_invocation(task, payload)
         except CodecError as error:
-            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
+            return self.outcomes.failed(run.delivery, error)
+        except BaseException as error:  # noqa: BLE001 - raised by what reads a value of the application's own class
+            return self.outcomes.of_error(run, error)
 
     async def perform(self, run: JobRun, task: Task[Any, Any], invocation: Invocation) -> Outcome:
         """Call the handler within its time and judge how it ended."""
@@ -154,34 +174,45 @@ class Executor:
         kwargs = invocation.kwargs
         if task.signature.takes_context:
             args = (self._context(run, invocation.headers), *args)
+        value: Any = None
+        error: BaseException | None = None
+        current: asyncio.Task[Any] | None = None
         try:
-            with _TimeLimit(run, invocation.timeout, self._watched):
+            with self._limits.bound(run, invocation.timeout):
                 if task.is_async:
-                    value = await self._on_loop(run, task.fn(*args, **kwargs))
+                    current = run.cancellable()
+                    value = await task.fn(*args, **kwargs)
                 else:
-                    value = await self._threads.run(run, functools.partial(task.fn, *args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
-            return self._judge(run, task, error)
+                    value, error = await self._threads.run(run, functools.partial(task.fn, *args, **kwargs))
+        except BaseException as raised:  # noqa: BLE001 - whatever a handler raises is the job's, not the worker's
+            error = raised
+        end_fork(self._born)
+        if current is not None:
+            run.on_interrupt(None)
+            if current.cancelling():
+                await absorb(current)
+        if error is not None:
+            return self.outcomes.of_error(run, error)
         try:
             result = self._app.codec.encode_result(task.name, value)
-        except EnqueueError as error:
-            # What the handler does is done; doing it again would not make its result any smaller.
-            return Failed(with_error(run.delivery, error_of(run.delivery.attempt, self.now_ms(), error)))
+        except BaseException as raised:  # noqa: BLE001 - also whatever a model raises when it is asked for its fields
+            # What the handler does is done; doing it again would not make its result any better.
+            return self.outcomes.failed(run.delivery, raised)
         if len(result) > self._offload_over and (offload := self._app.offload) is not None:
             try:
                 result = await offload.keep_result(run.delivery.lease.job_id, result)
-            except HeadwayError as error:
-                return self._judge_error(run, task, error)
+            except HeadwayError as raised:
+                return self.outcomes.of_error(run, raised)
         return Succeeded(result)
 
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
         delivery = run.delivery
         if run.stop is not None:
-            return self._stopped(run)
+            return self.outcomes.of_stop(run)
         if delivery.cancel_requested:
-            return Cancelled("cancelled before it was started")
-        if delivery.expires_ms is not None and delivery.expires_ms <= self.now_ms():
+            return Cancelled()
+        if delivery.expires_ms is not None and delivery.expires_ms <= self.outcomes.now_ms():
             return Expired()
         limit = self._max_crashes
         if delivery.crashes >= limit:
@@ -189,96 +220,19 @@ class Executor:
                 f"its worker died {delivery.crashes} times while it ran, max_crashes is {limit}; "
                 "look for memory use, signals and hard time limits, then retry it by hand"
             )
-            return Failed(
-                with_error(
-                    delivery, error_of(delivery.attempt, self.now_ms(), kind="PoisonJob", message=text)
-                )
-            )
+            return self.outcomes.refused(delivery, "PoisonJob", text)
         if delivery.task not in self._tasks:
             text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
-            return Failed(
-                with_error(
-                    delivery, error_of(delivery.attempt, self.now_ms(), kind="UnknownTask", message=text)
-                )
-            )
+            return self.outcomes.refused(delivery, "UnknownTask", text)
         return None
 
+    def on_give_up(self, given_up: Callable[[JobRun, Outcome], None]) -> None:
+        """Call this with a run that does not end although its time is over, and the outcome it has nevertheless."""
+        self._limits.given_up = given_up
+
     async def end_overdue(self) -> float:
-        """Stop runs whose time is over; return the seconds until the next look.
-
-        One look at all of them is cheaper than a timer for each.
-        """
-        now = time.monotonic()
-        for run in [run for run in self._watched if run.deadline <= now]:
-            run.interrupt(Stop.TIMEOUT)
-        return _LOOK_SECONDS
-
-    async def _on_loop(self, run: JobRun, handler: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-        current = run.task or asyncio.current_task()
-        if current is None:  # pragma: no cover - run() is always awaited in a task
-            msg = "a job must run in a task"
-            raise RuntimeError(msg)
-        run.on_interrupt(current.cancel)
-        try:
-            return await handler
-        finally:
-            run.on_interrupt(None)
-            if run.stop is not None:
-                # The cancellation was ours and is answered here; the worker's own task goes on.
-                while current.uncancel():
-                    pass
-
-    def overdue(self, run: JobRun) -> Outcome:
-        """Judge a run that does not end although it was stopped or its time is over: a thread cannot be ended."""
-        match run.stop:
-            case Stop.CANCEL:
-                return Cancelled(f"{run.reason}; it did not end, what it does goes on")
-            case Stop.LOST | Stop.DRAIN:
-                return Released()
-            case Stop.TIMEOUT | None:
-                task = self._tasks[run.delivery.task]
-                text = f"the attempt did not end at its limit (timeout of task {task.name!r}); what it does goes on"
-                return self._judge_error(run, task, JobTimeoutError(text))
-
-    def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
-        """What follows from an exception of the handler, or from having been stopped."""
-        delivery = run.delivery
-        if run.stop is not None and isinstance(error, asyncio.CancelledError | Interrupted):
-            if run.stop is not Stop.TIMEOUT:
-                return self._stopped(run)
-            error = JobTimeoutError(f"the attempt took longer than its limit (timeout of task {task.name!r})")
-        match error:
-            case RetryLater():
-                return RetryAt(self.now_ms() + duration_ms(error.delay), delivery.history, counted=False)
-            case Discard():
-                return Cancelled(
-                    storable(f"discarded: {error.reason}" if error.reason else "discarded by its handler")
-                )
-            case _:
-                pass
-        return self._judge_error(run, task, error)
-
-    def _judge_error(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
-        """Ask the retry policy of the task."""
-        delivery = run.delivery
-        now = self.now_ms()
-        history = with_error(delivery, error_of(delivery.attempt, now, error))
-        # Crashes are not the handler's own failures: they have a cap of their own.
-        attempt = max(1, delivery.attempt - delivery.crashes)
-        decision = task.options_declared.retry.decide(_as_exception(error), attempt, _RANDOM)
-        match decision:
-            case RetryAfter(delay=delay):
-                return RetryAt(now + duration_ms(delay), history)
-            case GiveUp():
-                return Failed(history)
-
-    def _stopped(self, run: JobRun) -> Outcome:
-        match run.stop:
-            case Stop.CANCEL:
-                return Cancelled(run.reason)
-            case Stop.LOST | Stop.DRAIN | Stop.TIMEOUT | None:
-                # Lost: then the release is superseded, and recorded as that.
-                return Released()
+        """Stop runs whose time is over, give up those that go on; return the seconds until the next look."""
+        return self._limits.look()
 
     def _context(self, run: JobRun, headers: Mapping[str, str]) -> Context:
         delivery = run.delivery
@@ -293,45 +247,6 @@ class Executor:
             channel=run,
         )
 
-    def now_ms(self) -> int:
-        """Return the app's clock, in milliseconds since 1970 UTC."""
-        return self._app.clock.now_ms()
 
-
-class _TimeLimit:
-    """The soft end of a run: a timer for short limits, a place among the watched runs for long ones."""
-
-    __slots__ = ("_run", "_timeout", "_timer", "_watched")
-
-    def __init__(self, run: JobRun, timeout: float, watched: set[JobRun]) -> None:
-        self._run = run
-        self._timeout = timeout
-        self._watched = watched
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> None:
-        if self._timeout < _PRECISE_BELOW:
-            loop = asyncio.get_running_loop()
-            left = _left(self._run, self._timeout)
-            self._timer = loop.call_later(left, self._run.interrupt, Stop.TIMEOUT)
-        else:
-            self._run.deadline = self._run.started + self._timeout
-            self._watched.add(self._run)
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        else:
-            self._watched.discard(self._run)
-
-
-def _left(run: JobRun, timeout: float) -> float:
-    """Return the seconds until the end of the run's time."""
-    return max(0.0, run.started + timeout - time.monotonic())
-
-
-def _as_exception(error: BaseException) -> BaseException:
-    """Let CancelledError, SystemExit and the like, raised by a handler itself, count as failures like any other."""
-    if isinstance(error, Exception):
-        return error
-    return RuntimeError(f"{type(error).__name__}: {error}")
+async def _answer(outcome: Outcome) -> Outcome:
+    return outcome

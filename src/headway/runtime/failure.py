@@ -1,13 +1,13 @@
-"""How a failed attempt is written down: bounded, and without the values of local variables."""
+"""How a failed attempt is written down: bounded, without the values of local variables, whatever was raised."""
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Final
 
 from headway.codec import decode_history, encode_history
 from headway.errors import HeadwayError
 from headway.job import AttemptError
+from headway.raised import message_of, trace_of, type_name
 from headway.storable import storable
 
 if TYPE_CHECKING:
@@ -28,26 +28,22 @@ class ProcessDiedError(HeadwayError):
 def error_of(
     attempt: int, at_ms: int, error: BaseException | None = None, *, kind: str = "", message: str = ""
 ) -> AttemptError:
-    """Describe an exception, or what `kind` and `message` say."""
+    """Describe an exception, or what `kind` and `message` say. Never raises, whatever the exception's class does."""
     if error is None:
         return AttemptError(attempt, at_ms, kind, storable(message))
-    try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a handler's own exception class may do anything
-        text = f"(its text cannot be made: {type(broken).__name__})"
-    trace = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
+    trace = trace_of(error)[-_MAX_TRACEBACK:]
     return AttemptError(
-        attempt, at_ms, storable(_name(type(error))), storable(text), storable(trace, _MAX_TRACEBACK)
+        attempt,
+        at_ms,
+        storable(type_name(type(error))),
+        storable(message_of(error)),
+        storable(trace, _MAX_TRACEBACK),
     )
 
 
-def with_error(delivery: Delivery, error: AttemptError) -> bytes:
-    """Return the job's history with one error more."""
-    errors = [*decode_history(delivery.history), error]
-    if len(errors) > _MAX_ERRORS:
-        errors = [errors[0], *errors[-(_MAX_ERRORS - 1) :]]
-    return encode_history(errors)
-
-
-def _name(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+def with_error(delivery: Delivery, *errors: AttemptError) -> bytes:
+    """Return the job's history with these errors more."""
+    kept = [*decode_history(delivery.history), *errors]
+    if len(kept) > _MAX_ERRORS:
+        kept = [kept[0], *kept[-(_MAX_ERRORS - 1) :]]
+    return encode_history(kept)

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import structs
 
-from headway.job import Failed
 from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.executor import Executor, Invocation
-from headway.runtime.failure import error_of, with_error
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.run import JobRun, Stop, current_run
@@ -62,6 +60,9 @@ class _Line:
     async def flush(self, _lease: Lease) -> None:
         """Do nothing: what was sent is in the socket, in order before the outcome."""
 
+    def busy(self, _lease: Lease) -> bool:
+        return False
+
 
 async def _serve(app: Headway, ours: socket.socket) -> None:
     line = _Line(ours.dup())
@@ -85,22 +86,24 @@ async def _serve(app: Headway, ours: socket.socket) -> None:
 
 
 async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float, line: _Line) -> None:  # noqa: ASYNC109
-    outcome: Outcome
-    delivery = run.delivery
     current_run.set(run)
     try:
-        task = app.find_task(delivery.task)
-    except LookupError as error:
-        outcome = Failed(with_error(delivery, error_of(delivery.attempt, app.clock.now_ms(), error)))
-    else:
-        read = await executor.read(run, task)
-        # The worker keeps the time; this limit is only for a worker that does not.
-        outcome = (
-            await executor.perform(run, task, structs.replace(read, timeout=timeout * 2))
-            if isinstance(read, Invocation)
-            else read
-        )
+        outcome = await _outcome(executor, app, run, timeout)
+    except BaseException as error:  # noqa: BLE001 - a fault of ours: the worker must hear of an outcome all the same
+        outcome = executor.outcomes.of_error(run, error)
     line.send(Done(outcome))
+
+
+async def _outcome(executor: Executor, app: Headway, run: JobRun, timeout: float) -> Outcome:  # noqa: ASYNC109
+    try:
+        task = app.find_task(run.delivery.task)
+    except LookupError as error:
+        return executor.outcomes.failed(run.delivery, error)
+    read = await executor.read(run, task)
+    if not isinstance(read, Invocation):
+        return read
+    # The worker keeps the time; this limit is only for a worker that does not.
+    return await executor.perform(run, task, structs.replace(read, timeout=timeout * 2))
 
 
 def main() -> None:

@@ -12,12 +12,11 @@ import logging
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from headway.errors import CodecError
-from headway.job import Cancelled, Outcome, Released
 from headway.runtime.failure import JobTimeoutError, ProcessDiedError
 from headway.runtime.run import Stop
 from headway.runtime.wire import (
@@ -35,12 +34,14 @@ from headway.runtime.wire import (
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Callable
 
+    from headway.job import Outcome
+    from headway.runtime.outcomes import Outcomes
     from headway.runtime.run import JobRun
 
 _log = logging.getLogger("headway.worker")
-_START_SECONDS: Final = 60.0  # for the import of the app
+START_SECONDS: Final = 60.0
+"""For the import of the app in a new process, before the time of the job begins."""
 
 
 class Processes:
@@ -53,37 +54,29 @@ class Processes:
         self._idle: list[_JobProcess] = []
         self._all: set[_JobProcess] = set()
 
-    async def run(self, run: JobRun, timeout: float, judge: Callable[[BaseException], Outcome]) -> Outcome:  # noqa: ASYNC109
-        """Run the job in a process; `judge` says what follows when that died or had to be ended for the time limit."""
+    async def run(self, run: JobRun, timeout: float, outcomes: Outcomes) -> Outcome:  # noqa: ASYNC109
+        """Run the job in a process; `outcomes` judges when that died or had to be ended for the time limit."""
         process: _JobProcess | None = None
         ended: BaseException = ProcessDiedError("the job's process could not be started")
+        outcome: Outcome | None = None
         try:
             process = self._idle.pop() if self._idle else await self._start()
             outcome = await process.perform(run, timeout, self._kill_after)
         except ProcessDiedError as error:
             ended = error
-            outcome = None
         finally:
             run.on_interrupt(None)
+            if outcome is None and process is not None:
+                self._all.discard(process)
+                process.kill()
         if outcome is not None and process is not None:
             self._idle.append(process)
             return outcome
-        if process is not None:
-            self._all.discard(process)
-            process.kill()
-        match run.stop:
-            case Stop.CANCEL:
-                return Cancelled(f"{run.reason}; its process was ended")
-            case Stop.LOST | Stop.DRAIN:
-                return Released()
-            case Stop.TIMEOUT:
-                return judge(
-                    JobTimeoutError(f"the attempt took longer than {timeout:g} s; its process was ended hard")
-                )
-            case None:
-                return judge(ended)
-            case _:
-                assert_never(run.stop)
+        _log.error("job %s: %s: %s", run.delivery.lease.job_id, run.delivery.task, ended)
+        if run.stop is Stop.TIMEOUT:
+            text = f"the attempt took longer than {timeout:g} s; its process was ended hard"
+            ended = JobTimeoutError(text)
+        return outcomes.of_error(run, ended)
 
     async def close(self) -> None:
         """End all processes."""
@@ -113,13 +106,13 @@ class Processes:
         process = _JobProcess(child, reader, writer)
         self._all.add(process)
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 await process.ready()
         except BaseException as error:
             self._all.discard(process)
             process.kill()
             if isinstance(error, TimeoutError):
-                msg = f"the job's process did not import the app within {_START_SECONDS:.0f} s"
+                msg = f"the job's process did not import the app within {START_SECONDS:.0f} s"
                 raise ProcessDiedError(msg) from error
             raise
         return process

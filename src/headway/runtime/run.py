@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from contextvars import ContextVar
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from headway.storable import storable
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from headway.job import Delivery, Lease
 
+
+T = TypeVar("T")
 
 _MAX_LINE: Final = 10_000  # characters of a job's log line
 
@@ -32,6 +35,10 @@ class Reports(Protocol):
 
     async def flush(self, lease: Lease, /) -> None:
         """Wait until what was taken of this job is recorded or refused."""
+        ...
+
+    def busy(self, lease: Lease, /) -> bool:
+        """Tell whether what was taken of this job is still on its way."""
         ...
 
 
@@ -56,6 +63,8 @@ class JobRun:
         "_reporter",
         "deadline",
         "delivery",
+        "given_up",
+        "late_since",
         "reason",
         "slot",
         "started",
@@ -71,6 +80,8 @@ class JobRun:
         self.reason = ""
         self.started = time.monotonic()
         self.deadline = 0.0  # time.monotonic() of its soft end; 0: watched elsewhere
+        self.late_since = 0.0  # time.monotonic() at which it was first seen past its deadline; 0: never
+        self.given_up = False  # it has its outcome although it goes on
         self.slot = -1
         self._interrupt: Callable[[], object] | None = None
         self._reporter = reporter
@@ -88,6 +99,37 @@ class JobRun:
         self._interrupt = interrupt
         if interrupt is not None and self.stop is not None:
             interrupt()
+
+    def cancellable(self) -> asyncio.Task[Any]:
+        """Have the present task cancelled when the run is stopped, and return it.
+
+        When it is done, `on_interrupt(None)` and `absorb` belong behind it.
+        """
+        current = self.task or asyncio.current_task()
+        if current is None:  # pragma: no cover - a coroutine is always awaited in a task
+            msg = "a job must run in a task"
+            raise RuntimeError(msg)
+        self.on_interrupt(current.cancel)
+        return current
+
+    async def stoppable(self, work: Awaitable[T]) -> T:
+        """Await some work in this task, which is cancelled when the run is stopped."""
+        current = self.cancellable()
+        try:
+            return await work
+        finally:
+            self.on_interrupt(None)
+            if current.cancelling():
+                await absorb(current)
+
+    def seconds_left(self, timeout: float) -> float:
+        """Return the seconds until a limit that began with the run."""
+        return max(0.0, self.started + timeout - time.monotonic())
+
+    @property
+    def reports_wait(self) -> bool:
+        """True while reports of this run are on their way."""
+        return self._reporter.busy(self.delivery.lease)
 
     # The channel of the context; `progress` and `log` may be called from any thread.
 
@@ -112,3 +154,11 @@ class JobRun:
     async def flush(self) -> None:
         """Wait until the reports of this run are recorded."""
         await self._reporter.flush(self.delivery.lease)
+
+
+async def absorb(task: asyncio.Task[Any]) -> None:
+    """Answer every cancellation of this task, ours and those that a handler asked for: the next job is not meant."""
+    while task.uncancel():
+        pass
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # where one that has not reached the task yet does so

@@ -15,19 +15,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from headway.job import JobId, RetryAt
 from headway.runtime.run import JobRun, Stop, current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.job import Delivery, Outcome
+    from headway.job import Delivery, JobId, Outcome
     from headway.runtime.executor import Executor
     from headway.runtime.reporter import Reporter
 
 _log = logging.getLogger("headway.worker")
 _SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop may look after everything else
-_AFTER_FAULT: Final = 5.0  # seconds until a job is tried again on which the executor itself has failed
 
 
 class Runners:
@@ -48,8 +46,10 @@ class Runners:
         self._buffer: deque[tuple[Delivery, float]] = deque()
         self._runs: dict[JobId, JobRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stuck = 0  # places whose job was given up and goes on
         self._spare = False  # a place has been opened that did not begin yet
         self._paused = False  # a place makes way for the loop and will go on with the buffer
+        executor.on_give_up(self._give_up)
 
     def add(self, delivery: Delivery) -> None:
         """Run the delivery as soon as there is a place."""
@@ -75,7 +75,7 @@ class Runners:
         """Stop the run of this job softly; a delivery of it that still waits is taken out and returned."""
         run = self._runs.get(job_id)
         if run is not None:
-            run.interrupt(Stop.CANCEL, "cancelled while it ran")
+            run.interrupt(Stop.CANCEL)
             return None
         for item in self._buffer:
             if item[0].lease.job_id == job_id:
@@ -84,9 +84,9 @@ class Runners:
         return None
 
     async def wait(self, seconds: float) -> None:
-        """Wait until all runs have ended, at most so long."""
+        """Wait until all runs have ended or were given up, at most so long."""
         deadline = time.monotonic() + seconds
-        while self._tasks and (left := deadline - time.monotonic()) > 0:
+        while len(self._tasks) > self._stuck and (left := deadline - time.monotonic()) > 0:
             await asyncio.wait(set(self._tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
@@ -97,7 +97,7 @@ class Runners:
             self._open_place()
 
     def _open_place(self) -> None:
-        if not (self._spare or self._paused) and len(self._tasks) < self._count:
+        if not (self._spare or self._paused) and len(self._tasks) - self._stuck < self._count:
             self._spare = True
             task = asyncio.create_task(self._serve())
             self._tasks.add(task)
@@ -114,7 +114,10 @@ class Runners:
             if self._buffer and not self._spare:
                 self._open_place()
             await self._run(JobRun(delivery, self._reporter, task))
-            if contextvars.copy_context() != clean:
+            try:
+                if contextvars.copy_context() != clean:
+                    return
+            except BaseException:  # noqa: BLE001 - values that cannot be compared: left by the job
                 return
             if time.monotonic() > pause_at and not self._paused:
                 self._paused = True
@@ -128,20 +131,22 @@ class Runners:
         job_id = run.delivery.lease.job_id
         self._runs[job_id] = run
         current_run.set(run)
-        outcome: Outcome
         try:
             outcome = await self._executor.run(run)
-            if self._reporter.busy(run.delivery.lease):
-                # Its last log lines first: behind the outcome they would be refused.
-                await self._reporter.flush(run.delivery.lease)
-        except Exception:  # noqa: BLE001 - logged
-            # A fault of ours, not of the job: the attempt is not used up, and the trace says where to look. Not at
-            # once, because it may well happen again: without a pause such a job would spin through claim and release.
-            _log.exception("job %s: the executor failed; again in %.0f s", job_id, _AFTER_FAULT)
-            again = self._executor.now_ms() + round(_AFTER_FAULT * 1000)
-            outcome = RetryAt(again, run.delivery.history, counted=False)
         finally:
             current_run.set(None)
             if self._runs.get(job_id) is run:
                 del self._runs[job_id]
+        if run.given_up:
+            self._stuck -= 1
+        else:
+            self._ended(run, outcome)
+
+    def _give_up(self, run: JobRun, outcome: Outcome) -> None:
+        """End a run whose place goes on with it: another place may be opened in its stead."""
+        self._stuck += 1
+        if self._runs.get(run.delivery.lease.job_id) is run:
+            del self._runs[run.delivery.lease.job_id]
         self._ended(run, outcome)
+        if self._buffer:
+            self._open_place()

@@ -7,7 +7,9 @@ import contextvars
 import ctypes
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headway.runtime.forks import end_fork, generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,16 @@ class Interrupted(BaseException):
     """Raised inside a handler's thread when its job is stopped; not an Exception, so that handlers let it through."""
 
 
+class Ended(NamedTuple):
+    """How a function in a thread ended: with a value, or with an error.
+
+    An error is carried as data. A future refuses StopIteration, and takes CancelledError and SystemExit for its own.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+
+
 class Threads:
     """A pool of threads for handlers.
 
@@ -28,8 +40,8 @@ class Threads:
     def __init__(self, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="headway-job")
 
-    async def run(self, run: JobRun, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the handler returns
-        """Run the function in a thread and return its value; Interrupted when the run was stopped and it obeyed."""
+    async def run(self, run: JobRun, function: Callable[[], Any]) -> Ended:
+        """Run the function in a thread; it ends with Interrupted when the run was stopped and it obeyed."""
         guarded = _Guarded(function)
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, guarded)
@@ -53,14 +65,25 @@ class _Guarded:
         self._lock = threading.Lock()
         self._thread = 0
         self._asked = threading.Event()
+        self._born = generation.number
 
-    def __call__(self) -> Any:  # noqa: ANN401 - whatever the handler returns
+    def __call__(self) -> Ended:
+        try:
+            ended = self._call()
+        except BaseException as error:  # noqa: BLE001 - an interruption that came at the last moment
+            ended = Ended(error=error)
+        end_fork(self._born)
+        return ended
+
+    def _call(self) -> Ended:
         with self._lock:
             if self._asked.is_set():
                 raise Interrupted
             self._thread = threading.get_ident()
         try:
-            return self._function()
+            return Ended(self._function())
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's outcome
+            return Ended(error=error)
         finally:
             with self._lock:
                 thread, self._thread = self._thread, 0

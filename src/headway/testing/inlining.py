@@ -22,6 +22,7 @@ from headway.offload import Offload
 from headway.opened import OpenApps, broker_settings
 from headway.portal import Portal
 from headway.runtime.executor import Executor
+from headway.runtime.outcomes import Outcomes
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.scheduler import Scheduler
@@ -66,17 +67,18 @@ class InlineCarrier(CarrierWrapper):
         return await super().wait_finished(job_id, 0)
 
 
-class _Watched(Executor):
-    """The real executor; it keeps the exceptions of handlers, of which the carrier only has the text."""
+class _Watched(Outcomes):
+    """The real judge; it keeps the exceptions of handlers, of which the carrier only has the text."""
 
     raised: dict[JobId, BaseException]
 
-    def _judge(self, run: JobRun, task: Task[Any, Any], error: BaseException) -> Outcome:
-        if not isinstance(error, RetryLater | Discard) and (
-            run.stop in {None, Stop.TIMEOUT} or not isinstance(error, asyncio.CancelledError | Interrupted)
+    def of_error(self, run: JobRun, error: BaseException) -> Outcome:
+        kind = type(error)
+        if not issubclass(kind, RetryLater | Discard) and (
+            run.stop in {None, Stop.TIMEOUT} or not issubclass(kind, asyncio.CancelledError | Interrupted)
         ):
             self.raised[run.delivery.lease.job_id] = error
-        return super()._judge(run, task, error)
+        return super().of_error(run, error)
 
 
 class Inline:
@@ -96,8 +98,9 @@ class Inline:
         self._carrier = carrier
         self._store = faults.inner  # what the test asks is neither failed nor counted
         self._threads = Threads(_THREADS)
-        self._executor = _Watched(app, threads=self._threads)
-        self._executor.raised = {}
+        self._outcomes = _Watched(app)
+        self._outcomes.raised = {}
+        self._executor = Executor(app, threads=self._threads, outcomes=self._outcomes)
         self.services = Services(_log, "inline")
         self.services.start("time limits", self._executor.end_overdue)
         self._settler = Settler(faults, answered=lambda _: None, loop=self.services.watch("settle"))
@@ -214,8 +217,6 @@ class Inline:
         finally:
             self._carrier.running.discard(job_id)
         outcome = task.result()
-        if self._reporter.busy(delivery.lease):
-            await self._reporter.flush(delivery.lease)
         await self._settle(delivery, outcome)
         self._keep_error(job_id, outcome)
 
@@ -224,7 +225,7 @@ class Inline:
         await self._settler.finish()
 
     def _keep_error(self, job_id: JobId, outcome: Outcome) -> None:
-        error = self._executor.raised.pop(job_id, None)
+        error = self._outcomes.raised.pop(job_id, None)
         if error is None and isinstance(outcome, Failed):
             # Not the handler's: an unknown task, arguments that no longer fit, a result that cannot be written.
             last = next(iter(reversed(decode_history(outcome.history))), None)
