@@ -151,6 +151,7 @@ def test_an_app_without_jobs_is_ok(check: Callable[[WorkFacts], Finding]) -> Non
         (work.check_backlog, {"oldest_ready": 299.0}, Level.OK),
         (work.check_backlog, {"oldest_ready": 301.0}, Level.WARN),
         (work.check_dead_letters, {"dead": 1}, Level.WARN),
+        (work.check_served, {"unserved": ("email",)}, Level.WARN),
     ],
 )
 def test_work(check: Callable[[WorkFacts], Finding], seen: dict[str, Any], level: Level) -> None:
@@ -191,6 +192,19 @@ def test_doctor_of_a_file_that_is_in_use(shop: Shop) -> None:
     found = _findings(shop.ok("doctor", *shop.target, "--json"))
     assert (found["journal-mode"], found["integrity"], found["dead-letter"]) == ("ok", "ok", "warn")
     assert "headway jobs list --state failed" in shop.ok("doctor", *shop.target)
+
+
+def test_doctor_says_which_queue_nobody_serves(shop: Shop) -> None:
+    """A ready job that is older than a second, and nobody runs one of its queue."""
+    shop.enqueue("report", "q1")
+    shop.enqueue("welcome", "1")
+    shop.ok("queues", "pause", "email", *shop.target)
+    said = ""
+    while "jobs wait and none runs in reports" not in said:  # bounded by the test's own time limit
+        said = shop.ok("doctor", *shop.target)
+    assert "email" not in next(line for line in said.splitlines() if "served" in line)
+    shop.claim("reports")
+    assert "no queue has jobs that nobody takes" in shop.ok("doctor", *shop.target)
 
 
 def test_doctor_makes_no_file(shop: Shop) -> None:

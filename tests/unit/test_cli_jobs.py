@@ -116,6 +116,18 @@ def test_retry_cancel_promote_remove(shop: Shop) -> None:
     assert shop.json("jobs", "list", *shop.target)["jobs"] == []
 
 
+def test_a_running_job_is_asked_to_stop_and_is_not_said_to_be_cancelled(shop: Shop) -> None:
+    running, waiting = shop.enqueue("report", "q1"), shop.enqueue("welcome", "1")
+    shop.claim("reports")
+    said = shop.ok("jobs", "cancel", running, waiting, "--reason", "too slow", *shop.target)
+    assert said == f"{running} asked to stop\n{waiting} cancelled\n"
+    assert shop.json("jobs", "show", running, *shop.target)["cancel_requested"] is True
+    result = shop.run("jobs", "cancel", running, waiting, new_job_id(), *shop.target, "--json")
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["asked_to_stop"], answer["cancelled"]) == (1, [running], [waiting])
+    assert len(answer["not_cancelled"]) == 1
+
+
 def test_what_cannot_be_done_for_one_job_is_exit_code_1_and_done_for_the_others(shop: Shop) -> None:
     there, unknown = shop.enqueue("welcome", "1"), new_job_id()
     result = shop.run("jobs", "remove", there, unknown, *shop.target, "--json")

@@ -33,7 +33,7 @@ COMMANDS = dict(_commands(cli))
 def test_the_commands_are_those_that_are_documented() -> None:
     leaves = {" ".join(path) for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
     assert leaves == {
-        "worker", "push", "dev", "enqueue", "emulator", "doctor", "demo", "offload prune",
+        "worker", "workers", "push", "dev", "enqueue", "emulator", "doctor", "demo", "offload prune",
         "gcp plan", "gcp apply", "gcp destroy", "gcp pause", "gcp resume", "gcp status",
         "jobs list", "jobs show", "jobs retry", "jobs cancel", "jobs promote", "jobs remove", "jobs watch",
         "queues list", "queues pause", "queues resume", "queues drain", "queues clean",
@@ -88,7 +88,8 @@ def test_a_carrier_that_cannot_be_used_is_exit_code_1(shop: Shop) -> None:
     Path("notes.db").write_text("this is no database at all, " * 100, encoding="utf-8")
     result = shop.run("jobs", "list", "--url", "sqlite:///notes.db", "--namespace", "x")
     assert result.exit_code == 1
-    assert result.stderr.startswith("headway: sqlite:///notes.db")
+    assert result.stderr.startswith("headway: sqlite:///")
+    assert "notes.db: file is not a database" in result.stderr
 
 
 def test_colours_only_where_they_are_wanted(shop: Shop) -> None:

@@ -88,16 +88,29 @@ def retry(
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--reason", default="", help="Kept with the job.")
-@json_option("which were cancelled or asked to, and which were not")
+@json_option("which were cancelled, which were asked to stop, and which are neither")
 @takes_target
 def cancel(target: Target, *, ids: tuple[str, ...], reason: str, as_json: bool) -> int:
-    """Cancel jobs: waiting ones at once; running ones are asked to stop."""
+    """Cancel jobs: waiting ones at once; running ones are asked to stop.
 
-    async def ask(carrier: Store, jobs_: Sequence[JobId]) -> list[bool]:
-        answers = await carrier.cancel(jobs_, storable(reason))
-        return [answer.state in (JobState.CANCELLED, JobState.RUNNING) for answer in answers]
+    A running job may still succeed: its handler may be about to end, or take no notice. `jobs show` tells what became
+    of it.
+    """
+    checked = checked_ids(ids)
+    answers = with_target(target, lambda opened: opened.carrier.cancel(checked, storable(reason)))
+    states = {answer.id: answer.state for answer in answers}
+    done = [job for job in checked if states.get(job) is JobState.CANCELLED]
+    asked = [job for job in checked if states.get(job) is JobState.RUNNING]
+    others = [job for job in checked if job not in {*done, *asked}]
+    if as_json:
+        from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
 
-    return _act(target, ids, "cancelled", ask, as_json=as_json)
+        print_json({"cancelled": done, "asked_to_stop": asked, "not_cancelled": others})
+    else:
+        for job in checked:
+            if job not in others:
+                emit(f"{job} {'cancelled' if job in done else 'asked to stop'}")
+    return _say_not("cancelled", others)
 
 
 @click.command(epilog=examples("headway jobs promote 06d0b8h2k7q1v5c9x3z8 --app shop.jobs:app"))
@@ -148,6 +161,10 @@ def _act(
     else:
         for job in yes:
             emit(f"{job} {done}")
+    return _say_not(done, no)
+
+
+def _say_not(done: str, no: Sequence[JobId]) -> int:
     if no:
         say(f"headway: not {done}: {', '.join(no)}: unknown, or in a state that does not allow it")
     return 1 if no else 0

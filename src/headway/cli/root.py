@@ -22,6 +22,7 @@ from headway.cli.schedules import schedules
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
 from headway.cli.worker import dev, worker
+from headway.cli.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,5 +94,19 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (worker, push, dev, enqueue, jobs, queues, schedules, offload, emulator, gcp, doctor, demo):
+for command in (
+    worker,
+    push,
+    dev,
+    enqueue,
+    jobs,
+    queues,
+    schedules,
+    workers,
+    offload,
+    emulator,
+    gcp,
+    doctor,
+    demo,
+):
     cli.add_command(command)

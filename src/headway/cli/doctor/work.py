@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _SAMPLE: Final = 500  # of the jobs that completed last
 _OLD_MS: Final = 300_000
+_UNSERVED_MS: Final = (
+    1_000  # an idle worker takes a ready job within milliseconds, another one when a job of its ends
+)
 _SHORT_LEASE: Final = 5.0  # seconds
 _NEAR: Final = 0.8
 
@@ -35,6 +38,9 @@ class WorkFacts:
     oldest_ready: float | None = None  # since when the oldest ready job of a queue that is not paused waits
     workers: int = 0  # that hold jobs
     paused: tuple[str, ...] = ()
+    unserved: tuple[
+        str, ...
+    ] = ()  # queues with ready jobs of some age, none of which runs, and that are not paused
 
 
 def check_durations(facts: WorkFacts) -> Finding:
@@ -77,6 +83,18 @@ def check_backlog(facts: WorkFacts) -> Finding:
     return ok("backlog", f"no job is ready for longer than 5 min{paused}")
 
 
+def check_served(facts: WorkFacts) -> Finding:
+    """Jobs that no worker asks for: it serves other queues, another app, another carrier, or is not there."""
+    if facts.unserved:
+        return warn(
+            "served",
+            f"jobs wait and none runs in {', '.join(facts.unserved)}",
+            "start a worker that serves the queue (headway worker, --queues), on this very URL and namespace; "
+            "`headway workers` shows who runs jobs",
+        )
+    return ok("served", "no queue has jobs that nobody takes")
+
+
 def check_dead_letters(facts: WorkFacts) -> Finding:
     """Jobs that nobody will run unless a person decides."""
     if facts.dead:
@@ -93,6 +111,7 @@ WORK_CHECKS: Final[tuple[Callable[[WorkFacts], Finding], ...]] = (
     check_lease,
     check_crashes,
     check_backlog,
+    check_served,
     check_dead_letters,
 )
 
@@ -122,4 +141,12 @@ async def work_facts(carrier: Store, settings: Settings) -> WorkFacts:
         oldest_ready=max(waits, default=None),
         workers=len(await carrier.workers()),
         paused=tuple(queue.queue for queue in counts if queue.paused),
+        unserved=tuple(
+            queue.queue
+            for queue in counts
+            if queue.oldest_ready_ms is not None
+            and now - queue.oldest_ready_ms >= _UNSERVED_MS
+            and not queue.paused
+            and not queue.counts.get(JobState.RUNNING)
+        ),
     )

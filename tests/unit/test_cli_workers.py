@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import WorkerRecord
+from headway.cli.workers import worker_fields
+from headway.job import JobRecord, JobState, WorkerId, new_job_id
+
+if TYPE_CHECKING:
+    from tests.unit.cli_shop import Shop
+
+
+def _job(worker: str, queue: str, started_ms: int) -> JobRecord:
+    return JobRecord(
+        id=new_job_id(), task="t", queue=queue, state=JobState.RUNNING, priority=5, payload=b"",
+        worker=WorkerId(worker), started_ms=started_ms,
+    )  # fmt: skip
+
+
+def test_each_worker_with_its_place_its_queues_and_since_when_it_works() -> None:
+    found = worker_fields(
+        [WorkerRecord(WorkerId("web-1.example-4711-abc123"), 10_000, 3)],
+        [
+            _job("web-1.example-4711-abc123", "reports", 2000),
+            _job("web-1.example-4711-abc123", "email", 1000),
+            _job("odd", "email", 0),
+        ],
+    )
+    assert found[0] == {
+        "worker": "odd", "host": None, "pid": None, "queues": ["email"], "running": 1,
+        "since": "1970-01-01T00:00:00.000Z", "lease_until": None,
+    }  # fmt: skip
+    assert found[1] == {
+        "worker": "web-1.example-4711-abc123", "host": "web-1.example", "pid": 4711,
+        "queues": ["email", "reports"], "running": 3,
+        "since": "1970-01-01T00:00:01.000Z", "lease_until": "1970-01-01T00:00:10.000Z",
+    }  # fmt: skip
+
+
+def test_the_command_lists_who_runs_jobs(shop: Shop) -> None:
+    assert shop.ok("workers", *shop.target) == "nobody runs a job now\n"
+    shop.enqueue("report", "q1")
+    shop.claim("reports")
+    (worker,) = shop.json("workers", *shop.target)["workers"]
+    assert (worker["worker"], worker["queues"], worker["running"]) == ("w", ["reports"], 1)
+    head, line = shop.ok("workers", *shop.target).splitlines()
+    assert head.split() == ["WORKER", "HOST", "PID", "QUEUES", "RUNNING", "SINCE"]
+    assert line.split()[:5] == ["w", "-", "-", "reports", "1"]
+    by_name = shop.run("workers", "--url", "sqlite:///headway.db", "--namespace", "shop", "--json")
+    assert len(json.loads(by_name.stdout)["workers"]) == 1
