@@ -18,6 +18,10 @@ class FakeClock:
         """Return milliseconds since 1970-01-01 UTC."""
         return self._now_ms
 
+    def elapsed_ms(self) -> int:
+        """Return the time that has passed, by which leases end: that of the clock."""
+        return self.now_ms()
+
     def advance(self, by: timedelta | int) -> int:
         """Let time pass: a timedelta or whole milliseconds, not negative (ValueError). Return the new instant."""
         step = by if isinstance(by, int) else by // timedelta(milliseconds=1)

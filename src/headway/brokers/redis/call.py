@@ -47,7 +47,7 @@ def pack_script(script: Script, *arguments: Argument) -> bytes:
 class ScriptCall(Call):
     """A script. `parts` begin with the prefix and the instant; the flags stand between them and the rest."""
 
-    __slots__ = ("flags", "script", "whole")
+    __slots__ = ("expected_ms", "flags", "script", "whole")
 
     def __init__(
         self,
@@ -61,11 +61,14 @@ class ScriptCall(Call):
         super().__init__((*head, *parts), deadline)
         self.script = script
         self.flags = flags
+        self.expected_ms: Callable[[], int] | None = None  # what the server's clock should show; 0: not known
         self.whole = False
 
     def packed(self) -> bytes:
         """Write it; a repeat says so, for the scripts whose second answer must be that of the first."""
         flags = self.flags + "r" if self.repeated else self.flags
+        if self.expected_ms is not None and (expected := self.expected_ms()):
+            flags = f"{flags}@{expected}"
         if not self.whole:
             return pack_script(self.script, self.parts[0], self.parts[1], flags, *self.parts[2:])
         return pack("EVAL", self.script.source, 1, self.parts[0], self.parts[1], flags, *self.parts[2:])

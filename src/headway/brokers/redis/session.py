@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from headway.brokers.redis.call import Argument, Call, ScriptCall, pack_script
 from headway.brokers.redis.link import CALL_DEADLINE
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.link import Link
     from headway.clock import Clock
+
+
+_TIMED: Final = frozenset({"claim", "heartbeat", "tend"})  # scripts by which leases end
 
 
 class Kind(NamedTuple):
@@ -55,6 +59,8 @@ class Session:
         self._numbers: dict[Kind, bytes] = {}
         self._kinds: dict[bytes, Kind] = {}
         self._generation = b""
+        self._server_ms = 0  # its clock, as last told
+        self._server_at = 0.0  # time.monotonic() of that
 
     def submit(
         self,
@@ -75,6 +81,8 @@ class Session:
         now = "" if self._clock is None else self._clock.now_ms()
         deadline = asyncio.get_running_loop().time() + CALL_DEADLINE
         call = ScriptCall(script(name), (self.prefix, now), self._flags, parts, deadline)
+        if self._clock is None and name in _TIMED:
+            call.expected_ms = self._expected_ms
         call.read = read
         return call
 
@@ -104,6 +112,19 @@ class Session:
     async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
         """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
         return await self.submit(name, *parts, repeat=repeat)
+
+    async def run_timed(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
+        """Run a script whose answer ends with the server's instant, and keep that."""
+        sent_at = time.monotonic()  # before: of the two the server's instant is never the older one
+        answer = await self.submit(name, *parts)
+        self._server_ms, self._server_at = int(answer[-1]), sent_at
+        return answer
+
+    def _expected_ms(self) -> int:
+        """Return what the server's clock should show, by the time that has passed here; 0: not known."""
+        if not self._server_ms:
+            return 0
+        return self._server_ms + round((time.monotonic() - self._server_at) * 1000)
 
     async def command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
         """Run one plain command that may be repeated."""

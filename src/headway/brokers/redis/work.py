@@ -37,7 +37,7 @@ async def heartbeat(session: Session, workers: Sequence[WorkerId], lease_ms: int
     """Extend leases."""
     if not workers:
         return []
-    held = await session.run("heartbeat", lease_ms, *workers)
+    *held, _ = await session.run_timed("heartbeat", lease_ms, *workers)
     return [Heartbeat(worker, bool(one)) for worker, one in zip(workers, held, strict=True)]
 
 
@@ -143,7 +143,7 @@ async def report(session: Session, reports: Sequence[Report], max_log_lines: int
 
 async def tend(session: Session, retention: Retention) -> Tended:
     """Do one bounded round of maintenance."""
-    promoted, expired, reclaimed, pruned, mended, next_in_ms = await session.run(
+    promoted, expired, reclaimed, pruned, mended, next_in_ms, _ = await session.run_timed(
         "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
     )
     if mended:

@@ -22,6 +22,7 @@ from headway.brokers.sqlite import (
 from headway.brokers.sqlite.connection import check_library
 from headway.brokers.sqlite.location import parse
 from headway.brokers.sqlite.renewal import Renewal
+from headway.brokers.sqlite.ticks import tick_ms
 from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
@@ -162,7 +163,7 @@ class SqliteBroker:
 
     async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> builtins.list[Heartbeat]:
         """Extend the leases of these workers."""
-        now = self._clock.now_ms()
+        now = tick_ms(self._clock)
         asked = {worker: self._asked.setdefault(worker, now) for worker in workers}
         answers = await self._write(lambda tx: claim.heartbeat(tx, workers, lease_ms, asked))
         for worker in workers:
@@ -228,7 +229,7 @@ class SqliteBroker:
 
     async def workers(self) -> builtins.list[WorkerRecord]:
         """Return the workers that hold jobs."""
-        return await self._read(inspect.workers)
+        return await self._read(lambda db, app: inspect.workers(db, app, self._clock))
 
     async def pause(self, queue: str) -> None:
         """Hand out no more jobs of this queue."""

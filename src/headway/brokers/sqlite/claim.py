@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from headway.brokers.base import Claimed, Heartbeat
 from headway.brokers.sqlite.rows import DELIVERY, DamagedRowError, Header, delivery
 from headway.brokers.sqlite.schema import FAILED, RUNNING
+from headway.brokers.sqlite.ticks import boot
 from headway.brokers.sqlite.transitions import Ending, finish
 from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
@@ -45,9 +46,9 @@ def claim(
                 break  # only damaged ones leave room for a second try
     if taken:
         tx.db.execute(
-            "INSERT INTO lease (app, worker, until_ms) VALUES (?, ?, ?) "
-            "ON CONFLICT (app, worker) DO UPDATE SET until_ms = excluded.until_ms",
-            (tx.app, worker, tx.now + lease_ms),
+            "INSERT INTO lease (app, worker, until_ms, boot) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (app, worker) DO UPDATE SET until_ms = excluded.until_ms, boot = excluded.boot",
+            (tx.app, worker, tx.tick + lease_ms, boot()),
         )
     return Claimed(taken, next_in_ms(tx, worker))
 
@@ -87,8 +88,8 @@ def heartbeat(
         Heartbeat(
             worker,
             tx.db.execute(
-                "UPDATE lease SET until_ms = ? WHERE app = ? AND worker = ? AND until_ms > ?",
-                (tx.now + lease_ms, tx.app, worker, asked[worker]),
+                "UPDATE lease SET until_ms = ?, boot = ? WHERE app = ? AND worker = ? AND until_ms > ?",
+                (tx.tick + lease_ms, boot(), tx.app, worker, asked[worker]),
             ).rowcount
             == 1,
         )

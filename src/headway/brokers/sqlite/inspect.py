@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
 from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list
 from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
+from headway.brokers.sqlite.ticks import OF_CLOCK, tick_ms
 from headway.errors import ConfigError
 from headway.job import WorkerId
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import JobQuery
+    from headway.clock import Clock
     from headway.job import JobId, JobRecord, JobState
 
 _log: Final = logging.getLogger(__name__)
@@ -153,12 +155,17 @@ def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:
     return frozenset(queue for (queue,) in db.execute("SELECT queue FROM paused WHERE app = ?", (app,)))
 
 
-def workers(db: sqlite3.Connection, app: int) -> list[WorkerRecord]:
+def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord]:
     """Return the workers that hold jobs, sorted by name."""
+    ahead = clock.now_ms() - tick_ms(clock)
     rows = db.execute(
         "SELECT worker, until_ms, (SELECT count(*) FROM job INDEXED BY job_running "
         "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app "
         "= ? ORDER BY worker",
         (app,),
     )
-    return [WorkerRecord(WorkerId(worker), until_ms, holds) for worker, until_ms, holds in rows if holds]
+    return [
+        WorkerRecord(WorkerId(worker), until_ms if until_ms >= OF_CLOCK else until_ms + ahead, holds)
+        for worker, until_ms, holds in rows
+        if holds
+    ]

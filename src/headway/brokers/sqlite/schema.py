@@ -99,7 +99,13 @@ ALTER TABLE app ADD COLUMN stalled_to_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE app ADD COLUMN spared_until_ms INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_V1, _V2)
+# ticks.py says what this is for.
+_V3: Final = """
+ALTER TABLE lease ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+UPDATE app SET watched_until_ms = 0, spared_until_ms = 0;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from headway.brokers.sqlite.ticks import machine_ms, tick_ms
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -23,15 +25,15 @@ _MARGIN_MS: Final = 250  # a lease may run out while its heartbeat is next
 
 
 class Asked(NamedTuple):
-    """The instant at which a transaction was asked for, by the clock of the jobs and by this process's own."""
+    """The instant at which a transaction was asked for, by the time that leases end by and by this process's own."""
 
-    now_ms: int
+    tick: int
     monotonic: float
 
     @classmethod
     def now(cls, clock: Clock) -> Asked:
         """Return the present one."""
-        return cls(clock.now_ms(), time.monotonic())
+        return cls(tick_ms(clock), time.monotonic())
 
     @property
     def is_long_ago(self) -> bool:
@@ -40,7 +42,7 @@ class Asked(NamedTuple):
 
 
 class Stall(NamedTuple):
-    """Leases that ran out between `from_ms` and `to_ms`, by the clock of the jobs, are spared.
+    """Leases that ran out between `from_ms` and `to_ms` are spared.
 
     `spared_until_ms` is an instant of this machine, whatever clock the jobs live by.
     """
@@ -52,26 +54,22 @@ class Stall(NamedTuple):
     @property
     def left_ms(self) -> int:
         """For how long they are spared yet; 0: they are not, or no more."""
-        return max(0, min(self.spared_until_ms - _machine_ms(), _SPARED_MS))
+        return max(0, min(self.spared_until_ms - machine_ms(), _SPARED_MS))
 
     def spares(self, until_ms: int) -> bool:
         """Tell whether the lease that ran out at this instant is to be left alone now."""
         return self.left_ms > 0 and self.from_ms <= until_ms <= self.to_ms
 
-    def extended(self, asked: Asked, now_ms: int) -> Stall:
+    def extended(self, asked: Asked, tick: int) -> Stall:
         """Add what was kept or waited since `asked`. While one is in force it is widened, and ends no later for that.
 
         Else, where all wait for long all the time, the jobs of a dead worker would never come back.
         """
-        end = now_ms + _MARGIN_MS
+        end = tick + _MARGIN_MS
         if self.left_ms > 0:
-            return Stall(min(self.from_ms, asked.now_ms), max(self.to_ms, end), self.spared_until_ms)
-        return Stall(asked.now_ms, end, _machine_ms() + _SPARED_MS)
+            return Stall(min(self.from_ms, asked.tick), max(self.to_ms, end), self.spared_until_ms)
+        return Stall(asked.tick, end, machine_ms() + _SPARED_MS)
 
     def write(self, db: sqlite3.Connection) -> None:
         """Note it for all apps: it is the file that was kept."""
         db.execute("UPDATE app SET stalled_from_ms = ?, stalled_to_ms = ?, spared_until_ms = ?", self)
-
-
-def _machine_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.rows import Header
+from headway.brokers.sqlite.ticks import machine_ms
 from headway.errors import ConfigError
 from headway.events import Event, EventKind
 from headway.job import JobId, WorkerId
@@ -23,8 +23,8 @@ _KINDS: Final = {kind.value: kind for kind in EventKind}
 
 def watch(tx: Transaction) -> int:
     """Note that somebody watches events; return the number of the last event."""
-    until = time.time_ns() // 1_000_000 + WATCH_MS
-    tx.db.execute("UPDATE app SET watched_until_ms = max(watched_until_ms, ?) WHERE id = ?", (until, tx.app))
+    until = machine_ms() + WATCH_MS
+    tx.db.execute("UPDATE app SET watched_until_ms = ? WHERE id = ?", (until, tx.app))
     tx.recording = True
     return last_number(tx.db, "event")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from headway.brokers.sqlite.rows import Header
 from headway.brokers.sqlite.stall import Stall
+from headway.brokers.sqlite.ticks import machine_ms, tick_ms
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,6 +40,7 @@ class Transaction:
         self._clock = clock
         self._asked = asked
         self.now = clock.now_ms()
+        self.tick = tick_ms(clock)  # leases end by this
         self.tail: int = row[0]
         self.head: int = row[1]
         self.wake: int = row[2]
@@ -47,10 +48,10 @@ class Transaction:
         self.kept: int = row[4]
         self._counters = self._count()
         # Presence of watchers is about this machine's time, whatever clock the jobs live by.
-        self.recording = settings.record_events or row[5] > time.time_ns() // 1_000_000
+        self.recording = settings.record_events or row[5] > machine_ms()
         self.stall = Stall(*row[6:9])
         if asked.is_long_ago:
-            self.stall = self.stall.extended(asked, self.now)
+            self.stall = self.stall.extended(asked, self.tick)
         self._events: list[_EventRow] = []
 
     def _count(self) -> _Counters:
@@ -95,7 +96,7 @@ class Transaction:
     def flush(self) -> None:
         """Write the counters and events, and that the file was kept or waited for."""
         if self._asked.is_long_ago:
-            self.stall.extended(self._asked, self._clock.now_ms()).write(self.db)
+            self.stall.extended(self._asked, tick_ms(self._clock)).write(self.db)
         if (counters := self._count()) != self._counters:
             self.db.execute(
                 "UPDATE app SET tail = ?, head = ?, wake = ?, gone = ?, kept = ? WHERE id = ?",

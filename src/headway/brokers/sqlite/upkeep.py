@@ -9,6 +9,7 @@ from msgspec import Struct
 from headway.brokers.base import Tended
 from headway.brokers.sqlite.rows import Header
 from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
+from headway.brokers.sqlite.ticks import OF_CLOCK, boot
 from headway.brokers.sqlite.transitions import Ending, delete, finish, make_ready, take_back
 from headway.events import EventKind
 from headway.job import WorkerId
@@ -65,7 +66,9 @@ def _expire(tx: Transaction) -> int:
 def _reclaim(tx: Transaction) -> int:
     count = 0
     for worker, until_ms in tx.db.execute(
-        "SELECT worker, until_ms FROM lease WHERE app = ? AND until_ms <= ?", (tx.app, tx.now)
+        "SELECT worker, until_ms FROM lease WHERE app = ?1 AND CASE WHEN until_ms < ?2 "
+        "THEN until_ms <= ?3 OR boot != ?4 ELSE until_ms <= ?5 END",
+        (tx.app, OF_CLOCK, tx.tick, boot(), tx.now),
     ).fetchall():
         if tx.stall.spares(until_ms):
             continue
@@ -81,14 +84,15 @@ def next_in_ms(tx: Transaction, worker: str = "") -> int | None:
         "WHERE app = ?1 AND state = 0 AND due_ms IS NOT NULL ORDER BY due_ms LIMIT 1), "
         "(SELECT expires_ms FROM job INDEXED BY job_expiring "
         "WHERE app = ?1 AND expires_ms IS NOT NULL AND state < 2 ORDER BY expires_ms LIMIT 1), "
-        "(SELECT min(until_ms) FROM lease WHERE app = ?1 AND worker != ?2)",
-        (tx.app, worker),
+        "(SELECT min(until_ms - CASE WHEN until_ms < ?3 THEN ?4 ELSE ?5 END) FROM lease "
+        "WHERE app = ?1 AND worker != ?2)",
+        (tx.app, worker, OF_CLOCK, tx.tick, tx.now),
     ).fetchone()
     due, expiry, lease = row
-    if lease is not None and lease <= tx.now:
-        lease = tx.now + tx.stall.left_ms  # spared for now
-    first = min((instant for instant in (due, expiry, lease) if instant is not None), default=None)
-    return None if first is None else max(0, first - tx.now)
+    waits = [instant - tx.now for instant in (due, expiry) if instant is not None]
+    if lease is not None:
+        waits.append(lease if lease > 0 else tx.stall.left_ms)  # spared for now
+    return max(0, min(waits)) if waits else None
 
 
 def tend(tx: Transaction) -> Tended:

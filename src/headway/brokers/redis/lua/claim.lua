@@ -27,6 +27,7 @@
 -- @include giveback
 -- @include lists
 -- @include places
+-- @include jump
 -- @include maintain
 -- @include close
 local worker, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])

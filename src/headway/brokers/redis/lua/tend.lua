@@ -1,6 +1,6 @@
 -- Duty: one bounded round of maintenance: what is due (maintain), what is missing (mend), then old records by retention.
 -- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
--- Returns { promoted, expired, reclaimed, pruned, mended, ms until there is more to do or -1 }.
+-- Returns { promoted, expired, reclaimed, pruned, mended, ms until there is more to do or -1, now }.
 -- @include base
 -- @include regardless
 -- @include sound
@@ -12,6 +12,7 @@
 -- @include unique
 -- @include finish
 -- @include giveback
+-- @include jump
 -- @include maintain
 -- @include mend
 -- @include close
@@ -19,6 +20,7 @@ local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumbe
 local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
 local LAZY_MS = 60000 -- pruning by age may be late by this much, so that a busy app is not woken for every record
 must_be_sound()
+shorten_leases()
 local did = maintain()
 write_finished()
 write_counts()
@@ -175,4 +177,4 @@ if did.promoted >= BOUND or did.expired >= BOUND or mending then
   next_ms = now
 end
 close()
-return { did.promoted, did.expired, did.reclaimed, pruned, mended, next_ms == math.huge and -1 or math.max(0, next_ms - now) }
+return { did.promoted, did.expired, did.reclaimed, pruned, mended, next_ms == math.huge and -1 or math.max(0, next_ms - now), now }

@@ -76,6 +76,9 @@ local function maintain()
   if math.min(due, expiry, lease) <= now then
     must_be_sound()
   end
+  if lease <= now and spare_leases() then
+    lease = head(P .. 'leases')
+  end
   if lease <= now then
     did.reclaimed = reclaim_due()
     expiry = head(P .. 'exp')
