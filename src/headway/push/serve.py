@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from headway.errors import ConfigError
-from headway.loops import new_loop
+from headway.runtime.mainloop import run_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -43,8 +43,7 @@ def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None])
 
     Return the exit code.
     """
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_Serving(receiver, listening, ready).serve())
+    run_main(_Serving(receiver, listening, ready).serve())
     if any(thread.name.startswith("headway-job") for thread in threading.enumerate()):
         # A handler's thread that goes on must not keep the process: its job was handed back.
         logging.shutdown()

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.errors import ConfigError, HeadwayError
-from headway.loops import new_loop
 from headway.opened import broker_settings
 from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_options, decode_to_worker, line
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
+from headway.runtime.mainloop import run_main
 from headway.runtime.processes import Processes
 from headway.runtime.slots import Slots
 from headway.runtime.stderr import write_stderr
@@ -68,8 +68,7 @@ def main() -> None:
     gc.freeze()
     code = EXIT_FAILURE
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_serve(app, options, control, slots, index))
+        run_main(_serve(app, options, control, slots, index))
         code = 0
     except HeadwayError as error:
         write_stderr(f"headway: {error}\n")

@@ -20,7 +20,7 @@ from headway.runtime.forks import end_fork, generation
 from headway.runtime.outcomes import Outcomes, log
 from headway.runtime.processes import START_SECONDS
 from headway.runtime.run import JobRun, Stop, absorb
-from headway.runtime.timelimits import TO_SETTLE, TimeLimits
+from headway.runtime.timelimits import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -82,7 +82,7 @@ class Executor:
         self._born = generation.number
         self._logs_all = log.isEnabledFor(logging.DEBUG)
         self.outcomes = outcomes or Outcomes(app)
-        self._limits = TimeLimits(self.outcomes, slots, self._kill_after)
+        self._limits = TimeLimits(self.outcomes, self._kill_after if slots is None else None)
 
     async def run(self, run: JobRun) -> Outcome:
         """Run the job and say how it ended, once its last reports are recorded.
@@ -117,7 +117,7 @@ class Executor:
         call = self._decoded(run, task, run.delivery.payload)
         if not isinstance(call, Invocation):
             return _answer(call)
-        self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
+        self._enter(run, call.timeout + self._kill_after)
         return self.perform(run, task, call)
 
     async def _call_far(self, run: JobRun, task: Task[Any, Any]) -> Outcome:
@@ -126,7 +126,7 @@ class Executor:
             return call
         processes = self._processes if task.options_declared.run_in == "process" else None
         if processes is None:
-            self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
+            self._enter(run, call.timeout + self._kill_after)
             return await self.perform(run, task, call)
         self._enter(run, START_SECONDS + call.timeout + _PROCESS_ENDS * self._kill_after)
         # What the fetch of an offloaded call took is gone.
@@ -229,6 +229,12 @@ class Executor:
     def on_give_up(self, given_up: Callable[[JobRun, Outcome], None]) -> None:
         """Call this with a run that does not end although its time is over, and the outcome it has nevertheless."""
         self._limits.given_up = given_up
+
+    def overdue(self, run: JobRun) -> Outcome:
+        """Judge a run whose process was ended for it: an attempt that took longer than its limit."""
+        outcome = self.outcomes.of_overdue(run, "its process was ended for it")
+        self.outcomes.log(run.delivery, outcome, time.monotonic() - run.started)
+        return outcome
 
     async def end_overdue(self) -> float:
         """Stop runs whose time is over, give up those that go on; return the seconds until the next look."""

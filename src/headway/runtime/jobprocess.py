@@ -20,6 +20,7 @@ from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.executor import Executor, Invocation
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
+from headway.runtime.mainloop import run_main
 from headway.runtime.run import JobRun, Stop, current_run
 from headway.runtime.threads import Threads
 from headway.runtime.wire import (
@@ -113,8 +114,7 @@ def main() -> None:
     configure_logging()
     app = load_app(sys.argv[1])
     adopt_logging()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(app, socket.socket(fileno=int(sys.argv[2]))))
+    run_main(_serve(app, socket.socket(fileno=int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

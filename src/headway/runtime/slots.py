@@ -27,8 +27,6 @@ _MAGIC: Final = b"HWS1"
 _DONE_AT: Final = 8
 _HELD_AT: Final = 16
 _COUNT: Final = struct.Struct("<Q")
-ABANDONED: Final = JobId("~")
-"""Stands in the slot of what goes on although its job has ended."""
 _EMPTY: Final = b"\0" * _SLOT.size
 
 
@@ -76,11 +74,6 @@ class Slots:
         slot = self._free.pop()
         _SLOT.pack_into(self._memory, _HEADER.size + slot * _SLOT.size, job_id.encode(), deadline)
         return slot
-
-    def abandon(self, slot: int, deadline: float) -> None:
-        """Leave a job that has its outcome although it goes on: nobody's any more, and the process ends for it soon."""
-        if slot >= 0:
-            _SLOT.pack_into(self._memory, _HEADER.size + slot * _SLOT.size, ABANDONED.encode(), deadline)
 
     def end(self, slot: int) -> None:
         """Free the slot and count the job as done."""
