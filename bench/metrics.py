@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Section = Literal[
-    "Enqueueing", "Draining", "Latency", "Scale", "Resources", "Delays and schedules", "Features", "SQLite"
+    "Enqueueing",
+    "Draining",
+    "Payloads",
+    "Latency",
+    "Scale",
+    "Resources",
+    "Delays and schedules",
+    "Features",
+    "SQLite",
 ]
 
 
@@ -25,6 +33,14 @@ def _rate(name: str, title: str, section: Section) -> Metric:
     return Metric(name, title, "jobs/s", section, higher_is_better=True)
 
 
+PAYLOADS: Final = {
+    "dict": "a dict of 7 keys, 207 B",
+    "nested": "a nested dict of 1 KB",
+    "dataclass": "that dict as a dataclass",
+    "struct": "that dict as a msgspec.Struct",
+    "pydantic": "that dict as a pydantic model",
+}
+
 METRICS: Final = {
     metric.name: metric
     for metric in (
@@ -39,6 +55,15 @@ METRICS: Final = {
         _rate("drain-cpu", "Jobs of 1 ms CPU, 1 worker process", "Draining"),
         _rate("drain-cpu-2", "Jobs of 1 ms CPU, 2 worker processes", "Draining"),
         _rate("drain-10k", "No-op jobs of 10 KB, 1 worker process", "Draining"),
+        *(
+            _rate(f"{name}-{kind}", f"{title}, jobs that carry {what}", "Payloads")
+            for kind, what in PAYLOADS.items()
+            for name, title in (
+                ("bulk", "Bulk enqueue"),
+                ("single", "One by one, asynchronous"),
+                ("drain", "1 worker process"),
+            )
+        ),
         Metric("redis-cpu-drain", "Redis CPU of a drained job, no-op, 1 process", "us/job", "Resources"),
         Metric("redis-cpu-life", "Redis CPU of a job's whole life, no-op, 1 process", "us/job", "Resources"),
         Metric("worker-cpu", "Worker CPU of a job, no-op, 1 process, start included", "us/job", "Resources"),

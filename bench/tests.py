@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.measure import delays, drain, enqueue, features, latency, resources
+from bench.measure import delays, drain, enqueue, features, latency, payloads, resources
 from bench.measure.base import Test
 
 _HEADWAY: Final = ("headway", "headway-sqlite")
@@ -65,6 +65,23 @@ TESTS: Final = (
             "huey-sqlite",
             "potatoq-sqlite",
         ),
+    ),
+    Test(
+        "dict",
+        "jobs that carry a dict",
+        payloads.payload("dict", payloads.RECORD),
+        again=(*_HEADWAY, "bullmq"),
+    ),
+    Test("nested", "jobs that carry a nested dict", payloads.payload("nested", payloads.NESTED), rounds=1),
+    *(
+        Test(
+            kind,
+            f"jobs that carry a {kind}",
+            payloads.payload(kind, payloads.RECORD),
+            rounds=1,
+            peers=_HEADWAY,
+        )
+        for kind in ("dataclass", "struct", "pydantic")
     ),
     Test("half", "latency at half load", latency.half_load, rounds=1),
     Test("result", "enqueue to result", latency.results, rounds=1),

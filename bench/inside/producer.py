@@ -16,7 +16,10 @@ class UnsupportedError(Exception):
 
 
 class Producer:
-    """Enqueues jobs `(number, text)`. What is not overridden is reported as not offered."""
+    """Enqueues jobs `(number, text)`. What is not overridden is reported as not offered.
+
+    In tests of payloads `text` is an object of JSON in its place; adapters hand it on as it is.
+    """
 
     # Calls of `one` at once: threads of a blocking peer are dearer than coroutines.
     at_once = 100

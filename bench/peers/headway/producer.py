@@ -19,7 +19,8 @@ class HeadwayProducer(Producer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._task: Task[[int, str], Any] = tasks.app.find_task(self.settings.feature or "job")
+        self._task: Task[[int, Any], Any] = tasks.app.find_task(self.settings.feature or "job")
+        self._carried: Any = None  # what the loads' text stands for, once it was seen
         # Options are made once a queue, as an application would.
         self._calls = {queue: self._task.options(queue=queue) for queue in self.settings.queues}
         self._blocking = {queue: call.sync for queue, call in self._calls.items()}
@@ -31,12 +32,20 @@ class HeadwayProducer(Producer):
     async def close(self) -> None:
         await tasks.app.close()
 
+    def _carries(self, text: Any) -> Any:  # noqa: ANN401 - a text, or the object of a test of payloads
+        kind = tasks.CARRIED.get(self.settings.feature)
+        if kind is None:
+            return text
+        if self._carried is None:
+            self._carried = kind(**text)
+        return self._carried
+
     async def one(self, number: int, text: str, queue: str) -> None:
-        await self._calls[queue].enqueue(number, text)
+        await self._calls[queue].enqueue(number, self._carries(text))
 
     async def many(self, numbers: Sequence[int], text: str, queue: str) -> None:
-        call = self._calls[queue]
-        await tasks.app.enqueue_many(call.job(number, text) for number in numbers)
+        call, carried = self._calls[queue], self._carries(text)
+        await tasks.app.enqueue_many(call.job(number, carried) for number in numbers)
 
     def one_blocking(self, number: int, text: str, queue: str) -> None:
         self._blocking[queue].enqueue(number, text)

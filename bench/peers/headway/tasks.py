@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+
+import msgspec
 
 from bench.inside.recorder import SETTINGS, record, run
 from headway import Context, Headway, Retry, Unique
@@ -58,6 +62,81 @@ async def limit(number: int, text: str) -> None:
     """A job that asks the rate limiter, which never refuses here."""
     await app.limiter.limit("bench", "1000000/s")
     record(number)
+
+
+@app.task(name="dict")
+async def takes_dict(number: int, record: dict[str, Any]) -> None:
+    """A job that carries an object."""
+    await run(number)
+
+
+@app.task(name="nested")
+async def takes_nested(number: int, record: dict[str, Any]) -> None:
+    """A job that carries an object of objects."""
+    await run(number)
+
+
+@dataclass
+class Message:
+    """The object as a dataclass."""
+
+    user_id: int
+    email: str
+    template: str
+    locale: str
+    subject: str
+    amount: float
+    reference: str
+
+
+class MessageStruct(msgspec.Struct):
+    """The object as a Struct."""
+
+    user_id: int
+    email: str
+    template: str
+    locale: str
+    subject: str
+    amount: float
+    reference: str
+
+
+CARRIED: dict[str, Any] = {"dataclass": Message, "struct": MessageStruct}
+
+
+@app.task(name="dataclass")
+async def takes_dataclass(number: int, message: Message) -> None:
+    """A job that carries a dataclass."""
+    await run(number)
+
+
+@app.task(name="struct")
+async def takes_struct(number: int, message: MessageStruct) -> None:
+    """A job that carries a Struct."""
+    await run(number)
+
+
+if SETTINGS.feature == "pydantic":
+    # Loaded for its own test alone: the others measure memory and start.
+    from pydantic import BaseModel
+
+    class MessageModel(BaseModel):
+        """The object as a model of pydantic."""
+
+        user_id: int
+        email: str
+        template: str
+        locale: str
+        subject: str
+        amount: float
+        reference: str
+
+    CARRIED["pydantic"] = MessageModel
+
+    @app.task(name="pydantic")
+    async def takes_model(number: int, message: MessageModel) -> None:
+        """A job that carries a model."""
+        await run(number)
 
 
 if SETTINGS.feature == "cron":
