@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
@@ -12,30 +10,37 @@ from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import load_settings
 from headway.errors import DeclarationError, UnknownTaskError
+from headway.functions import check_function, qualified_name, unknown_task
 from headway.handle import JobHandle
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.opened import OpenApps
-from headway.options import TaskOptions, checked_name, declared_ms, declared_priority
+from headway.options import (
+    checked_interval,
+    checked_name,
+    checked_names,
+    schedule_options,
+    task_options,
+)
 from headway.portal import Portal
-from headway.retry import Retry
 from headway.schedule import CatchUp, Cron, Every, Schedule
 from headway.scheduled import ScheduledTask
 from headway.sync import SyncApp
 from headway.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator, make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Unpack
 
     from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
     from headway.cache.base import Cache, Limiter
-    from headway.clock import Clock
+    from headway.clock import Clock, Duration
     from headway.config import GivenSettings, Settings
     from headway.context import Context
     from headway.offload import Offload
     from headway.options import RunIn
+    from headway.retry import Retry
     from headway.unique import Unique
 
 P = ParamSpec("P")
@@ -75,6 +80,7 @@ class Headway:
         self.portal = Portal(self.open, self.close)
         self.sync = SyncApp(self)
         self._tasks: dict[str, Task[Any, Any]] = {}
+        self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
         self._schedules: dict[str, ScheduledTask] = {}
         self._opened = OpenApps(
             self.name, self.settings, carrier, clock, offload=self.offload, tasks=self._tasks
@@ -103,12 +109,13 @@ class Headway:
         *,
         name: str | None = None,
         queue: str = DEFAULT_QUEUE,
-        timeout: timedelta | float | None = None,
+        timeout: Duration | None = None,
         retry: Retry | None = None,
         priority: int = PRIORITY_DEFAULT,
-        expires: timedelta | float | None = None,
+        expires: Duration | None = None,
         unique: Unique | None = None,
         run_in: RunIn | None = None,
+        aliases: Sequence[str] = (),
     ) -> TaskDecorator: ...
     def task(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -117,39 +124,45 @@ class Headway:
         *,
         name: str | None = None,
         queue: str = DEFAULT_QUEUE,
-        timeout: timedelta | float | None = None,
+        timeout: Duration | None = None,
         retry: Retry | None = None,
         priority: int = PRIORITY_DEFAULT,
-        expires: timedelta | float | None = None,
+        expires: Duration | None = None,
         unique: Unique | None = None,
         run_in: RunIn | None = None,
+        aliases: Sequence[str] = (),
     ) -> Any:
         """Declare a task.
 
-        `name` defaults to the function's qualified name and must not change while jobs wait. `timeout` (timedelta or
-        seconds) bounds one attempt. `expires`: jobs are not started later than so long after their due time. `run_in`:
-        `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be ended hard.
-        DeclarationError names what is wrong.
+        `name` defaults to the function's qualified name. `aliases` are names that it had before: jobs that wait under
+        them run here. `timeout` bounds one attempt. `expires`: jobs are not started later than so long after their due
+        time. `run_in`: `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be
+        ended hard. DeclarationError names what is wrong.
         """
 
         def declare(written: Callable[..., Any]) -> Task[Any, Any]:
-            chosen = checked_name("task", name or _qualified_name(written))
-            if chosen in self._tasks:
-                msg = f"task {chosen!r} is declared twice; give one of them another name"
-                raise DeclarationError(msg)
-            options = TaskOptions(
-                queue=checked_name("queue", queue),
-                run_in=run_in or ("async" if inspect.iscoroutinefunction(written) else "thread"),
-                retry=retry or Retry(),
-                timeout_ms=declared_ms(
-                    chosen, "timeout", self.settings.timeout if timeout is None else timeout
-                ),
-                priority=declared_priority(chosen, priority),
-                expires_ms=None if expires is None else declared_ms(chosen, "expires", expires),
+            check_function(written, name)
+            chosen = checked_name("task", qualified_name(written) if name is None else name)
+            names = (chosen, *checked_names(f"task {chosen!r}: aliases", aliases))
+            for one in names:
+                if one in self._known or names.count(one) > 1:
+                    msg = f"task {one!r} is declared twice, as a name or an alias; give one of them another name"
+                    raise DeclarationError(msg)
+            options = task_options(
+                chosen,
+                is_async=inspect.iscoroutinefunction(written),
+                queue=queue,
+                timeout=self.settings.timeout if timeout is None else timeout,
+                retry=retry,
+                priority=priority,
+                expires=expires,
                 unique=unique,
+                run_in=run_in,
             )
             task = make_task(self, chosen, written, options)
             self._tasks[chosen] = task
+            for one in names:
+                self._known[one] = task
             return task
 
         return declare if function is None else declare(function)
@@ -174,15 +187,18 @@ class Headway:
 
     def every(
         self,
-        interval: timedelta,
+        interval: timedelta | str,
         *,
         catch_up: CatchUp | str = CatchUp.LAST,
         name: str | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Callable[[AnyTask], AnyTask]:
-        """Run a task at every whole interval since 1970 UTC; the other arguments are those of `cron`."""
-        return self._scheduler(Every(interval), catch_up, name, args, kwargs)
+        """Run a task at every whole interval since 1970 UTC, a timedelta or a text such as `5m`.
+
+        The other arguments are those of `cron`.
+        """
+        return self._scheduler(Every(checked_interval(interval)), catch_up, name, args, kwargs)
 
     def _scheduler(
         self,
@@ -192,21 +208,19 @@ class Headway:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any] | None,
     ) -> Callable[[AnyTask], AnyTask]:
-        if catch_up not in tuple(CatchUp):
-            msg = f"schedule: catch_up must be one of {', '.join(CatchUp)}; got {catch_up!r}"
-            raise DeclarationError(msg)
+        policy, args, kwargs = schedule_options(catch_up, args, kwargs)
 
         def declare(task: AnyTask) -> AnyTask:
             _refuse_function(task)
-            chosen = checked_name("schedule", name or task.name)
+            chosen = checked_name("schedule", task.name if name is None else name)
             if chosen in self._schedules:
                 msg = f"schedule {chosen!r} is declared twice; give one of them another name="
                 raise DeclarationError(msg)
-            scheduled = ScheduledTask(chosen, schedule, task, CatchUp(catch_up), args, dict(kwargs or {}))
+            scheduled = ScheduledTask(chosen, schedule, task, policy, args, dict(kwargs))
             try:
                 scheduled.job_now()
             except Exception as error:
-                msg = f"schedule {chosen!r}: its task cannot be called so: {error}"
+                msg = f"schedule {chosen!r}: its task cannot be called with these args and kwargs: {error}"
                 raise DeclarationError(msg) from error
             self._schedules[chosen] = scheduled
             return task
@@ -219,6 +233,11 @@ class Headway:
         return MappingProxyType(self._tasks)
 
     @property
+    def known_tasks(self) -> Mapping[str, Task[Any, Any]]:
+        """The tasks by all names under which a job of theirs may wait: their own and their aliases."""
+        return MappingProxyType(self._known)
+
+    @property
     def schedules(self) -> Mapping[str, ScheduledTask]:
         """The declared schedules by name."""
         return MappingProxyType(self._schedules)
@@ -229,12 +248,10 @@ class Headway:
         return sorted({task.options_declared.queue for task in self._tasks.values()})
 
     def find_task(self, name: str) -> Task[Any, Any]:
-        """Return the task of that name; UnknownTaskError names the ones there are."""
-        task = self._tasks.get(name)
+        """Return the task of that name or alias; UnknownTaskError names the ones there are."""
+        task = self._known.get(name)
         if task is None:
-            known = ", ".join(sorted(self._tasks)) or "none"
-            msg = f"app {self.name!r} has no task {name!r}; declared: {known}"
-            raise UnknownTaskError(msg)
+            raise UnknownTaskError(unknown_task(self.name, name, self._tasks))
         return task
 
     # --- jobs ---------------------------------------------------------------------------------------------------
@@ -341,14 +358,3 @@ def _refuse_function(task: object) -> None:
     if not isinstance(task, Task):
         msg = f"a schedule goes above @app.task, not on {task!r}"
         raise DeclarationError(msg)
-
-
-def _qualified_name(function: Callable[..., Any]) -> str:
-    """Name a function as a worker will find it, also when this is the script being run."""
-    module = getattr(function, "__module__", None) or "unknown"
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
-        module = spec.name if spec else Path(file).stem if file else module
-    return f"{module}.{getattr(function, '__qualname__', repr(function))}"

@@ -6,14 +6,19 @@ inside can be added, stored and shown without a second look.
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 LAST_MS: Final = 253_402_300_799_999
 """The last instant that a date can hold: the end of the year 9999."""
 LONGEST_MS: Final = 1000 * 365 * 24 * 3600 * 1000
 """The longest duration, 1000 years: added to any present instant it gives one that a date can hold."""
+
+
+Duration: TypeAlias = "timedelta | float | str"
+"""A timedelta, a number of seconds, or a text such as `500ms`, `15s`, `2m`, `24h`, `7d`."""
 
 
 class Clock(Protocol):
@@ -64,13 +69,15 @@ def instant_ms(instant: datetime, what: str) -> int:
     return max(0, ms)
 
 
-def duration_ms(duration: timedelta | float, what: str = "a duration") -> int:
-    """Milliseconds of a timedelta, or of a number of seconds, that somebody gave; its sign is the caller's to judge.
+def duration_ms(duration: Duration, what: str = "a duration") -> int:
+    """Milliseconds of a timedelta, of a number of seconds or of a text, that somebody gave.
 
-    TypeError or ValueError begins with `what`: the name of the option.
+    Its sign is the caller's to judge. TypeError or ValueError begins with `what`: the name of the option.
     """
-    if not _is_duration(duration):
-        msg = f"{what} must be a timedelta or a number of seconds, got {duration!r}"
+    if isinstance(duration, str):
+        duration = text_seconds(duration, what)
+    elif not _is_duration(duration):
+        msg = f"{what} must be {DURATIONS}; got {duration!r}"
         raise TypeError(msg)
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if seconds != seconds:  # noqa: PLR0124 - not a number; math.isnan cannot take every int
@@ -82,6 +89,15 @@ def duration_ms(duration: timedelta | float, what: str = "a duration") -> int:
     return round(seconds * 1000)
 
 
+def text_seconds(text: str, what: str) -> float:
+    """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h` or `7d`; ValueError begins with `what`."""
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        msg = f"{what} must be {DURATIONS}; got {text!r}"
+        raise ValueError(msg)
+    return float(match[1]) * _UNITS[match[2]]
+
+
 def _is_datetime(value: object) -> bool:
     """Tell at run time what the annotation promises: callers are not all type-checked."""
     return isinstance(value, datetime)
@@ -91,6 +107,9 @@ def _is_duration(value: object) -> bool:
     return isinstance(value, timedelta | int | float) and not isinstance(value, bool)
 
 
+DURATIONS: Final = "a timedelta, a number of seconds, or a text such as 500ms, 15s, 2m, 24h, 7d"
+_TEXT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)\s*", re.ASCII)
+_UNITS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST_MS = -62_135_596_800_000  # of the year 1

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import math
 import os
-import re
+import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import msgspec
 from msgspec import Struct
 
-from headway.errors import ConfigError
+from headway.clock import LONGEST_MS, text_seconds
+from headway.errors import ConfigError, DeclarationError
+from headway.job import PRIORITY_MAX, PRIORITY_MIN
+from headway.options import checked_name
 from headway.redaction import shown, shown_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from headway.clock import Duration
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,19 +95,19 @@ class GivenSettings(TypedDict, total=False):
 
     url: str | None
     namespace: str
-    timeout: float | str
-    kill_after: float | str
+    timeout: Duration
+    kill_after: Duration
     max_crashes: int
     payload_limit: int
     format: Literal["msgpack", "json"]
     compression: Literal["none", "zstd"]
     compress_over: int
-    keep_succeeded: float | str
-    keep_failed: float | str
+    keep_succeeded: Duration
+    keep_failed: Duration
     max_succeeded: int
     record_events: bool
-    lease: float | str
-    grace: float | str
+    lease: Duration
+    grace: Duration
     processes: int
     concurrency: int
     queue_concurrency: dict[str, int]
@@ -117,9 +123,9 @@ class GivenSettings(TypedDict, total=False):
     token_keys: str
     token_issuer: str
     push_secret: str
-    push_lease: float | str
+    push_lease: Duration
     push_concurrency: int
-    push_grace: float | str
+    push_grace: Duration
     priority_bands: list[int]
     guard_budget: float
     offload: str
@@ -150,6 +156,7 @@ _MINIMA: Final[dict[str, float]] = {
     "offload_over": 1,
     "offload_limit": 1,
 }
+_MOST: Final = LONGEST_MS // 1000  # seconds, of durations; of numbers it is far beyond all sense, too
 _DURATIONS: Final = frozenset(
     {
         "timeout",
@@ -166,7 +173,6 @@ _ROTATED: Final = ("service_account", "push_secret")
 _LISTS: Final = frozenset({"queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
 _TEXT_TABLES: Final = frozenset({"targets"})
-_UNITS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Variables that steer the command line or the tests, not an app.
 _OTHER_VARIABLES: Final = frozenset({"HEADWAY_CONFIG", "HEADWAY_APP", "HEADWAY_REDIS_SERVER"})
 
@@ -207,27 +213,67 @@ def load_settings(
 
 def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
     """Convert and check the values; `origin` says where each came from."""
+    settings = _converted(merged, origin)
+    for key, rule in _broken_rules(settings):
+        msg = f"{origin.get(key, key)}{rule}"
+        raise ConfigError(msg)
+    return settings
+
+
+def _converted(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
     try:
-        settings = msgspec.convert(merged, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        found = re.search(r"`\$\.(\w+)", str(error))
-        msg = f"{origin.get(found[1], found[1]) if found else 'settings'}: {str(error).partition(' - at')[0]}"
+        return msgspec.convert(merged, Settings, strict=False)
+    except (ValueError, TypeError, OverflowError) as error:
+        for key, value in merged.items():
+            try:
+                msgspec.convert({key: value}, Settings, strict=False)
+            except (ValueError, TypeError, OverflowError) as own:
+                msg = f"{origin[key]}: {str(own).partition(' - at')[0]}"
+                raise ConfigError(msg) from own
+        msg = f"settings: {error}"
         raise ConfigError(msg) from error
-    for key, least in _MINIMA.items():
-        if not least <= getattr(settings, key) < math.inf:
-            msg = f"{origin.get(key, key)}: must be at least {least:g} and finite, got {getattr(settings, key):g}"
-            raise ConfigError(msg)
-    for table in _TABLES:
-        for queue, number in getattr(settings, table).items():
-            if number < 1:
-                msg = f"{origin.get(table, table)}.{queue}: must be at least 1, got {number}"
-                raise ConfigError(msg)
+
+
+def _broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the settings that break a rule, each with the end of the message that says which."""
+    yield from _numbers_out_of_range(settings)
+    for name, key in _names_in(settings):
+        try:
+            checked_name(key, name)
+        except DeclarationError as error:
+            yield key, f": {error}"
     for key in _ROTATED:
         text = getattr(settings, key)
         if text and not all(part.strip() for part in text.split(",")):
-            msg = f"{origin.get(key, key)}: nothing stands before, behind or between the commas; write one,another"
-            raise ConfigError(msg)
-    return settings
+            yield key, ": nothing stands before, behind or between the commas; write one,another"
+
+
+def _numbers_out_of_range(settings: Settings) -> Iterator[tuple[str, str]]:
+    for key, least in _MINIMA.items():
+        value = getattr(settings, key)
+        if not least <= value < math.inf:
+            yield key, f": must be at least {least:g} and finite, got {value}"
+        elif value > _MOST:
+            yield key, f": must be at most {_MOST}, got {value}"
+    for table in _TABLES:
+        for queue, number in getattr(settings, table).items():
+            if number < 1:
+                yield table, f".{queue}: must be at least 1, got {number}"
+    for band in settings.priority_bands:
+        if not PRIORITY_MIN <= band <= PRIORITY_MAX:
+            yield (
+                "priority_bands",
+                f": must be numbers from {PRIORITY_MIN} to {PRIORITY_MAX}, got {band}",
+            )
+
+
+def _names_in(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the names that carriers must hold, each with the setting that has it."""
+    if settings.namespace:
+        yield settings.namespace, "namespace"
+    for key in ("queues", *_TABLES, *_TEXT_TABLES):
+        for name in getattr(settings, key):
+            yield name, key
 
 
 def several(text: str) -> tuple[str, ...]:
@@ -244,18 +290,19 @@ def first(text: str) -> str:
 
 
 def parse_duration(value: object, name: str) -> float:
-    """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h` or `7d`; ConfigError names the setting."""
+    """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h`, `7d` or of a timedelta; ConfigError names the setting."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = (
-        re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)\s*", value)
-        if isinstance(value, str)
-        else None
-    )
-    if match is None:
-        msg = f"{name}: {value!r} is not a duration; write seconds or 500ms, 15s, 2m, 24h, 7d"
-        raise ConfigError(msg)
-    return float(match[1]) * _UNITS[match[2]]
+        # An int may be larger than a float can be.
+        return float(max(-sys.float_info.max, min(value, sys.float_info.max)))
+    try:
+        if isinstance(value, str):
+            return text_seconds(value, name)
+    except ValueError:
+        pass
+    msg = f"{name}: {value!r} is not a duration; write seconds or 500ms, 15s, 2m, 24h, 7d"
+    raise ConfigError(msg)
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:

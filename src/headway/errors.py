@@ -32,7 +32,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from headway.clock import duration_ms
+from headway.clock import Duration, duration_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,10 +144,10 @@ class ResultTimeoutError(JobError, TimeoutError):
 class RetryLater(Exception):  # noqa: N818 - a signal of a handler to its worker, not an error
     """Raise in a handler: run this job again after `delay`, without counting the attempt as failed.
 
-    `delay` is a timedelta or seconds, not negative and at most 1000 years.
+    `delay` is a timedelta, seconds or a text such as `5m`, not negative and at most 1000 years.
     """
 
-    def __init__(self, delay: timedelta | float, reason: str = "") -> None:
+    def __init__(self, delay: Duration, reason: str = "") -> None:
         """Check the delay here, where the handler's author sees the traceback."""
         self.delay = timedelta(milliseconds=duration_ms(delay, "RetryLater: delay"))
         if self.delay < timedelta(0):

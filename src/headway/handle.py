@@ -17,10 +17,9 @@ from headway.job import JobId, JobRecord, JobState
 from headway.storable import storable
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from headway.app import Headway
     from headway.brokers.base import LogLine, Progress
+    from headway.clock import Duration
 
 R = TypeVar("R")
 
@@ -57,11 +56,11 @@ class JobHandle(Generic[R]):
         """Return the job's present state."""
         return (await self.record()).state
 
-    async def wait(self, timeout: float | timedelta | None = None) -> JobState:  # noqa: ASYNC109 - the carrier's own wait
+    async def wait(self, timeout: Duration | None = None) -> JobState:  # noqa: ASYNC109 - the carrier's own wait
         """Wait until the job has completed, however it ended; ResultTimeoutError after `timeout` (seconds)."""
         return (await self._finished(timeout)).state
 
-    async def result(self, timeout: float | timedelta | None = None) -> R:  # noqa: ASYNC109 - the carrier's own wait
+    async def result(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109 - the carrier's own wait
         """Wait for the job and return what its handler returned.
 
         Raises JobFailedError, JobCancelledError or JobExpiredError when it ended so, ResultTimeoutError after `timeout`
@@ -121,7 +120,7 @@ class JobHandle(Generic[R]):
         """Show the id."""
         return f"<JobHandle {self.id}{' (duplicate)' if self.duplicate else ''}>"
 
-    async def _finished(self, timeout: float | timedelta | None) -> JobRecord:  # noqa: ASYNC109
+    async def _finished(self, timeout: Duration | None) -> JobRecord:  # noqa: ASYNC109
         limit = None if timeout is None else max(0, duration_ms(timeout, "timeout"))
         record = await self.app.carrier.wait_finished(self.id, limit)
         if record is None:
@@ -162,11 +161,11 @@ class SyncJobHandle(Generic[R]):
         """Return the job's present state."""
         return self._call(self._handle.status)
 
-    def wait(self, timeout: float | timedelta | None = None) -> JobState:
+    def wait(self, timeout: Duration | None = None) -> JobState:
         """Wait until the job has completed; ResultTimeoutError after `timeout` (seconds)."""
         return self._call(self._handle.wait, timeout)
 
-    def result(self, timeout: float | timedelta | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R:
         """Wait for the job and return what its handler returned; raises as JobHandle.result does."""
         return self._call(self._handle.result, timeout)
 

@@ -270,9 +270,11 @@ new_job_id = cast("Callable[[], JobId]", _ids.next)
 """Make an id: 20 characters of lower-case base 32, sortable by time."""
 
 
-def is_job_id(text: str) -> bool:
-    """Tell whether the text has the form of a job id."""
-    return len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)
+def is_job_id(text: object) -> bool:
+    """Tell whether it is a text that has the form of a job id."""
+    return (
+        isinstance(text, str) and len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)
+    )
 
 
 def id_instant_ms(job_id: str) -> int:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from headway.clock import duration_ms, to_ms
+from headway.clock import duration_ms, instant_ms
 from headway.errors import ArgumentsError, DeclarationError
 from headway.job import PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN
 from headway.retry import Retry
+from headway.schedule import CatchUp
 from headway.unique import Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from headway.clock import Duration
+
+T = TypeVar("T")
 
 RunIn = Literal["async", "thread", "process"]
 
@@ -25,7 +30,6 @@ MAX_KEY: Final = 500  # characters of an idempotency key
 # Names travel through Redis keys, URLs, command lines and metric labels.
 _NAME: Final = re.compile(r"[^\s,{}\x00-\x1f\x7f\ud800-\udfff][^,{}\x00-\x1f\x7f\ud800-\udfff]*")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # has no encoding
-_LONGEST_MS: Final = 1000 * 365 * 24 * 3600 * 1000  # an instant behind it still fits into every carrier
 
 
 class TaskOptions(Struct, frozen=True):
@@ -60,14 +64,14 @@ PLAIN: Final = JobOptions()
 def job_options(  # noqa: C901, PLR0913 - each is an option of its own
     base: JobOptions = PLAIN,
     *,
-    delay: timedelta | float | None = None,
+    delay: Duration | None = None,
     at: datetime | None = None,
     priority: int | None = None,
     queue: str | None = None,
     key: str | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout: timedelta | float | None = None,
-    expires: timedelta | float | None = None,
+    timeout: Duration | None = None,
+    expires: Duration | None = None,
     unique: Unique | UnsetType | None = UNSET,
 ) -> JobOptions:
     """Check the options of one job, over those of `base`; ArgumentsError names the one that is wrong."""
@@ -76,107 +80,191 @@ def job_options(  # noqa: C901, PLR0913 - each is an option of its own
         raise ArgumentsError(msg)
     changes: dict[str, object] = {}
     if delay is not None:
-        changes["delay_ms"] = _positive("delay", delay, zero=True)
-        changes["at_ms"] = None
+        changes = {"delay_ms": _checked(_not_negative_ms, delay, "delay"), "at_ms": None}
     if at is not None:
-        try:
-            changes["at_ms"] = to_ms(at)
-        except (ValueError, AttributeError, TypeError) as error:
-            msg = f"options: at: {error}"
-            raise ArgumentsError(msg) from error
-        changes["delay_ms"] = 0
+        changes = {"delay_ms": 0, "at_ms": _checked(instant_ms, at, "at")}
     if priority is not None:
         changes["priority"] = checked_priority(priority)
     if queue is not None:
-        changes["queue"] = _queue(queue)
+        changes["queue"] = _checked(_name, queue, "queue")
     if key is not None:
-        changes["key"] = _key(key)
+        changes["key"] = _checked(_key, key, "key")
     if headers is not None:
-        changes["headers"] = _headers(headers)
+        changes["headers"] = _checked(_headers, headers, "headers")
     if timeout is not None:
-        changes["timeout_ms"] = _positive("timeout", timeout)
+        changes["timeout_ms"] = _checked(_positive_ms, timeout, "timeout")
     if expires is not None:
-        changes["expires_ms"] = _positive("expires", expires)
+        changes["expires_ms"] = _checked(_positive_ms, expires, "expires")
     if unique is not UNSET:
-        changes["unique"] = unique
+        changes["unique"] = _checked(_unique, unique, "unique")
     return structs.replace(base, **changes)
+
+
+def task_options(  # noqa: PLR0913 - each is an option of its own
+    task: str,
+    *,
+    is_async: bool,
+    queue: str,
+    timeout: Duration,
+    retry: Retry | None,
+    priority: int,
+    expires: Duration | None,
+    unique: Unique | None,
+    run_in: RunIn | None,
+) -> TaskOptions:
+    """Check the options of a declaration; DeclarationError names the task and the one that is wrong."""
+
+    def checked(check: Callable[[Any, str], T], value: object, name: str) -> T:
+        try:
+            return check(value, name)
+        except (TypeError, ValueError) as error:
+            msg = f"task {task!r}: {error}"
+            raise DeclarationError(msg) from error
+
+    return TaskOptions(
+        queue=checked(_name, queue, "queue"),
+        run_in=checked(_run_in, ("async" if is_async else "thread") if run_in is None else run_in, "run_in"),
+        retry=checked(_retry, retry, "retry"),
+        timeout_ms=checked(_positive_ms, timeout, "timeout"),
+        priority=checked(_priority, priority, "priority"),
+        expires_ms=None if expires is None else checked(_positive_ms, expires, "expires"),
+        unique=checked(_unique, unique, "unique"),
+    )
+
+
+def schedule_options(
+    catch_up: CatchUp | str, args: object, kwargs: object
+) -> tuple[CatchUp, tuple[Any, ...], Mapping[str, Any]]:
+    """Check the options of a schedule; DeclarationError names the one that is wrong."""
+    if catch_up not in tuple(CatchUp):
+        msg = f"schedule: catch_up must be one of {', '.join(CatchUp)}; got {catch_up!r}"
+        raise DeclarationError(msg)
+    if not isinstance(args, list | tuple):
+        msg = f"schedule: args must be a tuple of arguments, such as ({args!r},); got {args!r}"
+        raise DeclarationError(msg)
+    named: Any = {} if kwargs is None else kwargs
+    if not isinstance(named, Mapping) or not all(isinstance(name, str) for name in cast("Any", named)):
+        msg = f"schedule: kwargs must be a dict from names of parameters to arguments; got {kwargs!r}"
+        raise DeclarationError(msg)
+    return CatchUp(catch_up), tuple(cast("list[Any]", args)), cast("Mapping[str, Any]", named)
+
+
+def checked_interval(interval: object) -> timedelta:
+    """Return the interval of `every`: a timedelta, or one written as text. A number is refused: it has no unit."""
+    if isinstance(interval, timedelta):
+        return interval
+    try:
+        if isinstance(interval, str):
+            return timedelta(milliseconds=duration_ms(interval, "interval"))
+    except ValueError:
+        pass
+    wanted = "a timedelta, such as timedelta(minutes=5), or a text such as 60s, 5m, 24h"
+    msg = f"schedule: interval must be {wanted}; got {interval!r}"
+    raise DeclarationError(msg)
 
 
 def checked_priority(priority: int) -> int:
     """Return the priority when it is a whole number from 0 to 9."""
-    whole = type(priority) is int  # and no bool
-    if not whole or not PRIORITY_MIN <= priority <= PRIORITY_MAX:
-        msg = f"priority must be a whole number from {PRIORITY_MIN} (last) to {PRIORITY_MAX} (first), got {priority!r}"
-        raise ArgumentsError(msg)
-    return priority
+    return _checked(_priority, priority, "priority")
 
 
 def checked_name(what: str, name: str) -> str:
     """Return the name of a task, queue, schedule or app when every carrier can hold it."""
-    if not _is_text(name) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
-        rule = f"1 to {MAX_NAME} characters, no commas, braces or control characters, no space in front"
-        msg = f"{what} name {name!r}: {rule}"
+    try:
+        return _name(name, what)
+    except ValueError as error:
+        raise DeclarationError(str(error)) from error
+
+
+def checked_names(what: str, names: object) -> tuple[str, ...]:
+    """Return several names; a lone text, which is a sequence of its letters, is refused."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        msg = f"{what} must be a list of names, got {names!r}"
         raise DeclarationError(msg)
-    return name
+    return tuple(checked_name(what, name) for name in cast("Sequence[str]", names))
 
 
-def declared_priority(task: str, priority: int) -> int:
-    """Return the priority of a declaration; DeclarationError names the task."""
+def _checked(check: Callable[[Any, str], T], value: object, name: str) -> T:
     try:
-        return checked_priority(priority)
-    except ArgumentsError as error:
-        msg = f"task {task!r}: {error}"
-        raise DeclarationError(msg) from error
-
-
-def declared_ms(task: str, name: str, duration: timedelta | float) -> int:
-    """Milliseconds of a positive duration in a declaration; DeclarationError names the task and the option."""
-    try:
-        return _positive(name, duration)
-    except ArgumentsError as error:
-        msg = f"task {task!r}: {error}"
-        raise DeclarationError(msg) from error
-
-
-def _positive(name: str, duration: timedelta | float, *, zero: bool = False) -> int:
-    try:
-        value = duration_ms(duration)
-    except (TypeError, ValueError, OverflowError) as error:
-        msg = f"options: {name} must be a timedelta or seconds, got {duration!r}"
-        raise ArgumentsError(msg) from error
-    if value > _LONGEST_MS:
-        msg = f"options: {name} must be at most 1000 years, got {duration!r}"
-        raise ArgumentsError(msg)
-    if value < 0 or (value == 0 and not zero):
-        msg = f"options: {name} must be positive, got {duration!r}"
-        raise ArgumentsError(msg)
-    return value
-
-
-def _queue(name: str) -> str:
-    try:
-        return checked_name("queue", name)
-    except DeclarationError as error:
+        return check(value, name)
+    except (TypeError, ValueError) as error:
         msg = f"options: {error}"
         raise ArgumentsError(msg) from error
 
 
-def _key(key: str) -> str:
-    if not _is_text(key) or not 0 < len(key) <= MAX_KEY or _SURROGATE.search(key):
-        msg = f"options: key must be a text of 1 to {MAX_KEY} characters"
-        raise ArgumentsError(msg)
+# The rules. Each takes what was given for the option, of whatever type: callers are not all type-checked.
+
+
+def _not_negative_ms(duration: Duration, name: str) -> int:
+    value = duration_ms(duration, name)
+    if value < 0:
+        msg = f"{name} must not be negative, got {duration!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _positive_ms(duration: Duration, name: str) -> int:
+    value = duration_ms(duration, name)
+    if value <= 0:
+        msg = f"{name} must be positive, got {duration!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _priority(priority: object, name: str) -> int:
+    if type(priority) is not int or not PRIORITY_MIN <= priority <= PRIORITY_MAX:  # and no bool
+        msg = f"{name} must be a whole number from {PRIORITY_MIN} (last) to {PRIORITY_MAX} (first), got {priority!r}"
+        raise ValueError(msg)
+    return priority
+
+
+def _name(name: object, what: str) -> str:
+    if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        rule = f"1 to {MAX_NAME} characters, no commas, braces or control characters, no space in front"
+        msg = f"{what} name {name!r}: {rule}"
+        raise ValueError(msg)
+    return name
+
+
+def _key(key: object, name: str) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or _SURROGATE.search(key):
+        msg = f"{name} must be a text of 1 to {MAX_KEY} characters"
+        raise ValueError(msg)
     return key
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    checked = dict(headers)
-    for name, value in checked.items():
-        if not (_is_text(name) and _is_text(value)):
-            msg = f"options: header {name!r} must be a text with a text as value"
-            raise ArgumentsError(msg)
+def _headers(headers: object, name: str) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        msg = f"{name} must be a dict of texts, got {headers!r}"
+        raise TypeError(msg)
+    checked: dict[str, str] = {}
+    for key, value in headers.items():  # pyright: ignore[reportUnknownVariableType]
+        if not (isinstance(key, str) and isinstance(value, str)):
+            msg = f"{name}: header {key!r} must be a text with a text as value"
+            raise TypeError(msg)
+        checked[key] = value
     return checked
 
 
-def _is_text(value: object) -> bool:
-    """Tell at run time what the annotation promises: callers are not all type-checked."""
-    return isinstance(value, str)
+def _unique(unique: object, name: str) -> Unique | None:
+    if unique is not None and not isinstance(unique, Unique):
+        msg = f"{name} must be None or a Unique, such as Unique() or Unique('debounce'); got {unique!r}"
+        raise TypeError(msg)
+    return unique
+
+
+def _retry(retry: object, name: str) -> Retry:
+    if retry is None:
+        return Retry()
+    if not isinstance(retry, Retry):
+        msg = f"{name} must be a Retry, such as Retry(max_attempts=3), or Retry.never() for one attempt; got {retry!r}"
+        raise TypeError(msg)
+    return retry
+
+
+def _run_in(run_in: Any, name: str) -> RunIn:  # noqa: ANN401 - whatever was written
+    if run_in not in get_args(RunIn):
+        msg = f"{name} must be one of {', '.join(get_args(RunIn))}; got {run_in!r}"
+        raise ValueError(msg)
+    chosen: RunIn = run_in
+    return chosen

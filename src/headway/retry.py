@@ -7,14 +7,15 @@ which a handler speaks for itself, and the cancellations of a timeout or a shutd
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from headway.clock import Duration, duration_ms, text_seconds
 from headway.raised import class_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from random import Random
 
 __all__ = ["Decision", "GiveUp", "Retry", "RetryAfter"]
@@ -59,7 +60,7 @@ class Retry:
       potatoq's 50 minutes are about ours: after an hour a person should look.
     - Equal jitter: it parts jobs that failed together, and, unlike full jitter, never retries at once.
 
-    `delays`, seconds or timedeltas, replaces the curve; it is followed exactly, without jitter, and its last
+    `delays`, seconds, timedeltas or texts, replaces the curve; it is followed exactly, without jitter, and its last
     entry repeats. `Retry.after(1, 60)` sets the attempts to match.
 
     An exception is judged by the first of these that speaks: `rules`, by the entry nearest to its class;
@@ -67,18 +68,19 @@ class Retry:
     exceptions, with attempts still counted over the job; it cannot itself name exceptions. An
     `ExceptionGroup` is judged by its own class, not by the exceptions in it.
 
-    Durations are given as seconds or timedeltas and kept as seconds. Raises ValueError naming the field.
+    Durations are given as seconds, timedeltas or texts such as `15s`, and kept as seconds. Raises ValueError naming the
+    field.
     """
 
     max_attempts: int = 10
     """Attempts in all, the first included."""
-    initial: float | timedelta = 2.0
+    initial: Duration = 2.0
     factor: float = 4.0
-    maximum: float | timedelta = 600.0
+    maximum: Duration = 600.0
     jitter: float = 0.5
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     give_up_on: tuple[type[BaseException], ...] = ()
-    delays: Sequence[float | timedelta] | None = None
+    delays: Sequence[Duration] | None = None
     rules: Mapping[type[BaseException], Retry] = field(
         default_factory=dict["type[BaseException]", "Retry"], hash=False
     )
@@ -93,15 +95,15 @@ class Retry:
         object.__setattr__(self, "initial", initial)
         if type(self.max_attempts) is not int or self.max_attempts < 1:
             raise _wrong(self.max_attempts, "max_attempts", "a whole number, 1 or more")
-        if not 1 <= self.factor < math.inf:
+        if not _is_number(self.factor) or not 1 <= self.factor < math.inf:
             raise _wrong(self.factor, "factor", "a finite number, 1 or more")
-        if not 0 <= self.jitter <= 1:
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise _wrong(self.jitter, "jitter", "a share from 0 to 1")
         _check_exceptions("retry_on", self.retry_on)
         _check_exceptions("give_up_on", self.give_up_on)
         if self.delays is not None:
-            if not self.delays:
-                raise _wrong(self.delays, "delays", "None, or one delay at least")
+            if isinstance(self.delays, str | bytes) or not _is_sequence(self.delays) or not self.delays:
+                raise _wrong(self.delays, "delays", "None, or a list of one delay at least")
             delays = tuple(_seconds(f"delays[{i}]", delay) for i, delay in enumerate(self.delays))
             object.__setattr__(self, "delays", delays)
         object.__setattr__(self, "rules", _checked_rules(self.rules))
@@ -112,8 +114,8 @@ class Retry:
         return cls(max_attempts=1)
 
     @classmethod
-    def after(cls, *delays: float | timedelta) -> Self:
-        """Retry once after each of `delays`, in seconds or timedeltas, and then give up."""
+    def after(cls, *delays: Duration) -> Self:
+        """Retry once after each of `delays`, and then give up."""
         return cls(max_attempts=len(delays) + 1, delays=delays)
 
     def delay(self, attempt: int, rng: Random) -> timedelta:
@@ -161,8 +163,12 @@ class Retry:
 
 
 def _checked_rules(rules: Mapping[type[BaseException], Retry]) -> dict[type[BaseException], Retry]:
+    if not _is_mapping(rules):
+        raise _wrong(rules, "rules", "a dict from exception classes to policies")
     _check_exceptions("rules", tuple(rules))
     for kind, policy in rules.items():
+        if not _is_policy(policy):
+            raise _wrong(policy, f"rules[{kind.__qualname__}]", "a Retry")
         if policy.rules or policy.give_up_on or policy.retry_on != (Exception,):
             raise _wrong(
                 policy, f"rules[{kind.__qualname__}]", "a policy without retry_on, give_up_on or rules"
@@ -180,14 +186,42 @@ def _check_exceptions(name: str, kinds: object) -> None:
 
 
 def _seconds(name: str, value: object) -> float:
-    # NaN fails the comparison as well; a string, as from a settings file, would pass through float().
-    if not isinstance(value, int | float | timedelta) or not 0 <= (seconds := _as_seconds(value)) <= _LONGEST:
-        raise _wrong(value, name, "seconds or a timedelta, from 0 to 365 days")
+    given = cast("Duration", value)
+    try:
+        duration_ms(given)
+        seconds = text_seconds(given, name) if isinstance(given, str) else _number_of_seconds(given)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST:
+        raise _wrong(
+            value, name, "a duration from 0 to 365 days: a timedelta, seconds, or a text such as 15s, 2m, 24h"
+        )
     return seconds
 
 
-def _as_seconds(value: float | timedelta) -> float:
+def _number_of_seconds(value: timedelta | float) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _as_seconds(value: Duration) -> float:
+    """Return what `_seconds` has made of it."""
+    return cast("float", value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_policy(value: object) -> bool:
+    return isinstance(value, Retry)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence)
 
 
 def _wrong(value: object, name: str, expected: str) -> ValueError:

@@ -55,6 +55,10 @@ class Cron:
 
     def __post_init__(self) -> None:
         """Parse now, so that a mistake shows at import and not at the first fire time."""
+        for name in ("expression", "timezone"):
+            if not _is_a(getattr(self, name), str):
+                message = f"Cron: {name} must be a text; got {getattr(self, name)!r}"
+                raise ScheduleError(message)
         object.__setattr__(self, "expression", " ".join(self.expression.split()))
         object.__setattr__(self, "_times", parse(self.expression))
         object.__setattr__(self, "_zone", _zone(self.timezone))
@@ -110,6 +114,14 @@ class Every:
 
     def __post_init__(self) -> None:
         """Check both fields; keep the anchor in UTC so that equal schedules compare equal."""
+        if not _is_a(self.interval, timedelta):
+            message = (
+                f"Every: interval must be a timedelta, such as timedelta(minutes=5); got {self.interval!r}"
+            )
+            raise ScheduleError(message)
+        if not _is_a(self.anchor, datetime):
+            message = f"Every: anchor must be an aware datetime; got {self.anchor!r}"
+            raise ScheduleError(message)
         if self.interval < _SECOND or self.interval % _SECOND:
             message = f"Every: interval must be a whole number of seconds, 1 or more; got {self.interval!r}"
             raise ScheduleError(message)
@@ -238,6 +250,11 @@ def _backwards(schedule: Schedule, until: datetime) -> Iterator[datetime]:
     while True:
         yield fire
         fire = schedule.previous_or_at(fire - _SECOND)  # fire times are whole seconds
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """Tell at run time what the annotation promises: callers are not all type-checked."""
+    return isinstance(value, kind)
 
 
 def _zone(name: str) -> ZoneInfo:

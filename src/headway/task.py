@@ -15,9 +15,10 @@ from headway.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from headway.app import Headway
+    from headway.clock import Duration
     from headway.context import Context
     from headway.unique import Unique
 
@@ -46,7 +47,7 @@ class Task(Generic[P, R]):
         self.fn = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.options_declared = options
-        self.signature = Signature(name, function)
+        self.signature = Signature(name, function, app.codec.format)
         self._inspected = _without_context(function, takes_context=self.signature.takes_context)
         if options.unique is not None:
             options.unique.check(name, self._inspected)
@@ -69,21 +70,22 @@ class Task(Generic[P, R]):
     def options(  # noqa: PLR0913 - each is an option of its own
         self,
         *,
-        delay: timedelta | float | None = None,
+        delay: Duration | None = None,
         at: datetime | None = None,
         priority: int | None = None,
         queue: str | None = None,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: timedelta | float | None = None,
-        expires: timedelta | float | None = None,
+        timeout: Duration | None = None,
+        expires: Duration | None = None,
         unique: Unique | UnsetType | None = UNSET,
     ) -> TaskCall[P, R]:
         """Return the task with options of single jobs.
 
-        `delay` (timedelta or seconds) or `at` (aware datetime): not before. `priority` 0 to 9, 9 first. `key`:
-        idempotency key, a second enqueue returns the first job. `headers`: texts for the handler. `timeout` of one
-        attempt. `expires`: not to be started later than so long after its due time. ArgumentsError names what is wrong.
+        `delay` or `at` (aware datetime): not before. `priority` 0 to 9, 9 first. `key`: idempotency key, a second
+        enqueue returns the first job. `headers`: texts for the handler. `timeout` of one attempt. `expires`: not to be
+        started later than so long after its due time. Durations are timedeltas, seconds or texts such as `5m`.
+        ArgumentsError names what is wrong.
         """
         chosen = job_options(
             delay=delay,
@@ -245,13 +247,7 @@ class TaskDecorator(Protocol):
 
 
 def make_task(app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
-    """Make the task that fits the function; DeclarationError when it can be no task or cannot run as asked."""
-    if not inspect.isroutine(function):
-        msg = f"task {name!r}: @app.task goes on a function, not on {function!r}"
-        raise DeclarationError(msg)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        msg = f"task {name!r}: a generator function cannot be a task"
-        raise DeclarationError(msg)
+    """Make the task that fits the function; DeclarationError when it cannot run as asked."""
     is_async = inspect.iscoroutinefunction(function)
     if options.run_in == "async" and not is_async:
         msg = f"task {name!r}: run_in='async' needs an async def; a def runs in a thread or a process"

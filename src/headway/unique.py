@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Struct
 
-from headway.clock import duration_ms
+from headway.clock import Duration, duration_ms
 from headway.codec import to_builtin
 from headway.errors import DeclarationError, SerialisationError
 from headway.job import UniqueLock, UniqueMode
@@ -40,7 +39,7 @@ class Unique(Struct, frozen=True):
 
     mode: Literal["reject", "throttle", "debounce", "keep_last"] = "reject"
     by: By | None = None
-    window: timedelta | float | None = None
+    window: Duration | None = None
 
     def __post_init__(self) -> None:
         """Refuse a mode without what it needs."""
@@ -50,8 +49,17 @@ class Unique(Struct, frozen=True):
         if (self.mode == "throttle") != (self.window is not None):
             msg = "Unique: window (how long) belongs to mode 'throttle' and to no other"
             raise DeclarationError(msg)
-        if self.window is not None and duration_ms(self.window) <= 0:
-            msg = f"Unique: window must be positive, got {self.window}"
+        if self.window is not None:
+            try:
+                window_ms = duration_ms(self.window, "window")
+            except (TypeError, ValueError) as error:
+                msg = f"Unique: {error}"
+                raise DeclarationError(msg) from error
+            if window_ms <= 0:
+                msg = f"Unique: window must be positive, got {self.window!r}"
+                raise DeclarationError(msg)
+        if not _can_make_a_key(self.by):
+            msg = f"Unique: by must be None, names of parameters, a text or a function; got {self.by!r}"
             raise DeclarationError(msg)
 
     def lock(
@@ -95,3 +103,12 @@ class Unique(Struct, frozen=True):
         import hashlib  # noqa: PLC0415 - OpenSSL costs 3 ms that `import headway` need not pay
 
         return hashlib.blake2b(encoded, digest_size=_KEY_BYTES).hexdigest()
+
+
+def _can_make_a_key(by: object) -> bool:
+    if isinstance(by, str):
+        return bool(by)
+    if isinstance(by, Sequence):
+        names = cast("Sequence[object]", by)
+        return bool(names) and all(isinstance(name, str) for name in names)
+    return by is None or callable(by)

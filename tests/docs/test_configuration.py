@@ -52,7 +52,7 @@ def test_the_reasons_are_given_for_the_defaults_of_today() -> None:
     assert table["Attempts of a failing job"] == f"{retry.max_attempts}"
     assert (
         table["Wait before a retry"]
-        == f"{retry.initial:g} s, times {retry.factor:g}, at most {retry.maximum / 60:g} min, half of it at random"
+        == f"{float(str(retry.initial)):g} s, times {retry.factor:g}, at most {float(str(retry.maximum)) / 60:g} min, half of it at random"
     )
     assert retry.jitter == 0.5
     assert (

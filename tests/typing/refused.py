@@ -44,13 +44,13 @@ async def arguments() -> None:
 
 async def results() -> None:
     number: int = await (await send.enqueue(1)).result()  # type: ignore[assignment]
-    text: str = send.sync.enqueue(1).result(timeout="soon")  # type: ignore[arg-type]
+    text: str = send.sync.enqueue(1).result(timeout=b"soon")  # type: ignore[arg-type]
     await send.enqueue(1).result()  # type: ignore[attr-defined]
     _ = number, text
 
 
 def options() -> None:
-    send.options(delay="1h")  # type: ignore[arg-type]
+    send.options(delay=b"1h")  # type: ignore[arg-type]
     send.options(at=timedelta(1))  # type: ignore[arg-type]
     send.options(prio=3)  # type: ignore[call-arg]
     send.options(headers={"a": 1})  # type: ignore[dict-item]

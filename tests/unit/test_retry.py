@@ -165,7 +165,7 @@ def test_the_reason_tells_why_and_never_what_the_exception_said() -> None:
         ({"max_attempts": 2.0}, "max_attempts must be"),
         ({"initial": -1}, "initial must be"),
         ({"initial": math.nan}, "initial must be"),
-        ({"initial": "5"}, "initial must be"),
+        ({"initial": "soon"}, "initial must be"),
         ({"initial": 601}, r"initial must be no longer than maximum \(600 s\)"),
         ({"initial": timedelta(seconds=-1)}, "initial must be"),
         ({"maximum": math.inf}, "maximum must be"),

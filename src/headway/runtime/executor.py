@@ -72,7 +72,7 @@ class Executor:
     ) -> None:
         """`slots` is the table that the supervisor watches; without one there is no hard end."""
         self._app = app
-        self._tasks: Mapping[str, Task[Any, Any]] = app.tasks
+        self._tasks: Mapping[str, Task[Any, Any]] = app.known_tasks
         self._threads = threads
         self._processes = processes
         self._slots = slots
