@@ -10,7 +10,7 @@ from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import load_settings
 from headway.errors import DeclarationError, UnknownTaskError
-from headway.functions import check_function, qualified_name, unknown_task
+from headway.functions import alias_hint, check_function, qualified_name
 from headway.handle import JobHandle
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.opened import OpenApps
@@ -251,7 +251,9 @@ class Headway:
         """Return the task of that name or alias; UnknownTaskError names the ones there are."""
         task = self._known.get(name)
         if task is None:
-            raise UnknownTaskError(unknown_task(self.name, name, self._tasks))
+            known = ", ".join(sorted(self._tasks)) or "none"
+            msg = f"app {self.name!r} has no task {name!r}; declared: {known}{alias_hint(name, self._tasks)}"
+            raise UnknownTaskError(msg)
         return task
 
     # --- jobs ---------------------------------------------------------------------------------------------------

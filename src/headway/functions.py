@@ -82,9 +82,8 @@ def qualified_name(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", None) or "unknown"
     qualified = getattr(function, "__qualname__", repr(function))
     if module in _MAIN:
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
+        main: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+        spec, file = main.get("__spec__"), main.get("__file__")
         if spec is None and file is None:
             msg = f"{qualified} stands in no file, so no worker could find it by its module: give the task a name="
             raise DeclarationError(msg)
@@ -121,10 +120,8 @@ def _folders_below_a_root(folder: Path) -> tuple[str, ...]:
     return nearest if all(name.isidentifier() for name in nearest) else ()
 
 
-def unknown_task(app: str, name: str, declared: Iterable[str]) -> str:
-    """Say that there is no such task, and what its job may be one of: a module run or imported another way."""
-    known = sorted(declared)
+def alias_hint(name: str, declared: Iterable[str]) -> str:
+    """Say which task a job of an unknown one may be meant for: its module was imported under another name."""
     last = name.rpartition(".")[2]
-    near = [one for one in known if one.rpartition(".")[2] == last]
-    hint = f"; if {near[0]!r} is meant, declare it with aliases=[{name!r}]" if len(near) == 1 else ""
-    return f"app {app!r} has no task {name!r}; declared: {', '.join(known) or 'none'}{hint}"
+    near = [one for one in declared if one.rpartition(".")[2] == last]
+    return f"; if {near[0]!r} is meant, declare it with aliases=[{name!r}]" if len(near) == 1 else ""

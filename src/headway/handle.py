@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from headway.brokers.base import LogLine, Progress
     from headway.clock import Duration
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class JobHandle(Generic[R]):
+class JobHandle(Generic[R_co]):
     """An accepted job. `duplicate` tells that it was there before (idempotency key, unique key)."""
 
     __slots__ = ("_result_type", "app", "duplicate", "id")
@@ -60,7 +60,7 @@ class JobHandle(Generic[R]):
         """Wait until the job has completed, however it ended; ResultTimeoutError after `timeout` (seconds)."""
         return (await self._finished(timeout)).state
 
-    async def result(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109 - the carrier's own wait
+    async def result(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109 - the carrier's own wait
         """Wait for the job and return what its handler returned.
 
         Raises JobFailedError, JobCancelledError or JobExpiredError when it ended so, ResultTimeoutError after `timeout`
@@ -74,7 +74,7 @@ class JobHandle(Generic[R]):
                     from headway.offload import whole  # noqa: PLC0415 - only for large results
 
                     result = await whole(self.app.offload, result)
-                value: R = decode_result(result, self._result_type)
+                value: R_co = decode_result(result, self._result_type)
                 return value
             case JobState.FAILED:
                 last = next(iter(reversed(decode_history(record.history))), None)
@@ -112,7 +112,7 @@ class JobHandle(Generic[R]):
         return await self.app.carrier.logs(self.id)
 
     @property
-    def sync(self) -> SyncJobHandle[R]:
+    def sync(self) -> SyncJobHandle[R_co]:
         """The blocking twin."""
         return SyncJobHandle(self)
 
@@ -134,12 +134,12 @@ class JobHandle(Generic[R]):
         return record
 
 
-class SyncJobHandle(Generic[R]):
+class SyncJobHandle(Generic[R_co]):
     """The blocking twin of JobHandle: the same methods, for code without an event loop."""
 
     __slots__ = ("_handle",)
 
-    def __init__(self, handle: JobHandle[R]) -> None:
+    def __init__(self, handle: JobHandle[R_co]) -> None:
         """Wrap the handle; the calls run on the app's portal."""
         self._handle = handle
 
@@ -165,7 +165,7 @@ class SyncJobHandle(Generic[R]):
         """Wait until the job has completed; ResultTimeoutError after `timeout` (seconds)."""
         return self._call(self._handle.wait, timeout)
 
-    def result(self, timeout: Duration | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R_co:
         """Wait for the job and return what its handler returned; raises as JobHandle.result does."""
         return self._call(self._handle.result, timeout)
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class PreparedJob(Generic[R]):
+class PreparedJob(Generic[R_co]):
     """A job made but not yet enqueued: `task.job(...)`, for `app.enqueue_many`."""
 
     __slots__ = ("new", "result_type")

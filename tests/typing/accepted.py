@@ -42,6 +42,11 @@ def plain_with_context(ctx: Context, n: int) -> None:
     ctx.log("n is %d", n)
 
 
+@app.task(aliases=["resize_old"], expires="1h", retry=Retry(initial="5s", delays=["1m", 60, timedelta(1)]))
+def renamed() -> None: ...
+
+
+@app.every("5m", name="in text")
 @app.cron("*/5 * * * *", timezone="Europe/Zurich")
 @app.every(timedelta(minutes=5), name="often")
 @app.task
@@ -68,6 +73,14 @@ async def uses() -> None:
         assert_type(await send.options(delay=5, priority=9, key="k").enqueue(1), JobHandle[str])
         assert_type(await send.options(at=datetime.now(UTC), headers={"a": "b"}).enqueue(1), JobHandle[str])
         assert_type(await app.enqueue_many(send.job(n) for n in range(3)), list[JobHandle[str]])
+        both: list[PreparedJob[str | Order]] = [send.job(1), resize.job("a")]
+        assert_type(await app.enqueue_many(both), list[JobHandle[str | Order]])
+        # Of different results: which type they have in common is for each checker to say.
+        for handle in await app.enqueue_many([send.job(1), with_context.job(Order(1))]):
+            assert_type(await handle.wait(), JobState)
+        wider: list[JobHandle[str | None]] = [job]
+        _ = wider
+        await send.options(delay="5m", timeout="90s").enqueue(1)
         assert_type(send.options(unique=None).job(1), PreparedJob[str])
         assert_type(app.job("x"), JobHandle[Any])
 
@@ -78,6 +91,8 @@ def blocking_uses() -> None:
     assert_type(job.result(timeout=10), str)
     assert_type(job.status(), JobState)
     assert_type(resize.options(delay=1).sync.enqueue("a").result(), Order)
+    several: list[SyncJobHandle[str | Order]] = [job, resize.sync.enqueue("a")]
+    _ = several
     assert_type(app.sync.enqueue_many(resize.job("a") for _ in range(3)), list[SyncJobHandle[Order]])
 
 

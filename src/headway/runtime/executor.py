@@ -14,6 +14,7 @@ from msgspec import Struct
 from headway.codec import decode_call, is_reference
 from headway.context import Context
 from headway.errors import CodecError, HeadwayError
+from headway.functions import alias_hint
 from headway.job import Cancelled, Expired, Outcome, Succeeded
 from headway.runtime.failure import JobTimeoutError
 from headway.runtime.forks import end_fork, generation
@@ -223,6 +224,7 @@ class Executor:
             return self.outcomes.refused(delivery, "PoisonJob", text)
         if delivery.task not in self._tasks:
             text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
+            text += alias_hint(delivery.task, self._app.tasks)
             return self.outcomes.refused(delivery, "UnknownTask", text)
         return None
 
