@@ -25,6 +25,9 @@ class _Silent:
     def log(self, lease: Lease, level: str, message: str) -> None: ...
     async def flush(self, lease: Lease) -> None: ...
 
+    def busy(self, _lease: Lease) -> bool:
+        return False
+
 
 async def double(number: int) -> int:
     return 2 * number
