@@ -105,6 +105,7 @@ def emulator(  # noqa: PLR0913 - one for each option
         from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
         from headway.emulator.standalone import running  # noqa: PLC0415 - an extra
         from headway.emulator.tokens import GOOGLE_ISSUER  # noqa: PLC0415 - an extra
+        from headway.serving import name_lack_of_descriptors  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         msg = f"the emulator needs the package of {error.name}: pip install 'headway[emulator]'"
         raise ConfigError(msg) from error
@@ -115,6 +116,7 @@ def emulator(  # noqa: PLR0913 - one for each option
         http_port = port + 1 if 0 < port < 65535 else 0  # noqa: PLR2004 - the last port
 
     async def serve() -> None:
+        name_lack_of_descriptors(asyncio.get_running_loop())
         async with running(
             host=host,
             grpc_port=port,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, refuse
+from headway.serving import HEAD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,7 @@ _aio: Final[Any] = import_module("grpc.aio")
 _DecodeError: Final[type[Exception]] = import_module("google.protobuf.message").DecodeError
 
 _LONGEST_REASON: Final = 1000  # characters: it travels in a header, and may repeat what was sent
+_IDLE_MS: Final = 300_000  # of a connection without a call: its client makes another when it needs one
 _LARGEST_MESSAGE: Final = 256 * 1024 * 1024
 _STATUS: Final = {int(code.value[0]): code for code in _grpc.StatusCode}
 
@@ -29,7 +31,12 @@ _STATUS: Final = {int(code.value[0]): code for code in _grpc.StatusCode}
 def new_server() -> Any:  # noqa: ANN401 - gRPC has no types
     """Return a server that takes batches of the largest tasks, and shares its port with nobody."""
     return _aio.server(
-        options=[("grpc.max_receive_message_length", _LARGEST_MESSAGE), ("grpc.so_reuseport", 0)]
+        options=[
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            ("grpc.so_reuseport", 0),
+            ("grpc.server_handshake_timeout_ms", round(HEAD_SECONDS * 1000)),
+            ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ]
     )
 
 

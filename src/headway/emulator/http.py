@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
+
+from headway.serving import BACKLOG, Connections
 
 if TYPE_CHECKING:
     from headway.emulator.gate import App
@@ -15,12 +17,20 @@ if TYPE_CHECKING:
 class HttpServer:
     """Serves an app on a port of its own."""
 
-    def __init__(self, app: App, host: str, port: int) -> None:
+    def __init__(self, app: App, host: str, port: int, *, connections: Connections | None = None) -> None:
         """`start` binds; port 0 takes a free one."""
         self._host = host
         self._port = port
+        connections = connections or Connections()
         config = uvicorn.Config(
-            app, lifespan="off", log_level="warning", access_log=False, ws="none", server_header=False
+            app,
+            http=cast("type[asyncio.Protocol]", connections.protocol),
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            server_header=False,
+            backlog=BACKLOG,
         )
         config.load()
         self._server = uvicorn.Server(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from importlib import import_module
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _json: Final[Message] = import_module("google.protobuf.json_format")  # it has no stubs
 
 _LONGEST_REASON: Final = 1000  # characters: it may repeat what was sent
+_BODY_SECONDS: Final = 60.0
 _LONGEST_BODY: Final = 256 * 1024 * 1024
 _FIELDS: Final = frozenset(
     {"page_size", "page_token", "response_view", "filter", "update_mask", "request_id"}
@@ -88,10 +90,14 @@ def _find(paths: Iterable[_Path], method: str, path: str) -> tuple[str, str, Ope
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_BODY:
-            refuse("Request payload size exceeds the limit.")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LONGEST_BODY:
+                    refuse("Request payload size exceeds the limit.")
+    except TimeoutError:
+        raise ApiError(Code.DEADLINE_EXCEEDED, "The body of the request did not come in time.") from None
     return bytes(body)
 
 

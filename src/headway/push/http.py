@@ -34,7 +34,11 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 async def respond(scope: Scope, send: Send, response: PushResponse) -> None:
     """Send a response, without its body to HEAD."""
     headers = {"content-length": str(len(response.body)), "cache-control": "no-store", **response.headers}
-    if response.status in _REFUSED and str(scope.get("http_version", "")).startswith("1"):
+    asks = scope["method"] in {
+        "GET",
+        "HEAD",
+    }  # strangers may, and a sender of jobs keeps its connection for minutes
+    if (asks or response.status in _REFUSED) and str(scope.get("http_version", "")).startswith("1"):
         # Its body may be on its way, and without end: the server would read it for nothing.
         headers["connection"] = "close"
     await send(

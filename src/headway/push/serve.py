@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 
 from headway.errors import ConfigError
 from headway.runtime.mainloop import run_main
+from headway.serving import BACKLOG, Connections, name_lack_of_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -25,14 +26,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("headway.push")
 # Google's front ends keep connections for ten minutes. Who closes first must not be us: a request may be on its way.
 _KEEP_ALIVE: Final = 620
-_BACKLOG: Final = 2048
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Bind the port, 0 for a free one; ConfigError when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         msg = f"cannot listen on {host} port {port}: {error}"
         raise ConfigError(msg) from error
@@ -62,6 +62,8 @@ class _Serving:
         self._server = _Server(
             uvicorn.Config(
                 receiver,
+                http=cast("type[asyncio.Protocol]", Connections().protocol),
+                backlog=BACKLOG,
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -77,6 +79,7 @@ class _Serving:
 
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
+        name_lack_of_descriptors(loop)
         # Before it opens, which takes seconds where the guard is away: process 1 of a container hears no signal for
         # which it has no handler, and would take jobs as if none had come.
         for number in (signal.SIGTERM, signal.SIGINT):
