@@ -480,6 +480,16 @@ class Lender(Protocol):
 
 
 @runtime_checkable
+class Connected(Protocol):
+    """A carrier at the other end of a connection, which repeats calls for seconds before it gives one up."""
+
+    @property
+    def trouble(self) -> str:
+        """What has kept it from being reached for some seconds; empty: nothing that is known."""
+        ...
+
+
+@runtime_checkable
 class Starter(Protocol):
     """A carrier that can send jobs on their way before anything is awaited."""
 

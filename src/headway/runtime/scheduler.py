@@ -19,6 +19,8 @@ from headway.schedule import due_fires, next_wake
 from headway.service import describe, must_go_on, trace_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headway.app import Headway
     from headway.brokers.base import Store
     from headway.scheduled import ScheduledTask
@@ -42,8 +44,12 @@ class Looked(Struct, frozen=True):
 class Scheduler:
     """Enqueues an app's scheduled jobs at their fire times, look by look."""
 
-    def __init__(self, app: Headway, remarks: Remarks) -> None:
-        """What is wrong with single schedules becomes a remark; they keep none of the others from firing."""
+    def __init__(self, app: Headway, remarks: Remarks, emptied: Callable[[], None] | None = None) -> None:
+        """What is wrong with single schedules becomes a remark; they keep none of the others from firing.
+
+        `emptied` is called when the carrier seems to have lost all that it was told.
+        """
+        self._emptied = emptied
         self._app = app
         self._remarks = remarks
         self._declared = False
@@ -72,6 +78,8 @@ class Scheduler:
                 what,
             )
             await declare_schedules(self._app, as_of_ms=self._looked_ms)
+            if self._emptied is not None and not known:
+                self._emptied()
             known = {record.name: record for record in await carrier.schedules()}
         now_ms = self._app.clock.now_ms()
         wake = _LONGEST_SLEEP

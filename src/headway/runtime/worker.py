@@ -15,8 +15,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import CancelRequested, Handed, LeaseLost, Wake
-from headway.errors import BrokerError
+from headway.brokers.base import CancelRequested, Connected, Handed, LeaseLost, Wake
+from headway.errors import BrokerError, BrokerUnavailableError
 from headway.job import Released, WorkerId, new_job_id
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
@@ -44,6 +44,7 @@ _log = logging.getLogger("headway.worker")
 _LONGEST_WAIT: Final = (
     60.0  # seconds without a claim although nobody woke us: a wake-up lost to a frozen worker costs no more
 )
+_CONNECTION_LOOK: Final = 1.0  # seconds; a look asks nobody
 _LISTEN_AGAIN: Final = 0.1  # seconds after the signals ended
 _STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
 _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
@@ -126,6 +127,11 @@ class Worker:
         self._hand_back(self._runners.take_waiting())
         for run in self._runners.running:
             run.interrupt(Stop.LOST)
+        self._claim_again()
+
+    def _claim_again(self) -> None:
+        """Look for jobs: a carrier that was emptied, or took the lease back, may know this worker no more."""
+        self._woken = True
         self._changed.set()
 
     @property
@@ -137,12 +143,16 @@ class Worker:
         """Work until stopped."""
         self._listens = self.services.start("listen", self._listen)
         self.services.start("tend", self._tend, first=first_look())
+        if isinstance(self._broker, Connected):
+            self.services.start("connection", self._look_at_connection)
         self.services.start("hand back", self._hand_back_stale)
         self.services.start("time limits", self._executor.end_overdue)
         if not self._supervised:
             self.services.start("lease", self._beat, first=self._lease_ms / 1000 / BEATS_PER_LEASE)
         if self._schedules and self._app.schedules:
-            self.services.start("schedules", Scheduler(self._app, self.services.remarks).round)
+            self.services.start(
+                "schedules", Scheduler(self._app, self.services.remarks, self._claim_again).round
+            )
         try:
             await self._fetch()
             await self._drain()
@@ -154,6 +164,12 @@ class Worker:
         settings = self._app.settings
         kept = min(settings.keep_succeeded, settings.keep_failed)
         return await tend(self._broker, busy=self.holds > 0, kept=kept)
+
+    async def _look_at_connection(self) -> float:
+        """Notice an outage before the first call is given up, and also while nothing is called."""
+        if isinstance(self._broker, Connected) and (trouble := self._broker.trouble):
+            raise BrokerUnavailableError(trouble)
+        return _CONNECTION_LOOK
 
     async def _beat(self) -> float:
         return await beat(
@@ -280,8 +296,7 @@ class Worker:
     def _hear(self, signal: Signal) -> None:
         match signal:
             case Wake():
-                self._woken = True
-                self._changed.set()
+                self._claim_again()
             case Handed(delivery=delivery):
                 self._take(delivery)
                 self._hold(claiming=self._claiming)

@@ -115,6 +115,11 @@ class RedisBroker:
         """Send jobs on their way, if that can be done at once."""
         return enqueue.begin(self._session, jobs)
 
+    @property
+    def trouble(self) -> str:
+        """What has kept the server from being reached for some seconds."""
+        return self._link.trouble
+
     def lend(self) -> None:
         """Let `enqueue_lent` use the connection while it is idle."""
         self._session.lend()

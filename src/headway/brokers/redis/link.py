@@ -41,6 +41,7 @@ ANSWER_TIMEOUT: Final = (
 _OPEN_DEADLINE: Final = 3.0  # opening fails soon: the address may be wrong
 _SWEEP: Final = 0.25  # seconds between looks at deadlines, only while calls are under way
 _AGAIN_SOON: Final = 0.1  # seconds before a call is sent again to a server that is loading or moving the slot
+_TROUBLE_AFTER: Final = 2.0  # seconds: a cut connection is usually there again before anybody need know
 _BACKOFF_FIRST: Final = 0.02
 _BACKOFF_MAX: Final = 2.0
 
@@ -64,6 +65,7 @@ class Link:
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._last_answer = 0.0
+        self._down_since = 0.0  # an instant of the loop's clock
         self._stalled = asyncio.Event()
         self._problem = ""
 
@@ -86,6 +88,14 @@ class Link:
             else:
                 self._runner = loop.create_task(self._run(wire), name="headway redis link")
                 return
+
+    @property
+    def trouble(self) -> str:
+        """What has kept the server from being reached for some seconds; empty: nothing that is known."""
+        if self._runner is None or self._pipe is not None:
+            return ""
+        down = asyncio.get_running_loop().time() - self._down_since
+        return str(self._unavailable()) if down > _TROUBLE_AFTER else ""
 
     async def close(self) -> None:
         """Disconnect; calls under way fail."""
@@ -208,6 +218,7 @@ class Link:
             await self._stalled.wait()
         finally:
             self._pipe = None
+            self._down_since = asyncio.get_running_loop().time()
             self._lending.forget()
             pipe.let_go()
 
