@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelResult
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from headway.job import JobId, JobState
 
 _BATCH: Final = 1000  # jobs per script call: each is some milliseconds of the server's time
+
+
+def _name() -> str:
+    """Name an act: the repeat of a call whose answer was lost is told what the first one did, see act.lua."""
+    return secrets.token_hex(8)
 
 
 async def cancel(session: Session, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
@@ -31,7 +37,7 @@ async def act(session: Session, name: str, ids: Sequence[JobId]) -> list[bool]:
     """Run `remove`, `retry` or `promote`."""
     done: list[bool] = []
     for first in range(0, len(ids), _BATCH):
-        done += [bool(one) for one in await session.run(name, *ids[first : first + _BATCH])]
+        done += [bool(one) for one in await session.run(name, _name(), *ids[first : first + _BATCH])]
     return done
 
 
@@ -39,7 +45,7 @@ async def drain(session: Session, queue: str) -> int:
     """Remove all waiting jobs of a queue."""
     removed, rank = 0, 0
     while rank >= 0:
-        some, rank = await session.run("drain", queue, _BATCH, rank)
+        some, rank = await session.run("drain", _name(), queue, _BATCH, rank)
         removed += some
     return removed
 
@@ -52,7 +58,7 @@ async def clean(session: Session, state: JobState, older_than_ms: int, queue: st
     removed, place = 0, 0
     while place >= 0 and removed < limit:
         some, place = await session.run(
-            "clean", LETTERS[state], older_than_ms, queue or "", _BATCH, limit - removed, place
+            "clean", _name(), LETTERS[state], older_than_ms, queue or "", _BATCH, limit - removed, place
         )
         removed += some
     return removed

@@ -112,10 +112,9 @@ local function keep(ids, source)
   local tombs = buried and gather('HMGET', P .. 'tomb', ids) or {}
   local kept = #popped
   for i, id in ipairs(ids) do
-    if tombs[i] then
-      redis.call('HDEL', P .. 'tomb', id)
-      tomb_count(tombs[i], -1)
-    else
+    -- Asked for anew where it said void: the id may stand here twice.
+    local void = tombs[i] and redis.call('HGET', P .. 'tomb', id)
+    if not (void and is_void(id, source.list, void)) then
       local place = #popped + 1
       popped[place], popped_from[place] = id, source
     end

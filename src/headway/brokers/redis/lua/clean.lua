@@ -1,9 +1,10 @@
 -- Duty: remove old jobs of one terminal state, oldest first, a bounded number per call.
--- KEYS[1] prefix; ARGV[3] state letter, [4] ms since they finished, [5] queue or "", [6] how many to look at, [7] how many to remove,
---         [8] place from which to look.
+-- KEYS[1] prefix; ARGV[3] the act, [4] state letter, [5] ms since they finished, [6] queue or "", [7] how many to look at, [8] how many
+--         to remove, [9] place from which to look.
 -- Returns { removed, place to go on from or -1 when nothing is left }.
 -- @include base
 -- @include regardless
+-- @include act
 -- @include sound
 -- @include kinds
 -- @include events
@@ -14,8 +15,12 @@
 -- @include finish
 -- @include removal
 -- @include close
-local state, before, queue = ARGV[3], now - tonumber(ARGV[4]), ARGV[5]
-local look, most, place = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local said = answered_before()
+if said then
+  return said
+end
+local state, before, queue = ARGV[4], now - tonumber(ARGV[5]), ARGV[6]
+local look, most, place = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 must_be_sound()
 local ids
 if state == 'S' then
@@ -36,9 +41,13 @@ for _, id in ipairs(ids) do
   if fits and removed < most and remove_one(id) then
     removed = removed + 1
     if state == 'S' then
-      redis.call('LREM', P .. 'done:S', 1, id)
-      redis.call('INCRBY', P .. 'done:base', 1)
-      redis.call('DECRBY', P .. 'done:stale', 1)
+      if place == 0 then
+        redis.call('LPOP', P .. 'done:S')
+        redis.call('INCRBY', P .. 'done:base', 1)
+        redis.call('DECRBY', P .. 'done:stale', 1)
+      else
+        place = place + 1 -- its entry stays until it is the oldest
+      end
     end
   else
     place = place + 1
@@ -46,4 +55,4 @@ for _, id in ipairs(ids) do
 end
 remove_end()
 close()
-return { removed, more and removed < most and place or -1 }
+return answered({ removed, more and removed < most and place or -1 })

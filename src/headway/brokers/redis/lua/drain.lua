@@ -1,8 +1,9 @@
 -- Duty: remove waiting jobs of one queue, a bounded number per call.
--- KEYS[1] prefix; ARGV[3] queue, [4] how many at most, [5] rank in zset sched from which to look.
+-- KEYS[1] prefix; ARGV[3] the act, [4] queue, [5] how many at most, [6] rank in zset sched from which to look.
 -- Returns { removed, rank to go on from or -1 when nothing is left }.
 -- @include base
 -- @include regardless
+-- @include act
 -- @include sound
 -- @include kinds
 -- @include events
@@ -13,7 +14,11 @@
 -- @include finish
 -- @include removal
 -- @include close
-local queue, most, rank = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local before = answered_before()
+if before then
+  return before
+end
+local queue, most, rank = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local looked, removed = 0, 0
 must_be_sound()
 for level = 9, 0, -1 do
@@ -25,10 +30,7 @@ for level = 9, 0, -1 do
     for _, id in ipairs(redis.call('RPOP', P .. 'r:' .. list, most - looked) or {}) do
       looked = looked + 1
       local dead = redis.call('HGET', P .. 'tomb', id)
-      if dead then
-        redis.call('HDEL', P .. 'tomb', id)
-        tomb_count(dead, -1)
-      elseif remove_one(id, true) then
+      if not (dead and is_void(id, list, dead)) and remove_one(id, true) then
         removed = removed + 1
       end
     end
@@ -54,4 +56,4 @@ if looked < most then
 end
 remove_end()
 close()
-return { removed, rank }
+return answered({ removed, rank })

@@ -61,16 +61,6 @@ for i = 1, total do
     break
   end
 end
-if must_hold('hash', 'tomb') > 0 then
-  must_hold('hash', 'tombs')
-  for i, list in ipairs(gather('HMGET', P .. 'tomb', ids)) do
-    if list then
-      must_take(list)
-      exhume(ids[i])
-    end
-  end
-end
-
 if plain then
   local pairs_j = {}
   for i = 1, total do

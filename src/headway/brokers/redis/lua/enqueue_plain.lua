@@ -51,8 +51,8 @@ if redis.call('HGET', P .. 'kinds', ARGV[3]) ~= ARGV[4] then
   return 1
 end
 -- Most often none of these is there while jobs are enqueued: then one look tells that nobody watches and nobody is to be woken.
-local quiet = redis.call('EXISTS', P .. 'ev:on', P .. 'tomb', P .. 'hand', P .. 'qc:' .. ARGV[6]) == 0
-if ARGV[2] ~= '' or not quiet and redis.call('EXISTS', P .. 'ev:on', P .. 'tomb') > 0 then
+local quiet = redis.call('EXISTS', P .. 'ev:on', P .. 'hand', P .. 'qc:' .. ARGV[6]) == 0
+if ARGV[2] ~= '' or not quiet and redis.call('EXISTS', P .. 'ev:on') > 0 then
   return 2
 end
 local ids = {}

@@ -27,6 +27,32 @@ if source == 'S' then
   return cut(ids, string.format('%.0f', base + first))
 end
 
+local STEPS = 1000000 -- entries passed in search of the one that counts, in one call; then the page ends early
+
+-- Entries of a ready list without the void ones. Of a job that came back only the last one counts, nearest to the left end.
+local function standing(key, ids, skip)
+  local tombs = gather_if_any(P .. 'tomb', ids)
+  if not tombs then
+    return ids, #ids
+  end
+  local length, steps, found = redis.call('LLEN', key), 0, {}
+  for i, id in ipairs(ids) do
+    local stands = not tombs[i]
+    if not stands and redis.call('HEXISTS', P .. 'done', id) == 0 and redis.call('HEXISTS', P .. 'j', id) == 1 then
+      local last = redis.call('LPOS', key, id)
+      stands = last == length - skip - i
+      steps = steps + (last or 0)
+    end
+    if stands then
+      found[#found + 1] = id
+    end
+    if steps > STEPS then
+      return found, i
+    end
+  end
+  return found, #ids
+end
+
 if source == 'Q' then
   local key = P .. 'r:' .. string.sub(ARGV[3], 2)
   local skip = after == '' and 0 or tonumber(after)
@@ -35,7 +61,8 @@ if source == 'Q' then
   for i = #turned, 1, -1 do
     ids[#ids + 1] = turned[i]
   end
-  return cut(ids, string.format('%.0f', skip + #ids))
+  local found, looked = standing(key, ids, skip)
+  return { #ids < size and looked == #ids and '' or string.format('%.0f', skip + looked), found }
 end
 
 if source == 'R' then

@@ -1,7 +1,8 @@
 -- Duty: make scheduled jobs ready now, held ones too.
--- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was scheduled, else 0.
+-- KEYS[1] prefix; ARGV[3] the act, [4..] ids. Returns 1 for each that was scheduled, else 0.
 -- @include base
 -- @include regardless
+-- @include act
 -- @include sound
 -- @include kinds
 -- @include events
@@ -11,9 +12,13 @@
 -- @include unique
 -- @include finish
 -- @include close
+local before = answered_before()
+if before then
+  return before
+end
 must_be_sound()
 local jobs = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local job = find(ARGV[i])
   local known = job and job.state == 'D' and kind_of(job.kind)
   if known then
@@ -22,7 +27,7 @@ for i = 3, #ARGV do
   end
 end
 local promoted = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local id = ARGV[i]
   local job = jobs[id]
   jobs[id] = nil
@@ -36,7 +41,6 @@ for i = 3, #ARGV do
     end
     redis.call('ZREM', P .. 'sched', id)
     count('D', job.kind, -1)
-    exhume(id)
     push_tail(known.list, { id })
     promoted[#promoted + 1] = 1
   else
@@ -44,4 +48,4 @@ for i = 3, #ARGV do
   end
 end
 close()
-return promoted
+return answered(promoted)

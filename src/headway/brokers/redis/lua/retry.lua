@@ -1,7 +1,8 @@
 -- Duty: give failed, cancelled or expired jobs a new life with fresh attempts; the epoch goes on.
--- KEYS[1] prefix; ARGV[3..] ids. Returns 1 for each that was, else 0.
+-- KEYS[1] prefix; ARGV[3] the act, [4..] ids. Returns 1 for each that was, else 0.
 -- @include base
 -- @include regardless
+-- @include act
 -- @include sound
 -- @include kinds
 -- @include events
@@ -11,9 +12,13 @@
 -- @include unique
 -- @include finish
 -- @include close
+local before = answered_before()
+if before then
+  return before
+end
 must_be_sound()
 local jobs = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local job = find(ARGV[i])
   local known = job and not job.broken and kind_of(job.kind)
   if known and (job.state == 'F' or job.state == 'C' or job.state == 'X') then
@@ -22,7 +27,7 @@ for i = 3, #ARGV do
   end
 end
 local retried = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local id = ARGV[i]
   local job = jobs[id]
   jobs[id] = nil
@@ -38,7 +43,6 @@ for i = 3, #ARGV do
     if expires ~= '' then
       redis.call('ZADD', P .. 'exp', expires, id)
     end
-    exhume(id)
     push_tail(known.list, { id })
     event('retried', id, job.epoch, known.queue, '')
     retried[#retried + 1] = 1
@@ -47,4 +51,4 @@ for i = 3, #ARGV do
   end
 end
 close()
-return retried
+return answered(retried)

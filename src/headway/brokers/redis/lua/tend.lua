@@ -35,7 +35,7 @@ local function drop(state, id, kind)
   end
 end
 
--- The oldest entries of done:S: { id, finished, kind } each; those that are no longer such are taken out on the way.
+-- The oldest entries of done:S: { id, finished, kind, place } each; those that are no longer such are taken out on the way.
 local function oldest_succeeded(size)
   while true do
     local ids = redis.call('LRANGE', P .. 'done:S', 0, size - 1)
@@ -43,7 +43,7 @@ local function oldest_succeeded(size)
     for i, text in ipairs(gather('HMGET', P .. 'done', ids)) do
       local job = text and parse_done(text)
       if job and job.state == 'S' then
-        found[#found + 1] = { state = 'S', id = ids[i], finished = tonumber(job.finished), kind = job.kind }
+        found[#found + 1] = { state = 'S', id = ids[i], finished = tonumber(job.finished), kind = job.kind, place = i - stale }
       elseif #found == 0 then
         stale = stale + 1
       end
@@ -75,23 +75,20 @@ end
 
 local function prune(found)
   local zset = { F = {}, C = {}, X = {} }
-  local left = 0
+  local left, last = 0, 0
   for _, item in ipairs(found) do
     drop(item.state, item.id, item.kind)
     if item.state == 'S' then
-      left = left + 1
+      left, last = left + 1, math.max(last, item.place)
     else
       table.insert(zset[item.state], item.id)
     end
   end
-  if left > 0 then
-    -- stale entries between them stay until they are the oldest
-    for _, item in ipairs(found) do
-      if item.state == 'S' then
-        redis.call('LREM', P .. 'done:S', 1, item.id) -- the first entry or close to it
-      end
-    end
-    redis.call('INCRBY', P .. 'done:base', left)
+  if left > 0 and left == last then
+    redis.call('LTRIM', P .. 'done:S', last, -1)
+    redis.call('INCRBY', P .. 'done:base', last)
+  elseif left > 0 then
+    redis.call('INCRBY', P .. 'done:stale', left) -- others stand between them: they go when they are the oldest
   end
   for state, ids in pairs(zset) do
     if #ids > 0 then

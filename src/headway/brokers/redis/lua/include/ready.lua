@@ -26,10 +26,12 @@ local function wake_pushed()
   end
 end
 
--- A job that leaves a ready list from its middle stays there as a tombstone: hash tomb id -> list; tombs: list -> how many.
-local function entomb(id, list)
-  redis.call('HSET', P .. 'tomb', id, list)
-  redis.call('HINCRBY', P .. 'tombs', list, 1)
+-- A job that leaves a ready list from its middle leaves its entry behind, which is void from then on: to take it out would cost a
+-- walk through the list. Hash tomb: id -> its list, or how many, *, list; hash tombs: list -> how many in all.
+-- A job that comes back is put at the tail, so of its entries in one list the first are void, and the last one counts.
+local function parse_tomb(text)
+  local void, list = string.match(text, '^(%d+)%*(.*)$')
+  return tonumber(void) or 1, list or text
 end
 
 local function tomb_count(list, delta)
@@ -38,12 +40,32 @@ local function tomb_count(list, delta)
   end
 end
 
--- Take the tombstone of an id away before the id may enter a list again.
-local function exhume(id)
-  local list = redis.call('HGET', P .. 'tomb', id)
-  if list then
-    redis.call('LREM', P .. 'r:' .. list, 0, id)
-    redis.call('HDEL', P .. 'tomb', id)
-    tomb_count(list, -1)
+local function entomb(id, list)
+  local text = redis.call('HGET', P .. 'tomb', id)
+  local void, old = 0, list
+  if text then
+    void, old = parse_tomb(text)
   end
+  if old ~= list then -- the id was given to a job of another queue or priority
+    redis.call('LREM', P .. 'r:' .. old, 0, id)
+    tomb_count(old, -void)
+    void = 0
+  end
+  redis.call('HSET', P .. 'tomb', id, void == 0 and list or void + 1 .. '*' .. list)
+  tomb_count(list, 1)
+end
+
+-- Tell whether this entry of the list, the first of its id, is void; then it is gone.
+local function is_void(id, list, text)
+  local void, of = parse_tomb(text)
+  if of ~= list then
+    return false
+  end
+  if void > 1 then
+    redis.call('HSET', P .. 'tomb', id, void > 2 and void - 1 .. '*' .. list or list)
+  else
+    redis.call('HDEL', P .. 'tomb', id)
+  end
+  tomb_count(list, -1)
+  return true
 end
