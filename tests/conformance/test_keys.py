@@ -114,3 +114,13 @@ async def test_a_delivery_of_a_job_with_a_key_is_as_any_other(scene: Scene) -> N
     await scene.finish(delivery, Succeeded(b"r"))
     record = await scene.record(delivery.lease.job_id)
     assert (record.state, record.key, record.result) == (JobState.SUCCEEDED, "k", b"r")
+
+
+async def test_the_end_of_retention_frees_the_key_also_while_nobody_looks(scene: Scene) -> None:
+    """No worker ran, so nobody has pruned the record."""
+    await scene.finish(await scene.start(scene.job(key="k")), Succeeded())
+    scene.clock.advance(DAY - 1)
+    assert (await scene.offer(scene.job(key="k"))).duplicate_of is not None
+    scene.clock.advance(1)
+    again = await scene.put(scene.job(key="k"))
+    assert await scene.take_ids() == [again]

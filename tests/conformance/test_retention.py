@@ -195,3 +195,35 @@ async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs
             [await own.count(state) for state in (JobState.SUCCEEDED, JobState.CANCELLED, JobState.EXPIRED)]
         )
         assert left == 4
+
+
+@pytest.mark.needs("pull")
+async def test_tend_comes_back_when_the_first_record_is_old_enough(store: Store) -> None:
+    """Else short retentions mean nothing: what is pruned waits for the next round."""
+    async with store.broker(retention=Retention(succeeded_ms=5 * SECOND, failed_ms=9 * SECOND)) as broker:
+        brief = Scene(broker, store.clock)
+        await brief.finish(await brief.start(), Failed(b"h"))
+        assert (await broker.tend()).next_in_ms == 9 * SECOND
+        await brief.finish(await brief.start())
+        store.clock.advance(SECOND)
+        assert (await broker.tend()).next_in_ms == 4 * SECOND
+        store.clock.advance(4 * SECOND)
+        tended = await broker.tend()
+        assert (tended.pruned, tended.next_in_ms) == (1, 4 * SECOND)
+
+
+@pytest.mark.needs("cap_succeeded")
+async def test_a_short_retention_prunes_thousands_within_seconds(store: Store) -> None:
+    async with store.broker(retention=Retention(succeeded_ms=5 * SECOND, max_succeeded=1000)) as broker:
+        brief = Scene(broker, store.clock)
+        for _ in range(4):
+            await _complete(brief, 1000)
+        waited = pruned = 0
+        while pruned < 4000:
+            tended = await broker.tend()
+            pruned += tended.pruned
+            assert tended.next_in_ms is not None or pruned == 4000
+            waited += tended.next_in_ms or 0
+            store.clock.advance(tended.next_in_ms or 0)
+        assert waited <= 10 * SECOND
+        assert await broker.counts() == []

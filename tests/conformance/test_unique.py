@@ -413,3 +413,43 @@ async def test_a_repeat_of_a_replaced_job_replaces_nothing(scene: Scene) -> None
     await scene.put(second)
     await scene.offer(first)
     assert await scene.states([first.id, second.id]) == [JobState.CANCELLED, JobState.READY]
+
+
+@pytest.mark.parametrize("mode", [UniqueMode.REJECT, UniqueMode.DEBOUNCE, UniqueMode.KEEP_LAST])
+@pytest.mark.parametrize("delay", [None, HOUR])
+async def test_a_holder_that_expired_while_nobody_looked_holds_nothing(
+    scene: Scene, mode: UniqueMode, delay: int | None
+) -> None:
+    """No worker ran, so nobody has ended it."""
+    lock = UniqueLock("u", mode)
+    gone = await scene.put(scene.job(unique=lock, due=delay, expires=SECOND))
+    scene.clock.advance(SECOND)
+    job_id = await scene.put(scene.job(unique=lock))
+    assert await scene.take_ids() == [job_id]
+    assert await scene.state(gone) is JobState.EXPIRED
+
+
+async def test_who_was_held_back_follows_a_holder_that_expired_while_nobody_looked(scene: Scene) -> None:
+    running = await scene.start(scene.job(unique=KEEP_LAST))
+    held = await scene.put(scene.job(unique=KEEP_LAST, expires=SECOND))
+    await scene.finish(running)
+    scene.clock.advance(SECOND)
+    job_id = await scene.put(scene.job(unique=REJECT))
+    assert await scene.take_ids() == [job_id]
+    assert await scene.state(held) is JobState.EXPIRED
+
+
+@pytest.mark.parametrize("lock", [REJECT, DEBOUNCE], ids=lambda lock: lock.mode)
+async def test_many_unique_jobs_of_one_call_are_judged_each_against_those_before_it(
+    scene: Scene, lock: UniqueLock
+) -> None:
+    """Whatever is looked up for all of them at once must know what the call itself has brought."""
+    names = [f"tenant-{number % 50}" for number in range(200)]
+    jobs = [scene.job(queue="u", unique=UniqueLock(name, lock.mode)) for name in names]
+    answers = await scene.carrier.enqueue(jobs)
+    if lock is REJECT:
+        assert [one.duplicate_of for one in answers] == [None] * 50 + [job.id for job in jobs[:50]] * 3
+        assert await scene.take_ids(200, queue="u") == [job.id for job in jobs[:50]]
+    else:
+        assert [one.duplicate_of for one in answers] == [None] * 200
+        assert await scene.take_ids(200, queue="u") == [job.id for job in jobs[150:]]

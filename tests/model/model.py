@@ -39,6 +39,8 @@ class Model(Book):
             return None
         if new.key is not None and new.key in self.keys:
             return self.keys[new.key]
+        while (overdue := self._overdue_holder(new)) is not None:
+            self.complete(overdue, S.EXPIRED)  # whoever it held back is the holder then
         verdict = self.locks.judge(new, self.now, self.state)
         if verdict.duplicate_of is not None:
             return verdict.duplicate_of
@@ -53,16 +55,23 @@ class Model(Book):
             self.make_ready([new.id])
         return None
 
+    def _overdue_holder(self, new: NewJob) -> JobId | None:
+        """Return the holder of the job's unique key if it should have expired, which nobody has noticed yet."""
+        if new.unique is None:
+            return None
+        job_id, _ = self.locks.holders.get(new.unique.key, (JobId(""), 0))
+        holder = self.jobs.get(job_id)
+        if holder is None or holder.state not in WAITING or holder.expires_ms is None:
+            return None
+        return job_id if holder.expires_ms <= self.now else None
+
     def ambiguous(self, new: NewJob) -> bool:
         """Tell whether the rules leave open what this job does.
 
-        It replaces a returned holder while another is held, or meets a holder whose expiry nobody has noticed yet.
+        It replaces a returned holder while another is held.
         """
         if new.unique is None:
             return False
-        holder = self.jobs.get(self.locks.holders.get(new.unique.key, (JobId(""), 0))[0])
-        if holder is not None and holder.state in WAITING and (holder.expires_ms or self.now + 1) <= self.now:
-            return True
         verdict = self.locks.judge(new, self.now, self.state)
         return new.unique.key in self.locks.held and not verdict.hold
 

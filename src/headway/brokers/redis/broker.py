@@ -61,7 +61,13 @@ class RedisBroker:
         target = Target(location, namespace=settings.namespace, key=start)
         self._listener = Listener(target)
         self._link = Link(target, on_elsewhere=self._listener.reconnect)
-        self._session = Session(self._link, start, clock=clock, record_events=settings.record_events)
+        self._session = Session(
+            self._link,
+            start,
+            clock=clock,
+            record_events=settings.record_events,
+            retention=settings.retention,
+        )
         self._claims = Claims(self._session)
         self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
@@ -166,7 +172,7 @@ class RedisBroker:
 
     async def tend(self) -> Tended:
         """Do one round of maintenance."""
-        return await work.tend(self._session, self._settings.retention)
+        return await work.tend(self._session)
 
     async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns the worker, a Wake first."""

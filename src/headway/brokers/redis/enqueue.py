@@ -78,7 +78,9 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
         if answer == _OTHER_NUMBERS:
             return None
         # At once, and not by whoever began: jobs that were sent meanwhile must not overtake these.
-        return session.call("enqueue", *_arguments(jobs, {kind: number}), read=partial(_accepted, jobs))
+        return session.call(
+            "enqueue", *_arguments(session, jobs, {kind: number}), read=partial(_accepted, jobs)
+        )
 
     arguments = _plain_arguments(jobs, kind, number)
     # A batch already: what it could still wait for comes while the server is at work on it.
@@ -103,7 +105,7 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
             begun = begin(session, jobs)
             answers = None if begun is None else await begun
         else:
-            answers = _accepted(jobs, await session.run("enqueue", *_arguments(jobs, numbers)))
+            answers = _accepted(jobs, await session.run("enqueue", *_arguments(session, jobs, numbers)))
         if answers is not None:
             return answers
         session.forget_kinds()
@@ -158,9 +160,10 @@ def _plain_arguments(jobs: Sequence[NewJob], kind: Kind, number: bytes) -> list[
     return arguments
 
 
-def _arguments(jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argument]:
+def _arguments(session: Session, jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argument]:
     known = {(kind.priority, kind.queue, kind.task): number for kind, number in numbers.items()}
-    arguments: list[Argument] = [len(numbers)]
+    kept = session.retention
+    arguments: list[Argument] = [kept.succeeded_ms, kept.failed_ms, len(numbers)]
     for kind, number in numbers.items():
         arguments += (number, kind.text())
     runs: list[list[Argument]] = []
@@ -194,14 +197,13 @@ def _arguments(jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argum
 
 def _special(place: int, job: NewJob) -> tuple[Argument, ...]:
     unique, fire = job.unique, job.fire
+    due = "" if job.due_ms is None else job.due_ms
+    expires = "" if job.expires_ms is None else job.expires_ms
+    mode, window = ("", 0) if unique is None else (_MODES[unique.mode], unique.window_ms)
     return (
         place,
-        "" if job.due_ms is None else job.due_ms,
-        "" if job.expires_ms is None else job.expires_ms,
+        f"{due}|{expires}|{mode}|{window}|{'' if fire is None else fire.at_ms}",
         "" if job.key is None else f"={job.key}",
-        "" if unique is None else _MODES[unique.mode],
         "" if unique is None else unique.key,
-        0 if unique is None else unique.window_ms,
         "" if fire is None else fire.schedule,
-        "" if fire is None else fire.at_ms,
     )

@@ -16,6 +16,7 @@ from headway.errors import BrokerRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from headway.brokers.base import Retention
     from headway.brokers.redis.link import Link
     from headway.clock import Clock
 
@@ -50,9 +51,12 @@ def parse_kind(text: bytes) -> Kind | None:
 class Session:
     """Calls of one app through one link."""
 
-    def __init__(self, link: Link, prefix: str, *, clock: Clock | None, record_events: bool) -> None:
+    def __init__(
+        self, link: Link, prefix: str, *, clock: Clock | None, record_events: bool, retention: Retention
+    ) -> None:
         """Without a clock the server's own counts."""
         self.prefix = prefix
+        self.retention = retention
         self._link = link
         self._clock = clock
         self._flags = "e" if record_events else ""

@@ -24,7 +24,7 @@ from headway.job import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base import Report, Retention, Settlement
+    from headway.brokers.base import Report, Settlement
     from headway.brokers.redis.call import Argument
     from headway.brokers.redis.session import Session
 
@@ -141,8 +141,9 @@ async def report(session: Session, reports: Sequence[Report], max_log_lines: int
     ]
 
 
-async def tend(session: Session, retention: Retention) -> Tended:
+async def tend(session: Session) -> Tended:
     """Do one bounded round of maintenance."""
+    retention = session.retention
     promoted, expired, reclaimed, pruned, mended, next_in_ms, _ = await session.run_timed(
         "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
     )

@@ -1,8 +1,10 @@
 -- Duty: accept jobs, all or none, in their order. The first write may be refused for want of memory; then nothing is written.
 -- KEYS[1] prefix
--- ARGV[3] how many kinds, then number, text each; how many runs, then kind number, count each (jobs in order, cut where the
+-- ARGV[3] ms that succeeded, cancelled and expired jobs are kept, [4] ms that failed ones are; then
+--         how many kinds, then number, text each; how many runs, then kind number, count each (jobs in order, cut where the
 --         kind changes); how many jobs, then their ids, then their blobs (kind:payload);
---         then for each job that is not plain: place, due, expires, = and key, unique mode (r t d k), unique key, window, schedule, fire.
+--         then for each job that is not plain: place, shape, = and key, unique key, schedule. A shape is
+--         due|expires|unique mode (r t d k)|window|fire; jobs that are made alike have the same.
 -- Returns place, id pairs of the duplicates, flat; the string KINDS when the numbers are not those of this server; the string
 --         FIRE and a place when that job's fire time lies in the future: then nothing is written.
 -- @include base
@@ -14,9 +16,11 @@
 -- @include header
 -- @include unique
 -- @include finish
+-- @include removal
 -- @include close
 local MAX_AHEAD = 60000 -- headway.fires
-local at = 3
+local KEEP, KEEP_FAILED = tonumber(ARGV[3]), tonumber(ARGV[4])
+local at = 5
 local function next_arg()
   at = at + 1
   return ARGV[at - 1]
@@ -86,30 +90,61 @@ if plain then
   return {}
 end
 
-local special = {}
+local special, shapes = {}, {}
+local wanted_keys, wanted_locks, used = {}, {}, {}
+
+local function shape_of(text)
+  local due, expires, mode, window, fire = string.match(text, '^(%-?%d*)|(%-?%d*)|(%a?)|(%d+)|(%-?%d*)$')
+  local shape = { due = due, expires = expires, mode = mode, window = tonumber(window), fire = fire }
+  used[mode] = true
+  used.fire = used.fire or fire ~= ''
+  used.expires = used.expires or expires ~= ''
+  used.later = used.later or due ~= '' or expires ~= ''
+  shapes[text] = shape
+  return shape
+end
+
 while at <= #ARGV do
-  local place = tonumber(next_arg())
-  special[place] = { due = next_arg(), expires = next_arg(), key = next_arg(), mode = next_arg(), unique = next_arg(),
-    window = tonumber(next_arg()) or 0, schedule = next_arg(), fire = next_arg() }
-  local wish = special[place]
-  wish.key = wish.key ~= '' and string.sub(wish.key, 2) or nil
-  wish.schedule = wish.fire ~= '' and wish.schedule or nil
-  if wish.schedule and tonumber(wish.fire) > now + MAX_AHEAD then
+  local place, text = tonumber(ARGV[at]), ARGV[at + 1]
+  local wish = { shape = shapes[text] or shape_of(text), schedule = ARGV[at + 4] }
+  if ARGV[at + 2] ~= '' then
+    wish.key = string.sub(ARGV[at + 2], 2)
+    wanted_keys[#wanted_keys + 1] = wish.key
+  end
+  if wish.shape.mode ~= '' then
+    wish.unique = ARGV[at + 3]
+    wanted_locks[#wanted_locks + 1] = wish.unique
+  end
+  if wish.shape.fire ~= '' and tonumber(wish.shape.fire) > now + MAX_AHEAD then
     return 'FIRE' .. place
   end
+  special[place] = wish
+  at = at + 5
+end
+
+-- What stands under the keys of these jobs, as far as it is known: false for nothing.
+local holders, locks = {}, {}
+local met = false -- somebody holds one of them
+
+-- Whether nobody would miss the record of a job that has completed: it may be pruned.
+local function is_old(id)
+  local text = redis.call('HGET', P .. 'done', id)
+  local job = text and parse_done(text)
+  return job and tonumber(job.finished) + (job.state == 'F' and KEEP_FAILED or KEEP) <= now
+end
+
+for i, holder in ipairs(gather('HMGET', P .. 'keys', wanted_keys)) do
+  holders[wanted_keys[i]] = holder
+  met = met or holder and is_old(holder)
+end
+for i, text in ipairs(gather('HMGET', P .. 'u', wanted_locks)) do
+  locks[wanted_locks[i]] = text and parse_lock(text)
+  met = met or text
 end
 
 -- The keys that the jobs will touch have to be sound before the first of them is written.
 local function must_be_ready()
-  local used = {}
-  for _, wish in pairs(special) do
-    used[wish.mode] = true
-    used.key = used.key or wish.key
-    used.fire = used.fire or wish.schedule
-    used.later = used.later or wish.due ~= '' or wish.expires ~= ''
-    used.expires = used.expires or wish.expires ~= ''
-  end
-  if used.d or used.k then
+  if met or used.d or used.k then
     must_be_sound() -- another job may end
     return
   end
@@ -120,15 +155,13 @@ local function must_be_ready()
   if used.expires then
     must_hold('sorted set', 'exp')
   end
-  if used.key then
-    must_hold('hash', 'keys')
+  if #wanted_keys > 0 then
     must_hold('hash', 'keyof')
   end
   if used.fire then
     must_hold('hash', 'fire')
   end
-  if used.r or used.t then
-    must_hold('hash', 'u')
+  if #wanted_locks > 0 then
     must_hold('hash', 'uof')
   end
   if used.t then
@@ -140,6 +173,7 @@ must_be_ready()
 variadic('HSET', P .. 'kinds', guard) -- changes nothing, but is refused when memory is short, before anything is written
 local duplicates, seen = {}, {}
 local new_j, new_m, new_sched, new_exp, new_ready = {}, {}, {}, {}, {}
+local new_keys, new_keyof, new_u, new_uof, new_ux = {}, {}, {}, {}, {}
 local earliest, earliest_queue = tonumber(redis.call('ZRANGE', P .. 'sched', 0, 0, 'WITHSCORES')[2]) or math.huge, nil
 
 local function flush()
@@ -147,6 +181,11 @@ local function flush()
   variadic('HSET', P .. 'm', new_m)
   variadic('ZADD', P .. 'sched', new_sched)
   variadic('ZADD', P .. 'exp', new_exp)
+  variadic('HSET', P .. 'keys', new_keys)
+  variadic('HSET', P .. 'keyof', new_keyof)
+  variadic('HSET', P .. 'u', new_u)
+  variadic('HSET', P .. 'uof', new_uof)
+  variadic('ZADD', P .. 'ux', new_ux)
   local list, batch = nil, {}
   for _, item in ipairs(new_ready) do
     if list and item.list ~= list then
@@ -160,6 +199,7 @@ local function flush()
     push_tail(list, batch)
   end
   new_j, new_m, new_sched, new_exp, new_ready = {}, {}, {}, {}, {}
+  new_keys, new_keyof, new_u, new_uof, new_ux = {}, {}, {}, {}, {}
 end
 
 local function append(list, a, b)
@@ -167,16 +207,36 @@ local function append(list, a, b)
   list[#list + 1] = b
 end
 
+-- The lock of a unique key, once a holder that should have expired has ended: whoever it held back holds it then.
+local function lock_of(key)
+  local lock = locks[key]
+  while lock and not lock.gone do
+    local expires = tonumber(redis.call('ZSCORE', P .. 'exp', lock.id))
+    if not expires or expires > now then
+      return lock
+    end
+    flush()
+    redis.call('ZREM', P .. 'exp', lock.id)
+    local holder = find(lock.id)
+    if holder and (holder.state == 'D' or holder.state == 'Q') then
+      finish_waiting(lock.id, holder, 'X', '')
+      write_finished()
+    end
+    local text = redis.call('HGET', P .. 'u', key)
+    lock = text and parse_lock(text)
+    locks[key] = lock
+  end
+  return lock
+end
+
 -- The job that is in the way of this one by its unique key, or nil; second: true when this one is to be held.
 local function check_unique(id, wish)
-  flush()
-  local text = redis.call('HGET', P .. 'u', wish.unique)
-  local lock = text and parse_lock(text)
+  local lock, mode = lock_of(wish.unique), wish.shape.mode
   if not lock then
     return nil, false
   end
-  if wish.mode == 't' then
-    if now < lock.enqueued + wish.window then
+  if mode == 't' then
+    if now < lock.enqueued + wish.shape.window then
       return lock.id, false
     end
     return nil, false
@@ -184,9 +244,10 @@ local function check_unique(id, wish)
   if lock.gone then
     return nil, false
   end
-  if wish.mode == 'r' then
+  if mode == 'r' then
     return lock.id, false
   end
+  flush()
   local holder = find(lock.id)
   if not holder then
     return nil, false
@@ -198,7 +259,7 @@ local function check_unique(id, wish)
     write_finished()
     return nil, false
   end
-  if wish.mode == 'k' and holder.state == 'R' then
+  if mode == 'k' and holder.state == 'R' then
     local held = redis.call('HGET', P .. 'uh', wish.unique)
     local job = held and find(held)
     if job and job.held then
@@ -211,23 +272,33 @@ local function check_unique(id, wish)
   return nil, false
 end
 
+-- The job that holds an idempotency key; one whose record is past its time is forgotten here.
+local function holder_of(key)
+  local holder = holders[key]
+  if holder and is_old(holder) then
+    remove_one(holder)
+    remove_end()
+    holders[key] = false
+  end
+  return holders[key]
+end
+
 local function blocked(id, wish)
-  if wish.schedule then
+  local fire = wish.shape.fire
+  if fire ~= '' then
     local last = redis.call('HGET', P .. 'fire', wish.schedule)
     if last then
       local fired, job = string.match(last, '^(%-?%d+)|(.*)$')
-      if fired and tonumber(fired) <= now + MAX_AHEAD and tonumber(wish.fire) <= tonumber(fired) then
+      if fired and tonumber(fired) <= now + MAX_AHEAD and tonumber(fire) <= tonumber(fired) then
         return job ~= '' and job or id, false, true
       end
     end
   end
-  if wish.key then
-    local holder = redis.call('HGET', P .. 'keys', wish.key)
-    if holder then
-      return holder, false, false
-    end
+  local holder = wish.key and holder_of(wish.key)
+  if holder then
+    return holder, false, false
   end
-  if wish.mode ~= '' then
+  if wish.unique then
     return check_unique(id, wish)
   end
   return nil, false, false
@@ -235,46 +306,49 @@ end
 
 local function remember(id, wish, held)
   if wish.key then
-    redis.call('HSET', P .. 'keys', wish.key, id)
-    redis.call('HSET', P .. 'keyof', id, wish.key)
+    append(new_keys, wish.key, id)
+    append(new_keyof, id, wish.key)
+    holders[wish.key] = id
   end
-  if wish.mode == '' then
+  if not wish.unique then
     return
   end
-  redis.call('HSET', P .. 'uof', id, wish.unique)
+  append(new_uof, id, wish.unique)
   if held then
     redis.call('HSET', P .. 'uh', wish.unique, id)
     return
   end
-  local till = wish.mode == 't' and now + wish.window or 0
-  redis.call('HSET', P .. 'u', wish.unique, lock_text(id, now, till, false))
+  local till = wish.shape.mode == 't' and now + wish.shape.window or 0
+  append(new_u, wish.unique, lock_text(id, now, till, false))
+  locks[wish.unique] = { id = id, enqueued = now, till = till, gone = false }
   if till > 0 then
-    redis.call('ZADD', P .. 'ux', string.format('%.0f', till), wish.unique)
+    append(new_ux, string.format('%.0f', till), wish.unique)
   end
 end
 
-local PLAIN = { due = '', expires = '', mode = '' }
+local PLAIN = { shape = { due = '', expires = '', mode = '', fire = '' } }
 local function accept(id, blob, run, wish)
   local holder, held, stale_fire = blocked(id, wish)
-  if wish.schedule and not stale_fire then
-    redis.call('HSET', P .. 'fire', wish.schedule, wish.fire .. '|' .. (holder or id))
+  local shape = wish.shape
+  if shape.fire ~= '' and not stale_fire then
+    redis.call('HSET', P .. 'fire', wish.schedule, shape.fire .. '|' .. (holder or id))
   end
   if holder then
     return holder
   end
   local kind = kind_of(run.kind)
-  local due = tonumber(wish.due)
+  local due = tonumber(shape.due)
   local delayed = held or (due ~= nil and due > now)
   append(new_j, id, blob)
-  if delayed or wish.expires ~= '' then
-    append(new_m, id, header_text({ kind = run.kind, epoch = '0', attempt = '0', crashes = '0', due = delayed and wish.due or '',
-      expires = wish.expires, started = '', history = '' }))
+  if delayed or shape.expires ~= '' then
+    append(new_m, id, header_text({ kind = run.kind, epoch = '0', attempt = '0', crashes = '0',
+      due = delayed and shape.due or '', expires = shape.expires, started = '', history = '' }))
   end
-  if wish.expires ~= '' then
-    append(new_exp, wish.expires, id)
+  if shape.expires ~= '' then
+    append(new_exp, shape.expires, id)
   end
   if delayed then
-    append(new_sched, held and '+inf' or wish.due, id)
+    append(new_sched, held and '+inf' or shape.due, id)
     count('D', run.kind, 1)
     if not held and due < earliest then
       earliest, earliest_queue = due, kind.queue
@@ -284,7 +358,7 @@ local function accept(id, blob, run, wish)
   end
   remember(id, wish, held)
   event('enqueued', id, '0', kind.queue, '')
-  if wish.mode ~= '' then
+  if wish.unique and not (shape.mode == 'r' or shape.mode == 't') then
     flush()
   end
   return nil

@@ -18,7 +18,10 @@
 -- @include close
 local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
-local LAZY_MS = 60000 -- pruning by age may be late by this much, so that a busy app is not woken for every record
+-- Pruning by age may be late by a tenth, so that a busy app is not woken for every record.
+local function lazy(kept)
+  return math.min(math.max(kept / 10, 1000), 60000)
+end
 must_be_sound()
 shorten_leases()
 local did = maintain()
@@ -120,11 +123,10 @@ for _, item in ipairs(candidates) do
   if item.finished + keep_ms <= now or (#chosen < over and item.finished + FRESH_MS <= now) then
     chosen[#chosen + 1] = item
   else
-    next_prune = item.finished + keep_ms
+    next_prune = math.max(item.finished + keep_ms, now + lazy(keep_ms))
     if #chosen < over then
-      next_prune = math.min(next_prune, item.finished + FRESH_MS)
+      next_prune = math.min(next_prune, math.max(item.finished + FRESH_MS, now + 1000))
     end
-    next_prune = math.max(next_prune, now + LAZY_MS)
     break
   end
 end
@@ -135,7 +137,7 @@ prune(chosen)
 chosen = {}
 for _, item in ipairs(oldest('F', BOUND)) do
   if item.finished + keep_failed > now then
-    next_prune = math.min(next_prune, math.max(item.finished + keep_failed, now + LAZY_MS))
+    next_prune = math.min(next_prune, math.max(item.finished + keep_failed, now + lazy(keep_failed)))
     break
   end
   chosen[#chosen + 1] = item

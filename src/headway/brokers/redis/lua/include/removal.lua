@@ -33,4 +33,5 @@ end
 
 local function remove_end()
   forget(removal_ids)
+  removal_ids = {}
 end
