@@ -80,7 +80,7 @@ async def test_no_act_walks_through_what_is_beside_its_jobs(redis_url: str, name
             )
         listed = [one.id for page in pages for one in page.jobs]
         assert sorted(listed) == sorted({*ids[-SOME:], *ids[:SOME]})
-        taken = []
+        taken: list[JobId] = []
         wants = [QueueWant("q", 500)]
         while len(taken) < 2 * SOME:
             claimed = await carrier.claim(wants, worker=WORKER, limit=500, lease_ms=LEASE_MS)
