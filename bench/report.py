@@ -31,11 +31,16 @@ _PLOTTED: Final = (
 _FOLDER: Final = "performance"
 _HEADER: Final = """# Performance
 
-Made by `make bench`; do not edit. `bench/README.md` says what is measured and how, and how to repeat it.
+Headway and other job systems for Python and Node ran the same loads on one machine, one system at a time: jobs were
+enqueued, run by a worker, and their results read. Measured was how many jobs a second each step manages, how long a job
+waits for its worker, and what that takes of processor and memory.
 
-Each figure is the median over the rounds, with the range in brackets; peers take turns within a round. *Headway is*
-says how many times better Headway is than the peer in that row: 2.0 is twice as good, below 1 the peer is better. On
-every run each job was checked to have run exactly once.
+This page is made by `make bench`; do not edit it. `bench/README.md` says how each figure comes about, and how to repeat
+it.
+
+Each figure is the median over the rounds, with the range beside it; peers take turns within a round. *Headway is* says
+how many times better Headway is than the peer in that row: 2.0 is twice as good, below 1 the peer is better. On every
+run each job was checked to have run exactly once.
 """
 
 
@@ -132,7 +137,10 @@ def _summary(results: Results) -> str:
                 behind.append(f"- {metric.title}: {subject} is behind {', '.join(better)}")
     if not behind:
         return "In this run no peer is better than Headway in any row.\n"
-    return "\n".join(["Where a peer is better than Headway, and how many times:\n", *behind, ""])
+    title = "## Where another is better\n"
+    return "\n".join(
+        [title, "All rows in which a peer is better than Headway, and how many times:\n", *behind, ""]
+    )
 
 
 def _is_better(metric: Metric, one: float, other: float) -> bool:
