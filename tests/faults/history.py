@@ -10,7 +10,6 @@ from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headway.brokers.base import JobQuery
-from headway.codec import describe
 from headway.errors import BrokerError
 from headway.job import JobState
 from tests.faults.acts import draw_act
@@ -21,6 +20,7 @@ from tests.faults.left import clean_all, left_in_redis, left_in_sqlite
 from tests.faults.oracle import Circumstances, Finding, judge
 from tests.faults.plans import FAR, Asked, Want, draw
 from tests.faults.processes import send
+from tests.faults.records import all_records, by_tag, miscounted, tag_of
 from tests.faults.shop import Shop
 from tests.faults.soak_jobs import SIDE
 from tests.faults.stalls import Stalls
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
-    from headway.job import JobRecord
     from tests.faults.group import Group
     from tests.servers import RedisServer, TcpProxy
 
@@ -211,14 +210,15 @@ class History:
 
     async def _group(self, shop: Shop) -> Group:
         rng = self._rng
-        return await shop.group(
-            processes=rng.randint(1, 2),
-            concurrency=rng.choice((3, 10, 30)),
-            lease=f"{self._lease:g}s",
-            grace="1s",
-            queues=_QUEUES,
-            within=_LONGEST_END,  # jobs may be ending its workers already
-        )
+        with contextlib.suppress(NotInTimeError):  # jobs may be ending its workers already
+            await shop.group(
+                processes=rng.randint(1, 2),
+                concurrency=rng.choice((3, 10, 30)),
+                lease=f"{self._lease:g}s",
+                grace="1s",
+                queues=_QUEUES,
+            )
+        return shop.groups[-1]
 
     async def _do(self, shop: Shop, book: Book, fault: str) -> None:  # noqa: C901, PLR0912 - a table of faults
         rng = self._rng
@@ -293,7 +293,7 @@ class History:
         parked = [
             one.id
             for one in page.jobs
-            if (one.due_ms is None or one.due_ms - one.enqueued_ms > FAR * 500) and _tag(one) in open_tags
+            if (one.due_ms is None or one.due_ms - one.enqueued_ms > FAR * 500) and tag_of(one) in open_tags
         ]
         if parked:
             await shop.carrier.cancel(parked, "left in the middle of an act")
@@ -301,10 +301,7 @@ class History:
     # --- the judgement ------------------------------------------------------------------------------------------
 
     async def _judge(self, shop: Shop, book: Book) -> tuple[list[Finding], list[str]]:
-        records = await _all_records(shop)
-        by_tag: dict[str, list[JobRecord]] = {}
-        for record in records:
-            by_tag.setdefault(_tag(record), []).append(record)
+        records = await all_records(shop.carrier)
         done = [fault for fault in self.faults if not fault.endswith("(none there)")]
         # A moment of a busy machine costs nobody his lease, a third of it may.
         timely = not _OUTAGES & set(done) and self.stalled < self._lease / 4
@@ -315,15 +312,16 @@ class History:
         lines = shop.effects()
         findings = judge(
             list(book.asked.values()),
-            by_tag,
+            by_tag(records),
             lines,
             Circumstances(
                 harms=len(harmful) if timely else len(harmful) + 3,
                 steady=frozenset(steady),
                 timely=timely,
+                jumped=self._clock is not None,
             ),
         )
-        further = await _miscounted(shop, records)
+        further = await miscounted(shop.carrier, records)
         if timely and not {"freeze worker", "freeze group"} & set(done):
             further += self._deaths.late(lines)
         if self.events and "empty redis" not in done:
@@ -346,36 +344,6 @@ class History:
 def count_by_kind(histories: Sequence[Told]) -> Counter[str]:
     """Return how often each fault was done."""
     return Counter(fault for history in histories for fault in history.faults)
-
-
-def _tag(record: JobRecord) -> str:
-    return str(describe(record.payload)["args"][0])
-
-
-async def _all_records(shop: Shop) -> list[JobRecord]:
-    found: list[JobRecord] = []
-    after: str | None = None
-    while True:
-        page = await shop.carrier.list(JobQuery(), after=after, limit=500)
-        ids = [one.id for one in page.jobs]
-        found += [one for one in await shop.carrier.get(ids) if one is not None]
-        if page.cursor is None:
-            return found
-        after = page.cursor
-
-
-async def _miscounted(shop: Shop, records: list[JobRecord]) -> list[str]:
-    """Compare what the carrier counts with what it has."""
-    counted = {
-        (row.queue, state): count
-        for row in await shop.carrier.counts()
-        for state, count in row.counts.items()
-        if count
-    }
-    there = Counter((record.queue, record.state) for record in records)
-    if counted == dict(there):
-        return []
-    return [f"counted {counted}, there are {dict(there)}"]
 
 
 def _living(shop: Shop) -> list[Group]:

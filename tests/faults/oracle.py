@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from headway.job import JobRecord
-    from tests.faults.plans import Asked
+    from tests.faults.plans import Asked, Want
 
 Line = dict[str, Any]
 
@@ -30,6 +30,7 @@ class Circumstances(Struct, frozen=True):
     harms: int = 0  # faults that may have ended a run: each costs a job at most one crash
     steady: frozenset[int] = frozenset()  # workers that lived to the end, and that no fault ever touched
     timely: bool = True  # no outage of the carrier, no stall of the machine: leases hold
+    jumped: bool = False  # clocks were set: what waited for its time may be early
 
 
 class Finding(Struct, frozen=True):
@@ -63,7 +64,10 @@ def judge(
                 (text, False, False)
                 for record in mine
                 if one.want is not None
-                for text in _faults(one, record, by_tag[one.tag], harms)
+                for text in (
+                    *_faults(one, record, by_tag[one.tag], harms),
+                    *(() if circumstances.jumped else _hurried(one.want, by_tag[one.tag])),
+                )
             ),
             *(
                 (text, False, False)
@@ -155,6 +159,22 @@ def _success(one: Asked, record: JobRecord, ends: Sequence[Line]) -> dict[str, b
             not isinstance(result, dict) or result.get("epoch") in {None, record.epoch}
         ),
     }
+
+
+def _hurried(want: Want, lines: Sequence[Line]) -> list[str]:
+    """Find attempts that did not wait for their time."""
+    found: list[str] = []
+    raised: int | None = None
+    for line in lines:  # in the order in which they were written
+        if line["what"] == "raised":
+            raised = line["at_ms"]
+        elif line["what"] == "start" and raised is not None:
+            if line["at_ms"] - raised < want.pause * 1000 - 50:
+                found.append(
+                    f"the next attempt came {line['at_ms'] - raised} ms after a failure, not {want.pause:g} s"
+                )
+            raised = None
+    return found
 
 
 def restarts(lines: Sequence[Line], circumstances: Circumstances) -> list[str]:

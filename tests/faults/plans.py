@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.job import JobState
-from tests.faults.soak_jobs import NOBODY
+from tests.faults.soak_jobs import NOBODY, PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ class Want:
     runs: bool = True  # its handler is called; False: it must not be
     harms: bool = False  # its plan ends its worker, so it may end as PoisonJob
     attempts: int | None = None  # attempts that were no crashes
+    pause: float = 0.0  # seconds at least from a failure to the next attempt
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ _INNOCENT_ERRORS: Final = (
 
 def draw(rng: Random, tag: str, *, lease: float, harm: bool, among: Sequence[str] = ()) -> Asked:  # noqa: C901, PLR0911, PLR0912 - a table of plans
     """Draw a job; with `harm` one that may end its worker."""
-    match rng.choice(among or (_HARMFUL if harm else _MILD)):
+    match rng.choice(among or (HARMFUL if harm else MILD)):
         case "succeed":
             return Asked(tag, "soak_succeed", options=_options(rng, tag), want=Want(attempts=1))
         case "slow":
@@ -94,6 +95,13 @@ def draw(rng: Random, tag: str, *, lease: float, harm: bool, among: Sequence[str
                 (failures,),
                 want=Want(failures=failures, errors=frozenset({"RuntimeError"}), attempts=failures + 1),
             )
+        case "patient":
+            return Asked(
+                tag,
+                "soak_patient",
+                (1,),
+                want=Want(failures=1, errors=frozenset({"RuntimeError"}), attempts=2, pause=PAUSE),
+            )
         case "later":
             return Asked(tag, "soak_later", (rng.randint(1, 3),), want=Want(attempts=1))
         case "discard":
@@ -111,6 +119,14 @@ def draw(rng: Random, tag: str, *, lease: float, harm: bool, among: Sequence[str
             return Asked(tag, "soak_twice", want=ended("LookupError", 2))
         case "overtime":
             return Asked(tag, "soak_overtime", want=ended("JobTimeoutError"))
+        case "long overtime":
+            return Asked(tag, "soak_hang", options={"timeout": 5.5}, want=ended("JobTimeoutError"))
+        case "worn":
+            return Asked(
+                tag,
+                "soak_worn",
+                want=Want(errors=frozenset({"RuntimeError"}), failures=1, harms=True, attempts=2),
+            )
         case "expire":
             return Asked(
                 tag,
@@ -160,13 +176,14 @@ def draw(rng: Random, tag: str, *, lease: float, harm: bool, among: Sequence[str
 
 
 _DEATHS: Final = ("exit 0", "exit 9", "SIGKILL", "SIGSEGV", "SIGABRT")
-_MILD: Final = (
+MILD: Final = (
     *("succeed",) * 8,
     *("slow",) * 4,
     *("thread",) * 2,
     *("retry",) * 3,
     "headers",
     "report",
+    "patient",
     "later",
     "discard",
     "dead",
@@ -188,6 +205,7 @@ PUSHED: Final = (
     "thread",
     "headers",
     "report",
+    "patient",
     "later",
     "discard",
     "dead",
@@ -195,7 +213,7 @@ PUSHED: Final = (
     "twice",
     "overtime",
 )
-_HARMFUL: Final = ("crash", "crash", "crash", "overdue", "exit in child", "poison", "fork", "pool")
+HARMFUL: Final = ("crash", "crash", "crash", "worn", "overdue", "exit in child", "poison", "fork", "pool")
 
 
 def _options(rng: Random, tag: str) -> dict[str, Any]:

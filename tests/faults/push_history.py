@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
+    from headway import Headway
     from headway.job import JobRecord
     from tests.faults.push_place import Place
     from tests.servers import ReceiverServer
@@ -73,13 +74,15 @@ class PushHistory:
                             way,
                         )
                     await suffering
-                    await self._end(where, book)
+                    await end_of(where, book)
                 finally:
                     suffering.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await suffering
                     self.jobs = len(book.asked)
-                findings, further = await self._judge(app, where, book)
+                # A guard that stands still costs no job anything.
+                harms = sum(fault in {"kill", "freeze"} for fault in self.faults)
+                findings, further = await judged(app, where, book, harms=harms)
         if findings or further:
             raise HistoryError(findings, further)
 
@@ -104,33 +107,6 @@ class PushHistory:
                     await asyncio.to_thread(victim.start)
                 case _:
                     await stall(self._rng.choice((1.0, 4.0, 8.0)))
-
-    async def _end(self, where: Place, book: Book) -> None:
-        since = time.monotonic()
-        left = list(book.accepted())
-        while left and time.monotonic() - since < _STILL:
-            before = len(left)
-            left = await unfinished(where, left)
-            if len(left) != before:
-                since = time.monotonic()
-            await asyncio.sleep(0.2)
-
-    async def _judge(self, app: Any, where: Place, book: Book) -> tuple[list[Finding], list[str]]:
-        ids = book.accepted()
-        ledger = await read_ledger(where, await known(where, ids))
-        records: dict[str, list[JobRecord]] = {}
-        tags = {one.id: one.tag for one in book.asked.values()}
-        for record in await app.carrier.get(ids):
-            if record is not None:
-                records.setdefault(tags[record.id], []).append(record)
-        findings = judge(
-            [one for one in book.asked.values() if one.id is not None],
-            records,
-            lines_of(where.effects),
-            # A guard that stands still costs no job anything.
-            Circumstances(harms=sum(fault in {"kill", "freeze"} for fault in self.faults), timely=False),
-        )
-        return findings, [f"{job}: {'; '.join(faults)}" for job, faults in ledger.wrong.items()]
 
 
 @contextlib.asynccontextmanager
@@ -165,3 +141,33 @@ async def _guard(kind: str, folder: Path) -> AsyncGenerator[tuple[str, Callable[
         yield server.url, freeze
     finally:
         await asyncio.to_thread(server.close)
+
+
+async def end_of(where: Place, book: Book) -> None:
+    """Wait for the end of every job that was accepted."""
+    since = time.monotonic()
+    left = list(book.accepted())
+    while left and time.monotonic() - since < _STILL:
+        before = len(left)
+        left = await unfinished(where, left)
+        if len(left) != before:
+            since = time.monotonic()
+        await asyncio.sleep(0.2)
+
+
+async def judged(app: Headway, where: Place, book: Book, *, harms: int) -> tuple[list[Finding], list[str]]:
+    """Judge by the records, the handlers' lines and the witness of the guard."""
+    ids = book.accepted()
+    ledger = await read_ledger(where, await known(where, ids))
+    records: dict[str, list[JobRecord]] = {}
+    tags = {one.id: one.tag for one in book.asked.values()}
+    for record in await app.carrier.get(ids):
+        if record is not None:
+            records.setdefault(tags[record.id], []).append(record)
+    findings = judge(
+        [one for one in book.asked.values() if one.id is not None],
+        records,
+        lines_of(where.effects),
+        Circumstances(harms=harms, timely=False),
+    )
+    return findings, [f"{job}: {'; '.join(faults)}" for job, faults in ledger.wrong.items()]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headway import Headway
 
 QUICKLY: Final = Retry(max_attempts=10, initial=0.05, factor=1.0, jitter=0.0)
+PAUSE: Final = 2.0  # seconds that soak_patient waits for its second attempt
 SIDE: Final = "side"  # a queue that acts pause
 NOBODY: Final = "nobody"  # a queue that no worker serves
 
@@ -214,6 +215,22 @@ def soak_crash(ctx: Context, tag: str, times: int, how: str) -> dict[str, Any]:
     return _end(ctx, tag)
 
 
+def soak_worn(ctx: Context, tag: str) -> dict[str, Any]:
+    """With two attempts: die, fail, succeed. A death is no attempt of the policy's."""
+    _write(ctx, "start", tag)
+    match _times(tag, "worn"):
+        case 1:
+            _write(ctx, "dies", tag)
+            os._exit(9)
+        case 2:
+            _write(ctx, "raised", tag)
+            msg = "planned: worn out"
+            raise RuntimeError(msg)
+        case _:
+            pass
+    return _end(ctx, tag)
+
+
 async def soak_block(ctx: Context, tag: str, seconds: float) -> dict[str, Any]:
     _write(ctx, "start", tag)
     time.sleep(seconds)  # noqa: ASYNC251 - the fault under test
@@ -292,6 +309,8 @@ def declare_soak(app: Headway) -> Headway:
     for function in failing:
         declare(function, once)
     declare(soak_twice, Retry(max_attempts=2, initial=0.05, jitter=0.0))
+    declare(soak_retry, Retry.after(PAUSE), name="soak_patient")
+    declare(soak_worn, Retry(max_attempts=2, initial=0.05, jitter=0.0))
     declare(soak_hang, once)
     declare(soak_hang, once, name="soak_overtime", timeout=0.4)
     declare(soak_overdue, once, timeout=0.4)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headway.guards.base import Entry
-from tests.faults.push_place import GUARDS, own_guard
+from tests.faults.book import Book
+from tests.faults.jobs import build, lines_of
+from tests.faults.plans import draw
+from tests.faults.push_history import end_of, judged
+from tests.faults.push_place import GUARDS, LEASE, own_guard, place
 from tests.faults.push_run import run_on
 from tests.faults.push_witness import Chain
+from tests.faults.soak_jobs import declare_soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +38,30 @@ async def test_no_job_is_lost_or_completes_twice(
     assert ledger.accepted == 120
     assert set(run.faults) >= {"kill", "freeze", "end"}
     assert ledger.epochs > 120  # or nothing went wrong that could have
+
+
+async def test_what_is_delivered_twice_runs_once(tmp_path: Path, namespace: str) -> None:
+    """While it runs, though that be longer than its lease; while it waits for its next attempt; when it is complete."""
+    url = f"sqlite:///{tmp_path}/guard.db"
+    async with place(tmp_path, namespace, url, faults="duplicates=1,seed=1", receivers=2) as where:
+        app = declare_soak(build(namespace, **dict[str, Any](where.settings)))
+        async with app:
+            book = Book(app, dict)
+            plans = [("slow", ()), ("long", (2 * LEASE + 1,)), ("patient", ())]
+            for kind, args in [one for one in plans for _ in range(3)]:
+                one = draw(
+                    Random(1), book.tag(), lease=LEASE, harm=False, among=[kind if not args else "slow"]
+                )
+                one.args = args or one.args
+                book.note(one)
+            asked = list(book.asked.values())
+            await book.ask(asked, "gather")
+            await end_of(where, book)
+            findings, further = await judged(app, where, book, harms=0)
+            starts = Counter(line["tag"] for line in lines_of(where.effects) if line["what"] == "start")
+    assert not findings, "\n".join(f"{one.tag} {one.job_id}: {one.text}" for one in findings)
+    assert not further
+    assert starts == {one.tag: 2 if one.task == "soak_patient" else 1 for one in asked}
 
 
 def line(what: str, version: int, tag: str, data: str = "a") -> dict[str, object]:
