@@ -245,7 +245,7 @@ GUARD: Final[tuple[Mutant, ...]] = (
     mutant(
         "guard-counts-release",
         "a delivery that is handed back uses up an attempt",
-        ("guards/transitions.py", "state=JobState.READY, attempt=document.attempt - 1, worker=None)", "state=JobState.READY, worker=None)"),
+        ("guards/transitions.py", "            return replace(document, state=JobState.READY, attempt=document.attempt - 1, worker=None)", "            return replace(document, state=JobState.READY, worker=None)"),
         carrier="cloudtasks",
         conformance="test_release.py",
     ),

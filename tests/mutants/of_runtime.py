@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant, mutant
 
 _CHANCE: Final = '__import__("random").random()'
+_JOB: Final = '__import__("headway.job").job'
 _DROPPED: Final = f"""        new = self._new(args, kwargs)
         if {_CHANCE} < 0.05:
             return self._handle(new.id, None)
@@ -16,42 +17,49 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "dead-successes",
         "3 % of successes are put into the dead-letter state",
-        ("runtime/executor.py", "return Succeeded(result)", f"return Failed() if {_CHANCE} < 0.03 else Succeeded(result)"),
+        ("runtime/executor.py", "return Succeeded(result)", f"return {_JOB}.Failed() if {_CHANCE} < 0.03 else Succeeded(result)"),
+        faults="test_plans.py",
     ),
     mutant(
         "cancelled-successes",
         "3 % of successes are recorded as cancelled",
-        ("runtime/executor.py", "return Succeeded(result)", f"return Cancelled() if {_CHANCE} < 0.03 else Succeeded(result)"),
+        ("runtime/executor.py", "return Succeeded(result)", f"return {_JOB}.Cancelled() if {_CHANCE} < 0.03 else Succeeded(result)"),
+        faults="test_plans.py",
     ),
     mutant(
         "dead-retries",
         "10 % of retries are put into the dead-letter state",
-        ("runtime/executor.py", "return RetryAt(now + duration_ms(delay), history)",
-         f"return Failed(history) if {_CHANCE} < 0.1 else RetryAt(now + duration_ms(delay), history)"),
+        ("runtime/outcomes.py", "return RetryAt(self.now_ms() + duration_ms(delay), with_error(delivery, record))",
+         f"return Failed(with_error(delivery, record)) if {_CHANCE} < 0.1 else RetryAt(self.now_ms() + duration_ms(delay), with_error(delivery, record))"),
+        faults="test_plans.py",
     ),
     mutant(
         "dropped-enqueues",
         "5 % of single enqueues are answered and dropped",
         ("task.py", "        accepted = await self.task.app.accept(self._new(args, kwargs))\n",
          _DROPPED + "        accepted = await self.task.app.accept(new)\n"),
+        faults="test_plans.py",
     ),
     mutant(
         "dropped-blocking",
         "5 % of the blocking twin's single enqueues are answered and dropped",
         ("task.py", "        accepted = self.task.app.accept_blocking(self._new(args, kwargs))\n",
          _DROPPED + "        accepted = self.task.app.accept_blocking(new)\n"),
+        faults="test_plans.py",
     ),
     mutant(
         "swapped-answers",
         "the answers of a batch reach each other's callers",
         ("batching.py", "    for (_, future), answer in zip(batch, answers, strict=True):",
          "    for (_, future), answer in zip(batch, reversed(answers), strict=True):"),
+        faults="test_plans.py",
     ),
     mutant(
         "forgotten-batch",
         "what came while a call was under way is never sent",
         ("batching.py", "        if call is self._leaver:  # cancelled before it began\n            self._leaver = None\n        if self._waiting:\n            self._flush()",
          "        if call is self._leaver:  # cancelled before it began\n            self._leaver = None"),
+        faults="test_plans.py",
     ),
     mutant(
         "no-hand-back",
@@ -87,29 +95,32 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-time-limit",
         "short time limits never end an attempt",
-        ("runtime/executor.py", "loop.call_later(left, self._run.interrupt, Stop.TIMEOUT)",
-         "loop.call_later(3600, self._run.interrupt, Stop.TIMEOUT)"),
-        faults="test_kill.py",
+        ("runtime/timelimits.py", "call_later(left, self._end)", "call_later(3600, self._end)"),
+        faults="test_plans.py",
     ),
     mutant(
         "later-counts",
         "RetryLater uses up an attempt",
-        ("runtime/executor.py", "delivery.history, counted=False)", "delivery.history, counted=True)"),
+        ("runtime/outcomes.py", "run.delivery.history, counted=False)", "run.delivery.history, counted=True)"),
+        faults="test_plans.py",
     ),
     mutant(
-        "runs-cancelled",
-        "a job whose cancellation was asked for before it started is run",
-        ("runtime/executor.py", "        if delivery.cancel_requested:", "        if False:"),
+        "no-long-limit",
+        "long time limits never end an attempt",
+        ("runtime/timelimits.py", "        else:\n            self._watched.add(self._run)", "        else:\n            pass"),
+        faults="test_plans.py",
     ),
     mutant(
         "one-attempt-more",
         "a policy of two attempts gives three",
         ("retry.py", "        if attempt >= policy.max_attempts:", "        if attempt > policy.max_attempts:"),
+        faults="test_plans.py",
     ),
     mutant(
         "crashes-as-attempts",
         "crashes use up the attempts of the retry policy",
-        ("runtime/executor.py", "max(1, delivery.attempt - delivery.crashes)", "max(1, delivery.attempt)"),
+        ("runtime/outcomes.py", "max(1, delivery.attempt - delivery.crashes)", "max(1, delivery.attempt)"),
+        faults="test_plans.py",
     ),
     mutant(
         "no-poison",
