@@ -65,6 +65,15 @@ async def hang_once(ctx: Context, seconds: float = 300.0) -> None:
     write(ctx, "end")
 
 
+async def told_when_lost(ctx: Context) -> None:
+    """As `hang_once`; whoever cancels it is written down."""
+    try:
+        await hang_once(ctx)
+    except asyncio.CancelledError:
+        write(ctx, "cancelled")
+        raise
+
+
 async def gate(ctx: Context, path: str) -> None:
     """Run until the file exists: the test opens the gate."""
     write(ctx, "start")
@@ -143,7 +152,19 @@ def build(name: str, *, queues: int = 0, **settings: Any) -> Headway:
     def declare(function: Callable[..., Any], **options: Any) -> None:
         made.task(name=options.pop("name", function.__name__), retry=soon, **options)(function)
 
-    for function in (quick, slow, hang_once, fork_once, gate, block, hold_gil, in_thread, flaky, poison):
+    for function in (
+        quick,
+        slow,
+        hang_once,
+        told_when_lost,
+        fork_once,
+        gate,
+        block,
+        hold_gil,
+        in_thread,
+        flaky,
+        poison,
+    ):
         declare(function)
     declare(in_process, run_in="process")
     declare(stubborn_in_process, run_in="process", timeout=0.5)

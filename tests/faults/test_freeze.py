@@ -10,6 +10,7 @@ import pytest
 from headway.events import EventKind
 from headway.job import JobState
 from tests.faults.processes import send
+from tests.faults.until import until
 
 if TYPE_CHECKING:
     from tests.faults.shop import Shop
@@ -45,6 +46,22 @@ async def test_a_frozen_workers_late_completion_is_superseded(shop: Shop, whole_
     await shop.enqueue("quick", count=50)
     await shop.checked()
     assert {one["pid"] for one in shop.effects(shop.accepted[10:], "end")} == set(first.workers)
+
+
+async def test_a_lost_lease_cancels_the_coroutine_of_its_job(shop: Shop) -> None:
+    """Promise 4: nobody goes on with what is somebody else's by now."""
+    first = await shop.group(processes=1, concurrency=10, lease="1s")
+    ids = await shop.enqueue("told_when_lost", count=5)
+    await shop.started(ids)
+    (frozen,) = first.workers
+    first.stop_all()
+    other = await shop.group(processes=1, concurrency=10, lease="1s")
+    await shop.finished(within=20)
+    first.continue_all()
+    await until(lambda: len(shop.effects(ids, "cancelled")) == 5, "the coroutines are cancelled", 20)
+    assert {one["pid"] for one in shop.effects(ids, "cancelled")} == {frozen}
+    assert {one["pid"] for one in shop.effects(ids, "end")} == set(other.workers)
+    await shop.checked()
 
 
 @pytest.mark.parametrize("task", ["block", "hold_gil"])

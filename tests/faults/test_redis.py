@@ -149,9 +149,12 @@ async def test_a_failover_under_load_loses_nothing_that_was_replicated(
 async def test_an_enqueue_that_cannot_reach_the_server_raises_and_adds_nothing_twice(
     redis_shop: Shop, own_redis_server: RedisServer
 ) -> None:
-    """Longer down than a call waits: it raises; the jobs of that call are there once or not at all."""
+    """Longer down than a call waits: it raises; the jobs of that call are there once or not at all.
+
+    What ended meanwhile has its outcome when the server is back: under a lease that holds, no job runs again.
+    """
     shop = redis_shop
-    await shop.group(processes=1, concurrency=20, lease="2s")
+    await shop.group(processes=1, concurrency=20, lease="120s")
     before = await shop.enqueue("slow", 0.5, count=20)
     await shop.started(before)
     await asyncio.to_thread(own_redis_server.kill)
@@ -161,3 +164,4 @@ async def test_an_enqueue_that_cannot_reach_the_server_raises_and_adds_nothing_t
     after = await shop.enqueue("quick", count=10)
     ledger = await shop.checked()
     assert {ledger.records[one].state for one in after} == {JobState.SUCCEEDED}  # type: ignore[union-attr]  # checked
+    assert {ledger.records[one].epoch for one in before} == {1}  # type: ignore[union-attr]  # checked

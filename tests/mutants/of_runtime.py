@@ -136,9 +136,10 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     ),
     mutant(
         "settler-forgets-some",
-        "an outcome that comes while a call is under way is not sent behind it",
+        "an outcome that comes while a call is under way is sent with the next one only, if there is any",
         ("runtime/settler.py", "        while self._items:\n            items, self._items", "        if self._items:\n            items, self._items"),
-        faults="test_drain.py",
+        ("runtime/settler.py", "exc_info=task.exception())\n        self._flush()", "exc_info=task.exception())"),
+        faults="test_plans.py test_drain.py",
     ),
     mutant(
         "keeper-sleeps",
@@ -153,10 +154,10 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
         faults="test_drain.py",
     ),
     mutant(
-        "no-drain",
-        "a worker that is told to go forgets what waits in it for a place",
-        ("runtime/worker.py", "        for delivery in reversed(deliveries):\n            self._settler.settle(delivery, Released())",
-         "        for delivery in reversed(deliveries):"),
+        "dead-by-drain",
+        "what a drain cuts off is put into the dead-letter state",
+        ("runtime/outcomes.py", "                # Lost: then the release is superseded, and recorded as that.\n                return Released()",
+         "                return Failed()"),
         faults="test_drain.py",
     ),
 )  # fmt: skip
