@@ -11,6 +11,9 @@ import pytest
 
 from headway import Headway, Unique
 from headway.brokers.base import ScheduleRecord
+from headway.cli.doctor.finding import Level
+from headway.cli.doctor.schedules import check_schedules, schedule_facts
+from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError
 from headway.job import Fire
 from headway.runtime.scheduler import Scheduler
@@ -226,3 +229,26 @@ async def test_a_host_whose_clock_is_ahead_fires_when_the_carriers_time_has_come
         box.clock.advance(HOUR)
         await scheduler.look()
         assert await fired(box) == ["broken", "good"]
+
+
+async def test_the_doctor_names_schedules_that_do_not_fire() -> None:
+    clock = Jumping()
+    clock.set(SystemClock().now_ms())
+    app = make(by_raising(lambda: ValueError("no key")))
+    async with inline(app, clock=clock):
+        facts = await schedule_facts(app, app.carrier)
+        assert facts.broken == ("a broken one (ValueError: no key)",)
+        assert check_schedules(facts).level is Level.ERROR
+        healthy = make(None)
+        facts = await schedule_facts(healthy, app.carrier)
+        assert check_schedules(facts).level is Level.OK
+        clock.set(clock.now_ms() + DAY)
+        await app.carrier.skip_fire(Fire("b good one", clock.now_ms()))
+        facts = await schedule_facts(healthy, app.carrier)
+        assert facts.ahead == ("b good one",)
+        assert check_schedules(facts).level is Level.WARN
+        await app.carrier.declare_schedules([])
+        facts = await schedule_facts(healthy, app.carrier)
+        assert facts.unknown == ("a broken one", "b good one")
+        assert check_schedules(facts).level is Level.WARN
+        assert check_schedules(await schedule_facts(None, app.carrier)).level is Level.OK

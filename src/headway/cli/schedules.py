@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,7 +50,7 @@ def list_schedules(target: Target, *, as_json: bool) -> None:
 async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
     from headway.cli.render import iso  # noqa: PLC0415 - when it is needed
     from headway.clock import SystemClock, from_ms, to_ms  # noqa: PLC0415 - as above
-    from headway.schedule import next_wake  # noqa: PLC0415 - as above
+    from headway.schedule import ScheduleError, next_wake  # noqa: PLC0415 - as above
 
     known = {record.name: record for record in await opened.carrier.schedules()}
     declared = dict(opened.app.schedules) if opened.app is not None else {}
@@ -57,7 +58,10 @@ async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in sorted({*known, *declared}):
         record, scheduled = known.get(name), declared.get(name)
-        next_fire = to_ms(next_wake(scheduled.schedule, None, now)) if scheduled is not None else None
+        next_fire = None
+        if scheduled is not None:
+            with suppress(ScheduleError):  # a schedule without a next time is listed like the others
+                next_fire = to_ms(next_wake(scheduled.schedule, None, now))
         paused = record is not None and record.paused
         found.append(
             {

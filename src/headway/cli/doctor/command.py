@@ -12,6 +12,9 @@ from headway.cli.target import Target, import_app, settings_of, takes_target, wi
 
 if TYPE_CHECKING:
     from headway.cli.doctor.finding import Finding
+    from headway.cli.doctor.schedules import ScheduleFacts
+    from headway.cli.doctor.work import WorkFacts
+    from headway.cli.target import OpenTarget
     from headway.config import Settings
 
 
@@ -53,7 +56,8 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
     import asyncio  # noqa: PLC0415 - when it is needed
 
     from headway.cli.doctor.finding import Level, error  # noqa: PLC0415 - as above
-    from headway.cli.doctor.work import WORK_CHECKS, work_facts  # noqa: PLC0415 - as above
+    from headway.cli.doctor.schedules import check_schedules  # noqa: PLC0415 - as above
+    from headway.cli.doctor.work import WORK_CHECKS  # noqa: PLC0415 - as above
     from headway.errors import BrokerError  # noqa: PLC0415 - as above
 
     findings: list[Finding]
@@ -80,11 +84,21 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
             facts = asyncio.run(redis_facts(settings.url, namespace))
             findings = [check(facts) for check in REDIS_CHECKS]
         if namespace and not any(finding.level is Level.ERROR for finding in findings):
-            work = with_target(target, lambda opened: work_facts(opened.carrier, opened.settings))
-            findings += [check(work) for check in WORK_CHECKS]
+            work, schedules = with_target(target, _app_facts)
+            findings += [*(check(work) for check in WORK_CHECKS), check_schedules(schedules)]
     except BrokerError as problem:
         return [error("carrier", str(problem), "start it, or correct the URL")]
     return findings
+
+
+async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts]:
+    from headway.cli.doctor.schedules import schedule_facts  # noqa: PLC0415 - when it is needed
+    from headway.cli.doctor.work import work_facts  # noqa: PLC0415 - as above
+
+    return (
+        await work_facts(opened.carrier, opened.settings),
+        await schedule_facts(opened.app, opened.carrier),
+    )
 
 
 def _pushed(settings: Settings, namespace: str) -> list[Finding]:
