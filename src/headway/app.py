@@ -83,7 +83,13 @@ class Headway:
         self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
         self._schedules: dict[str, ScheduledTask] = {}
         self._opened = OpenApps(
-            self.name, self.settings, carrier, clock, offload=self.offload, tasks=self._tasks
+            self.name,
+            self.settings,
+            carrier,
+            clock,
+            offload=self.offload,
+            tasks=self._tasks,
+            elsewhere=self.portal.loop_for_others,
         )
 
     # --- declarations -------------------------------------------------------------------------------------------

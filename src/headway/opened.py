@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
 from headway.handle import JobHandle
@@ -51,6 +52,7 @@ class OpenApp:
         self.enqueuer = enqueuer
         self.users = 0
         self.cache: OpenCache | None = None
+        self.host: OpenApp | None = None  # what this is a guest of
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
         from headway.brokers.base import Lender  # noqa: PLC0415 - loaded with the carrier, not with the package
@@ -58,6 +60,14 @@ class OpenApp:
         self._lender = carrier if isinstance(carrier, Lender) else None
         self._offload = offload
         self._over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
+
+    def guest(
+        self, loop: asyncio.AbstractEventLoop, carrier: Store, enqueuer: Batcher[NewJob, Enqueued]
+    ) -> OpenApp:
+        """Return the same as another loop uses it, through a carrier that passes its calls on."""
+        guest = OpenApp(loop, carrier, enqueuer, self._clock, self._offload)
+        guest.host = self
+        return guest
 
     @property
     def pull_carrier(self) -> Carrier:
@@ -167,7 +177,11 @@ class OpenApps:
         *,
         offload: Offload | None = None,
         tasks: Mapping[str, Task[Any, Any]] | None = None,
+        elsewhere: Callable[[], asyncio.AbstractEventLoop | None] | None = None,
     ) -> None:
+        """`elsewhere` returns a loop of another thread on which the app is open for whoever has not opened it."""
+        self._elsewhere = elsewhere
+        self._guests: WeakKeyDictionary[asyncio.AbstractEventLoop, OpenApp] = WeakKeyDictionary()
         self._name = name
         self._tasks = tasks
         self._offload = offload
@@ -178,15 +192,37 @@ class OpenApps:
         self._running_loop: Callable[[], asyncio.AbstractEventLoop] | None = None  # once it was opened
 
     def here(self) -> OpenApp:
-        """Return what is open on the running loop; HeadwayError when nothing is."""
+        """Return what is open on the running loop, or through it on another; HeadwayError when nothing is."""
         try:
             opened = None if self._running_loop is None else self._by_loop.get(self._running_loop())
         except RuntimeError:
             opened = None
+        opened = opened or self._as_guest()
         if opened is None:
             msg = f"app {self._name!r} is not open on this event loop: use `async with app:`, or `.sync` off the loop"
             raise HeadwayError(msg)
         return opened
+
+    def _as_guest(self) -> OpenApp | None:
+        """Return what is open on another thread's loop, to be used from the running one; None: nothing is."""
+        import asyncio  # noqa: PLC0415 - costs 30 ms that `import headway` need not pay
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+        other = None if self._elsewhere is None else self._elsewhere()
+        there = None if other is None or other is loop else self._by_loop.get(other)
+        if there is None:
+            return None
+        from headway.elsewhere import CarrierElsewhere  # noqa: PLC0415 - few programs need it
+
+        guest = self._guests.get(loop)
+        if guest is None or guest.host is not there:
+            carrier = cast("Store", CarrierElsewhere(there.carrier, there.loop))
+            guest = there.guest(loop, carrier, enqueuer_of(carrier))
+            self._guests[loop] = guest
+        return guest
 
     def cache(self) -> OpenCache:
         """Return the cache of the running loop, made when it is first asked for; ConfigError when none is set."""

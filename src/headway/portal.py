@@ -48,6 +48,7 @@ class Portal:
         self._host: asyncio.AbstractEventLoop | None = None
         self._host_thread = 0
         self._host_pid = 0
+        self._serves_all = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use this running loop, on which the app is open, instead of an own thread: no second set of connections."""
@@ -72,6 +73,15 @@ class Portal:
             msg = f"{name}: the blocking twin was called on the event loop; await the async one"
             raise HeadwayError(msg)
         return _Visit(loop, function(*args, **kwargs)).wait()
+
+    def serve_all(self) -> None:
+        """Open the app on the own thread, when it is first asked for, also for loops on which it was not opened."""
+        self._serves_all = True
+
+    def loop_for_others(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that code on a loop of its own, on which the app is not open, may use; None: it may not."""
+        loop = self._host_loop()
+        return self._own_loop() if loop is None and self._serves_all else loop
 
     def loop_elsewhere(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop that a call would run on, if it runs already, in another thread of this process."""

@@ -113,6 +113,7 @@ def main() -> None:
     die_with_parent(int(sys.argv[3]))
     configure_logging()
     app = load_app(sys.argv[1])
+    app.portal.serve_all()  # few handlers enqueue: no process has a connection before one does
     adopt_logging()
     run_main(_serve(app, socket.socket(fileno=int(sys.argv[2]))))
 
