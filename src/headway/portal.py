@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, ParamSpec, Protocol, TypeVar
@@ -128,6 +129,7 @@ class Portal:
         with self._lock:
             if self._own is not None and self._pid == os.getpid():
                 return self._own
+            _refuse_green_threads()
             loop = new_loop()
             thread = threading.Thread(target=_serve, args=(loop,), name="headway-portal", daemon=True)
             thread.start()
@@ -172,6 +174,22 @@ class _Visit(Generic[T]):
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+def _refuse_green_threads() -> None:
+    """Refuse threads that are none: a loop in a greenlet would never let its callers go on."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and any(map(gevent.is_module_patched, ("threading", "queue"))):
+        name, instead = "gevent", "gevent.monkey.patch_all(thread=False, queue=False)"
+    elif eventlet is not None and eventlet.is_monkey_patched("thread"):
+        name, instead = "eventlet", "eventlet.monkey_patch(thread=False)"
+    else:
+        return
+    msg = (
+        f"blocking calls need real threads, and {name} has put greenlets in their place: serve with threads "
+        f"(gunicorn -k gthread), or patch with {instead}"
+    )
+    raise HeadwayError(msg)
 
 
 async def _run(function: Callable[[], Awaitable[object]]) -> None:
