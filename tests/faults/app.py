@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from tests.faults.deadly import at_import
 from tests.faults.jobs import EVENTS, NAMESPACE, QUEUES, build
 from tests.faults.soak_jobs import declare_soak
 
+at_import()
 app = declare_soak(
     build(
         os.environ[NAMESPACE],

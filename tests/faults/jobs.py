@@ -15,35 +15,16 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from headway import Context, Headway, Retry
+from tests.faults.deadly import declare_deadly
+from tests.faults.effects import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 NAMESPACE: Final = "FAULTS_NAMESPACE"
-EFFECTS: Final = "FAULTS_EFFECTS"
 QUEUES: Final = "FAULTS_QUEUES"  # so many further queues, with one task each
 EVENTS: Final = "FAULTS_EVENTS"  # on: events are recorded; off: as by default
-
-
-def write(ctx: Context, what: str, **more: Any) -> None:
-    """Append one line to the effects ledger."""
-    line = {
-        **more,
-        "job": ctx.job_id,
-        "task": ctx.task,
-        "what": what,
-        "attempt": ctx.attempt,
-        "crashes": ctx.crashes,
-        "pid": os.getpid(),
-        # Not time.time_ns: a history may have it jump.
-        "at_ms": time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000,
-    }
-    descriptor = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
-    finally:
-        os.close(descriptor)
 
 
 async def quick(ctx: Context) -> None:
@@ -121,6 +102,7 @@ async def poison(ctx: Context) -> None:
 async def fork_once(ctx: Context) -> None:
     """Fork a process that outlives its worker, and holds whatever that held open; then wait as `hang_once`."""
     if not ctx.crashes and os.fork() == 0:
+        os.setsid()  # on purpose: what stays in its worker's process group is ended with that
         write(ctx, "forked")
         time.sleep(60)  # noqa: ASYNC251 - another process; the test ends it
         os._exit(0)
@@ -150,7 +132,7 @@ def build(name: str, *, queues: int = 0, **settings: Any) -> Headway:
     soon = Retry(max_attempts=10, initial=0.05, factor=1.0, jitter=0.0)
 
     def declare(function: Callable[..., Any], **options: Any) -> None:
-        made.task(name=options.pop("name", function.__name__), retry=soon, **options)(function)
+        made.task(**{"name": function.__name__, "retry": soon, **options})(function)
 
     for function in (
         quick,
@@ -168,7 +150,8 @@ def build(name: str, *, queues: int = 0, **settings: Any) -> Headway:
         declare(function)
     declare(in_process, run_in="process")
     declare(stubborn_in_process, run_in="process", timeout=0.5)
-    declare(block, name="overdue", timeout=0.5)
+    declare(block, name="overdue", timeout=0.5, retry=Retry(max_attempts=2, initial=0.05, jitter=0.0))
+    declare_deadly(declare)
     for number in range(queues):
         declare(quick, name=f"quick{number}", queue=f"queue{number}")
     return made

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.cloudtasks.names import task_id
-from tests.faults.jobs import EFFECTS, NAMESPACE
+from tests.faults.effects import EFFECTS
+from tests.faults.jobs import NAMESPACE
 from tests.faults.push_balancer import Balancer
 from tests.faults.push_witness import WITNESS
 from tests.servers import EmulatorServer, PostgresServer, ReceiverServer, RedisServer, RestProxy, free_port

@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from headway.errors import BrokerError
+from tests.faults.effects import EFFECTS
 from tests.faults.group import Group
-from tests.faults.jobs import EFFECTS, EVENTS, NAMESPACE, QUEUES, build, lines_of
+from tests.faults.jobs import EVENTS, NAMESPACE, QUEUES, build, lines_of
 from tests.faults.jumps import JumpedClock, jumped_environ
 from tests.faults.ledger import Ledger
 from tests.faults.soak_jobs import declare_soak

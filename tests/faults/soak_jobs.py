@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headway import Context, Discard, Retry, RetryLater
-from tests.faults import jobs
+from tests.faults import effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def made(error: str) -> BaseException:
 def _write(ctx: Context, what: str, tag: str) -> None:
     # A job in a process of its own does not know its lease; its parent is the worker.
     delivery = getattr(ctx._channel, "delivery", None)
-    jobs.write(
+    effects.write(
         ctx,
         what,
         tag=tag,
@@ -87,7 +87,7 @@ def _end(ctx: Context, tag: str) -> dict[str, Any]:
 
 def _times(tag: str, what: str) -> int:
     """Count, over all processes, and return the count."""
-    folder = Path(f"{os.environ[jobs.EFFECTS]}.times")
+    folder = Path(f"{os.environ[effects.EFFECTS]}.times")
     folder.mkdir(exist_ok=True)
     with (folder / f"{tag}.{what}").open("ab", buffering=0) as file:
         file.write(b".")

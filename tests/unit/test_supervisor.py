@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from headway.brokers.base import BrokerSettings, Heartbeat
 from headway.errors import BrokerUnavailableError
-from headway.job import JobId, WorkerId
+from headway.job import JobId, Lease, WorkerId
 from headway.runtime import supervisor as supervisor_module
 from headway.runtime.control import Claiming, Hello, Lost, WorkerOptions, line
 from headway.runtime.member import Member
@@ -31,13 +32,17 @@ class Child:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.asked = 0  # what it is doing
         self.code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> int:
         return await asyncio.shield(self.code)
 
     def send_signal(self, number: int) -> None:
-        self.end(-number)
+        if number == signal.SIGURG:
+            self.asked += 1
+        else:
+            self.end(-number)
 
     def end(self, code: int) -> None:
         if not self.code.done():
@@ -72,6 +77,10 @@ class Place:
     @property
     def lost(self) -> bool:
         return line(Lost()) in self.line.said
+
+
+def _lease(job_id: JobId, epoch: int = 1) -> Lease:
+    return Lease(job_id, WorkerId("w"), epoch)
 
 
 def _hello(name: str) -> Hello:
@@ -220,23 +229,22 @@ async def test_a_worker_that_ends_while_another_is_recycled_is_passed_over(
     await scene.close()
 
 
-async def test_a_group_whose_heart_fails_ends_and_says_so(
+async def test_a_heart_that_fails_says_so_once_and_goes_on(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     await scene.ready()
-    for place in scene.places:
-        place.slots.held = 1
-        place.reader.feed_eof()
+    scene.places[0].slots.held = 1
 
     async def fail(_: object) -> list[Heartbeat]:
         msg = "a fault of ours"
         raise LookupError(msg)
 
     scene.carrier.on_beat = fail
-    async with asyncio.timeout(10):
-        assert await scene.task == 1
-    assert "the supervisor failed" in caplog.text
-    assert set(scene.carrier.surrendered) == {"w0", "w1"}
+    await scene.beats(3)
+    scene.carrier.on_beat = all_held
+    await scene.beats(2)
+    assert not scene.task.done()
+    assert caplog.text.count("heart: failed, tried again until it works: LookupError") == 1
 
 
 async def test_a_process_that_holds_the_line_of_a_dead_worker_delays_nothing(scene: Scene) -> None:
@@ -244,7 +252,7 @@ async def test_a_process_that_holds_the_line_of_a_dead_worker_delays_nothing(sce
     await scene.ready()
     dead, other = scene.places
     dead.slots.held = 1
-    dead.slots.start(JOB, 0.0)
+    dead.slots.start(_lease(JOB), 0.0)
     dead.child.end(-9)  # its line stays open
     await _until(lambda: "w0" in scene.carrier.surrendered)
     assert scene.carrier.surrendered[WorkerId("w0")] == [JOB]
@@ -273,12 +281,12 @@ async def test_a_job_begun_while_the_heartbeat_was_answered_is_not_interrupted(s
     await scene.ready()
     new, old = scene.places
     new.slots.held = old.slots.held = 1
-    old.slots.start(JobId("1" * 20), 0.0)
+    old.slots.start(_lease(JobId("1" * 20)), 0.0)
 
     async def begin(workers: Sequence[WorkerId]) -> list[Heartbeat]:
         scene.carrier.on_beat = all_held
         # Neither had a lease when the carrier looked. One of them claims, and begins before the answer is read.
-        new.slots.start(JOB, 0.0)
+        new.slots.start(_lease(JOB), 0.0)
         return [Heartbeat(one, held=False) for one in workers]
 
     scene.carrier.on_beat = begin
@@ -290,7 +298,7 @@ async def test_a_failed_heartbeat_says_nothing_of_leases(scene: Scene) -> None:
     await scene.ready()
     place, _ = scene.places
     place.slots.held = 1
-    place.slots.start(JOB, 0.0)
+    place.slots.start(_lease(JOB), 0.0)
 
     async def fail(_: object) -> list[Heartbeat]:
         msg = "away"

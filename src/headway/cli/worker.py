@@ -139,8 +139,9 @@ def _obey_signals(supervisor: Supervisor) -> None:
         )
         heard.append(1)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            loop.add_signal_handler(getattr(signal, name), stop)
 
 
 async def _announce(supervisor: Supervisor, app: str, *, as_json: bool) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -20,18 +19,31 @@ from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.errors import ConfigError, HeadwayError
 from headway.opened import broker_settings
-from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_options, decode_to_worker, line
+from headway.runtime.control import (
+    Claiming,
+    Goodbye,
+    Hello,
+    Judge,
+    Judged,
+    Lost,
+    Stop,
+    decode_options,
+    decode_to_worker,
+    line,
+)
+from headway.runtime.dispositions import leave_signals_to_parent
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
 from headway.runtime.processes import Processes
+from headway.runtime.run import current_run
 from headway.runtime.slots import Slots
 from headway.runtime.stderr import write_stderr
 from headway.runtime.worker import Worker, new_worker_id
 
 if TYPE_CHECKING:
     from headway.app import Headway
-    from headway.runtime.control import WorkerOptions
+    from headway.runtime.control import FromWorker, WorkerOptions
 
 _log = logging.getLogger("headway.worker")
 EXIT_CONFIG: Final = 2  # the app cannot be loaded: starting it again will not help
@@ -47,8 +59,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[2]))
     slots = Slots.attach(int(sys.argv[3]))
     index = int(sys.argv[4])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_signals_to_parent(lambda: _answer(slots))
     configure_logging()
     try:
         app = load_app(options.app)
@@ -66,26 +77,37 @@ def main() -> None:
     # What was imported stays: no need to look through it for garbage again and again.
     gc.collect()
     gc.freeze()
-    code = EXIT_FAILURE
     try:
         run_main(_serve(app, options, control, slots, index))
-        code = 0
     except HeadwayError as error:
-        write_stderr(f"headway: {error}\n")
-        code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE
-    except Exception:  # noqa: BLE001 - the last stop
-        traceback.print_exc()
-    finally:
+        _end(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE, str(error))
+    except BaseException:  # noqa: BLE001 - the last stop
+        with contextlib.suppress(Exception):
+            traceback.print_exc()
+        _end(EXIT_FAILURE)
+    _end(0)
+
+
+def _end(code: int, message: str = "") -> NoReturn:
+    """End the process now, whatever still runs in it.
+
+    Not by returning or sys.exit: a handler's thread would keep the process, and the loop would be torn down, which
+    cancels every handler as if somebody had asked for it. The supervisor hands the jobs back. A log that nobody takes
+    delays nothing.
+    """
+    if message:
+        write_stderr(f"headway: {message}\n")
+    with contextlib.suppress(Exception):
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Not sys.exit: a handler's thread that goes on must not keep the process. The supervisor hands its job back.
-        os._exit(code)
-
-
-def _end(code: int, message: str) -> NoReturn:
-    write_stderr(f"headway: {message}\n")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
     os._exit(code)
+
+
+def _answer(slots: Slots) -> None:
+    run = current_run.get()
+    slots.answer(-1 if run is None else run.slot)
 
 
 async def _serve(
@@ -124,23 +146,29 @@ async def _serve(
             supervised=True,
             schedules=index == 0,
         )
-        obey = asyncio.create_task(_obey(worker, reader))
+        obey = asyncio.create_task(_obey(worker, reader, writer))
         tell = asyncio.create_task(_tell_when_ready(worker, writer))
         try:
             await worker.run()
+            await _tell(writer, Goodbye())
         finally:
             obey.cancel()
             tell.cancel()
             await processes.close()
 
 
-async def _obey(worker: Worker, reader: asyncio.StreamReader) -> None:
+async def _obey(worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    judging: set[asyncio.Task[None]] = set()
     while text := await reader.readline():
         match decode_to_worker(text):
             case Stop():
                 worker.stop()
             case Lost():
                 worker.lease_lost()
+            case Judge() as request:
+                task = asyncio.create_task(_judge(worker, request, writer))
+                judging.add(task)
+                task.add_done_callback(judging.discard)
             case _ as never:
                 assert_never(never)
     _log.warning("worker %s: its supervisor is gone; it stops", worker.id)
@@ -152,8 +180,17 @@ async def _obey(worker: Worker, reader: asyncio.StreamReader) -> None:
 
 async def _tell_when_ready(worker: Worker, writer: asyncio.StreamWriter) -> None:
     await worker.ready.wait()
+    await _tell(writer, Claiming())
+
+
+async def _judge(worker: Worker, request: Judge, writer: asyncio.StreamWriter) -> None:
+    await worker.time_out(request.leases)
+    await _tell(writer, Judged(request.worker))
+
+
+async def _tell(writer: asyncio.StreamWriter, message: FromWorker) -> None:
     with contextlib.suppress(ConnectionError):
-        writer.write(line(Claiming()))
+        writer.write(line(message))
         await writer.drain()
 
 

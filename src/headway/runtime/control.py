@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.brokers.base import BrokerSettings
-from headway.job import WorkerId
+from headway.job import Lease, WorkerId
 
 
 class WorkerOptions(Struct, frozen=True):
@@ -39,6 +39,23 @@ class Claiming(Struct, frozen=True, tag=True):
     """From the worker: it is connected and claims."""
 
 
+class Goodbye(Struct, frozen=True, tag=True):
+    """From the worker: it has drained and handed back what was left; its end is in order."""
+
+
+class Judged(Struct, frozen=True, tag=True):
+    """From the worker: the outcomes of what another one was ended for are settled."""
+
+    worker: WorkerId
+
+
+class Judge(Struct, frozen=True, tag=True):
+    """To a worker: another one was ended for these jobs, past their time limit; ask their retry policies."""
+
+    worker: WorkerId
+    leases: list[Lease]
+
+
 class Stop(Struct, frozen=True, tag=True):
     """To the worker: claim no more, finish within the grace time, go."""
 
@@ -47,8 +64,8 @@ class Lost(Struct, frozen=True, tag=True):
     """To the worker: its lease was lost."""
 
 
-FromWorker = Hello | Claiming
-ToWorker = Stop | Lost
+FromWorker = Hello | Claiming | Goodbye | Judged
+ToWorker = Stop | Lost | Judge
 
 _encode: Final = msgspec.json.Encoder().encode
 decode_from_worker: Final = msgspec.json.Decoder(FromWorker).decode

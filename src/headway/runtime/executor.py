@@ -16,12 +16,12 @@ from headway.context import Context
 from headway.errors import CodecError, HeadwayError
 from headway.functions import alias_hint
 from headway.job import Cancelled, Expired, Outcome, Succeeded
+from headway.runtime.deaths import runs_alone
 from headway.runtime.failure import JobTimeoutError
 from headway.runtime.forks import end_fork, generation
 from headway.runtime.outcomes import Outcomes, log
-from headway.runtime.processes import START_SECONDS
 from headway.runtime.run import JobRun, Stop, absorb
-from headway.runtime.timelimits import TimeLimits
+from headway.runtime.timelimits import TO_SETTLE, TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from headway.runtime.threads import Threads
     from headway.task import Task
 
-_PROCESS_ENDS: Final = (
-    3  # a job in a process of its own is ended there before the worker is: in times of kill_after
-)
+_SUSPECT_PAUSE: Final = 2.0  # seconds until there may be room for a job that must run alone
 
 
 class Invocation(Struct, frozen=True):
@@ -83,7 +81,7 @@ class Executor:
         self._born = generation.number
         self._logs_all = log.isEnabledFor(logging.DEBUG)
         self.outcomes = outcomes or Outcomes(app)
-        self._limits = TimeLimits(self.outcomes, self._kill_after if slots is None else None)
+        self._limits = TimeLimits(self.outcomes, slots, self._kill_after)
 
     async def run(self, run: JobRun) -> Outcome:
         """Run the job and say how it ended, once its last reports are recorded.
@@ -113,31 +111,37 @@ class Executor:
 
     def _call(self, run: JobRun, task: Task[Any, Any]) -> Awaitable[Outcome]:
         """Begin the attempt; what is offloaded, or runs in a process, takes a longer way than the others."""
-        if is_reference(run.delivery.payload) or task.options_declared.run_in == "process":
+        delivery = run.delivery
+        if delivery.crashes or is_reference(delivery.payload) or task.options_declared.run_in == "process":
             return self._call_far(run, task)
         call = self._decoded(run, task, run.delivery.payload)
         if not isinstance(call, Invocation):
             return _answer(call)
-        self._enter(run, call.timeout + self._kill_after)
+        self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
         return self.perform(run, task, call)
 
     async def _call_far(self, run: JobRun, task: Task[Any, Any]) -> Outcome:
         call = await self.read(run, task)
         if not isinstance(call, Invocation):
             return call
-        processes = self._processes if task.options_declared.run_in == "process" else None
+        suspect = runs_alone(run.delivery.crashes, self._max_crashes)
+        processes = self._processes if suspect or task.options_declared.run_in == "process" else None
         if processes is None:
-            self._enter(run, call.timeout + self._kill_after)
+            self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
             return await self.perform(run, task, call)
-        self._enter(run, START_SECONDS + call.timeout + _PROCESS_ENDS * self._kill_after)
+        if suspect and not processes.room_for_suspect:
+            return self.outcomes.postponed(run.delivery, _SUSPECT_PAUSE)
+        if self._slots is not None:
+            # It is ended there, without harm to this process.
+            run.slot = self._slots.start(run.delivery.lease, 0.0, apart=True)
         # What the fetch of an offloaded call took is gone.
         left = run.seconds_left(call.timeout) if is_reference(run.delivery.payload) else call.timeout
-        return await processes.run(run, left, self.outcomes)
+        return await processes.run(run, left, self.outcomes, suspect=suspect)
 
     def _enter(self, run: JobRun, seconds: float) -> None:
         """Enter the run into the table that the supervisor watches, with its hard end in so many seconds."""
         if self._slots is not None:
-            run.slot = self._slots.start(run.delivery.lease.job_id, time.monotonic() + seconds)
+            run.slot = self._slots.start(run.delivery.lease, time.monotonic() + seconds)
 
     async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
         """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails.
@@ -215,13 +219,8 @@ class Executor:
             return Cancelled()
         if delivery.expires_ms is not None and delivery.expires_ms <= self.outcomes.now_ms():
             return Expired()
-        limit = self._max_crashes
-        if delivery.crashes >= limit:
-            text = (
-                f"its worker died {delivery.crashes} times while it ran, max_crashes is {limit}; "
-                "look for memory use, signals and hard time limits, then retry it by hand"
-            )
-            return self.outcomes.refused(delivery, "PoisonJob", text)
+        if delivery.crashes >= self._max_crashes:
+            return self.outcomes.poisoned(delivery, delivery.crashes)
         if delivery.task not in self._tasks:
             text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
             text += alias_hint(delivery.task, self._app.tasks)

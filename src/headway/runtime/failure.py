@@ -47,3 +47,9 @@ def with_error(delivery: Delivery, *errors: AttemptError) -> bytes:
     if len(kept) > _MAX_ERRORS:
         kept = [kept[0], *kept[-(_MAX_ERRORS - 1) :]]
     return encode_history(kept)
+
+
+def process_deaths(delivery: Delivery) -> int:
+    """Return how many earlier attempts ended with the death of the job's own process, as far as they are remembered."""
+    died = type_name(ProcessDiedError)
+    return sum(error.type == died for error in decode_history(delivery.history))

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headway.runtime.control import Claiming, Hello, Lost, Stop, decode_from_worker, line
+from headway.runtime.control import Claiming, Goodbye, Hello, Judged, Lost, Stop, decode_from_worker, line
+from headway.runtime.deaths import Cause
 from headway.runtime.procstat import is_frozen, resident_mb
 from headway.runtime.slots import Slots
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Callable
     from typing import Self
 
-    from headway.job import JobId
+    from headway.job import JobId, WorkerId
     from headway.runtime.control import FromWorker, ToWorker, WorkerOptions
+    from headway.runtime.slots import Started
 
 
 class Member:
@@ -32,18 +35,22 @@ class Member:
         self.index = index
         self.slots = slots
         self.hello: Hello | None = None
-        self.introduced = asyncio.Event()  # it said hello, or it ended before
         self.claiming = asyncio.Event()  # it claims, or it ended before
         self.born = time.monotonic()
+        self.first_memory_mb = 0.0  # when it began to claim: what the app takes before its first job
         self.leaving = False  # it was told to go
         self.ended = False
         self.ended_for: list[JobId] = []  # jobs past their hard deadline, for which it was killed
+        self.known = True  # it could say what it was doing when it was killed for them
+        self.judged: set[WorkerId] = set()  # whose jobs it has settled, that were ended for being late
+        self._killed: Cause | None = None
+        self._said_goodbye = False
         self._child = child
         self._writer = writer
 
     @classmethod
     async def start(cls, index: int, options: WorkerOptions, slots: int) -> tuple[Self, asyncio.StreamReader]:
-        """Start the process; the reader has what it says."""
+        """Start the process; the reader has what it says. OSError when the machine has no room for it."""
         table = Slots.create(slots)
         ours, theirs = socket.socketpair()
         try:
@@ -57,8 +64,13 @@ class Member:
                 str(index),
                 pass_fds=[theirs.fileno(), table.descriptor],
                 stdin=asyncio.subprocess.DEVNULL,
+                process_group=0,  # with what its jobs start, so that all of it can be ended
                 env=dict(os.environ),  # uvloop takes nothing but a dict
             )
+        except BaseException:
+            ours.close()
+            table.close()
+            raise
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -69,20 +81,29 @@ class Member:
         """The process's id."""
         return self._child.pid
 
-    async def listen(self, reader: asyncio.StreamReader) -> None:
-        """Take what the worker says until nobody holds the line any more."""
-        try:
-            with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
-                while text := await reader.readline():
-                    message: FromWorker = decode_from_worker(text)
-                    match message:
-                        case Hello() as hello:
-                            self.hello = hello
-                            self.introduced.set()
-                        case Claiming():
-                            self.claiming.set()
-        finally:
-            self.introduced.set()
+    @property
+    def cause(self) -> Cause:
+        """Who ended the process, once it has ended."""
+        if self._said_goodbye:
+            return Cause.IN_ORDER
+        return self._killed or Cause.ITSELF
+
+    async def listen(self, reader: asyncio.StreamReader, greeted: Callable[[Hello], None]) -> None:
+        """Take what the worker says until nobody holds the line any more; `greeted` hears of its hello."""
+        with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
+            while text := await reader.readline():
+                message: FromWorker = decode_from_worker(text)
+                match message:
+                    case Hello() as hello:
+                        self.hello = hello
+                        greeted(hello)
+                    case Claiming():
+                        self.first_memory_mb = self.memory_mb
+                        self.claiming.set()
+                    case Goodbye():
+                        self._said_goodbye = True
+                    case Judged(worker=worker):
+                        self.judged.add(worker)
 
     def tell(self, message: ToWorker) -> None:
         """Say something to the worker."""
@@ -90,16 +111,24 @@ class Member:
             self._writer.write(line(message))
 
     def leave(self) -> None:
-        """Tell the worker to drain and go."""
+        """Tell the worker to drain and go; one that has not said hello holds nothing, and is ended."""
         self.leaving = True
         self.tell(Stop())
+        if self.hello is None:
+            self.kill(Cause.STOPPED)
 
     def lost(self) -> None:
         """Tell the worker that its lease was lost."""
         self.tell(Lost())
 
-    def kill(self) -> None:
-        """End the process hard. A frozen one dies as well."""
+    def ask(self) -> None:
+        """Ask the worker's main thread what it is doing; the answer is in the table, unless something holds the GIL."""
+        with contextlib.suppress(ProcessLookupError):
+            self._child.send_signal(signal.SIGURG)
+
+    def kill(self, cause: Cause) -> None:
+        """End the process hard, with what its jobs started. A frozen one dies as well. The first cause stands."""
+        self._killed = self._killed or cause
         with contextlib.suppress(ProcessLookupError):
             self._child.send_signal(signal.SIGKILL)
 
@@ -110,9 +139,15 @@ class Member:
         self.claiming.set()
         return code
 
-    def started(self) -> list[JobId]:
+    def sweep(self) -> None:
+        """End what is left of the process's group: it belonged to jobs that run elsewhere now."""
+        if self.cause is not Cause.IN_ORDER:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def started(self) -> list[Started]:
         """Return the jobs that were started and have not ended."""
-        return [job.job_id for job in self.slots.started()]
+        return self.slots.started()
 
     def overdue(self) -> list[JobId]:
         """Return the jobs that are past their hard deadline."""

@@ -18,7 +18,7 @@ from headway.errors import Discard, RetryLater
 from headway.job import Cancelled, Expired, Failed, Outcome, Released, RetryAt, Succeeded
 from headway.raised import because, class_name, message_of, type_name
 from headway.retry import GiveUp, Retry, RetryAfter
-from headway.runtime.failure import JobTimeoutError, error_of, with_error
+from headway.runtime.failure import JobTimeoutError, ProcessDiedError, error_of, process_deaths, with_error
 from headway.runtime.run import Stop
 from headway.storable import storable
 
@@ -93,12 +93,30 @@ class Outcomes:
         error = error_of(delivery.attempt, self.now_ms(), kind=kind, message=message)
         return Failed(with_error(delivery, error))
 
+    def poisoned(self, delivery: Delivery, deaths: int) -> Failed:
+        """Give up a job that has ended so many processes."""
+        text = (
+            f"the process that ran it died {deaths} times, max_crashes is {self._app.settings.max_crashes}; "
+            "look for memory use, signals and exits in its code, then retry it by hand"
+        )
+        return self.refused(delivery, "PoisonJob", text)
+
+    def postponed(self, delivery: Delivery, seconds: float) -> RetryAt:
+        """Have the job come back after about so many seconds; the attempt is not used up."""
+        pause = seconds * _RANDOM.uniform(0.5, 1.0)
+        return RetryAt(self.now_ms() + round(1000 * pause), delivery.history, counted=False)
+
     def now_ms(self) -> int:
         """Return the app's clock, in milliseconds since 1970 UTC."""
         return self._app.clock.now_ms()
 
     def _by_policy(self, run: JobRun, error: BaseException) -> Outcome:
         delivery = run.delivery
+        if delivery.crashes and issubclass(type(error), ProcessDiedError):
+            # Its worker died over it, and now the process that it had to itself: there is nobody else to suspect.
+            deaths = delivery.crashes + process_deaths(delivery) + 1
+            if deaths >= self._app.settings.max_crashes:
+                return self.poisoned(delivery, deaths)
         record = self._record(delivery, error)
         task = self._tasks.get(delivery.task)
         policy = _DEFAULT if task is None else task.options_declared.retry

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("headway.worker")
 START_SECONDS: Final = 60.0
 """For the import of the app in a new process, before the time of the job begins."""
+_SUSPECT_IDLE: Final = 5.0  # seconds that a process waits for the next job that must run alone
+_MAX_SUSPECTS: Final = 4  # processes at once for jobs that must run alone: each is as large as the app
 
 
 class Processes:
@@ -53,14 +55,44 @@ class Processes:
         self._kill_after = kill_after
         self._idle: list[_JobProcess] = []
         self._all: set[_JobProcess] = set()
+        self._idle_for_suspects: list[_JobProcess] = []
+        self._suspects = 0
 
-    async def run(self, run: JobRun, timeout: float, outcomes: Outcomes) -> Outcome:  # noqa: ASYNC109
+    @property
+    def room_for_suspect(self) -> bool:
+        """Whether one more job may run here because it is suspected of having ended its worker."""
+        return self._suspects < _MAX_SUSPECTS
+
+    async def run(
+        self,
+        run: JobRun,
+        timeout: float,  # noqa: ASYNC109 - kept by the process and its timers
+        outcomes: Outcomes,
+        *,
+        suspect: bool = False,
+    ) -> Outcome:
         """Run the job in a process; `outcomes` judges when that died or had to be ended for the time limit."""
+        if not suspect:
+            return await self._run(run, timeout, outcomes, self._idle)
+        self._suspects += 1
+        try:
+            return await self._run(run, timeout, outcomes, self._idle_for_suspects)
+        finally:
+            self._suspects -= 1
+            asyncio.get_running_loop().call_later(_SUSPECT_IDLE, self._end_idle)
+
+    async def _run(
+        self,
+        run: JobRun,
+        timeout: float,  # noqa: ASYNC109 - as above
+        outcomes: Outcomes,
+        idle: list[_JobProcess],
+    ) -> Outcome:
         process: _JobProcess | None = None
         ended: BaseException = ProcessDiedError("the job's process could not be started")
         outcome: Outcome | None = None
         try:
-            process = self._idle.pop() if self._idle else await self._start()
+            process = idle.pop() if idle else await self._start()
             outcome = await process.perform(run, timeout, self._kill_after)
         except ProcessDiedError as error:
             ended = error
@@ -70,13 +102,20 @@ class Processes:
                 self._all.discard(process)
                 process.kill()
         if outcome is not None and process is not None:
-            self._idle.append(process)
+            idle.append(process)
             return outcome
         _log.error("job %s: %s: %s", run.delivery.lease.job_id, run.delivery.task, ended)
         if run.stop is Stop.TIMEOUT:
             text = f"the attempt took longer than {timeout:g} s; its process was ended hard"
             ended = JobTimeoutError(text)
         return outcomes.of_error(run, ended)
+
+    def _end_idle(self) -> None:
+        """End what waits for suspects: there are none for long."""
+        while self._idle_for_suspects:
+            process = self._idle_for_suspects.pop()
+            self._all.discard(process)
+            process.kill()
 
     async def close(self) -> None:
         """End all processes."""
@@ -85,6 +124,7 @@ class Processes:
         await asyncio.gather(*(process.wait() for process in self._all))
         self._all.clear()
         self._idle.clear()
+        self._idle_for_suspects.clear()
 
     async def _start(self) -> _JobProcess:
         ours, theirs = socket.socketpair()

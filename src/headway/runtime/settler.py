@@ -71,7 +71,7 @@ class Settler:
             items, self._items = self._items[:_MAX_BATCH], self._items[_MAX_BATCH:]
             deliveries, self._deliveries = self._deliveries[:_MAX_BATCH], self._deliveries[_MAX_BATCH:]
             try:
-                for item, result in zip(items, await self._send(items, deliveries), strict=True):
+                for item, result in zip(items, await self.send(items, deliveries), strict=True):
                     if not result.applied:
                         _log.warning(
                             "job %s: outcome %s under epoch %d was superseded",
@@ -82,9 +82,10 @@ class Settler:
             finally:
                 self._answered(deliveries)
 
-    async def _send(
+    async def send(
         self, items: Sequence[Settlement], deliveries: Sequence[Delivery]
     ) -> Sequence[SettleResult]:
+        """Settle these now, beside what is under way; repeated until the carrier has answered."""
         while True:
             try:
                 results = await self._broker.settle(items)
@@ -94,8 +95,8 @@ class Settler:
                 if len(items) > 1 and not isinstance(error, BrokerUnavailableError):
                     # It may be one of them: the others are not to wait for it.
                     middle = len(items) // 2
-                    first = await self._send(items[:middle], deliveries[:middle])
-                    return [*first, *await self._send(items[middle:], deliveries[middle:])]
+                    first = await self.send(items[:middle], deliveries[:middle])
+                    return [*first, *await self.send(items[middle:], deliveries[middle:])]
                 # Nothing accepted is dropped: an outcome waits for its carrier. If that takes longer than the lease,
                 # the jobs run again elsewhere and these outcomes are superseded.
                 pause = self._loop.failed(error)
@@ -119,4 +120,4 @@ class Settler:
             if isinstance(item.outcome, Failed)
             else with_error(delivery, error_of(delivery.attempt, now_ms, error))
         )
-        return await self._send([Settlement(item.lease, Failed(history))], [delivery])
+        return await self.send([Settlement(item.lease, Failed(history))], [delivery])

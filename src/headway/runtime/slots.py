@@ -2,12 +2,13 @@
 
 The worker writes, the supervisor reads, at any moment and even when the worker hangs or is dead: which jobs were
 started (the suspects of a crash), which one is past its hard deadline, whether the worker holds anything (so needs a
-heartbeat), and how many jobs it has done. A torn read is harmless: the supervisor looks again before it acts, and the
-epoch fences what it does.
+heartbeat), how many jobs it has done, and, asked by a signal, which job its loop is busy with. A torn read is harmless:
+the supervisor looks again before it acts, and the epoch fences what it does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -21,20 +22,32 @@ from headway.job import JobId
 if TYPE_CHECKING:
     from typing import Self
 
-_HEADER: Final = struct.Struct("<4sIQQ")  # magic, slots, jobs done, jobs held
-_SLOT: Final = struct.Struct("<20sd")  # job id, hard deadline (monotonic seconds, 0: none)
-_MAGIC: Final = b"HWS1"
+    from headway.job import Lease
+
+_HEADER: Final = struct.Struct(
+    "<4sIQQQi4x"
+)  # magic, slots, jobs done, jobs held, answers given, the last answer
+_SLOT: Final = struct.Struct("<20sdQ?3x")  # job id, hard deadline (monotonic seconds, 0: none), epoch, apart
+_MAGIC: Final = b"HWS2"
 _DONE_AT: Final = 8
 _HELD_AT: Final = 16
+_ANSWERS_AT: Final = 24
 _COUNT: Final = struct.Struct("<Q")
+_ANSWER: Final = struct.Struct("<Qi")
+_ABANDONED: Final = b"~"  # stands in the slot of what goes on although its job has ended
 _EMPTY: Final = b"\0" * _SLOT.size
 
 
 class Started(Struct, frozen=True):
-    """A started job. `deadline` is the time.monotonic() at which the process is ended for it; 0: never."""
+    """A started job. `deadline` is the time.monotonic() at which the process is ended for it; 0: never.
+
+    `apart`: it runs in a process of its own, so that it cannot end this one.
+    """
 
     job_id: JobId
     deadline: float
+    epoch: int = 0
+    apart: bool = False
 
 
 class Slots:
@@ -50,30 +63,36 @@ class Slots:
     def create(cls, count: int) -> Self:
         """Make a table for so many jobs at once."""
         size = _HEADER.size + count * _SLOT.size
-        with tempfile.TemporaryFile(prefix="headway-") as file:
-            descriptor = os.dup(file.fileno())
+        descriptor = _nameless_file()
         os.ftruncate(descriptor, size)
         memory = mmap.mmap(descriptor, size)
-        _HEADER.pack_into(memory, 0, _MAGIC, count, 0, 0)
+        _HEADER.pack_into(memory, 0, _MAGIC, count, 0, 0, 0, -1)
         return cls(descriptor, memory, count)
 
     @classmethod
     def attach(cls, descriptor: int) -> Self:
         """Open the table that the supervisor made; ValueError when the descriptor is something else."""
         memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
-        magic, count, _, _ = _HEADER.unpack_from(memory, 0)
+        magic, count, *_ = _HEADER.unpack_from(memory, 0)
         if magic != _MAGIC:
             msg = "the descriptor is not a table of started jobs"
             raise ValueError(msg)
         return cls(descriptor, memory, count)
 
-    def start(self, job_id: JobId, deadline: float) -> int:
+    def start(self, lease: Lease, deadline: float, *, apart: bool = False) -> int:
         """Enter a job and return its slot; -1 when the table is full (it is then no suspect, and has no hard end)."""
         if not self._free:
             return -1
         slot = self._free.pop()
-        _SLOT.pack_into(self._memory, _HEADER.size + slot * _SLOT.size, job_id.encode(), deadline)
+        at = _HEADER.size + slot * _SLOT.size
+        _SLOT.pack_into(self._memory, at, lease.job_id.encode(), deadline, lease.epoch, apart)
         return slot
+
+    def abandon(self, slot: int) -> None:
+        """Leave a job that has its outcome although it goes on: the process is to be replaced for it."""
+        if slot >= 0:
+            at = _HEADER.size + slot * _SLOT.size
+            self._memory[at : at + _SLOT.size] = _ABANDONED.ljust(_SLOT.size, b"\0")
 
     def end(self, slot: int) -> None:
         """Free the slot and count the job as done."""
@@ -87,11 +106,19 @@ class Slots:
         """Return the started jobs."""
         found: list[Started] = []
         for slot in range(self._count):
-            raw, deadline = _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size)
+            raw, deadline, epoch, apart = _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size)
             job_id = raw.rstrip(b"\0")
-            if job_id:
-                found.append(Started(JobId(job_id.decode("ascii", "replace")), deadline))
+            if job_id not in {b"", _ABANDONED}:
+                found.append(Started(JobId(job_id.decode("ascii", "replace")), deadline, epoch, apart))
         return found
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether something goes on here although its job has ended."""
+        slots = (
+            _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size) for slot in range(self._count)
+        )
+        return any(raw.rstrip(b"\0") == _ABANDONED for raw, *_ in slots)
 
     @property
     def done(self) -> int:
@@ -107,7 +134,33 @@ class Slots:
     def held(self, count: int) -> None:
         _COUNT.pack_into(self._memory, _HELD_AT, count)
 
+    def answer(self, slot: int) -> None:
+        """Say, because the supervisor asked, which slot's job the loop is busy with; -1: none."""
+        _ANSWER.pack_into(self._memory, _ANSWERS_AT, self.answers + 1, slot)
+
+    @property
+    def answers(self) -> int:
+        """How often the worker has answered."""
+        return int(_COUNT.unpack_from(self._memory, _ANSWERS_AT)[0])
+
+    def busy_with(self) -> JobId | None:
+        """Return the job of the last answer; None when it named none, or one that has ended since."""
+        _, slot = _ANSWER.unpack_from(self._memory, _ANSWERS_AT)
+        if not 0 <= slot < self._count:
+            return None
+        raw, *_ = _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size)
+        return JobId(raw.rstrip(b"\0").decode("ascii", "replace")) or None
+
     def close(self) -> None:
         """Release the memory and the descriptor."""
         self._memory.close()
         os.close(self.descriptor)
+
+
+def _nameless_file() -> int:
+    """Return a descriptor of memory, for which no folder need be writable; elsewhere of a temporary file."""
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):  # not allowed, or a kernel without
+            return os.memfd_create("headway-slots")
+    with tempfile.TemporaryFile(prefix="headway-") as file:
+        return os.dup(file.fileno())

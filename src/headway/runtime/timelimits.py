@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from headway.job import Outcome
     from headway.runtime.outcomes import Outcomes
+    from headway.runtime.slots import Slots
 
 _LOOK_SECONDS: Final = 0.25
 _PRECISE_BELOW: Final = 5.0  # seconds: shorter limits get a timer of their own
+TO_SETTLE: Final = 1.0
+"""Seconds that a worker has to give a run up itself, before its supervisor looks why it does not."""
 
 
 class TimeLimits:
@@ -24,9 +27,10 @@ class TimeLimits:
     One look at all runs four times a second is cheaper than a timer for each.
     """
 
-    def __init__(self, outcomes: Outcomes, kill_after: float | None) -> None:
-        """`kill_after`: seconds from the soft end to giving a run up; None: a supervisor ends the process instead."""
+    def __init__(self, outcomes: Outcomes, slots: Slots | None, kill_after: float) -> None:
+        """`kill_after`: seconds from the soft end to giving a run up."""
         self._outcomes = outcomes
+        self._slots = slots
         self._kill_after = kill_after
         self._watched: set[JobRun] = set()
         self.given_up: Callable[[JobRun, Outcome], None] = _forget
@@ -39,20 +43,24 @@ class TimeLimits:
     def look(self) -> float:
         """Stop runs whose time is over; return the seconds until the next look.
 
-        Those that go on nevertheless are given up: a thread cannot be ended, and its job must have an outcome.
+        Those that go on nevertheless are given up: a thread cannot be ended, and its job must have an outcome. With a
+        supervisor the process is then replaced. It ends one whose loop is blocked, so that this look is never taken.
         """
         now = time.monotonic()
         for run in [run for run in self._watched if run.deadline <= now]:
             run.interrupt(Stop.TIMEOUT)
             run.late_since = run.late_since or now
-            if self._kill_after is not None and now - run.late_since > self._kill_after and not run.given_up:
+            if now - run.late_since > self._kill_after and not run.given_up:
                 self._give_up(run)
         return _LOOK_SECONDS
 
     def _give_up(self, run: JobRun) -> None:
         run.given_up = True
-        outcome = self._outcomes.of_overdue(run, "what it does goes on")
+        what_next = "what it does goes on" if self._slots is None else "its process is replaced for it"
+        outcome = self._outcomes.of_overdue(run, what_next)
         self._outcomes.log(run.delivery, outcome, time.monotonic() - run.started)
+        if self._slots is not None:
+            self._slots.abandon(run.slot)
         self.given_up(run, outcome)
 
 

@@ -15,9 +15,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import CancelRequested, Connected, Handed, LeaseLost, Wake
+from headway.brokers.base import CancelRequested, Connected, Handed, LeaseLost, Settlement, Wake
 from headway.errors import BrokerError, BrokerUnavailableError
-from headway.job import Released, WorkerId, new_job_id
+from headway.job import Delivery, Released, WorkerId, new_job_id
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
 from headway.runtime.keeper import BEATS_PER_LEASE, beat
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from headway.app import Headway
     from headway.brokers.base import Claimed, QueueWant, Signal
-    from headway.job import Delivery, Outcome
+    from headway.job import JobRecord, Lease, Outcome
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
 
@@ -46,6 +46,7 @@ _LONGEST_WAIT: Final = (
 )
 _CONNECTION_LOOK: Final = 1.0  # seconds; a look asks nobody
 _LISTEN_AGAIN: Final = 0.1  # seconds after the signals ended
+_ASK_PAUSE: Final = 0.2  # seconds until a carrier that is away is asked again
 _STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
 _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
 _AFTER_CANCEL: Final = 1.0  # seconds that a cancelled coroutine has to clean up during a drain
@@ -133,6 +134,40 @@ class Worker:
         """Look for jobs: a carrier that was emptied, or took the lease back, may know this worker no more."""
         self._woken = True
         self._changed.set()
+
+    async def time_out(self, leases: Sequence[Lease]) -> None:
+        """Settle jobs for which another worker was ended, as attempts that took longer than their limit.
+
+        Under that one's leases: it is dead, and whoever took a job over meanwhile has a later epoch.
+        """
+        records = await self._asked(leases)
+        deliveries: list[Delivery] = []
+        for lease, record in zip(leases, records, strict=True):
+            if record is None or record.epoch != lease.epoch or record.task not in self._app.tasks:
+                continue
+            delivery = Delivery(
+                lease=lease,
+                task=record.task,
+                queue=record.queue,
+                payload=record.payload,
+                priority=record.priority,
+                attempt=record.attempt,
+                crashes=record.crashes,
+                expires_ms=record.expires_ms,
+                history=record.history,
+            )
+            deliveries.append(delivery)
+        if deliveries:
+            late = [self._executor.overdue(JobRun(one, self._reporter)) for one in deliveries]
+            items = [Settlement(one.lease, outcome) for one, outcome in zip(deliveries, late, strict=True)]
+            await self._settler.send(items, deliveries)
+
+    async def _asked(self, leases: Sequence[Lease]) -> Sequence[JobRecord | None]:
+        while True:
+            try:
+                return await self._broker.get([lease.job_id for lease in leases])
+            except BrokerError:
+                await asyncio.sleep(_ASK_PAUSE)
 
     @property
     def holds(self) -> int:
