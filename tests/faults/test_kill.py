@@ -221,8 +221,8 @@ async def test_a_job_longer_than_three_leases_keeps_its_lease(shop: Shop) -> Non
     """A handler longer than three leases keeps its lease; the epoch says that nobody took it over."""
     await shop.group(lease="1s")
     await shop.group(lease="1s")
-    await shop.enqueue("slow", 3.0, count=10)
     began = time.monotonic()
+    await shop.enqueue("slow", 3.0, count=10)
     ledger = await shop.checked()
     assert time.monotonic() - began >= 3
     assert {record.epoch for record in ledger.records.values() if record is not None} == {1}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("headway.supervisor")
 _PAUSE: Final = 0.2  # seconds between tries
+_START: Final = 30.0  # seconds that another process has to start, if there is none; the lease is kept meanwhile
 _LOOK: Final = 0.02  # seconds between looks whether another worker has settled what this one was ended for
 
 
@@ -45,15 +46,17 @@ class HandBack:
         give_up = time.monotonic() + 2 * hello.lease_ms / 1000
         crashed = verdict.crashed
         if verdict.timed_out:
-            settled = await self._judged(hello, verdict.timed_out, give_up)
+            settled = await self._judged(hello, verdict.timed_out)
+            give_up = max(give_up, time.monotonic() + hello.lease_ms / 1000)
             if not settled:
                 crashed = [*crashed, *(job.job_id for job in verdict.timed_out)]
         await self._surrender(hello.worker, crashed, give_up)
 
-    async def _judged(self, hello: Hello, late: Sequence[Started], give_up: float) -> bool:
+    async def _judged(self, hello: Hello, late: Sequence[Started]) -> bool:
         """Have a living worker ask the retry policies of these jobs: the supervisor has no code of the app."""
         leases = [Lease(job.job_id, hello.worker, job.epoch) for job in late]
         asked: Member | None = None
+        give_up = time.monotonic() + max(2 * hello.lease_ms / 1000, _START)
         self.pending.add(hello.worker)
         try:
             while time.monotonic() < give_up:
