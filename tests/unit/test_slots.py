@@ -122,10 +122,8 @@ def test_a_table_needs_no_folder_to_write_to(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_goes_on_although_its_job_has_ended_is_nobodys(slots: Slots) -> None:
     slot, other = slots.start(lease(126), 1.0), slots.start(lease(), 1.0)
-    assert not slots.abandoned
     slots.abandon(slot)
-    assert slots.abandoned
-    assert len(slots.started()) == 1
+    assert (slots.abandoned, len(slots.started())) == (True, 1)
     slots.end(slot)
     slots.end(other)
-    assert not slots.abandoned
+    assert (slots.abandoned, slots.started()) == (False, [])

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("headway.supervisor")
 _PAUSE: Final = 0.2  # seconds between tries
-_START: Final = 30.0  # seconds that another process has to start, if there is none; the lease is kept meanwhile
+_START: Final = (
+    30.0  # seconds that another process has to start, if there is none; the lease is kept meanwhile
+)
 _LOOK: Final = 0.02  # seconds between looks whether another worker has settled what this one was ended for
 
 
