@@ -191,6 +191,11 @@ def argument_decoder(kind: Any, name: Format) -> Callable[[Raw], Any]:  # noqa: 
     return msgspec.msgpack.Decoder(kind, dec_hook=from_builtin).decode
 
 
+def expanded_size(payload: bytes) -> int:
+    """Return how many bytes an encoded call or result has once it is expanded; CodecError when it is damaged."""
+    return len(_open(payload)[0])
+
+
 def describe(payload: bytes) -> dict[str, Any]:
     """Return a call as plain values, for people: args, kwargs and headers; CodecError when it is damaged."""
     call, name = decode_call(payload)

@@ -5,9 +5,12 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
+from zstandard import ZstdCompressor
+
+from headway import codec
 from headway.brokers.base import BrokerSettings, Progress
 from headway.brokers.url import from_url
-from headway.job import JobId, new_job_id
+from headway.job import JobId, Succeeded, new_job_id
 
 if TYPE_CHECKING:
     import pytest
@@ -99,6 +102,26 @@ def test_show_tells_how_a_job_failed(shop: Shop) -> None:
     assert "ValueError no such user" in shown
     assert "  back" in shown
     assert shop.json("jobs", "show", job, *shop.target)["errors"][0]["type"] == "ValueError"
+
+
+def test_show_is_bounded_whatever_a_stored_record_expands_to(shop: Shop) -> None:
+    """2 KB that expand to 64 Mi values: they would take gigabytes, and minutes to print."""
+    packed = ZstdCompressor().compress(b"\xdd\x03\xff\xff\xf0" + b"\xc0" * (64 * 1024 * 1024 - 16))
+    head = bytes([codec._VERSION << 4 | codec._ZSTD])
+    job = shop.enqueue("report", "q1")
+    shop.settle("reports", Succeeded(head + packed))
+    shown = shop.json("jobs", "show", job, *shop.target)
+    assert (shown["result"], shown["state"]) == (None, "succeeded")
+    assert shown["unreadable"] == ["result: 67,108,853 bytes when expanded: too large to be shown"]
+    assert shop.json("jobs", "list", *shop.target)["jobs"][0]["id"] == job
+
+
+def test_show_cuts_a_long_value_for_people_and_not_in_json(shop: Shop) -> None:
+    job = shop.enqueue("report", "x" * 20_000)
+    shown = shop.ok("jobs", "show", job, *shop.target)
+    assert "... (20,004 characters; --json shows all)" in shown
+    assert len(shown) < 7000
+    assert shop.json("jobs", "show", job, *shop.target)["args"] == ["x" * 20_000]
 
 
 def test_retry_cancel_promote_remove(shop: Shop) -> None:

@@ -92,11 +92,12 @@ def parse_argument(text: str) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return _strict_json(text)
     except ValueError as error:
-        if len(text) > _LONG:
-            msg = f"argument {text[:_LONG]!r}... is not JSON: {error}"
-            raise click.UsageError(msg) from None
         if _DOUBTFUL.match(text):
-            msg = f"argument {text!r} is not JSON; a text that looks like it goes in double quotes: '\"{text}\"'"
+            msg = (
+                f"argument {text!r} is not JSON; a text that looks like it goes in double quotes: '\"{text}\"'"
+                if len(text) <= _LONG
+                else f"argument {text[:_LONG]!r}... is not JSON: {error}"
+            )
             raise click.UsageError(msg) from None
         return text
 

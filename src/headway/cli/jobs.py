@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STATES: Final = [state.value for state in JobState]
 _PAGE: Final = 1000
+_LONG: Final = 5000  # characters of a value that a person is shown
 
 
 @click.group(
@@ -160,9 +161,10 @@ def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - any plain value
         return value
     if name in {"errors", "logs"}:
         return "\n".join(_shown_item(item) for item in value)
-    import msgspec  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import json_text  # noqa: PLC0415 - when it is needed
 
-    return msgspec.json.encode(value).decode()
+    text = json_text(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}... ({len(text):,} characters; --json shows all)"
 
 
 def _shown_item(item: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.clock import from_ms
-from headway.codec import decode_history, decode_result, describe, is_reference
+from headway.codec import decode_history, decode_result, describe, expanded_size, is_reference
 from headway.errors import CodecError
 from headway.job import JobState
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CALENDAR_CYCLE_MS: Final = 146_097 * 86_400_000  # 400 years: then the calendar repeats itself
 _LAST_PLAIN_YEAR: Final = 9999
+_MOST_SHOWN: Final = 8 * 1024 * 1024  # bytes of a call or a result, expanded
 _UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
 
 
@@ -116,13 +117,15 @@ def job_contents(
     unreadable = list(unreadable)
     try:
         if not is_reference(record.payload):
+            _bound(record.payload)
             contents |= plain(describe(record.payload))
-    except CodecError as error:
+    except (CodecError, RecursionError) as error:
         unreadable.append(f"arguments: {error}")
     try:
-        if not is_reference(record.result):
+        if record.result and not is_reference(record.result):
+            _bound(record.result)
             contents["result"] = plain(decode_result(record.result))
-    except CodecError as error:
+    except (CodecError, RecursionError) as error:
         unreadable.append(f"result: {error}")
     contents["errors"] = [
         {**_error_fields(error), "traceback": error.traceback} for error in decode_history(record.history)
@@ -133,6 +136,14 @@ def job_contents(
     if unreadable:
         contents["unreadable"] = unreadable
     return contents
+
+
+def _bound(payload: bytes) -> None:
+    """Refuse what would be millions of values: some kilobytes can expand to that, and take gigabytes to show."""
+    size = expanded_size(payload)
+    if size > _MOST_SHOWN:
+        msg = f"{size:,} bytes when expanded: too large to be shown"
+        raise CodecError(msg)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any decoded value
