@@ -114,6 +114,8 @@ async def test_a_queues_life(scene: Scene) -> None:
     assert (await scene.client.get_queue(name=QUEUE)).state == tasks_v2.Queue.State.PAUSED
     assert (await scene.client.resume_queue(name=QUEUE)).state == tasks_v2.Queue.State.RUNNING
     await scene.client.delete_queue(name=QUEUE)
+    with pytest.raises(exceptions.NotFound, match="Requested entity was not found"):
+        await scene.client.delete_queue(name=QUEUE)
     with pytest.raises(exceptions.NotFound, match="Queue does not exist"):
         await scene.client.get_queue(name=QUEUE)
     with pytest.raises(exceptions.FailedPrecondition, match="existed too recently"):
@@ -429,22 +431,25 @@ async def test_a_buffered_task_is_sent_where_its_queue_says(scene: Scene) -> Non
         headers = [{"header": {"key": "X-Own", "value": "1"}}]
         target = {"uri_override": uri, "header_overrides": headers}
         await scene.client.update_queue(queue={"name": QUEUE, "http_target": target})
-        body = {"body": {"contentType": "text/plain", "data": base64.b64encode(b"hi").decode()}}
-        made = await rest.post(f"{QUEUE}/tasks/one:buffer", json=body)
+        text = {"content": b"hi", "headers": {"content-type": "text/plain"}}
+        made = await rest.post(f"{QUEUE}/tasks/one:buffer", **text)
         assert made.json()["task"]["name"] == f"{QUEUE}/tasks/one"
-        again = await rest.post(f"{QUEUE}/tasks/one:buffer", json=body)
+        again = await rest.post(f"{QUEUE}/tasks/one:buffer", **text)
         assert again.json()["error"]["status"] == "ALREADY_EXISTS"
         for without_id in ("tasks:buffer", "tasks/:buffer"):  # the latter is gcloud's
             unnamed = (await rest.post(f"{QUEUE}/{without_id}")).json()["task"]["name"]
             assert unnamed.startswith(f"{QUEUE}/tasks/")
+        assert (await rest.get(f"{QUEUE}/tasks/got:buffer")).json()["task"]["name"] == f"{QUEUE}/tasks/got"
+        assert (await rest.post(f"{QUEUE}/tasks:buffer", json={"body": {"data": "aGk="}})).status_code == 200
         # What the queue says when a task is sent holds.
         uri |= {"host": "other.example", "uri_override_enforce_mode": "IF_NOT_EXISTS"}
         await scene.client.update_queue(queue={"name": QUEUE, "http_target": target})
-        assert await scene.after(seconds=0) == 3
+        assert await scene.after(seconds=0) == 5
         first = scene.target.calls[0]
         assert {call.url for call in scene.target.calls} == {"https://other.example/run"}
         assert (first.method, first.body) == ("POST", b"hi")
         assert (first.headers["Content-Type"], first.headers["X-Own"]) == ("text/plain", "1")
+        assert sorted(call.body for call in scene.target.calls)[-2:] == [b"hi", b'{"body":{"data":"aGk="}}']
         # A task that was created by itself has a URL of its own, and needs one.
         own = {"task": {"httpRequest": {"body": "aGk="}}}
         assert (await rest.post(f"{QUEUE}/tasks", json=own)).status_code == 400

@@ -52,9 +52,13 @@ class Buffer:
         return _Response(task=task_message(task, _BASIC))
 
     def operations(self) -> list[Operation]:
-        """Return the operation at its three paths: gcloud sends the second when it is given no id."""
+        """Return the operation at its three paths: gcloud sends the second when it is given no id.
+
+        The body of the request is that of the task, whatever it is. A request by GET has none.
+        """
         return [
-            Operation(TASKS, "BufferTask", _Request, self.buffer_task, "POST", rule, "*")
+            Operation(TASKS, "BufferTask", _Request, self.buffer_task, verb, rule, "body")
+            for verb in ("POST", "GET")
             for rule in (
                 f"{{queue={_QUEUE}}}/tasks:buffer",
                 f"{{queue={_QUEUE}}}/tasks/:buffer",

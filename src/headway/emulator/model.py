@@ -13,6 +13,7 @@ _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _SMALLEST_BURST: Final = 10
+_LARGEST_BURST: Final = 100
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -50,8 +51,8 @@ class RateLimits(Struct, frozen=True):
 
     @property
     def burst(self) -> int:
-        """The size of the token bucket, which the service derives: "generally at least" the rate."""
-        return max(_SMALLEST_BURST, math.ceil(self.per_second))
+        """The size of the token bucket, which the service derives from the rate."""
+        return min(_LARGEST_BURST, max(_SMALLEST_BURST, math.ceil(self.per_second)))
 
 
 class RetryConfig(Struct, frozen=True):

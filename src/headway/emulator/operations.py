@@ -43,6 +43,16 @@ class Operation(NamedTuple):
     body: str = ""
 
     @property
+    def takes_raw(self) -> bool:
+        """The body of the HTTP request is taken as it is, whatever its type."""
+        field = self.request.DESCRIPTOR.fields_by_name.get(self.body)
+        return (
+            field is not None
+            and field.message_type is not None
+            and field.message_type.full_name == "google.api.HttpBody"
+        )
+
+    @property
     def reads(self) -> bool:
         """It changes nothing, and tells what there is."""
         return self.verb == "GET"

@@ -83,7 +83,9 @@ class Queues:
 
     async def delete_queue(self, request: Message) -> Message:
         """Delete a queue with its tasks."""
-        queue = existing_queue(self._store, request.name)
+        queue = self._store.queue(check_queue(request.name))
+        if queue is None:
+            raise ApiError(Code.NOT_FOUND, "Requested entity was not found.")
         self._dispatcher.queue_removed(queue.name)
         self._store.drop_queue(queue.name)
         await self._store.journal.commit()

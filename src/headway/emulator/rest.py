@@ -61,9 +61,10 @@ def routes(
         path = str(request.path_params["path"])
         try:
             name, field, operation = _find(paths, request.method, path)
-            body = await _body(request)
-            _check_type(body, request.headers.get("content-type", ""))
-            message = _read(operation, (field, name), request.query_params, body)
+            body, content_type = await _body(request), request.headers.get("content-type", "")
+            if not operation.takes_raw:
+                _check_type(body, content_type)
+            message = _read(operation, (field, name), request.query_params, body, content_type)
             response = await answer(operation, message, dice, journal)
         except ApiError as error:
             return _refusal(error)
@@ -109,10 +110,15 @@ def _check_type(body: bytes, content_type: str) -> None:
         )
 
 
-def _read(operation: Operation, named: tuple[str, str], query: Mapping[str, str], body: bytes) -> Message:
+def _read(
+    operation: Operation, named: tuple[str, str], query: Mapping[str, str], body: bytes, content_type: str
+) -> Message:
     message = operation.request()
     try:
-        if operation.body:
+        if operation.takes_raw:
+            _field(message, operation.body).data = body
+            _field(message, operation.body).content_type = content_type
+        elif operation.body:
             _json.ParseDict(_parsed(body), _field(message, operation.body))
         _json.ParseDict(_parameters(query), message)
     except (_json.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -125,7 +125,8 @@ class Emulator:
 
     def rest_operations(self) -> list[Operation]:
         """Return those and what REST alone has."""
-        return [*self.operations(), *Buffer(self.store, self.tasks).operations()]
+        # First: a name without a verb behind it matches what has one.
+        return [*Buffer(self.store, self.tasks).operations(), *self.operations()]
 
     @property
     def grpc_address(self) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Struct
 
+from headway.emulator.errors import Code
 from headway.emulator.headers import replaced
 from headway.emulator.names import queue_of, short
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from headway.emulator.credentials import Credentials
     from headway.emulator.model import HttpRequest, HttpTarget, Task, UriOverride
 
+_MISSED: Final = 504  # what a dispatch without an answer in its time counts as
 USER_AGENT: Final = "Google-Cloud-Tasks"
 METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
@@ -100,9 +102,10 @@ def call_for(
         "X-CloudTasks-TaskETA": f"{state.schedule_us // 1_000_000}.{state.schedule_us % 1_000_000:06d}",
     }
     if retries and state.last is not None and state.last.responded_ms is not None:
-        if state.last.status is not None:
-            headers["X-CloudTasks-TaskPreviousResponse"] = str(state.last.status)
-        headers["X-CloudTasks-TaskRetryReason"] = state.last.message
+        previous = _MISSED if state.last.code == Code.DEADLINE_EXCEEDED else state.last.status
+        if previous is not None:
+            headers["X-CloudTasks-TaskPreviousResponse"] = str(previous)
+        headers["X-CloudTasks-TaskRetryReason"] = ""  # the service says none for HTTP targets
     headers = credentials.added(headers, request.url, request.body, request.token, now_ms=now_ms)
     return HttpCall(
         request.url, request.method, headers, request.body, task.name, retries + 1, task.spec.deadline_ms
