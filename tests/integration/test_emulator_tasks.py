@@ -431,7 +431,7 @@ async def test_a_buffered_task_is_sent_where_its_queue_says(scene: Scene) -> Non
         headers = [{"header": {"key": "X-Own", "value": "1"}}]
         target = {"uri_override": uri, "header_overrides": headers}
         await scene.client.update_queue(queue={"name": QUEUE, "http_target": target})
-        text = {"content": b"hi", "headers": {"content-type": "text/plain"}}
+        text: dict[str, Any] = {"content": b"hi", "headers": {"content-type": "text/plain"}}
         made = await rest.post(f"{QUEUE}/tasks/one:buffer", **text)
         assert made.json()["task"]["name"] == f"{QUEUE}/tasks/one"
         again = await rest.post(f"{QUEUE}/tasks/one:buffer", **text)
