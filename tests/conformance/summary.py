@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
+THROWN = "thrown"
+"""The property with the number of exceptions that were thrown at the places of a carrier's jobs."""
+
 _OUTCOMES = ("passed", "failed", "error", "skipped")
 
 
@@ -27,3 +30,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for carrier, counts in sorted(rows.items()):
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome])
         terminalreporter.write_line(f"{carrier:<14} {told}")
+    thrown = [
+        (properties["carrier"], properties[THROWN])
+        for report in terminalreporter.stats.get("passed", [])
+        if THROWN in (properties := dict(report.user_properties))
+    ]
+    for carrier, number in sorted(thrown):
+        terminalreporter.write_line(f"{carrier:<14} {number} exceptions thrown at the places of a job")

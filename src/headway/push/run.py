@@ -132,7 +132,11 @@ class Runs:
 
     async def _perform(self, job: _Job) -> None:
         current_run.set(job.run)
-        job.end(await self._executor.run(job.run))
+        try:
+            outcome = await self._executor.run(job.run)
+        except GeneratorExit as error:  # it closes every coroutine on its way: see the executor
+            outcome = self._executor.outcomes.of_error(job.run, error)
+        job.end(outcome)
 
     async def _answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Have the outcome kept, again and again for as long as the lease may hold; else the job runs once more."""

@@ -91,15 +91,19 @@ class Executor:
         """
         if self._logs_all:
             self.outcomes.log_start(run.delivery)
+        closed = False
         try:
             outcome = self._refusal(run)
             if outcome is None:
                 outcome = await self._call(run, self._tasks[run.delivery.task])
         except BaseException as error:  # noqa: BLE001 - a fault of ours: counted, recorded and ended like one of the job
+            # GeneratorExit, raised by something that the handler awaits, closes every coroutine on its way: none of
+            # them may await any more, and those that await this one get it too.
+            closed = issubclass(type(error), GeneratorExit)
             outcome = self.outcomes.of_error(run, error)
         if self._slots is not None:
             self._slots.end(run.slot)
-        if run.reports_wait:
+        if run.reports_wait and not closed:
             # Its last log lines first: behind the outcome they would be refused.
             try:
                 await run.flush()
@@ -168,10 +172,10 @@ class Executor:
     def _decoded(self, run: JobRun, task: Task[Any, Any], payload: bytes) -> Invocation | Outcome:
         try:
             return read_invocation(task, payload)
-        except CodecError as error:
-            return self.outcomes.failed(run.delivery, error)
-        except BaseException as error:  # noqa: BLE001 - raised by what reads a value of the application's own class
+        except MemoryError as error:  # there may be more the next time
             return self.outcomes.of_error(run, error)
+        except BaseException as error:  # noqa: BLE001 - also whatever a class of the application raises when it is read
+            return self.outcomes.failed(run.delivery, error)
 
     async def perform(self, run: JobRun, task: Task[Any, Any], invocation: Invocation) -> Outcome:
         """Call the handler within its time and judge how it ended."""

@@ -91,7 +91,8 @@ class Runners:
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not issubclass(type(error), GeneratorExit):
             _log.critical("a place of this worker failed", exc_info=error)
         if self._buffer:
             self._open_place()
@@ -133,6 +134,9 @@ class Runners:
         current_run.set(run)
         try:
             outcome = await self._executor.run(run)
+        except GeneratorExit as error:
+            # It closes this coroutine and all above it: see the executor.
+            outcome = self._executor.outcomes.of_error(run, error)
         finally:
             current_run.set(None)
             if self._runs.get(job_id) is run:
