@@ -319,3 +319,22 @@ async def test_a_lone_job_of_a_dead_worker_comes_back_however_it_came(
     assert again.lease.job_id == delivery.lease.job_id
     assert (again.lease.epoch, again.attempt, again.crashes) == (delivery.lease.epoch + 1, 2, 1)
     assert not await scene.settle(delivery, Succeeded(b"late"))
+
+
+async def test_a_worker_that_waits_for_work_is_listed_with_its_queues(scene: Scene, other: Scene) -> None:
+    async with Listener(scene.carrier.signals(W)) as listener:
+        await listener.next()
+        assert await scene.take() == []
+        [seen] = await other.carrier.workers()
+        assert (seen.id, seen.holds, seen.lease_until_ms, seen.queues) == (W, 0, None, ("q",))
+        await scene.put()
+        [delivery] = await _take_when_woken(scene, listener)
+        [seen] = await other.carrier.workers()
+        assert (seen.id, seen.holds) == (W, 1)
+        assert seen.lease_until_ms is not None
+        await scene.settle(delivery, Succeeded(b""))
+        assert [worker.holds for worker in await other.carrier.workers()] == [0]
+    await scene.carrier.surrender(W, started=())
+    async with asyncio.timeout(DEADLINE_S):
+        while await other.carrier.workers():  # noqa: ASYNC110 - an end that nobody tells
+            await asyncio.sleep(0.01)

@@ -59,6 +59,7 @@ async def test_a_jump_of_the_clock_ends_no_lease(tmp_path: Path, jump_ms: int) -
         [beat] = await carrier.heartbeat([worker], LEASE_MS)
         assert beat.held
         [record] = await carrier.workers()
+        assert record.lease_until_ms is not None
         assert abs(record.lease_until_ms - clock.now_ms() - LEASE_MS) < 10_000
         [found] = await other.get([delivery.lease.job_id])
         assert found is not None

@@ -250,11 +250,17 @@ class QueueCounts(Struct, frozen=True):
 
 
 class WorkerRecord(Struct, frozen=True):
-    """A worker that holds jobs now: until when its lease runs, and how many it holds."""
+    """A worker: how many jobs it holds, and until when its lease on them runs.
+
+    One that holds none is there as long as it listens for some. `queues` are those it asks for, `since_ms` is when
+    it began, as far as the carrier knows.
+    """
 
     id: WorkerId
-    lease_until_ms: int
+    lease_until_ms: int | None
     holds: int
+    queues: tuple[str, ...] = ()
+    since_ms: int | None = None
 
 
 class ScheduleRecord(Struct, frozen=True):
@@ -555,7 +561,7 @@ class Inspector(Protocol):
         ...
 
     async def workers(self) -> builtins.list[WorkerRecord]:
-        """Return the workers that hold jobs."""
+        """Return the workers that hold jobs, and those that listen for some, sorted by name."""
         ...
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:

@@ -25,9 +25,9 @@ _MOST: Final = 50_000  # running jobs that are looked at
 @json_option("the workers")
 @takes_target
 def workers(target: Target, *, as_json: bool) -> None:
-    """List the worker processes that run jobs now: where, of which queues, how many, since when.
+    """List the worker processes: where, of which queues, how many jobs they run, since when.
 
-    One that waits for work holds nothing and is not listed; `headway doctor` tells which queue nobody serves.
+    One that waits for work is listed with 0; `headway doctor` tells which queue nobody serves.
     """
     from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
 
@@ -68,12 +68,14 @@ def worker_fields(holders: Sequence[WorkerRecord], running: Sequence[JobRecord])
         lease = leases.get(name)
         host, pid = _place(name)
         since = min((job.started_ms for job in held if job.started_ms is not None), default=None)
+        if since is None and lease is not None:
+            since = lease.since_ms  # it waits for work
         found.append(
             {
                 "worker": name,
                 "host": host,
                 "pid": pid,
-                "queues": sorted({job.queue for job in held}),
+                "queues": sorted({job.queue for job in held} | set(() if lease is None else lease.queues)),
                 "running": lease.holds if lease is not None else len(held),
                 "since": iso(since),
                 "lease_until": None if lease is None else iso(lease.lease_until_ms),

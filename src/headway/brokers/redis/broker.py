@@ -237,7 +237,7 @@ class RedisBroker:
         return await acts.clean(self._session, state, older_than_ms, queue, limit)
 
     async def workers(self) -> list[WorkerRecord]:
-        """Return the workers that hold jobs."""
+        """Return the workers that hold jobs or listen for some."""
         return await inspect.workers(self._session)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobPage, QueueCounts, WorkerRecord
+from headway.brokers.redis.keys import worker_channel
 from headway.brokers.redis.records import LETTERS, STATES, Columns, log_lines, parse_header, record
 from headway.brokers.redis.session import parse_kind
 from headway.errors import ConfigError
@@ -30,6 +32,8 @@ _LIST: Final = re.compile(r"\d:")
 _CURSOR: Final = re.compile(
     r"R\0[^\0]*|S\0\d*|Q\d:.*\0\d*|[DFCX]\0(?:(?:-?\d+(?:\.\d+)?(?:e\+\d+)?|inf):.*)?", re.DOTALL
 )
+
+_GLOB: Final = re.compile(r"[\\*?\[\]]")  # what a pattern would take for more than itself
 
 
 async def get(session: Session, ids: Sequence[JobId]) -> list[JobRecord | None]:
@@ -207,13 +211,38 @@ def _waits_since(job_id: str, header: bytes) -> int:
 
 
 async def workers(session: Session) -> list[WorkerRecord]:
-    """Return the workers that hold jobs."""
-    *_, leases, holds = await session.run("overview")
-    held = {worker: _count(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
-    return sorted(
-        (
-            WorkerRecord(WorkerId(worker.decode(errors="replace")), _count(till), held.get(worker, 0))
-            for worker, till in zip(leases[::2], leases[1::2], strict=True)
-        ),
-        key=lambda one: one.id,
+    """Return the workers that hold jobs, and those that are subscribed to their channel."""
+    channels = worker_channel(_GLOB.sub(r"\\\g<0>", session.prefix), "*")
+    (*_, leases, holds), listening, at = await asyncio.gather(
+        session.run("overview"),
+        session.try_command("PUBSUB", "CHANNELS", channels),
+        session.try_command("HGETALL", f"{session.prefix}at"),
     )
+    held = {worker: _count(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
+    until = {worker: _count(till) for worker, till in zip(leases[::2], leases[1::2], strict=True)}
+    start = len(worker_channel(session.prefix, "").encode())
+    names = until.keys() | {channel[start:] for channel in listening or ()}
+    pairs: list[bytes] = at or []
+    classes = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    queues = await _queues_of(session, {classes[name] for name in names if name in classes})
+    return [
+        WorkerRecord(
+            WorkerId(name.decode(errors="replace")),
+            until.get(name),
+            held.get(name, 0),
+            queues.get(classes.get(name, b""), ()),
+        )
+        for name in sorted(names)
+    ]
+
+
+async def _queues_of(session: Session, classes: set[bytes]) -> dict[bytes, tuple[str, ...]]:
+    """Return the queues that workers of these classes ask for, as far as they are known."""
+    names = list(classes)
+    found = await asyncio.gather(
+        *(session.try_command("SMEMBERS", f"{session.prefix}cq:".encode() + name) for name in names)
+    )
+    return {
+        name: tuple(sorted(queue.decode(errors="replace") for queue in queues or ()))
+        for name, queues in zip(names, found, strict=True)
+    }

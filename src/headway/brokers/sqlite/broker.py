@@ -13,6 +13,7 @@ from headway.brokers.sqlite import (
     enqueue,
     inspect,
     manage,
+    presence,
     schedule_store,
     settle,
     streams,
@@ -76,6 +77,7 @@ class SqliteBroker:
         self._location = parse(url)
         self._namespace = settings.namespace
         self._clock = SystemClock() if clock is None else clock
+        self._presence = presence.Presence()
         self._asked: dict[WorkerId, int] = {}  # since when a heartbeat is not answered
         self._renewal = Renewal(self._location, settings, self._clock)
 
@@ -142,9 +144,12 @@ class SqliteBroker:
         """Hand out ready jobs; a worker that got fewer than it could take is idle until its next Wake."""
         opened = self._opened
         taken: list[Delivery] = []
+        noted = bool(wants) and opened.listeners.listens(worker) and self._presence.is_due(worker)
 
         def operation(tx: Transaction) -> tuple[Claimed, int]:
             claimed = claim.claim(tx, wants, worker, limit, lease_ms)
+            if noted:
+                presence.note(tx, worker, [want.queue for want in wants])
             taken.extend(claimed.deliveries)
             return claimed, tx.wake
 
@@ -180,9 +185,17 @@ class SqliteBroker:
     ) -> int:
         """Take back what a dead worker holds. Whoever started counts as reclaimed, the others as released."""
         crashed = None if started is None else frozenset[str](started)
-        if forget and (state := self._renewal.state) is not None:
-            state.listeners.busy(worker)
-        return await self._write(lambda tx: take_back(tx, worker, crashed, EventKind.RECLAIMED))
+        if forget:
+            self._presence.forget(worker)
+            if (state := self._renewal.state) is not None:
+                state.listeners.busy(worker)
+
+        def operation(tx: Transaction) -> int:
+            if forget:
+                presence.forget(tx, worker)
+            return take_back(tx, worker, crashed, EventKind.RECLAIMED)
+
+        return await self._write(operation)
 
     async def report(self, reports: Sequence[Report]) -> builtins.list[SettleResult]:
         """Record progress and log lines."""
@@ -228,7 +241,7 @@ class SqliteBroker:
         return await self._read(lambda db, app: inspect.counts(db, app, queues))
 
     async def workers(self) -> builtins.list[WorkerRecord]:
-        """Return the workers that hold jobs."""
+        """Return the workers that hold jobs or listen for some."""
         return await self._read(lambda db, app: inspect.workers(db, app, self._clock))
 
     async def pause(self, queue: str) -> None:

@@ -6,7 +6,10 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
+from headway.brokers.sqlite.presence import present
 from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list
 from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
 from headway.brokers.sqlite.ticks import OF_CLOCK, tick_ms
@@ -156,16 +159,22 @@ def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:
 
 
 def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord]:
-    """Return the workers that hold jobs, sorted by name."""
-    ahead = clock.now_ms() - tick_ms(clock)
+    """Return the workers that hold jobs or listen for some, sorted by name."""
+    now, tick = clock.now_ms(), tick_ms(clock)
     rows = db.execute(
         "SELECT worker, until_ms, (SELECT count(*) FROM job INDEXED BY job_running "
         "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app "
         "= ? ORDER BY worker",
         (app,),
     )
-    return [
-        WorkerRecord(WorkerId(worker), until_ms if until_ms >= OF_CLOCK else until_ms + ahead, holds)
-        for worker, until_ms, holds in rows
-        if holds
-    ]
+    found = {
+        one.id: WorkerRecord(one.id, None, 0, one.queues, one.since_ms) for one in present(db, app, tick)
+    }
+    for name, until_ms, holds in rows:
+        if holds:
+            worker = WorkerId(name)
+            lease = until_ms if until_ms >= OF_CLOCK else until_ms + now - tick
+            found[worker] = replace(
+                found.get(worker, WorkerRecord(worker, None, 0)), lease_until_ms=lease, holds=holds
+            )
+    return [found[worker] for worker in sorted(found)]

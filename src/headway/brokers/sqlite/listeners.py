@@ -82,6 +82,10 @@ class Listeners:
                 if not boxes and self._mail.get(worker) is boxes:
                     del self._mail[worker]
 
+    def listens(self, worker: WorkerId) -> bool:
+        """Tell whether the worker listens, as one does that goes on."""
+        return worker in self._mail
+
     @contextmanager
     def waiting(self, job_id: JobId) -> Generator[asyncio.Future[None]]:
         """Receive a future that is done when the job has ended or gone, or the carrier was closed."""

@@ -105,7 +105,15 @@ ALTER TABLE lease ADD COLUMN boot TEXT NOT NULL DEFAULT '';
 UPDATE app SET watched_until_ms = 0, spared_until_ms = 0;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3)
+# presence.py says what this is for.
+_V4: Final = """
+CREATE TABLE worker (
+    app INTEGER NOT NULL, name TEXT NOT NULL, queues TEXT NOT NULL, since_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL, boot TEXT NOT NULL, PRIMARY KEY (app, name)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
