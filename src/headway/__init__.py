@@ -15,6 +15,7 @@ from headway.app import Headway
 from headway.context import Context
 from headway.errors import Discard, HeadwayError, RetryLater
 from headway.handle import JobHandle, SyncJobHandle
+from headway.info import JobInfo, QueueInfo
 from headway.job import JobState
 from headway.retry import Retry
 from headway.schedule import CatchUp
@@ -30,7 +31,9 @@ __all__ = [
     "Headway",
     "HeadwayError",
     "JobHandle",
+    "JobInfo",
     "JobState",
+    "QueueInfo",
     "Retry",
     "RetryLater",
     "SyncJobHandle",

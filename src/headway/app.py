@@ -13,6 +13,7 @@ from headway.errors import DeclarationError, UnknownTaskError
 from headway.functions import alias_hint, check_function, qualified_name
 from headway.handle import JobHandle
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
+from headway.managing import Jobs, Queues
 from headway.opened import OpenApps
 from headway.options import (
     checked_interval,
@@ -78,6 +79,7 @@ class Headway:
         )
         self.offload = self._offload()
         self.portal = Portal(self.open, self.close)
+        self.jobs = Jobs(self)
         self.sync = SyncApp(self)
         self._tasks: dict[str, Task[Any, Any]] = {}
         self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
@@ -249,9 +251,9 @@ class Headway:
         return MappingProxyType(self._schedules)
 
     @property
-    def queues(self) -> list[str]:
-        """The queues of the declared tasks, sorted."""
-        return sorted({task.options_declared.queue for task in self._tasks.values()})
+    def queues(self) -> Queues:
+        """The names of the queues of the declared tasks, sorted; it has `counts`, `pause`, `resume` and `drain`."""
+        return Queues(self, sorted({task.options_declared.queue for task in self._tasks.values()}))
 
     def find_task(self, name: str) -> Task[Any, Any]:
         """Return the task of that name or alias; UnknownTaskError names the ones there are."""

@@ -13,6 +13,7 @@ from headway.errors import (
     JobNotFoundError,
     ResultTimeoutError,
 )
+from headway.info import JobInfo, job_info
 from headway.job import JobId, JobRecord, JobState
 from headway.storable import storable
 
@@ -43,8 +44,11 @@ class JobHandle(Generic[R_co]):
         self.id = job_id
         self.duplicate = duplicate
 
-    async def record(self) -> JobRecord:
-        """Return all that the carrier knows of the job; JobNotFoundError when it knows nothing."""
+    async def record(self) -> JobInfo:
+        """Return all that is known of the job; JobNotFoundError when nothing is."""
+        return await job_info(self.app, await self._raw(), fetch=True)
+
+    async def _raw(self) -> JobRecord:
         (record,) = await self.app.carrier.get([self.id])
         if record is None:
             raise JobNotFoundError(
@@ -54,7 +58,7 @@ class JobHandle(Generic[R_co]):
 
     async def status(self) -> JobState:
         """Return the job's present state."""
-        return (await self.record()).state
+        return (await self._raw()).state
 
     async def wait(self, timeout: Duration | None = None) -> JobState:  # noqa: ASYNC109 - the carrier's own wait
         """Wait until the job has completed, however it ended; ResultTimeoutError after `timeout` (seconds)."""
@@ -104,7 +108,7 @@ class JobHandle(Generic[R_co]):
         """Return the latest progress that the handler reported."""
         from headway.brokers.base import Progress  # noqa: PLC0415 - loaded with the carrier, not with the package
 
-        record = await self.record()
+        record = await self._raw()
         return None if record.progress is None else Progress(record.progress, record.progress_message)
 
     async def logs(self) -> list[LogLine]:
@@ -153,8 +157,8 @@ class SyncJobHandle(Generic[R_co]):
         """True when the job was there before."""
         return self._handle.duplicate
 
-    def record(self) -> JobRecord:
-        """Return all that the carrier knows of the job; JobNotFoundError when it knows nothing."""
+    def record(self) -> JobInfo:
+        """Return all that is known of the job; JobNotFoundError when nothing is."""
         return self._call(self._handle.record)
 
     def status(self) -> JobState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headway.handle import SyncJobHandle
+from headway.managing import SyncJobs, SyncQueues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,11 +20,13 @@ R = TypeVar("R")
 class SyncApp:
     """Blocking calls of an app, for Flask, Django, scripts and threads. Opens by itself at the first call."""
 
-    __slots__ = ("_app",)
+    __slots__ = ("_app", "jobs", "queues")
 
     def __init__(self, app: Headway) -> None:
         """Made by the app."""
         self._app = app
+        self.jobs = SyncJobs(app)
+        self.queues = SyncQueues(app)
 
     def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[SyncJobHandle[R]]:
         """Accept jobs made with `task.job(...)`; see `Headway.enqueue_many`."""

@@ -43,13 +43,13 @@ async def test_it_keeps_the_lease_of_a_job_longer_than_three_leases(url: str, na
         beside = asyncio.create_task(other.run())
         try:
             await job.result(timeout=30)
-            record = await job.record()
+            record = (await job.record()).raw
             assert (record.state, record.epoch, record.attempt) == (JobState.SUCCEEDED, 1, 1)
             assert runs == [0]
             first.stop()
             await running
             await unfinished.result(timeout=30)
-            record = await unfinished.record()
+            record = (await unfinished.record()).raw
             assert (record.epoch, record.attempt, record.crashes) == (2, 1, 0)
         finally:
             for worker, task in ((first, running), (other, beside)):

@@ -35,17 +35,17 @@ async def main() -> None:
     async with app:
         jobs = [await here.enqueue("a" * 5000), await elsewhere.enqueue("b" * 5000)]
         jobs += await app.enqueue_many([here.job("c" * 5000)])
-        assert is_reference((await jobs[0].record()).payload)
+        assert is_reference((await jobs[0].record()).raw.payload)
         for job, letter in zip(jobs, "ABC"):
             assert await job.result(timeout=30) == letter * 5000
-            assert is_reference((await job.record()).result)
+            assert is_reference((await job.record()).raw.result)
         print(jobs[0].id)
 
 if __name__ == "__main__":
     asyncio.run(main())
     blocking = [here.sync.enqueue(letter * 5000) for letter in "de"]
     assert [job.result(timeout=30) for job in blocking] == ["D" * 5000, "E" * 5000]
-    assert is_reference(blocking[1].record().payload)
+    assert is_reference(blocking[1].record().raw.payload)
     app.sync.close()
 """
 

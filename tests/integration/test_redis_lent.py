@@ -185,7 +185,7 @@ async def test_nothing_is_written_behind_half_a_call(
         jobs = await asyncio.gather(*(task.enqueue(n) for n in range(2, 12)))
         assert written == []
         assert await _waiting(app) == 11
-        payloads = [describe((await job.record()).payload)["args"] for job in jobs]
+        payloads = [describe((await job.record()).raw.payload)["args"] for job in jobs]
         assert payloads == [[n] for n in range(2, 12)]
 
 

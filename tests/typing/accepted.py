@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
-from headway import Context, Headway, JobHandle, JobState, Retry, SyncJobHandle, Unique
+from headway import Context, Headway, JobHandle, JobInfo, JobState, QueueInfo, Retry, SyncJobHandle, Unique
 from headway.brokers.base import LogLine, Progress
-from headway.job import JobRecord
 from headway.task import AsyncTask, PlainTask, PreparedJob
 
 app = Headway("typed", url="sqlite:///typed.db", lease="15s", concurrency=5)
@@ -63,7 +62,12 @@ async def uses() -> None:
         assert_type(await job.status(), JobState)
         assert_type(await job.wait(timedelta(seconds=1)), JobState)
         assert_type(await job.cancel(), JobState)
-        assert_type(await job.record(), JobRecord)
+        assert_type(await job.record(), JobInfo)
+        assert_type((await job.record()).finished_at, datetime | None)
+        assert_type((await app.jobs.list(state="failed", queue=["a"])).jobs, list[JobInfo])
+        assert_type(await app.jobs.retry(job, job.id), list[bool])
+        assert_type(await app.queues.counts(), list[QueueInfo])
+        assert_type(list(app.queues), list[str])
         assert_type(await job.progress(), Progress | None)
         assert_type(await job.logs(), list[LogLine])
         assert_type(await (await resize.enqueue("a", width=3)).result(), Order)
@@ -91,6 +95,9 @@ def blocking_uses() -> None:
     assert_type(job.result(timeout=10), str)
     assert_type(job.status(), JobState)
     assert_type(resize.options(delay=1).sync.enqueue("a").result(), Order)
+    assert_type(app.sync.jobs.list(task="send").cursor, str | None)
+    assert_type(app.sync.jobs.remove(job), list[bool])
+    assert_type(app.sync.queues.counts("a"), list[QueueInfo])
     several: list[SyncJobHandle[str | Order]] = [job, resize.sync.enqueue("a")]
     _ = several
     assert_type(app.sync.enqueue_many(resize.job("a") for _ in range(3)), list[SyncJobHandle[Order]])

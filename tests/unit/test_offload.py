@@ -292,11 +292,11 @@ async def test_a_large_call_and_its_large_result() -> None:
     async with inline(app) as box:
         job = await repeat.enqueue(LARGE, 2)
         small = await repeat.enqueue("small")
-        assert is_reference((await job.record()).payload)
-        assert not is_reference((await small.record()).payload)
+        assert is_reference((await job.record()).raw.payload)
+        assert not is_reference((await small.record()).raw.payload)
         assert await job.result() == LARGE * 2
         assert await small.result() == "small"
-        record = await job.record()
+        record = (await job.record()).raw
         assert is_reference(record.result)
         seen = (await box.jobs(repeat))[0]
         assert (seen.args, seen.result) == ((LARGE, 2), LARGE * 2)

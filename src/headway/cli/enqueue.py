@@ -175,7 +175,7 @@ async def _print_result(handle: JobHandle[Any], wait: float, *, as_json: bool) -
         await handle.result(None if wait == float("inf") else wait)
     except JobError as error:
         failure = error
-    record = await handle.record()
+    record = (await handle.record()).raw
     contents = job_contents(record, [])
     if as_json:
         print_json({**job_fields(record), "duplicate": handle.duplicate, **contents})
