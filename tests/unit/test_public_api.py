@@ -83,9 +83,7 @@ def test_importing_headway_loads_no_driver_framework_or_event_loop() -> None:
 
 
 def test_declaring_tasks_loads_none_either() -> None:
-    statement = (
-        "import headway\napp = headway.Headway('x')\n@app.task(name='t')\ndef t(n: int) -> int: return n\nt.job(1)"
-    )
+    statement = "import headway\napp = headway.Headway('x')\n@app.task(name='t')\ndef t(n: int) -> int: return n\nt.job(1)"
     assert loaded_by(statement) & {"redis", "asyncio", "sqlite3", "uvloop"} == set()
 
 
