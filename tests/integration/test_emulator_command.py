@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.servers import EmulatorServer
+from tests.servers import EmulatorServer, free_port
+from tests.servers.process import wait_until
+from tests.servers.server import answers_200
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,3 +126,21 @@ def test_faults_meet_the_callers() -> None:
         server.stop()
         server.start(faults="unavailable=0")
         assert get(f"{server.http_url}/v2/projects/shop/locations/here/queues") == {}
+
+
+@pytest.mark.parametrize("streams", ["| true", "2>&1 | head -c 1", "2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_it_serves_and_ends_though_nobody_takes_what_it_says(tmp_path: Path, streams: str) -> None:
+    port = free_port()
+    command = shlex.join([*COMMAND, "--port", "0", "--http-port", str(port)])
+    line = f"{{ {command} & echo $! >pid; wait $!; echo $? >code; }} {streams}"
+    shell = subprocess.Popen(["bash", "-c", line], cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        wait_until(
+            lambda: answers_200(f"http://127.0.0.1:{port}/oauth2/v3/certs"), "the emulator", timeout=40
+        )
+        os.kill(int((tmp_path / "pid").read_text(encoding="ascii")), signal.SIGHUP)
+        shell.wait(20)
+        assert (tmp_path / "code").read_text(encoding="ascii").strip() == "0"
+    finally:
+        shell.kill()
+        shell.wait()

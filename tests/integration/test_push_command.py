@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway import Headway
+from headway.errors import JobFailedError
 from headway.job import JobState
 from tests.servers import EmulatorServer, ReceiverServer, free_port
 from tests.servers.process import wait_until
+from tests.servers.server import answers_200
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -52,6 +55,33 @@ async def long() -> int:
     while not (HERE / "open").exists():
         await asyncio.sleep(0.01)
     return os.getpid()
+
+@app.task(name="exits", retry=Retry.never())
+async def exits(how: str) -> None:
+    async def leave() -> None:
+        raise KeyboardInterrupt if how == "interrupt in a child" else SystemExit(3)
+
+    if how == "itself":
+        raise SystemExit(3)
+    if how == "group":
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leave())
+    elif how == "stop":
+        asyncio.get_running_loop().stop()
+        raise ValueError("stopped")
+    else:
+        await asyncio.create_task(leave())
+
+@app.task(name="exits_in_thread", retry=Retry.never())
+def exits_in_thread() -> None:
+    raise KeyboardInterrupt
+
+@app.task(name="dies")
+async def dies(ctx: Context) -> int:
+    if not (HERE / "died").exists():
+        (HERE / "died").touch()
+        os._exit(0)
+    return ctx.attempt
 
 @app.task(name="stuck")
 def stuck() -> int:
@@ -110,7 +140,10 @@ async def app(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> A
     async def add(a: int, b: int) -> int:
         return a + b
 
-    for name in ("stumble", "apart", "long", "stuck"):
+    @app.task(name="exits")
+    async def exits(how: str) -> None: ...
+
+    for name in ("stumble", "apart", "long", "stuck", "dies", "exits_in_thread"):
 
         @app.task(name=name)
         async def other() -> int:
@@ -133,11 +166,47 @@ def entered(folder: Path) -> None:
     wait_until((folder / "entered").exists, "the handler runs")
 
 
-async def test_sigterm_lets_running_jobs_finish(app: Headway, receiver: ReceiverServer, folder: Path) -> None:
+async def test_what_leaves_a_handler_ends_that_job_alone(
+    app: Headway, receiver: ReceiverServer, folder: Path
+) -> None:
+    pid = receiver.pid
+    neighbour = (await app.enqueue_many([app.find_task("long").job()]))[0]
+    entered(folder)
+    ways = ["itself", "child", "interrupt in a child", "group", "stop"]
+    jobs = await app.enqueue_many([app.find_task("exits").job(way) for way in ways])
+    jobs += await app.enqueue_many([app.find_task("exits_in_thread").job()])
+    for job in jobs:
+        with pytest.raises(JobFailedError):
+            await job.result(timeout=30)
+    (folder / "open").touch()
+    assert await neighbour.result(timeout=20) == pid  # it runs on in the same process
+    log = (folder / "receiver.log").read_text(encoding="utf-8")
+    for job in jobs:  # a dead letter is an error in the log, under push as elsewhere
+        assert any(str(job.id) in line and "ERROR" in line for line in log.splitlines())
+
+
+async def test_a_process_that_a_handler_ends_counts_against_its_job(
+    app: Headway, receiver: ReceiverServer, folder: Path
+) -> None:
+    [job] = await app.enqueue_many([app.find_task("dies").job()])
+    wait_until((folder / "died").exists, "the handler runs")
+    wait_until(lambda: not receiver.running, "the end of the receiver")
+    receiver.kill()
+    receiver.start()
+    assert await job.result(timeout=40) == 2
+    (record,) = await app.carrier.get([job.id])
+    assert record is not None
+    assert record.crashes == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_lets_running_jobs_finish(
+    app: Headway, receiver: ReceiverServer, folder: Path, number: signal.Signals
+) -> None:
     [job] = await app.enqueue_many([app.find_task("long").job()])
     entered(folder)
     pid = receiver.pid
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, number)
     (folder / "open").touch()
     assert await job.result(timeout=20) == pid
     wait_until(lambda: not receiver.running, "the end of the receiver")
@@ -262,3 +331,29 @@ def test_a_worker_says_what_to_run_instead(folder: Path, environment: dict[str, 
     done = run(folder, environment, "worker", "shop:app")
     assert done.returncode == 2
     assert "run `headway push` instead" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("streams", ["2>&1 | head -c 1", "2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_it_drains_though_nobody_takes_what_it_says(
+    folder: Path, environment: dict[str, str], port: int, streams: str
+) -> None:
+    command = shlex.join([sys.executable, "-c", MAIN, "push", "shop:app", "--port", str(port), "--json"])
+    line = f"{{ {command} & echo $! >pid; wait $!; echo $? >code; }} {streams}"
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("HEADWAY_", "PORT"))}
+    shell = subprocess.Popen(
+        ["bash", "-c", line], cwd=folder, env=own | environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: answers_200(f"http://127.0.0.1:{port}/ready"), "the receiver", timeout=40)
+        os.kill(int((folder / "pid").read_text(encoding="ascii")), signal.SIGTERM)
+        shell.wait(20)
+        assert (folder / "code").read_text(encoding="ascii").strip() == "0"
+    finally:
+        shell.kill()
+        shell.wait()
+
+
+def test_empty_variables_count_as_unset(folder: Path, environment: dict[str, str], port: int) -> None:
+    empty = dict.fromkeys(("HEADWAY_PUSH_SECRET", "HEADWAY_PUSH_GRACE", "HEADWAY_AUDIENCE", "PORT"), "")
+    with ReceiverServer("shop:app", folder, {**environment, **empty}, port=port) as receiver:
+        assert receiver.running

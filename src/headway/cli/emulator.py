@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headway.cli.failures import StdoutError
 from headway.cli.options import examples, json_option, log_options
-from headway.cli.streams import announce, emit, say
+from headway.cli.streams import abandon_stdout, announce, emit, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,8 +145,9 @@ def _stop_signal() -> asyncio.Event:
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, stopped.set)
     return stopped
 
 
@@ -174,5 +176,9 @@ def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS={started.http_address}/",
             f"export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDSCHEDULER={started.http_address}/",
         ):
-            emit(line)
+            try:
+                emit(line)
+            except StdoutError:  # nobody reads what it prints; it serves all the same
+                abandon_stdout()
+                break
     say("headway: emulator ready")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("headway.push")
 # Google's front ends keep connections for ten minutes. Who closes first must not be us: a request may be on its way.
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _KEEP_ALIVE: Final = 620
 
 
@@ -39,7 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; the second signal hands back at once. `ready` is called once.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain; the second signal hands back at once. `ready` is called once.
 
     Return the exit code.
     """
@@ -82,7 +83,8 @@ class _Serving:
         name_lack_of_descriptors(loop)
         # Before it opens, which takes seconds where the guard is away: process 1 of a container hears no signal for
         # which it has no handler, and would take jobs as if none had come.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+        for number in heard:
             loop.add_signal_handler(number, self._heard)
         try:
             self._opening = asyncio.create_task(self._receiver.open())
@@ -93,7 +95,7 @@ class _Serving:
             if not self._stopping:
                 await self._server.serve(sockets=[self._listening])
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in heard:
                 loop.remove_signal_handler(number)
             await self._receiver.close()
 
