@@ -36,6 +36,14 @@ def test_the_widest_columns_are_cut_to_the_width() -> None:
     assert _plain(lines)[1] == "abc  " + "x" * 14 + "…"
 
 
+def test_a_column_that_tells_most_is_cut_last() -> None:
+    columns = [Column("a"), Column("why", least=20)]
+    _, line = _plain(table(columns, [["a" * 30, "w" * 30]], width=35))
+    assert line == "a" * 12 + "…" + "  " + "w" * 19 + "…"
+    _, line = _plain(table(columns, [["a" * 30, "w" * 30]], width=20))
+    assert line == "aaaaaaa…  wwwwwwwww…", "then it is as the others"
+
+
 @given(
     rows=st.lists(st.lists(st.text(max_size=60), min_size=3, max_size=3), max_size=5),
     width=st.integers(min_value=30, max_value=120),

@@ -55,6 +55,16 @@ def test_a_record_that_cannot_be_shown_harms_nobody(
     assert "after" in lines[2]
 
 
+def test_the_job_stands_on_the_first_line_and_once(begin: Callable[[], StringIO]) -> None:
+    heard = begin()
+    job = {"job_id": "06h2pk335n5t9t9x7bz1", "task": "t", "attempt": 2}
+    logging.getLogger("shop").info("one\ntwo", extra=job)
+    logging.getLogger("shop").info("job 06h2pk335n5t9t9x7bz1 failed", extra=job)
+    first, second, third = heard.getvalue().splitlines()
+    assert first.endswith("one  [job 06h2pk335n5t9t9x7bz1, t, attempt 2]")
+    assert (second, third.count("06h2pk335n5t9t9x7bz1")) == ("two", 1)
+
+
 def test_json_has_what_the_application_adds(
     begin: Callable[[], StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:

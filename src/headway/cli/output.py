@@ -22,13 +22,15 @@ _NARROWEST: Final = 8  # characters to which a column may be cut
 class Column(NamedTuple):
     """A column of a table.
 
-    `whole`: never cut. `optional`: left out where all its cells are empty. `colour`: click's name of a cell's colour.
+    `whole`: never cut. `optional`: left out where all its cells are empty. `least`: to how many characters it is cut at
+    first; only when no other is wider than its own least, further. `colour`: click's name of a cell's colour.
     """
 
     title: str
     right: bool = False
     whole: bool = False
     optional: bool = False
+    least: int = 0
     colour: Callable[[str], str | None] | None = None
 
 
@@ -141,9 +143,16 @@ def yellow(cell: str) -> str | None:
 def _narrow(columns: Sequence[Column], widths: list[int], room: int) -> None:
     """Cut the widest columns one character at a time until they fit; those that are whole stay."""
     while sum(widths) > room:
-        width, widest = max((width, n) for n, width in enumerate(widths) if not columns[n].whole)
+        width, widest = max(
+            (width if width > column.least else min(width, _NARROWEST), n)
+            for n, (width, column) in enumerate(zip(widths, columns, strict=True))
+            if not column.whole
+        )
         if width <= _NARROWEST:
-            return
+            if not any(column.least for column in columns):
+                return
+            columns = [column._replace(least=0) for column in columns]  # none is spared now
+            continue
         widths[widest] -= 1
 
 

@@ -49,10 +49,12 @@ class JobLogFilter(logging.Filter):
 class _TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         text = super().formatMessage(record)
-        job = vars(record).get("job_id")
-        return (
-            f"{text}  [job {job}, {vars(record)['task']}, attempt {vars(record)['attempt']}]" if job else text
-        )
+        known = vars(record)
+        job = known.get("job_id")
+        if not job or job in text:
+            return text
+        first, line_break, rest = text.partition("\n")
+        return f"{first}  [job {job}, {known['task']}, attempt {known['attempt']}]{line_break}{rest}"
 
 
 class _JsonFormatter(logging.Formatter):
