@@ -8,6 +8,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.brokers.base import BrokerSettings, JobQuery, QueueWant
-from headway.brokers.sqlite import connection, schema
+from headway.brokers.sqlite import connection, manage, schema
 from headway.brokers.sqlite.broker import SqliteBroker
 from headway.brokers.sqlite.location import parse
 from headway.brokers.url import from_url
+from headway.cli.doctor.sqlite_probe import sqlite_facts
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
 from headway.job import Fire, JobId, JobState, NewJob, UniqueLock, UniqueMode, WorkerId, new_job_id
 from headway.redaction import redact
@@ -298,6 +301,63 @@ async def test_a_locked_file_is_unavailable_and_serves_again(
     other.execute("ROLLBACK")
     await broker.enqueue([_job()])
     assert len(await _claim(broker)) == 1
+
+
+async def test_a_busy_file_is_said_to_be_busy_and_by_whom(path: Path, broker: SqliteBroker) -> None:
+    program = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); db.execute('BEGIN IMMEDIATE');"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    keeper = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert keeper.stdout is not None
+    assert await keeper.stdout.readline() == b"held\n"
+    who = f"process {keeper.pid} " if sys.platform == "linux" else "another process"
+    with pytest.raises(BrokerUnavailableError, match=rf"the file is busy: {who}.*kept it locked for 0\.1 s"):
+        await broker.enqueue([_job()])
+    await keeper.communicate(b"")
+    await broker.enqueue([_job()])
+
+
+async def test_the_doctor_sees_values_of_a_wrong_type_and_removed_files(
+    path: Path, broker: SqliteBroker, other: sqlite3.Connection
+) -> None:
+    await broker.enqueue([_job(due_ms=2**50), _job()])
+    assert sqlite_facts(f"sqlite:///{path}").odd == ()
+    other.execute("UPDATE job SET due_ms = 'soon' WHERE due_ms IS NOT NULL")
+    facts = sqlite_facts(f"sqlite:///{path}")
+    assert facts.odd == ("job.due_ms 1",)
+    assert not facts.holders
+    path.unlink()
+    facts = sqlite_facts(f"sqlite:///{path}")
+    assert facts.leftover
+    assert os.getpid() in facts.holders or sys.platform != "linux"
+
+
+async def test_acts_by_hand_are_bounded_and_tell_what_they_did_although_the_file_was_busy(
+    broker: SqliteBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [_job() for _ in range(25)]
+    await broker.enqueue(jobs)
+    monkeypatch.setattr(manage, "IDS_STEP", 10)
+    write, calls = broker._write, 0
+
+    def second_is_busy(operation: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise BrokerUnavailableError("busy")  # noqa: EM101 - a test
+        return write(operation)
+
+    monkeypatch.setattr(broker, "_write", second_is_busy)
+    ids = [job.id for job in jobs]
+    assert [answer.state for answer in await broker.cancel(ids)] == [JobState.CANCELLED] * 25
+    assert calls == 4
+    for act in (broker.retry, broker.remove):
+        calls = 0
+        assert await act([*ids, new_job_id()]) == [True] * 25 + [False]
+        assert calls == 4
 
 
 async def test_a_claim_cancelled_on_the_way_hands_its_jobs_back(path: Path) -> None:

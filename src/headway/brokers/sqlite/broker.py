@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from headway.brokers.base import Capabilities
 from headway.brokers.sqlite import (
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_TRIES: Final = 5  # each waits as long as ?timeout= says
+
 
 class SqliteBroker:
     """A file in WAL mode. Every process that opens it must be on the same machine.
@@ -118,6 +120,24 @@ class SqliteBroker:
 
     def _read(self, operation: Callable[[sqlite3.Connection, int], T]) -> asyncio.Future[T]:
         return self._renewal.opened.read(operation)
+
+    async def _in_steps(self, ids: Sequence[JobId], act: Callable[..., builtins.list[T]]) -> builtins.list[T]:
+        """Act on many jobs in several transactions, so that other processes can write in between.
+
+        Once some of them are done, the rest is tried again when the file is busy: whoever repeated the call would be
+        told that nothing was to be done for the first ones.
+        """
+        answers: builtins.list[T] = []
+        tries = 0
+        while len(answers) < len(ids):
+            some = ids[len(answers) : len(answers) + manage.IDS_STEP]
+            try:
+                answers += await self._write(partial(act, ids=some))
+            except BrokerUnavailableError:
+                tries += 1
+                if not answers or tries > _TRIES:
+                    raise
+        return answers
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued]:
         """Accept the jobs in one transaction."""
@@ -208,8 +228,7 @@ class SqliteBroker:
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""
-        ids = list(ids)
-        return await self._write(lambda tx: manage.cancel(tx, ids, reason)) if ids else []
+        return await self._in_steps(ids, partial(manage.cancel, reason=reason))
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
@@ -258,15 +277,15 @@ class SqliteBroker:
 
     async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Forget jobs that are not running."""
-        return await self._write(lambda tx: manage.remove(tx, ids))
+        return await self._in_steps(ids, manage.remove)
 
     async def retry(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Give failed, cancelled or expired jobs a new life."""
-        return await self._write(lambda tx: manage.retry(tx, ids))
+        return await self._in_steps(ids, manage.retry)
 
     async def promote(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Make scheduled jobs ready."""
-        return await self._write(lambda tx: manage.promote(tx, ids))
+        return await self._in_steps(ids, manage.promote)
 
     async def drain(self, queue: str) -> int:
         """Remove the jobs that wait in the queue now, in steps."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import Claimed, Heartbeat
 from headway.brokers.sqlite.rows import DELIVERY, DamagedRowError, Header, delivery
-from headway.brokers.sqlite.schema import FAILED, RUNNING
+from headway.brokers.sqlite.schema import RUNNING
 from headway.brokers.sqlite.ticks import boot
-from headway.brokers.sqlite.transitions import Ending, finish
+from headway.brokers.sqlite.transitions import finish, set_aside
 from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
 
@@ -69,7 +69,7 @@ def _deliveries(tx: Transaction, rows: list[Row], worker: WorkerId) -> list[Deli
             deliveries.append(delivery(whole, worker))
         except DamagedRowError as error:
             header = Header(seq, job_id, RUNNING, queue, worker, epoch, row[7], row[9], row[12], row[13], "")
-            finish(tx, [Ending(header, FAILED, str(error))])
+            finish(tx, [set_aside(header, str(error))])
         else:
             tx.event(EventKind.STARTED, job_id, queue, epoch, worker)
     return deliveries

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
+from headway.storage.sqlite_locks import writer_of
 
 if TYPE_CHECKING:
     from headway.brokers.sqlite.location import Location
@@ -116,7 +117,8 @@ def translate(error: sqlite3.Error, location: Location) -> BrokerError:
     code = primary_code(error)
     if is_busy(error):
         return BrokerUnavailableError(
-            f"{location.name}: another process kept the file locked for {location.timeout_ms / 1000:g} s ({error}); "
+            f"{location.name}: the file is busy: {writer_of(location.path)} kept it locked for "
+            f"{location.timeout_ms / 1000:g} s ({error}); "
             "look for a long transaction or a stopped process, or raise ?timeout="
         )
     advice = _ADVICE.get(code, "this is unexpected: check the file (PRAGMA integrity_check)")

@@ -137,13 +137,17 @@ def _key_holder(tx: Transaction, key: str) -> JobId | None:
     return header.id
 
 
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
 def _fired(tx: Transaction, job: NewJob, fire: Fire) -> JobId | None:
     """Note the fire time; return the job of the last one when this is not later."""
     check_fire(fire, tx.now)
     row = tx.db.execute(
         "SELECT last_fire_ms, last_job FROM schedule WHERE app = ? AND name = ?", (tx.app, fire.schedule)
     ).fetchone()
-    if row is not None and (last := last_fire(row[0], tx.now)) is not None and fire.at_ms <= last:
+    if row is not None and (last := last_fire(_number(row[0]), tx.now)) is not None and fire.at_ms <= last:
         return JobId(row[1]) if row[1] else job.id
     tx.db.execute(
         "INSERT INTO schedule (app, name, last_fire_ms, last_job) VALUES (?, ?, ?, ?) ON CONFLICT (app, name) "

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
 from headway.brokers.sqlite.presence import present
-from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list
+from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list, want
 from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
 from headway.brokers.sqlite.ticks import OF_CLOCK, tick_ms
 from headway.errors import ConfigError
@@ -60,7 +60,15 @@ def logs(db: sqlite3.Connection, app: int, job_id: JobId) -> list[LogLine]:
         "SELECT at_ms, level, message FROM log WHERE seq = (SELECT seq FROM job WHERE app = ? AND id = ?) ORDER BY n",
         (app, job_id),
     )
-    return [LogLine(*row) for row in rows]
+    lines: list[LogLine] = []
+    for row in rows:
+        try:
+            want(row, LogLine.__struct_fields__, (int, str, str))
+        except DamagedRowError as error:
+            _log.warning("a line in the log of job %s is left out: %s", job_id, error)
+        else:
+            lines.append(LogLine(*row))
+    return lines
 
 
 def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, limit: int) -> JobPage:
@@ -102,7 +110,7 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
     rows = {row[0]: row for row in records(db, "WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))}
     jobs = _sound([rows[seq] for seq, _ in shown if seq in rows])
     more = len(places) > limit
-    return JobPage(jobs, f"{'f' if by_completion else 'n'}{shown[-1][1]}" if more else None)
+    return JobPage(jobs, f"{'f' if by_completion else 'n'}{int(shown[-1][1])}" if more else None)
 
 
 def _index(states: Sequence[JobState]) -> str:
@@ -141,11 +149,11 @@ def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> li
         "GROUP BY queue, state",
         (app,),
     ):
-        if not isinstance(code, int) or not 0 <= code < len(STATES):
+        if not isinstance(queue, str) or not isinstance(code, int) or not 0 <= code < len(STATES):
             continue
         by_queue.setdefault(queue, {})[STATES[code]] = number
         if code == READY:
-            oldest[queue] = since
+            oldest[queue] = since if isinstance(since, int) else 0
     stopped = paused(db, app)
     names = set(queues) if queues is not None else by_queue.keys() | stopped
     return [
@@ -155,7 +163,8 @@ def counts(db: sqlite3.Connection, app: int, queues: Sequence[str] | None) -> li
 
 def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:
     """Return the paused queues."""
-    return frozenset(queue for (queue,) in db.execute("SELECT queue FROM paused WHERE app = ?", (app,)))
+    rows = db.execute("SELECT queue FROM paused WHERE app = ?", (app,))
+    return frozenset(queue for (queue,) in rows if isinstance(queue, str))
 
 
 def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord]:
@@ -171,10 +180,16 @@ def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord
         one.id: WorkerRecord(one.id, None, 0, one.queues, one.since_ms) for one in present(db, app, tick)
     }
     for name, until_ms, holds in rows:
-        if holds:
+        if holds and isinstance(name, str):
             worker = WorkerId(name)
-            lease = until_ms if until_ms >= OF_CLOCK else until_ms + now - tick
+            lease = _instant(until_ms, now - tick)
             found[worker] = replace(
                 found.get(worker, WorkerRecord(worker, None, 0)), lease_until_ms=lease, holds=holds
             )
     return [found[worker] for worker in sorted(found)]
+
+
+def _instant(until_ms: object, ahead: int) -> int:
+    if not isinstance(until_ms, int):
+        return 0  # damaged: maintenance puts it right
+    return until_ms if until_ms >= OF_CLOCK else until_ms + ahead

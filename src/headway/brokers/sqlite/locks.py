@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from headway.brokers.sqlite.rows import DamagedRowError, want
 from headway.brokers.sqlite.schema import READY, RUNNING, SCHEDULED
 from headway.job import JobId
 
 if TYPE_CHECKING:
     from headway.brokers.sqlite.rows import Header
     from headway.brokers.sqlite.transaction import Transaction
+
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Lock(Struct, frozen=True):
@@ -24,13 +29,25 @@ class Lock(Struct, frozen=True):
     held_due_ms: int | None
 
 
+_NONE: Final = type(None)
+_KINDS: Final = (str, int, int, (str, _NONE), (int, _NONE))
+
+
 def read(tx: Transaction, name: str) -> Lock | None:
     """Return who holds the key and who waits for it."""
     row = tx.db.execute(
         "SELECT holder, since_ms, until_ms, held, held_due_ms FROM lock WHERE app = ? AND name = ?",
         (tx.app, name),
     ).fetchone()
-    return None if row is None else Lock(*row)
+    if row is None:
+        return None
+    try:
+        want(row, Lock.__struct_fields__, _KINDS)
+    except DamagedRowError as error:
+        _log.error("unique key %a is free again: %s", name, error)
+        tx.db.execute("DELETE FROM lock WHERE app = ? AND name = ?", (tx.app, name))
+        return None
+    return Lock(*row)
 
 
 def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:

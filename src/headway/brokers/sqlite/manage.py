@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 STEP: Final = 5000
 """Jobs removed in one transaction, so that other processes can write in between."""
 
+IDS_STEP: Final = 1000
+"""Jobs that were named and are seen to in one transaction, for the same reason."""
+
+
+_STATES: Final = dict(enumerate(STATES))  # a damaged row may hold anything
+
 
 def cancel(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
     """Cancel waiting jobs; ask the workers of running ones, which keeps the reason for when they stop."""
@@ -31,11 +37,12 @@ def cancel(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[CancelRes
             finish(tx, [Ending(header, CANCELLED, reason)])
         elif header is not None and header.state == RUNNING:
             tx.db.execute("UPDATE job SET cancel = 1, reason = ? WHERE seq = ?", (reason, header.seq))
-            tx.db.execute(
-                "INSERT INTO signal (app, worker, job, at_ms) VALUES (?, ?, ?, ?)",
-                (tx.app, header.worker, job_id, tx.now),
-            )
-        results.append(CancelResult(job_id, None if header is None else STATES[header.state]))
+            if header.worker is not None:
+                tx.db.execute(
+                    "INSERT INTO signal (app, worker, job, at_ms) VALUES (?, ?, ?, ?)",
+                    (tx.app, header.worker, job_id, tx.now),
+                )
+        results.append(CancelResult(job_id, None if header is None else _STATES.get(header.state)))
     return results
 
 

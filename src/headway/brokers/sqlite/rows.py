@@ -44,6 +44,19 @@ class Header(Struct):
     lock: str | None
     reason: str
 
+    @classmethod
+    def sound(cls, row: Row) -> tuple[Header, str]:
+        """Make one of a row that another hand may have written, and say what is wrong with that: mostly nothing."""
+        header = cls(*row)
+        try:
+            want(row, _HEADER_NAMES, _HEADER_KINDS)
+        except DamagedRowError as error:
+            numbers = (value if type(value) is int else 0 for value in (row[6], row[7], row[8]))
+            header.attempt, header.crashes, header.cancel = numbers
+            header.reason = header.reason if isinstance(row[10], str) else ""
+            return header, str(error)
+        return header, ""
+
     @staticmethod
     def id_list(values: Sequence[str]) -> str:
         """Write strings as one JSON parameter, so that the statement's text is always the same.
@@ -82,7 +95,8 @@ class DamagedRowError(ValueError):
     """A stored row does not have the form that this code writes; it names the column."""
 
 
-def _want(row: Row, names: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> None:
+def want(row: Row, names: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> None:
+    """DamagedRowError names the first column that does not hold what it should."""
     for value, name, kind in zip(row, names, kinds, strict=True):
         if not isinstance(value, kind):
             msg = f"its stored record is damaged: column {name} holds {type(value).__name__}"
@@ -90,6 +104,8 @@ def _want(row: Row, names: Sequence[str], kinds: Sequence[type | tuple[type, ...
 
 
 _NONE: Final = type(None)
+_HEADER_NAMES: Final = _HEADER.split(", ")
+_HEADER_KINDS: Final = (int, str, int, str, (str, _NONE), int, int, int, int, (str, _NONE), str)
 _DELIVERY_NAMES: Final = DELIVERY.split(", ")
 _DELIVERY_KINDS: Final = (
     int, str, int, int, str, str, bytes, int, int, int, (int, _NONE), bytes, int, (str, _NONE), str
@@ -98,7 +114,7 @@ _DELIVERY_KINDS: Final = (
 
 def delivery(row: Row, worker: WorkerId) -> Delivery:
     """Make a delivery of a row of the DELIVERY columns; DamagedRowError."""
-    _want(row, _DELIVERY_NAMES, _DELIVERY_KINDS)
+    want(row, _DELIVERY_NAMES, _DELIVERY_KINDS)
     (
         _,
         job_id,
@@ -149,7 +165,7 @@ _RECORD_KINDS: Final = (
 
 def record(row: Row) -> JobRecord:
     """Make a record of a row of the RECORD columns; DamagedRowError."""
-    _want(row, _RECORD_NAMES, _RECORD_KINDS)
+    want(row, _RECORD_NAMES, _RECORD_KINDS)
     code: int = row[3]
     if not 0 <= code < len(STATES):
         msg = f"its stored record is damaged: column state holds {code}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import ScheduleRecord
+from headway.brokers.sqlite.rows import DamagedRowError, want
 from headway.fires import MAX_AHEAD_MS
 
 if TYPE_CHECKING:
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
     from headway.brokers.sqlite.transaction import Transaction
     from headway.job import Fire
+
+
+_log: Final = logging.getLogger(__name__)
 
 
 def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
@@ -72,4 +77,16 @@ def read(db: sqlite3.Connection, app: int) -> list[ScheduleRecord]:
         "ORDER BY name",
         (app,),
     )
-    return [ScheduleRecord(row[0], row[1], row[2], bool(row[3]), row[4], row[5]) for row in rows]
+    records: list[ScheduleRecord] = []
+    for row in rows:
+        try:
+            want(row, _NAMES, _KINDS)
+        except DamagedRowError as error:
+            _log.warning("schedule %a is left out: %s", row[0], error)
+        else:
+            records.append(ScheduleRecord(row[0], row[1], row[2], bool(row[3]), row[4], row[5]))
+    return records
+
+
+_NAMES: Final = ("name", "spec", "task", "paused", "last_fire_ms", "declared_ms")
+_KINDS: Final = (str, str, str, int, (int, type(None)), int)

@@ -137,6 +137,9 @@ def report(tx: Transaction, reports: Sequence[Report]) -> list[SettleResult]:
 def _log(tx: Transaction, seq: int, line: LogLine) -> None:
     """Keep the last lines: they tell how it ended."""
     (last,) = tx.db.execute("SELECT coalesce(max(n), 0) FROM log WHERE seq = ?", (seq,)).fetchone()
+    if not isinstance(last, int):  # written by another hand
+        tx.db.execute("DELETE FROM log WHERE seq = ? AND typeof(n) != 'integer'", (seq,))
+        (last,) = tx.db.execute("SELECT coalesce(max(n), 0) FROM log WHERE seq = ?", (seq,)).fetchone()
     tx.db.execute(
         "INSERT INTO log (seq, n, at_ms, level, message) VALUES (?, ?, ?, ?, ?)",
         (seq, last + 1, line.at_ms, line.level, line.message),

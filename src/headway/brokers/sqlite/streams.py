@@ -37,7 +37,7 @@ def last_signal(tx: Transaction) -> int:
 def last_number(db: sqlite3.Connection, table: str) -> int:
     """Return the last number given out in a table, also when its row is gone."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-    return 0 if row is None else int(row[0])
+    return row[0] if row is not None and isinstance(row[0], int) else 0
 
 
 def cancellations(db: sqlite3.Connection, app: int, worker: WorkerId) -> list[JobId]:
@@ -67,6 +67,8 @@ def events_since(db: sqlite3.Connection, app: int, since: int, limit: int) -> li
         )
         for seq, kind, job, at_ms, queue, epoch, worker in rows
         if kind in _KINDS
+        and all(isinstance(text, str) for text in (job, queue, worker or ""))
+        and all(isinstance(number, int) for number in (at_ms, epoch))
     ]
 
 

@@ -137,7 +137,7 @@ class _Thread(Generic[S]):
                     explained = lost
                 else:
                     explained = translate(error, self._location)
-            case OverflowError() | UnicodeEncodeError() | TypeError():
+            case OverflowError() | UnicodeEncodeError():
                 msg = f"{self._location.name}: a value cannot be stored: {error}"
                 explained = BrokerRefusedError(msg)
             case _:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from headway.brokers.sqlite.mend import COUNTERS, counted_anew
 from headway.brokers.sqlite.rows import Header
 from headway.brokers.sqlite.stall import Stall
 from headway.brokers.sqlite.ticks import machine_ms, tick_ms
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from headway.events import EventKind
     from headway.job import JobId, WorkerId
 
+_NUMBERS: Final = {int}
 _EventRow = tuple[int, str, str, int, str, int, str | None]
 _Counters = tuple[int, int, int, int, int]
 
@@ -29,11 +31,9 @@ class Transaction:
         self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock, asked: Asked
     ) -> None:
         """Read the counters; the transaction has begun. `asked`: when it was asked for."""
-        row = db.execute(
-            "SELECT tail, head, wake, gone, kept, watched_until_ms, stalled_from_ms, stalled_to_ms, "
-            "spared_until_ms FROM app WHERE id = ?",
-            (app,),
-        ).fetchone()
+        row = db.execute(COUNTERS, (app,)).fetchone()
+        if set(map(type, row)) != _NUMBERS:
+            row = counted_anew(db, app)
         self.db = db
         self.app = app
         self.settings = settings

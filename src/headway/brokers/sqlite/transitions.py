@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from headway.brokers.sqlite.transaction import Transaction
     from headway.job import WorkerId
+
+_log: Final = logging.getLogger(__name__)
 
 _KINDS: Final = {
     SUCCEEDED: EventKind.SUCCEEDED,
@@ -70,14 +73,19 @@ def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
 
 def expire(tx: Transaction, header: Header) -> bool:
     """End a waiting job whose expiry has passed, also where no worker has looked; tell whether it was one."""
-    overdue = (
-        header.state in {SCHEDULED, READY}
-        and tx.db.execute("SELECT expires_ms FROM job WHERE seq = ?", (header.seq,)).fetchone()[0]
-    )
-    if not overdue or overdue > tx.now:
+    if header.state not in {SCHEDULED, READY}:
+        return False
+    (expires_ms,) = tx.db.execute("SELECT expires_ms FROM job WHERE seq = ?", (header.seq,)).fetchone()
+    if not isinstance(expires_ms, int) or expires_ms > tx.now:
         return False
     finish(tx, [Ending(header, EXPIRED)])
     return True
+
+
+def set_aside(header: Header, damage: str) -> Ending:
+    """Return how a job ends whose row is damaged: in the dead-letter state, named, so that it stops no other."""
+    _log.error("job %a goes to the dead-letter state: %s", header.id, damage)
+    return Ending(header, FAILED, damage)
 
 
 def give_back(tx: Transaction, headers: Sequence[Header], kinds: Sequence[EventKind]) -> None:
@@ -108,8 +116,12 @@ def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None,
     back: list[Header] = []
     kinds: list[EventKind] = []
     cancelled: list[Ending] = []
+    damaged: list[Ending] = []
     for row in rows:
-        header = Header(*row)
+        header, damage = Header.sound(row)
+        if damage:
+            damaged.append(set_aside(header, damage))
+            continue
         if started is None or header.id in started:
             header.crashes += 1
             kind = crashed
@@ -123,6 +135,7 @@ def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None,
             kinds.append(kind)
     give_back(tx, back, kinds)
     finish(tx, cancelled)
+    finish(tx, damaged)
     return len(rows)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import Tended
+from headway.brokers.sqlite.mend import mend
 from headway.brokers.sqlite.rows import Header
 from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
 from headway.brokers.sqlite.ticks import OF_CLOCK, boot
@@ -58,7 +59,7 @@ def _expire(tx: Transaction) -> int:
         ).fetchall()
         if not rows:
             break
-        finish(tx, [Ending(Header(*row), EXPIRED) for row in rows])
+        finish(tx, [Ending(Header.sound(row)[0], EXPIRED) for row in rows])
         count += len(rows)
     return count
 
@@ -89,14 +90,15 @@ def next_in_ms(tx: Transaction, worker: str = "") -> int | None:
         (tx.app, worker, OF_CLOCK, tx.tick, tx.now),
     ).fetchone()
     due, expiry, lease = row
-    waits = [instant - tx.now for instant in (due, expiry) if instant is not None]
+    waits = [instant - tx.now for instant in (due, expiry) if isinstance(instant, int)]
     if lease is not None:
-        waits.append(lease if lease > 0 else tx.stall.left_ms)  # spared for now
+        waits.append(int(lease) if lease > 0 else tx.stall.left_ms)  # spared for now
     return max(0, min(waits)) if waits else None
 
 
 def tend(tx: Transaction) -> Tended:
     """One round of maintenance, bounded."""
+    mended = mend(tx)
     advanced = advance(tx)
     pruned = _prune(tx)
     tx.db.execute(
@@ -104,13 +106,16 @@ def tend(tx: Transaction) -> Tended:
         "(SELECT 1 FROM job WHERE app = ?1 AND id = holder AND job.lock = lock.name)",
         (tx.app, tx.now),
     )
-    tx.db.execute("DELETE FROM signal WHERE app = ? AND at_ms < ?", (tx.app, tx.now - _SIGNALS_KEPT_MS))
+    tx.db.execute(
+        "DELETE FROM signal WHERE app = ? AND (at_ms < ? OR at_ms >= '')", (tx.app, tx.now - _SIGNALS_KEPT_MS)
+    )
     tx.db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_EVENTS_KEPT,))
     return Tended(
         promoted=advanced.promoted,
         expired=advanced.expired,
         reclaimed=advanced.reclaimed,
         pruned=pruned,
+        mended=mended,
         next_in_ms=0 if pruned >= _PRUNE else _earlier(next_in_ms(tx), _next_prune_in_ms(tx)),
     )
 
@@ -138,14 +143,16 @@ def _oldest_end(tx: Transaction, state: int) -> int | None:
         "ORDER BY pos LIMIT 1",
         (tx.app, state),
     ).fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None or not isinstance(row[0], int) else row[0]
 
 
-def is_old(tx: Transaction, state: int, since_ms: int) -> bool:
+def is_old(tx: Transaction, state: int, since_ms: object) -> bool:
     """Tell whether the record of a job that is complete since then is kept no longer."""
     retention = tx.settings.retention
     if state <= RUNNING:
         return False
+    if not isinstance(since_ms, int):
+        return True  # damaged, and complete: nothing else could ever prune it
     return since_ms <= tx.now - (retention.failed_ms if state == FAILED else retention.succeeded_ms)
 
 
@@ -172,7 +179,11 @@ def _prune(tx: Transaction) -> int:
         ") ORDER BY pos LIMIT ?2",
         (tx.app, surplus),
     ).fetchall()
-    beyond = [_header(tx, seq) for seq, since_ms in rows if since_ms <= tx.now - _SPARED_MS]
+    beyond = [
+        _header(tx, seq)
+        for seq, since_ms in rows
+        if not isinstance(since_ms, int) or since_ms <= tx.now - _SPARED_MS
+    ]
     delete(tx, beyond)
     return len(old) + len(beyond)
 
@@ -191,7 +202,7 @@ def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> l
     )
     old: list[Header] = []
     for row in rows:
-        if row[-1] > until_ms:
+        if isinstance(row[-1], int) and row[-1] > until_ms:
             break
         old.append(Header(*row[:-1]))
     rows.close()

@@ -124,7 +124,8 @@ async def _events(opened: Opened, since: int | None, present: asyncio.Future[int
                 yield event
             if not found:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _RENEW_S)
+                    async with asyncio.timeout(_RENEW_S):  # before 3.12 `wait_for` may lose a cancellation
+                        await changed.wait()
             if loop.time() - renewed > _RENEW_S and not opened.listeners.closed:
                 renewed = loop.time()
                 await opened.write(streams.watch)

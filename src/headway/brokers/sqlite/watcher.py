@@ -141,7 +141,8 @@ class Watcher:
         db.execute("BEGIN")
         try:
             counters = db.execute("SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)).fetchone()
-            tail, wake, gone = int(counters[0]), int(counters[1]), int(counters[2])
+            # What is damaged is put right by the next one who writes.
+            tail, wake, gone = (value if isinstance(value, int) else 0 for value in counters)
             signals = [
                 SignalRow(*row)
                 for row in db.execute(

@@ -51,6 +51,9 @@ class SqliteFacts:
     log_bytes: int = 0
     free_bytes: int | None = None
     file_system: str | None = None
+    holders: tuple[int, ...] = ()  # processes that have a file of this name open which is not there any more
+    leftover: bool = False  # the log of a file that is not there
+    odd: tuple[str, ...] = ()  # columns that hold values of a wrong type, with their numbers
 
 
 def check_library(facts: SqliteFacts) -> Finding:
@@ -78,6 +81,35 @@ def check_file(facts: SqliteFacts) -> Finding:
     if not facts.exists:
         return ok("file", f"{facts.name}: not there yet, made at the first use")
     return ok("file", f"{facts.name}: {size(facts.file_bytes)}")
+
+
+def check_identity(facts: SqliteFacts) -> Finding:
+    """A process goes on with the file that it opened, also when that was deleted or replaced."""
+    if facts.leftover:
+        return error(
+            "identity",
+            f"{facts.name} is not there, but its log is: the file was removed or moved",
+            "put the file back beside its log, with all processes stopped; else remove the log: its jobs are gone",
+        )
+    if facts.holders:
+        pids = ", ".join(map(str, facts.holders))
+        return warn(
+            "identity",
+            f"processes that have a file of this name open which was removed: {pids}",
+            "they notice within a second while they run; restart those that are still named then",
+        )
+    return ok("identity", "no process is known to have another file of this name open")
+
+
+def check_rows(facts: SqliteFacts) -> Finding:
+    """Only another program writes values of a wrong type."""
+    if facts.odd:
+        return error(
+            "rows",
+            "values of a wrong type: " + "; ".join(facts.odd),
+            "look for another program that writes to the file; maintenance puts such jobs into the dead-letter state",
+        )
+    return ok("rows", "all values have the types that Headway writes")
 
 
 def check_journal(facts: SqliteFacts) -> Finding:
@@ -147,8 +179,10 @@ def check_file_system(facts: SqliteFacts) -> Finding:
 SQLITE_CHECKS: Final[tuple[Callable[[SqliteFacts], Finding], ...]] = (
     check_library,
     check_file,
+    check_identity,
     check_journal,
     check_integrity,
+    check_rows,
     check_synchronous,
     check_disk,
     check_file_system,

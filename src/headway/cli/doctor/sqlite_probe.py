@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -26,9 +26,11 @@ def sqlite_facts(url: str) -> SqliteFacts:
     folder = path.parent
     exists = path.exists()
     journal_mode, damage, whole, problem = "", tuple[str, ...](), True, ""
+    odd: tuple[str, ...] = ()
     if exists:
         try:
             journal_mode, damage, whole = _look(path)
+            odd = odd_values(path)
         except sqlite3.Error as error:
             problem = str(error)
     elif not folder.is_dir():
@@ -48,6 +50,9 @@ def sqlite_facts(url: str) -> SqliteFacts:
         log_bytes=_bytes(path.with_name(path.name + "-wal")),
         free_bytes=shutil.disk_usage(folder).free if folder.is_dir() else None,
         file_system=file_system(folder, Path("/proc/self/mountinfo")),
+        holders=holders(path),
+        leftover=not exists and _bytes(path.with_name(path.name + "-wal")) > 0,
+        odd=odd,
     )
 
 
@@ -65,6 +70,43 @@ def _look(path: Path) -> tuple[str, tuple[str, ...], bool]:
             raise
     said = tuple(str(row[0]) for row in rows)
     return mode, () if said == ("ok",) else said, True
+
+
+def odd_values(path: Path) -> tuple[str, ...]:
+    """Return the columns that hold values of a wrong type, as far as they are found within some seconds."""
+    kinds = {"INTEGER": "'integer'", "TEXT": "'text'", "REAL": "'real', 'integer'", "BLOB": "'blob'"}
+    found: list[str] = []
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
+        end = time.monotonic() + _CHECK_SECONDS
+        db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+        tables = db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+        for (table,) in tables:
+            columns = db.execute(f"PRAGMA table_info({table})").fetchall()
+            counts = ", ".join(
+                f"count(*) FILTER (WHERE typeof({name}) NOT IN ({kinds.get(kind, 'NULL')}, 'null'))"
+                for _, name, kind, *_ in columns
+            )
+            try:
+                row = db.execute(f"SELECT {counts} FROM {table}").fetchone()  # noqa: S608 - names of our own tables
+            except sqlite3.OperationalError:
+                return tuple(found)  # the file is large: what was found in time
+            found += [
+                f"{table}.{column[1]} {count}" for column, count in zip(columns, row, strict=True) if count
+            ]
+    return tuple(found)
+
+
+def holders(path: Path, proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """Return the processes that have a file of this name open which was removed; those of other users are not seen."""
+    names = {f"{path.resolve()}{suffix} (deleted)" for suffix in ("", "-wal", "-shm")}
+    found: list[int] = []
+    for folder in proc.glob("[0-9]*/fd"):
+        with suppress(OSError):
+            if any(str(link.readlink()) in names for link in folder.iterdir()):
+                found.append(int(folder.parent.name))
+    return tuple(sorted(found))
 
 
 def file_system(folder: Path, mountinfo: Path) -> str | None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
 from headway.remote.replies import ServerRefusesError
 from headway.storage.sqlite_identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
+from headway.storage.sqlite_locks import writer_of
 
 if TYPE_CHECKING:
     from headway.storage.sqlite_identity import FileLoss
@@ -177,7 +178,10 @@ def translate(error: sqlite3.Error, place: Place) -> BrokerError:
     """Say what happened to which file, and what to do."""
     code = _code(error)
     if code in _BUSY:
-        msg = f"{place.name}: another process kept the file locked for {place.timeout:g} s; look for a stopped one"
+        msg = (
+            f"{place.name}: the file is busy: {writer_of(place.path)} kept it locked for {place.timeout:g} s; "
+            "look for a long transaction or a stopped process, or raise ?timeout="
+        )
         return BrokerUnavailableError(msg)
     if code in _ADVICE:
         return ServerRefusesError(f"{place.name}: {error}; {_ADVICE[code]}")

@@ -1,0 +1,91 @@
+"""What another hand has written where it does not belong: found by its type, set aside or put right, and named.
+
+SQLite keeps a value of any type in any column. One that sorts behind all numbers is never due: so each round of
+maintenance looks behind them, which costs a step in an index.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.sqlite.rows import Header
+from headway.brokers.sqlite.ticks import boot
+from headway.brokers.sqlite.transitions import finish, set_aside, take_back
+from headway.events import EventKind
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from headway.brokers.sqlite.transaction import Transaction
+
+_log: Final = logging.getLogger(__name__)
+
+_STEP: Final = 100  # jobs in one round
+_LEASE_MS: Final = 60_000
+_LONGEST_LEASE_MS: Final = 366 * 24 * 3600 * 1000
+
+COUNTERS: Final = (
+    "SELECT tail, head, wake, gone, kept, watched_until_ms, stalled_from_ms, stalled_to_ms, spared_until_ms "
+    "FROM app WHERE id = ?"
+)
+
+# Text and blobs come behind all numbers: a look at the end of an index finds them.
+_DAMAGED: Final = (
+    ("due_ms", "job_scheduled", "state = 0 AND due_ms >= ''"),
+    ("expires_ms", "job_expiring", "expires_ms IS NOT NULL AND state < 2 AND expires_ms >= ''"),
+    ("state", "job_done", "+state > 2 AND state > 6"),
+    ("worker", "job_running", "state = 2 AND worker IS NULL"),
+    ("worker", "job_running", "state = 2 AND worker >= x''"),
+)
+
+
+def mend(tx: Transaction) -> int:
+    """Set jobs aside that would wait for ever, and put leases right that would never end; return how many."""
+    mended = 0
+    for column, index, condition in _DAMAGED:
+        rows = tx.db.execute(
+            f"SELECT {Header.COLUMNS} FROM job INDEXED BY {index} "  # noqa: S608 - constants
+            f"WHERE app = ? AND {condition} LIMIT ?",
+            (tx.app, _STEP),
+        ).fetchall()
+        said = f"its stored record is damaged: column {column} holds what it cannot"
+        finish(tx, [set_aside(Header.sound(row)[0], said) for row in rows])
+        mended += len(rows)
+    abandoned = tx.db.execute(
+        "SELECT DISTINCT worker FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 "
+        "AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.app = ?1 AND lease.worker = job.worker)",
+        (tx.app,),
+    ).fetchall()
+    for (worker,) in abandoned:
+        _log.error("worker %a has no lease for the jobs that it runs: they are taken back", worker)
+        mended += take_back(tx, worker, None, EventKind.RECLAIMED)
+    leases = tx.db.execute(
+        "DELETE FROM lease WHERE app = ? AND (until_ms >= '' OR until_ms > ?) RETURNING worker",
+        (tx.app, tx.now + _LONGEST_LEASE_MS),
+    ).fetchall()
+    for (worker,) in leases:
+        _log.error("the lease of worker %a is damaged: it begins anew", worker)
+        # Whoever lives renews it; else it runs out.
+        tx.db.execute(
+            "INSERT INTO lease (app, worker, until_ms, boot) VALUES (?, ?, ?, ?)",
+            (tx.app, worker, tx.tick + _LEASE_MS, boot()),
+        )
+    return mended + len(leases)
+
+
+def counted_anew(db: sqlite3.Connection, app: int) -> tuple[int, ...]:
+    """Put the counters of an app right from its jobs; return them as a transaction reads them."""
+    _log.error("the counters of app %d in the file are damaged: they are counted anew", app)
+    now = time.time_ns() // 1_000_000  # above all that they have counted, so that whoever waits looks again
+    db.execute(
+        "UPDATE app SET wake = ?1, gone = ?1, watched_until_ms = 0, stalled_from_ms = 0, stalled_to_ms = 0, "
+        "spared_until_ms = 0, "
+        "tail = (SELECT coalesce(max(pos), 0) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
+        "head = (SELECT min(0, coalesce(min(pos), 0)) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
+        "kept = (SELECT count(*) FROM job WHERE app = ?2 AND state IN (3, 5, 6)) WHERE id = ?2",
+        (now, app),
+    )
+    row: tuple[int, ...] = db.execute(COUNTERS, (app,)).fetchone()
+    return row
