@@ -19,6 +19,7 @@ _REDIS_KEEPS: Final = {
     r"done:(base|stale)": "counters",
     r"ev(:on)?": "events, capped, and that somebody watches",
     r"at|hand|idle:.*|classes|[cq][qc]:.*": "who idles: for as long as a worker lives",
+    r"act:.*": "the answer of an act by hand, which the server forgets after a minute",
     r"watched|deputy": "marks that the server forgets by itself, within a lease",
     r"u|ux": "throttled keys, until their window ends",
     r"fire": "the last fire time of each schedule",

@@ -75,7 +75,7 @@ class Trial:
             case _, "tests/faults/test_redis.py":
                 return "not sentinel"
             case "cloudtasks", _ if "faults" in file:
-                return "sqlite"
+                return "not redis and not http and not postgres"
             case "", _:
                 return "sqlite"
             case carrier, _:
