@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.faults.plans import Asked, Want
 
 Line = dict[str, Any]
+_DIED: Final = "ProcessDiedError"
+_BY_NEIGHBOURS: Final = 2  # crashes
 
 
 class Circumstances(Struct, frozen=True):
@@ -53,8 +55,9 @@ def judge(
     by_tag: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         by_tag[line.get("tag", "")].append(line)
-    dies = sum(line["what"] == "dies" for line in lines)
-    harms = circumstances.harms + dies
+    # What jobs do to their process costs a neighbour two crashes at most: then it runs alone.
+    harms = circumstances.harms + min(_BY_NEIGHBOURS, sum(line["what"] == "dies" for line in lines))
+    held = sum(line["what"] == "start" and line["task"] == "soak_hold_gil" for line in lines)
     found: list[Finding] = []
     for one in asked:
         mine = records.get(one.tag, ())
@@ -65,7 +68,7 @@ def judge(
                 for record in mine
                 if one.want is not None
                 for text in (
-                    *_faults(one, record, by_tag[one.tag], harms),
+                    *_faults(one, record, by_tag[one.tag], harms, held),
                     *(() if circumstances.jumped else _hurried(one.want, by_tag[one.tag])),
                 )
             ),
@@ -100,7 +103,7 @@ def _presence(one: Asked, mine: Sequence[JobRecord], lines: Sequence[Line]) -> l
     return found
 
 
-def _faults(one: Asked, record: JobRecord, lines: Sequence[Line], harms: int) -> list[str]:
+def _faults(one: Asked, record: JobRecord, lines: Sequence[Line], harms: int, held: int) -> list[str]:
     want = one.want
     if want is None or not record.state.terminal:
         return []
@@ -109,21 +112,25 @@ def _faults(one: Asked, record: JobRecord, lines: Sequence[Line], harms: int) ->
     errors = decode_history(record.history)
     names = [error.type.rpartition(".")[2] for error in errors]
     poisoned = POISON in names
+    # A suspect runs alone: there its death is an attempt of its own.
+    charged = record.crashes + names.count(_DIED) + poisoned
+    if "JobTimeoutError" in want.errors:
+        harms += held  # who is late behind something that holds the GIL may be taken for what holds it
     checks = {
         f"attempt {record.attempt}, crashes {record.crashes}, epoch {record.epoch}": (
             0 <= record.crashes <= record.attempt <= record.epoch
         ),
         f"handler started {starts} times under {record.epoch} leases": starts <= record.epoch,
         "innocent, and condemned as PoisonJob": not poisoned or want.harms,
-        f"PoisonJob after {record.crashes} crashes": not poisoned or record.crashes >= MAX_CRASHES,
-        f"{record.crashes} crashes, and {harms} faults that could cost one": (record.crashes <= harms),
+        f"PoisonJob after {charged} deaths": not poisoned or charged >= MAX_CRASHES,
+        f"{record.crashes} crashes, and {harms} faults that could cost one": record.crashes <= harms,
     }
     if want.harms:
         deaths = sum(line["what"] == "dies" for line in lines)
-        checks[f"it ended its worker {deaths} times, and has {record.crashes} crashes"] = (
-            record.crashes >= deaths or record.state is JobState.FAILED
+        checks[f"it ended its process {deaths} times, and was charged {charged}"] = (
+            charged >= deaths or record.state is JobState.FAILED
         )
-    if want.harms and poisoned:
+    if poisoned or (want.harms and _DIED in names):
         return [text for text, holds in checks.items() if not holds]
     checks |= {
         f"{record.state}, not {want.state}; errors {names}, reason {record.reason!r}": (

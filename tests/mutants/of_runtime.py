@@ -64,14 +64,13 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-hand-back",
         "a supervisor never hands back what a dead worker held",
-        ("runtime/supervisor.py", "        if hello is None or self._carrier is None:\n            return",
-         "        if True:\n            return"),
+        ("runtime/handback.py", "        if hello is None:  # it never claimed\n            return", "        if True:\n            return"),
         faults="test_kill.py",
     ),
     mutant(
         "no-beats",
         "a supervisor never beats",
-        ("runtime/supervisor.py", "            if not asked or self._carrier is None:", "            if True:"),
+        ("runtime/supervisor.py", "        if not asked or carrier is None:", "        if True:"),
         faults="test_kill.py test_freeze.py",
     ),
     mutant(
@@ -125,8 +124,28 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-poison",
         "a job that kills its workers is never put aside",
-        ("runtime/executor.py", "        if delivery.crashes >= limit:", "        if False:"),
-        faults="test_kill.py",
+        ("runtime/executor.py", "        if delivery.crashes >= self._max_crashes:", "        if False:"),
+        ("runtime/outcomes.py", "            if deaths >= self._app.settings.max_crashes:", "            if False:"),
+        faults="test_deaths.py test_kill.py test_plans.py",
+    ),
+    mutant(
+        "nobody-alone",
+        "a job that is suspected runs beside the others all the same",
+        ("runtime/deaths.py", "    return crashes >= max(1, min(_ISOLATE_FROM, max_crashes - 1))", "    return False"),
+        faults="test_deaths.py test_plans.py",
+    ),
+    mutant(
+        "stopped-is-a-crash",
+        "who is ended at a second signal charges its jobs a crash",
+        ("runtime/deaths.py", "        case Cause.IN_ORDER | Cause.STOPPED:\n            return Blame()",
+         "        case Cause.IN_ORDER:\n            return Blame()\n        case Cause.STOPPED:\n            return Blame(crashed=[job.job_id for job in suspects])"),
+        faults="test_drain.py test_deaths.py",
+    ),
+    mutant(
+        "late-is-a-crash",
+        "a job for which its process was ended at its limit is charged a crash, and its policy is not asked",
+        ("runtime/deaths.py", "                return Blame(timed_out=late)", "                return Blame(crashed=[job.job_id for job in late])"),
+        faults="test_kill.py test_deaths.py",
     ),
     mutant(
         "settler-gives-up",
