@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headway import Headway, JobHandle
 
-WAYS: Final = ("one by one", "gather", "many", "blocking", "blocking many", "cli")
+WAYS: Final = ("one by one", "gather", "turn by turn", "many", "blocking", "blocking many", "cli")
 _CLI_OPTIONS: Final = frozenset({"delay", "priority", "key", "queue"})
 
 
@@ -69,6 +69,8 @@ class Book:
                     await self._one(one)
             case "gather":
                 await asyncio.gather(*(self._one(one) for one in jobs))
+            case "turn by turn":
+                await asyncio.gather(*(self._in_turn(number, one) for number, one in enumerate(jobs)))
             case "many":
                 await self._all(jobs)
             case "blocking":
@@ -105,6 +107,12 @@ class Book:
             self._told(one, await self._call(one).enqueue(one.tag, *one.args))
         except BrokerError:
             self.refused += 1
+
+    async def _in_turn(self, turns: int, one: Asked) -> None:
+        """Enqueue it in a later turn of the loop, when others are under way."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await self._one(one)
 
     async def _all(self, jobs: Sequence[Asked]) -> None:
         made = [self._call(one).job(one.tag, *one.args) for one in jobs]

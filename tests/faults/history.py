@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _LEASES: Final = (1.0, 2.0, 12.0)  # seconds; a long one shows what does not wait for its end
 _LONGEST_END: Final = 90.0  # seconds from the last fault to the last job
+_LEAST_JOBS: Final = 40
 _QUEUES: Final = f"default,{SIDE}"
 
 # What a supervisor mends in much less than a lease.
@@ -181,6 +182,8 @@ class History:
                         await act(shop, book)
                 else:
                     await self._do(shop, book, rng.choice(self._kinds))
+            while len(book.asked) < _LEAST_JOBS and not load.done():
+                await asyncio.sleep(0.05)  # a slow machine makes fewer meanwhile
         finally:
             stopped.set()
             await load

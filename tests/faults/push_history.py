@@ -65,7 +65,7 @@ class PushHistory:
                 book = Book(app, dict)
                 suffering = asyncio.create_task(self._suffer(where, stall))
                 try:
-                    for way in ("one by one", "gather", "many", "blocking"):
+                    for way in ("one by one", "turn by turn", "many", "blocking"):
                         await book.ask(
                             [
                                 draw(self._rng, book.tag(), lease=LEASE, harm=False, among=PUSHED)
