@@ -182,8 +182,8 @@ class History:
                         await act(shop, book)
                 else:
                     await self._do(shop, book, rng.choice(self._kinds))
-            while len(book.asked) < _LEAST_JOBS and not load.done():
-                await asyncio.sleep(0.05)  # a slow machine makes fewer meanwhile
+            while len(book.asked) < _LEAST_JOBS and not load.done():  # noqa: ASYNC110 - a slow machine makes fewer
+                await asyncio.sleep(0.05)
         finally:
             stopped.set()
             await load
