@@ -13,7 +13,6 @@ from headway.errors import DeclarationError, UnknownTaskError
 from headway.functions import alias_hint, check_function, qualified_name
 from headway.handle import JobHandle
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
-from headway.managing import Jobs, Queues
 from headway.opened import OpenApps
 from headway.options import (
     checked_interval,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock, Duration
     from headway.config import GivenSettings, Settings
     from headway.context import Context
+    from headway.managing import Jobs, Queues
     from headway.offload import Offload
     from headway.options import RunIn
     from headway.retry import Retry
@@ -79,7 +79,6 @@ class Headway:
         )
         self.offload = self._offload()
         self.portal = Portal(self.open, self.close)
-        self.jobs = Jobs(self)
         self.sync = SyncApp(self)
         self._tasks: dict[str, Task[Any, Any]] = {}
         self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
@@ -253,7 +252,16 @@ class Headway:
     @property
     def queues(self) -> Queues:
         """The names of the queues of the declared tasks, sorted; it has `counts`, `pause`, `resume` and `drain`."""
+        from headway.managing import Queues  # noqa: PLC0415 - `import headway` need not pay for it
+
         return Queues(self, sorted({task.options_declared.queue for task in self._tasks.values()}))
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs, whatever became of them: listed, looked up, cancelled, retried, promoted, removed."""
+        from headway.managing import Jobs  # noqa: PLC0415 - as above
+
+        return Jobs(self)
 
     def find_task(self, name: str) -> Task[Any, Any]:
         """Return the task of that name or alias; UnknownTaskError names the ones there are."""

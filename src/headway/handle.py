@@ -13,7 +13,6 @@ from headway.errors import (
     JobNotFoundError,
     ResultTimeoutError,
 )
-from headway.info import JobInfo, job_info
 from headway.job import JobId, JobRecord, JobState
 from headway.storable import storable
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from headway.app import Headway
     from headway.brokers.base import LogLine, Progress
     from headway.clock import Duration
+    from headway.info import JobInfo
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -46,6 +46,8 @@ class JobHandle(Generic[R_co]):
 
     async def record(self) -> JobInfo:
         """Return all that is known of the job; JobNotFoundError when nothing is."""
+        from headway.info import job_info  # noqa: PLC0415 - `import headway` need not pay for it
+
         return await job_info(self.app, await self._raw(), fetch=True)
 
     async def _raw(self) -> JobRecord:

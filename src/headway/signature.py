@@ -175,8 +175,7 @@ class Signature:
         payload: bytes,
     ) -> None:
         """Do here once what the worker will do: so a wrong type is refused before anything is written."""
-        whole = self.decode_positional(payload)
-        if whole is None:
+        if kwargs or self.decode_positional(payload) is None:
             try:
                 self.decode(*decode_call(payload))
             except CodecError as error:

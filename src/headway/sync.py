@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headway.handle import SyncJobHandle
-from headway.managing import SyncJobs, SyncQueues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
     from headway.app import Headway
+    from headway.managing import SyncJobs, SyncQueues
     from headway.task import PreparedJob
 
 R = TypeVar("R")
@@ -20,13 +20,25 @@ R = TypeVar("R")
 class SyncApp:
     """Blocking calls of an app, for Flask, Django, scripts and threads. Opens by itself at the first call."""
 
-    __slots__ = ("_app", "jobs", "queues")
+    __slots__ = ("_app",)
 
     def __init__(self, app: Headway) -> None:
         """Made by the app."""
         self._app = app
-        self.jobs = SyncJobs(app)
-        self.queues = SyncQueues(app)
+
+    @property
+    def jobs(self) -> SyncJobs:
+        """The jobs, whatever became of them; see `Headway.jobs`."""
+        from headway.managing import SyncJobs  # noqa: PLC0415 - `import headway` need not pay for it
+
+        return SyncJobs(self._app)
+
+    @property
+    def queues(self) -> SyncQueues:
+        """What is done with queues; see `Headway.queues`."""
+        from headway.managing import SyncQueues  # noqa: PLC0415 - as above
+
+        return SyncQueues(self._app)
 
     def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[SyncJobHandle[R]]:
         """Accept jobs made with `task.job(...)`; see `Headway.enqueue_many`."""
