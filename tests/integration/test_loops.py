@@ -13,7 +13,7 @@ from headway.brokers.base import BrokerSettings
 from headway.brokers.redis.broker import RedisBroker
 from headway.brokers.url import from_url, pulled
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
-from headway.job import JobState
+from headway.job import JobState, NewJob, WorkerId, new_job_id
 from headway.push import receiver
 from headway.runtime.worker import Worker
 from headway.testing import FaultyBroker, inline
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.brokers.base import Heartbeat
-    from headway.job import WorkerId
     from headway.service import Service, Services
 
 DEADLINE: Final = 15.0
@@ -365,3 +364,32 @@ async def test_who_watches_events_is_present_again_after_a_fault(
         await until(lambda: presence.rounds > before)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+@pytest.mark.parametrize("role", ["command", "listen"])
+async def test_a_connection_is_made_anew_whatever_ended_it(
+    redis_url: str, namespace: str, role: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RedisBroker.from_url(redis_url, BrokerSettings(namespace)) as broker:
+        signals = broker.signals(WorkerId("w"))
+        await anext(signals)
+        owner: Any = broker._link if role == "command" else broker._listener
+        runner, target = owner._runner, owner._target
+        whole, errors = target.connect, [RuntimeError("a defect"), RecursionError("too deep")]
+
+        async def connect(asked: str) -> object:
+            if asked == role and errors:
+                raise errors.pop()
+            return await whole(asked)
+
+        target.connect = connect
+        try:
+            owner._pipe._end(ValueError("damaged"))
+            await until(lambda: not errors and owner._pipe is not None)
+        finally:
+            target.connect = whole
+        assert owner._runner is runner
+        assert not runner.done()
+        await broker.enqueue([NewJob(id=new_job_id(), task="t", queue="q", payload=b"")])
+        await broker.cancel([])
+    assert "a defect" in caplog.text

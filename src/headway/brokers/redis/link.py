@@ -24,6 +24,7 @@ from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unwritable
 from headway.errors import BrokerError, BrokerUnavailableError
+from headway.service import Remarks, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class Link:
     def __init__(self, target: Target, *, on_elsewhere: Callable[[], None]) -> None:
         """Nothing is connected before `open`. `on_elsewhere` is called when another server has taken over."""
         self._target = target
+        self._remarks = Remarks(log, target.name)
         self._on_elsewhere = on_elsewhere
         self._outbox: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
@@ -184,9 +186,8 @@ class Link:
             delay = _BACKOFF_FIRST
             try:
                 await self._serve(wire)
-            except _CUT as error:
-                # The connection could not be taken over: as good as cut.
-                self._problem = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever ended it, it is as good as cut
+                self._note(error)
             finally:
                 with suppress(*_CUT):
                     await wire.disconnect(nowait=True)
@@ -198,13 +199,19 @@ class Link:
         await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
         try:
             return await self._target.connect("command")
-        except _CUT as error:
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note(error)
             try:
                 self._check_refusal(error)
             except BrokerError as refusal:
                 self._take_back()
                 self._fail_all(refusal)
             return None
+
+    def _note(self, error: Exception) -> None:
+        self._problem = str(error) or type(error).__name__
+        if not isinstance(error, _CUT):
+            self._remarks.say("the connection", f"made anew after {self._problem}", detail=trace_of(error))
 
     async def _serve(self, wire: Wire) -> None:
         """Use the connection until it ends, or until another one is needed."""

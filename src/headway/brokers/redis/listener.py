@@ -15,7 +15,7 @@ from headway.brokers.redis.link import CALL_DEADLINE
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
-from headway.service import Remarks, describe
+from headway.service import Remarks, describe, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,13 +113,13 @@ class Listener:
         while True:
             try:
                 wire = await self._target.connect("listen")
-            except _CUT as error:
+            except Exception as error:  # noqa: BLE001 - whatever ended it, all channels are wanted again
                 self._note(error)
             else:
                 try:
                     delay = _BACKOFF_FIRST
                     await self._listen(wire, cut=cut)
-                except _CUT as error:
+                except Exception as error:  # noqa: BLE001 - as above
                     self._note(error)
                 finally:
                     self._pipe = None
@@ -132,6 +132,9 @@ class Listener:
     def _note(self, error: Exception) -> None:
         self._problem = str(error) or type(error).__name__
         self._refusal = None
+        if not isinstance(error, _CUT):
+            what = f"connected anew after {describe(error)}"
+            self._remarks.say("the listening connection", what, detail=trace_of(error))
         if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
             self._refusal = refused(self._target.name, error)
 
