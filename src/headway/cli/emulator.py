@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "headway emulator",
         "headway emulator --state emulator.db",
+        "headway emulator --queue shop/europe-west6/mail=5 --queue shop/europe-west6/reports",
         "headway emulator --port 9123 --http-port 9124 --json",
         "headway emulator --faults duplicates=0.2,delays=0.1:2s,unavailable=0.05,lost=0.05,seed=7",
         "HEADWAY_PUSH_SECRET=... headway emulator --state dispatcher.db",
@@ -57,6 +58,13 @@ if TYPE_CHECKING:
     help="Sign each request with this secret; rather set the variable, which other users of the machine cannot see.",
 )
 @click.option(
+    "--queue",
+    "queues",
+    metavar="NAME[=RATE,...]",
+    multiple=True,
+    help="Have this queue from the start, as shop/europe-west6/mail=5,concurrent=10,attempts=3; may be repeated.",
+)
+@click.option(
     "--target",
     "targets",
     metavar="URL",
@@ -89,6 +97,7 @@ def emulator(  # noqa: PLR0913 - one for each option
     secret: str | None,
     targets: tuple[str, ...],
     hosts: tuple[str, ...],
+    queues: tuple[str, ...],
     issuer: str | None,
     as_json: bool,
 ) -> int:
@@ -127,6 +136,7 @@ def emulator(  # noqa: PLR0913 - one for each option
             secret=secret.encode() if secret else None,
             targets=targets,
             hosts=hosts,
+            queues=queues,
             issuer=issuer or GOOGLE_ISSUER,
             pubsub_host=os.environ.get("PUBSUB_EMULATOR_HOST") or None,
         ) as started:

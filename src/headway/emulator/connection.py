@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
+_BODY_KEPT: Final = 4096  # bytes of an answer, for people to look at
 _CHUNK: Final = 64 * 1024
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
@@ -85,6 +86,7 @@ class Connection:
 
     async def _answer(self) -> HttpAnswer:
         answer: HttpAnswer | None = None
+        body = bytearray()
         while True:
             event = self._state.next_event()
             if event is h11.NEED_DATA:
@@ -92,12 +94,14 @@ class Connection:
             elif isinstance(event, h11.Response):
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 answer = HttpAnswer(event.status_code, headers)
+            elif isinstance(event, h11.Data):
+                body += event.data[: _BODY_KEPT - len(body)]
             elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed) or event is h11.PAUSED:
                 break
         if answer is None:
             msg = "the target closed the connection without an answer"
             raise ConnectionResetError(msg)
-        return answer
+        return HttpAnswer(answer.status, answer.headers, bytes(body)) if body else answer
 
     def _written(self, call: HttpCall, host: str, path: str) -> bytes:
         headers = [("Host", host), *call.headers.items()]

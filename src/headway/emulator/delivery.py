@@ -1,4 +1,4 @@
-"""The transport of the dispatchers: HTTP/1.1 over kept connections. An answer's body is read, but not kept.
+"""The transport of the dispatchers: HTTP/1.1 over kept connections. Of an answer's body the beginning is kept.
 
 httpx would do, at three to ten times the processor time: a dispatcher with hundreds of requests under way to one
 target spends most of it in the bookkeeping of httpx's pool.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from headway.clock import SystemClock
 from headway.emulator.access import Access
+from headway.emulator.attempts import Attempts
 from headway.emulator.batches import Batches
 from headway.emulator.buffer import Buffer
+from headway.emulator.control import control_routes
 from headway.emulator.delivery import HttpDelivery
 from headway.emulator.dispatch import Dispatcher
+from headway.emulator.errors import ApiError
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.gate import Gate
 from headway.emulator.grpc import handlers, new_server
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from headway.emulator.credentials import Credentials
     from headway.emulator.dispatch import Deliver
     from headway.emulator.operations import Operation
+    from headway.emulator.wire import Message
 
 _GRACE_S: Final = 1.0
 
@@ -56,6 +62,10 @@ class Part(Protocol):
         """Called when the journal is open, before the ports are."""
         ...
 
+    async def reset(self) -> None:
+        """Begin anew."""
+        ...
+
     async def close(self) -> None:
         """Called when the ports are closed, before the journal is."""
         ...
@@ -66,7 +76,8 @@ class Emulator:
 
     Without a journal nothing outlives the object. `deliver` replaces HTTP towards the targets. Unless `automatic`,
     nothing is dispatched but by `dispatcher.turn()`. `credentials` prove to declared targets who calls. `hosts` are the
-    names by which the HTTP port may be called beside `host` and those of the loopback addresses.
+    names by which the HTTP port may be called beside `host` and those of the loopback addresses. `queues` are there
+    from the start, as `parse_queue` reads them.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings of one object
@@ -79,6 +90,8 @@ class Emulator:
         journal: Journal | None = None,
         clock: Clock | None = None,
         deliver: Deliver | None = None,
+        attempts: Attempts | None = None,
+        queues: Sequence[Message] = (),
         credentials: Credentials | None = None,
         faults: Faults | None = None,
         limits: Limits | None = None,
@@ -103,11 +116,13 @@ class Emulator:
         clock = clock or SystemClock()
         self.journal = journal or Journal()
         self.dice = Dice(faults or Faults())
+        self.attempts = attempts or Attempts(clock)
+        self._wanted = queues
         self.store = Store(self.journal, clock, limits)
         self.dispatcher = Dispatcher(
             self.store,
             clock,
-            deliver or self._http_delivery,
+            self.attempts.recording(deliver or self._http_delivery),
             limits=limits,
             credentials=credentials,
             dice=self.dice,
@@ -151,6 +166,7 @@ class Emulator:
             self.store.load()
             self.dispatcher.load()
             stack.push_async_callback(self.dispatcher.close)
+            await self._make_wanted()
             for part in self._parts:
                 await part.open()
                 stack.push_async_callback(part.close)
@@ -158,6 +174,47 @@ class Emulator:
             if self._automatic:
                 self.dispatcher.start()
             self._stack = stack.pop_all()
+
+    async def until_empty(self, seconds: float, *, queue: str = "") -> int:
+        """Wait until no task is left, also none that is planned for later; return how many are, when the time is over.
+
+        `queue`: of queues whose names begin so.
+        """
+        end = time.monotonic() + seconds
+        while left := sum(
+            len(self.store.tasks(one.name)) for one in self.store.queues() if one.name.startswith(queue)
+        ):
+            forgotten = self.store.changed()
+            try:
+                async with asyncio.timeout(end - time.monotonic()):
+                    await forgotten.wait()
+            except TimeoutError:
+                return left
+        return 0
+
+    async def reset(self) -> None:
+        """Begin anew: no tasks, jobs, attempts and used names; of the queues those that are there from the start."""
+        for queue in list(self.store.queues()):
+            self.dispatcher.queue_removed(queue.name)
+            self.store.drop_queue(queue.name)
+        self.store.forget_names()
+        for part in self._parts:
+            await part.reset()
+        self.attempts.clear()
+        await self._make_wanted()
+        await self.journal.commit()
+
+    async def _make_wanted(self) -> None:
+        """Make the queues that are to be there, or give those that are there their limits. ConfigError names one."""
+        for wanted in self._wanted:
+            name = wanted.queue.name
+            if self.store.queue(name) is not None and not wanted.update_mask.paths:
+                continue
+            try:
+                await self.queues.update_queue(wanted)
+            except ApiError as error:
+                msg = f"queue {name}: {error.message}"
+                raise ConfigError(msg) from error
 
     async def close(self) -> None:
         """Stop, and keep what was not done yet."""
@@ -188,6 +245,7 @@ class Emulator:
         app = application(
             [
                 *(route for part in self._parts for route in part.routes),
+                *control_routes(self),
                 *self._extra_routes,
                 *routes(self.rest_operations(), self.dice, self.journal),
             ]

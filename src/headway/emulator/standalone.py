@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.clock import SystemClock
+from headway.emulator.attempts import Attempts
 from headway.emulator.credentials import Credentials
+from headway.emulator.delivery import HttpDelivery
 from headway.emulator.faults import Dice, Faults
 from headway.emulator.journal import Journal
 from headway.emulator.scheduler.part import CloudScheduler
 from headway.emulator.server import Emulator
 from headway.emulator.targets import Targets
 from headway.emulator.tokens import GOOGLE_ISSUER, Tokens, from_pem, new_key, to_pem
+from headway.emulator.wanted import parse_queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -40,19 +43,23 @@ async def running(  # noqa: PLR0913 - keyword-only settings of one object
     secret: bytes | None = None,
     targets: Sequence[str] = (),
     hosts: Sequence[str] = (),
+    queues: Sequence[str] = (),
     issuer: str = GOOGLE_ISSUER,
     pubsub_host: str | None = None,
 ) -> AsyncGenerator[Emulator]:
     """Serve until the block ends. Without a state file nothing outlives it, the key of the tokens neither.
 
     `targets` are the receivers that are given tokens and signatures; none: all on loopback addresses. `hosts` are names
-    by which the HTTP port may be called, beside those of the loopback addresses.
+    by which the HTTP port may be called, beside those of the loopback addresses. `queues` are there from the start, as
+    `PROJECT/LOCATION/NAME=5,concurrent=10,attempts=3`.
 
     ConfigError when a port or the state file cannot be had.
     """
     declared = Targets(targets)
+    wanted = [parse_queue(text) for text in queues]
     journal = Journal(state)
     clock = SystemClock()
+    transport = HttpDelivery()
     faults = faults or Faults()
     try:
         if state is not None:
@@ -60,10 +67,12 @@ async def running(  # noqa: PLR0913 - keyword-only settings of one object
         await journal.open()
         tokens = Tokens(_kept_key(journal), issuer=issuer)
         credentials = Credentials(tokens, secret, declared)
+        attempts = Attempts(clock)
         scheduler = CloudScheduler(
             journal,
             clock,
             Dice(replace(faults, seed=faults.seed + 1)),  # draws of its own, not the same ones again
+            deliver=attempts.recording(transport),
             credentials=credentials,
             pubsub_host=pubsub_host,
         )
@@ -72,6 +81,8 @@ async def running(  # noqa: PLR0913 - keyword-only settings of one object
             grpc_port=grpc_port,
             http_port=http_port,
             hosts=hosts,
+            attempts=attempts,
+            queues=wanted,
             journal=journal,
             clock=clock,
             credentials=credentials,
@@ -82,6 +93,7 @@ async def running(  # noqa: PLR0913 - keyword-only settings of one object
         async with emulator:
             yield emulator
     finally:
+        await transport.close()
         await journal.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -53,6 +54,11 @@ class _Gone:
         self._since.move_to_end(name)
         self._journal.put(self._kind, name, _encode(now_ms))
 
+    def clear(self) -> None:
+        for name in self._since:
+            self._journal.drop(self._kind, name)
+        self._since.clear()
+
     def holds(self, name: str, now_ms: int, keep_ms: int) -> bool:
         """Tell whether the name went less than `keep_ms` ago, and forget some of those that went before that.
 
@@ -82,6 +88,7 @@ class Store:
         # By the order of their creation. Ordered, as their oldest are looked for while those end first: see _Gone.
         self._tasks: dict[str, OrderedDict[str, Task]] = {}
         self._policies: dict[str, bytes] = {}
+        self._forgotten = asyncio.Event()
 
     def load(self) -> None:
         """Take over what an earlier emulator left in the journal."""
@@ -157,6 +164,8 @@ class Store:
         del self._tasks[queue_of(task.name)][task.name]
         self.journal.drop(_SPEC, task.name)
         self.journal.drop(_STATE, task.name)
+        forgotten, self._forgotten = self._forgotten, asyncio.Event()
+        forgotten.set()
         if task.spec.named:
             self._gone_tasks.add(task.name, self._clock.now_ms())
 
@@ -166,6 +175,15 @@ class Store:
         for task in tasks:
             self.drop_task(task)
         return len(tasks)
+
+    def changed(self) -> asyncio.Event:
+        """Return what is set when a task is next forgotten."""
+        return self._forgotten
+
+    def forget_names(self) -> None:
+        """Free all names of tasks and queues that ended."""
+        self._gone_tasks.clear()
+        self._gone_queues.clear()
 
     def task_is_gone(self, name: str) -> bool:
         """Tell whether a task of this name ended too short a time ago to make another."""

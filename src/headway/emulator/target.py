@@ -34,10 +34,11 @@ class HttpCall(Struct, frozen=True):
 
 
 class HttpAnswer(Struct, frozen=True):
-    """What the target answered. Header names are in lower case."""
+    """What the target answered: header names in lower case, and the beginning of the body."""
 
     status: int
     headers: dict[str, str] = {}
+    body: bytes = b""
 
 
 def overridden(request: HttpRequest, target: HttpTarget | None) -> HttpRequest:

@@ -77,6 +77,12 @@ class CloudScheduler:
         if self._automatic:
             self.dispatcher.start()
 
+    async def reset(self) -> None:
+        """Forget all jobs."""
+        for name in [entry.name for entry in self._entries.all()]:
+            self._entries.drop(name)
+            self.dispatcher.changed(name)
+
     async def close(self) -> None:
         """Break off what is under way; it is made again when the journal is opened the next time."""
         await self.dispatcher.close()

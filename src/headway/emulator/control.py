@@ -1,0 +1,45 @@
+"""What tests ask of an emulator beside the APIs, below `/-/`: is it empty, what was answered, begin anew."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from headway.emulator.server import Emulator
+
+_LONGEST_S: Final = 600.0
+_USUAL_S: Final = 30.0
+
+
+def control_routes(emulator: Emulator) -> list[Route]:
+    """Return the routes."""
+
+    async def empty(request: Request) -> JSONResponse:
+        try:
+            seconds = float(request.query_params.get("seconds", _USUAL_S))
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds <= _LONGEST_S:
+            return JSONResponse({"error": f"seconds must be from 0 to {_LONGEST_S:g}"}, status_code=400)
+        queue = request.query_params.get("queue", "")
+        left = await emulator.until_empty(seconds, queue=queue)
+        return JSONResponse({"empty": not left, "tasks": left}, status_code=504 if left else 200)
+
+    async def attempts(request: Request) -> JSONResponse:
+        return JSONResponse({"attempts": emulator.attempts.shown(request.query_params.get("name", ""))})
+
+    async def reset(_request: Request) -> JSONResponse:
+        await emulator.reset()
+        return JSONResponse({})
+
+    return [
+        Route("/-/empty", empty, methods=["GET"]),
+        Route("/-/attempts", attempts, methods=["GET"]),
+        Route("/-/reset", reset, methods=["POST"]),
+    ]
