@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from headway.errors import CodecError, ConfigError, PayloadTooLargeError, SerialisationError
+from headway.extent import MAX_VALUES, holds_too_many
 from headway.job import AttemptError
+from headway.raised import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +67,7 @@ class Codec:
         self._compress_over = compress_over
         self.limit = limit
         self._limit_name = limit_name
+        self._may_be_long = compress or limit > MAX_VALUES  # an encoded call, before it is compressed
 
     def encode_call(  # noqa: PLR0917 - by their places: every enqueue comes along here
         self,
@@ -101,6 +104,9 @@ class Codec:
                 f"Pass a reference to stored data, or raise {self._limit_name}."
             )
             raise PayloadTooLargeError(msg)
+        if self._may_be_long and self._holds_too_many(body):
+            msg = f"task {task!r}: the call holds more than {MAX_VALUES:,} values; pass a reference to stored data"
+            raise PayloadTooLargeError(msg)
         return payload
 
     def encode_result(self, task: str, value: object) -> bytes:
@@ -108,14 +114,23 @@ class Codec:
         if value is None:
             return b""
         try:
-            payload = self._frame(self._encode(value))
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            msg = f"task {task!r}: its result of type {type(value).__name__} cannot be written: {error}"
+            body = self._encode(value)
+            payload = self._frame(body)
+        except Exception as error:
+            # Also whatever a model raises when it is asked for its fields.
+            what = message_of(error)
+            msg = f"task {task!r}: its result of type {type(value).__name__} cannot be written: {what}"
             raise SerialisationError(msg) from error
+        if self._holds_too_many(body):
+            msg = f"task {task!r}: its result holds more than {MAX_VALUES:,} values"
+            raise PayloadTooLargeError(msg)
         if len(payload) > self.limit:
             msg = f"task {task!r}: its encoded result has {len(payload)} bytes, {self._limit_name} is {self.limit}"
             raise PayloadTooLargeError(msg)
         return payload
+
+    def _holds_too_many(self, body: bytes) -> bool:
+        return holds_too_many(body, json=bool(self._flags & _JSON))
 
     def _frame(self, body: bytes) -> bytes:
         if self._compress is not None and self._compress_over < len(body) <= _MAX_EXPANDED:
@@ -227,6 +242,9 @@ def _open(payload: bytes) -> tuple[bytes | memoryview, Format]:
     body: bytes | memoryview = memoryview(payload)[1:]
     if first & _ZSTD:
         body = _zstd_expand(payload[1:])
+    if holds_too_many(body, json=bool(first & _JSON)):
+        msg = f"the payload holds more than {MAX_VALUES:,} values"
+        raise CodecError(msg)
     return body, "json" if first & _JSON else "msgpack"
 
 

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import inspect
 import sys
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never, NoReturn, Protocol, cast, get_type_hints
+from types import SimpleNamespace, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    NamedTuple,
+    Never,
+    NoReturn,
+    Protocol,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -19,10 +32,11 @@ from headway.arrival import (
     parts_of,
     typed_change,
 )
-from headway.codec import PLAIN_HEAD, Codec, argument_decoder, decode_call, from_builtin
+from headway.codec import PLAIN_HEAD, Codec, argument_decoder, decode_call, decode_result, from_builtin
 from headway.constraints import readable
 from headway.context import Context
-from headway.errors import ArgumentsError, CodecError, DeclarationError
+from headway.errors import ArgumentsError, CodecError, DeclarationError, SerialisationError
+from headway.extent import MAX_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +87,7 @@ class Signature:
         returns = hints.get("return", Any)
         self.result_type: Any = Any if returns in _NEVER else _without_extras(returns)
         self._checked("it returns", self.result_type)
+        self._sound_results = _sound(self.result_type)
         self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
         self._by_name = frozenset(
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -200,12 +215,26 @@ class Signature:
             return self._positional[at] if at < len(self._positional) else self._varargs or ""
         return at if at in self._by_name else self._varkwargs or ""
 
+    def encode_result(self, codec: Codec, value: object) -> bytes:
+        """Encode what was returned; SerialisationError when it cannot be written, or is not what is declared."""
+        result = codec.encode_result(self.task, value)
+        if self._sound_results is not None and type(value) not in self._sound_results:
+            try:
+                decode_result(result, self.result_type)
+            except CodecError as error:
+                msg = (
+                    f"task {self.task!r}: its handler returned a {type(value).__name__}, which does not fit what it "
+                    f"declares: {error}"
+                )
+                raise SerialisationError(msg) from error
+        return result
+
     def decode_positional(self, payload: bytes) -> PositionalCall | None:
         """Read a call that gives each positional parameter by its place, in one go: the common case.
 
         None for any other call, sound or not: `decode` reads it, or says what is wrong with it.
         """
-        if self._needs_names or payload[:1] != PLAIN_HEAD:
+        if self._needs_names or payload[:1] != PLAIN_HEAD or len(payload) > MAX_VALUES:
             return None
         decode = self._whole
         if decode is None:
@@ -315,6 +344,14 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 - unknown here: not checked at run time
             found[name] = Context if _is_context(annotation) else Any
     return _with_any(found)
+
+
+def _sound(kind: Any) -> frozenset[type] | None:  # noqa: ANN401 - any annotation
+    """Return the classes whose values fit a declared result, so that they need no look; None: every value does."""
+    if kind is Any:
+        return None
+    alternatives: tuple[Any, ...] = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    return frozenset(one for one in alternatives if isinstance(one, type) and get_origin(one) is None)
 
 
 def _without_extras(kind: Any) -> Any:  # noqa: ANN401 - any annotation

@@ -203,7 +203,7 @@ class Executor:
         if error is not None:
             return self.outcomes.of_error(run, error)
         try:
-            result = self._app.codec.encode_result(task.name, value)
+            result = task.signature.encode_result(self._app.codec, value)
         except BaseException as raised:  # noqa: BLE001 - also whatever a model raises when it is asked for its fields
             # What the handler does is done; doing it again would not make its result any better.
             return self.outcomes.failed(run.delivery, raised)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import structs
 
 from headway.runtime.deathsignal import die_with_parent
+from headway.runtime.dispositions import leave_signals_to_parent
 from headway.runtime.executor import Executor, Invocation
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
@@ -109,7 +109,7 @@ async def _outcome(executor: Executor, app: Headway, run: JobRun, timeout: float
 
 def main() -> None:
     """Run until the worker closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the worker decides
+    leave_signals_to_parent()
     die_with_parent(int(sys.argv[3]))
     configure_logging()
     app = load_app(sys.argv[1])

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from headway.runtime.run import JobRun
 
 _log = logging.getLogger("headway.worker")
+_LAST_WORDS: Final = 0.5  # seconds for what an ended process had said
 START_SECONDS: Final = 60.0
 """For the import of the app in a new process, before the time of the job begins."""
 _SUSPECT_IDLE: Final = 5.0  # seconds that a process waits for the next job that must run alone
@@ -139,6 +141,7 @@ class Processes:
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 env=dict(os.environ),  # uvloop takes nothing but a dict
+                start_new_session=True,  # so that what its handlers start can be ended with it
             )
         finally:
             theirs.close()
@@ -165,6 +168,7 @@ class _JobProcess:
         self._child = child
         self._reader = reader
         self._writer = writer
+        self._ended = asyncio.create_task(self._follow())
 
     async def ready(self) -> None:
         if not isinstance(await self._read(), Ready):
@@ -215,9 +219,18 @@ class _JobProcess:
         raise ProcessDiedError(msg)
 
     def kill(self) -> None:
+        """End it, and what its handlers have started, unless that has made a session of its own."""
         self._writer.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._child.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+
+    async def _follow(self) -> None:
+        """See the end of the process also where its children hold its socket; end those."""
+        await self._child.wait()
+        self.kill()
+        if not self._reader.at_eof():
+            await asyncio.sleep(_LAST_WORDS)
+            self._reader.feed_eof()
 
     async def wait(self) -> None:
-        await self._child.wait()
+        await self._ended
