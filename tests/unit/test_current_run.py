@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway import Headway
-from headway.runtime.run import current_run
+from headway.runtime.current import current_run
 from headway.runtime.worker import Worker
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 import uvloop
 
 from headway.runtime import mainloop
+from headway.runtime.current import current_run
 from headway.runtime.mainloop import run_main
-from headway.runtime.run import current_run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -82,7 +82,7 @@ def test_a_handler_sees_the_tasks_of_handlers_only() -> None:
 
     async def main() -> list[str]:
         ours = asyncio.create_task(wait())
-        current_run.set("a run")  # type: ignore[arg-type]  # of no matter here
+        current_run.enter("a run")  # type: ignore[arg-type]  # of no matter here
         own = asyncio.create_task(wait(), name="its own")
         names = [task.get_name() for task in asyncio.all_tasks()]
         for task in asyncio.all_tasks():

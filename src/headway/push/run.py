@@ -11,9 +11,10 @@ from headway.errors import BrokerError
 from headway.job import Released
 from headway.push.http import come_back
 from headway.push.renew import Renewal
+from headway.runtime.current import current_run
 from headway.runtime.executor import Executor
 from headway.runtime.reporter import Reporter
-from headway.runtime.run import JobRun, Stop, current_run
+from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
 from headway.service import Outage, Services, describe, must_go_on
 
@@ -131,7 +132,7 @@ class Runs:
             await asyncio.wait([job.answered for job in self._jobs], timeout=left)
 
     async def _perform(self, job: _Job) -> None:
-        current_run.set(job.run)
+        current_run.enter(job.run)
         try:
             outcome = await self._executor.run(job.run)
         except GeneratorExit as error:  # it closes every coroutine on its way: see the executor

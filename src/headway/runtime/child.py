@@ -31,12 +31,12 @@ from headway.runtime.control import (
     decode_to_worker,
     line,
 )
+from headway.runtime.current import current_run
 from headway.runtime.dispositions import leave_signals_to_parent
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
 from headway.runtime.processes import Processes
-from headway.runtime.run import current_run
 from headway.runtime.slots import Slots
 from headway.runtime.stderr import write_stderr
 from headway.runtime.worker import Worker, new_worker_id

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import structs
 
+from headway.runtime.current import current_run
 from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.dispositions import leave_signals_to_parent
 from headway.runtime.executor import Executor, Invocation
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
-from headway.runtime.run import JobRun, Stop, current_run
+from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
 from headway.runtime.wire import (
     Done,
@@ -87,7 +88,7 @@ async def _serve(app: Headway, ours: socket.socket) -> None:
 
 
 async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float, line: _Line) -> None:  # noqa: ASYNC109
-    current_run.set(run)
+    current_run.enter(run)
     try:
         outcome = await _outcome(executor, app, run, timeout)
     except BaseException as error:  # noqa: BLE001 - a fault of ours: the worker must hear of an outcome all the same

@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from headway.runtime.run import current_run
+from headway.runtime.current import current_run
 from headway.runtime.stderr import write_stderr
 
 if TYPE_CHECKING:

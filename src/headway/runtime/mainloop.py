@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from headway.loops import new_loop
 from headway.raised import message_of, trace_of, type_name
-from headway.runtime.run import current_run
+from headway.runtime.current import current_run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -56,9 +56,12 @@ def _new_task(
     **options: Any,  # noqa: ANN401 - those of the Python that calls it
 ) -> asyncio.Task[T]:
     """Make a task, and hide it from `asyncio.all_tasks()` unless it belongs to the handler of a job."""
+    run = current_run.get()
+    if run is not None and options.get("context") is None:
+        options["context"] = current_run.context()
     task = asyncio.Task(coroutine, loop=loop, **options)
     code = getattr(coroutine, "cr_code", None)
-    if current_run.get() is None or (code is not None and code.co_filename.startswith(_OURS)):
+    if run is None or (code is not None and code.co_filename.startswith(_OURS)):
         asyncio._unregister_task(task)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType] - documented, for makers of tasks
     return task
 

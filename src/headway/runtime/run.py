@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from contextvars import ContextVar
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -40,10 +39,6 @@ class Reports(Protocol):
     def busy(self, lease: Lease, /) -> bool:
         """Tell whether what was taken of this job is still on its way."""
         ...
-
-
-current_run: Final[ContextVar[JobRun | None]] = ContextVar("headway_run", default=None)
-"""The run whose handler the running code belongs to, also in tasks and threads that the handler started; None: none."""
 
 
 class Stop(Enum):

@@ -15,7 +15,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from headway.runtime.run import JobRun, Stop, current_run
+from headway.runtime.current import Place, current_run
+from headway.runtime.run import JobRun, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ class Runners:
 
     async def _serve(self) -> None:
         self._spare = False
-        current_run.set(None)
+        place = current_run.enter()
         clean = contextvars.copy_context()
         task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
@@ -114,7 +115,7 @@ class Runners:
             delivery, _ = self._buffer.popleft()
             if self._buffer and not self._spare:
                 self._open_place()
-            await self._run(JobRun(delivery, self._reporter, task))
+            await self._run(JobRun(delivery, self._reporter, task), place)
             try:
                 if contextvars.copy_context() != clean:
                     return
@@ -128,17 +129,17 @@ class Runners:
                     self._paused = False
                 pause_at = time.monotonic() + _SLICE
 
-    async def _run(self, run: JobRun) -> None:
+    async def _run(self, run: JobRun, place: Place) -> None:
         job_id = run.delivery.lease.job_id
         self._runs[job_id] = run
-        current_run.set(run)
+        place.run = run
         try:
             outcome = await self._executor.run(run)
         except GeneratorExit as error:
             # It closes this coroutine and all above it: see the executor.
             outcome = self._executor.outcomes.of_error(run, error)
         finally:
-            current_run.set(None)
+            place.run = None
             if self._runs.get(job_id) is run:
                 del self._runs[job_id]
         if run.given_up:

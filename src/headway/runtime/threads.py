@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import ctypes
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from headway.runtime.current import current_run
 from headway.runtime.forks import end_fork, generation
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Threads:
     async def run(self, run: JobRun, function: Callable[[], Any]) -> Ended:
         """Run the function in a thread; it ends with Interrupted when the run was stopped and it obeyed."""
         guarded = _Guarded(function)
-        context = contextvars.copy_context()
+        context = current_run.context()
         future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, guarded)
         run.on_interrupt(guarded.interrupt)
         try:

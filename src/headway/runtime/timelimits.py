@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -33,12 +34,10 @@ class TimeLimits:
         self._slots = slots
         self._kill_after = kill_after
         self._watched: set[JobRun] = set()
+        self.bound: Callable[[JobRun, float], _TimeLimit] = functools.partial(_TimeLimit, self._watched)
+        """Bounds what is done inside of this context manager; the time counts from the start of the run."""
         self.given_up: Callable[[JobRun, Outcome], None] = _forget
         """Called with a run that does not end, and the outcome it has nevertheless."""
-
-    def bound(self, run: JobRun, timeout: float) -> _TimeLimit:
-        """Bound what is done inside of this context manager; the time counts from the start of the run."""
-        return _TimeLimit(run, timeout, self._watched)
 
     def look(self) -> float:
         """Stop runs whose time is over; return the seconds until the next look.
@@ -69,7 +68,7 @@ class _TimeLimit:
 
     __slots__ = ("_run", "_timeout", "_timer", "_watched")
 
-    def __init__(self, run: JobRun, timeout: float, watched: set[JobRun]) -> None:
+    def __init__(self, watched: set[JobRun], run: JobRun, timeout: float) -> None:
         self._run = run
         self._timeout = timeout
         self._watched = watched

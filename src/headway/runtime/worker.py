@@ -143,7 +143,7 @@ class Worker:
         records = await self._asked(leases)
         deliveries: list[Delivery] = []
         for lease, record in zip(leases, records, strict=True):
-            if record is None or record.epoch != lease.epoch or record.task not in self._app.tasks:
+            if record is None or record.epoch != lease.epoch or record.task not in self._app.known_tasks:
                 continue
             delivery = Delivery(
                 lease=lease,
