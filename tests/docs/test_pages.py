@@ -33,7 +33,7 @@ def test_the_readme_has_no_link_that_is_dead_on_an_index_page() -> None:
 def test_the_landing_page_is_a_sentence_a_sample_and_a_picture() -> None:
     text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     head = text.partition("\n## ")[0]
-    assert head.index("Headway runs") < head.index("```python") < head.index("![")
+    assert head.index("Headway runs") < head.index("```python") < head.index("<picture>")
 
 
 @pytest.mark.parametrize("word", ["Carrier", "Blocking twin", "Lease", "Epoch", "Guard", "Receiver", "Superseded"])
@@ -41,6 +41,8 @@ def test_the_words_that_are_ours_are_in_the_glossary(word: str) -> None:
     assert f"**{word}**\n:" in (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
 
 
-def test_the_picture_follows_the_readers_colours() -> None:
+def test_the_pictures_follow_the_readers_colours_and_width() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert '<source media="(max-width: 600px)" srcset="assets/flow-narrow.svg">' in text
     for picture in (ROOT / "docs" / "assets").glob("*.svg"):
         assert "prefers-color-scheme: dark" in picture.read_text(encoding="utf-8")
