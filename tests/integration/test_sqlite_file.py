@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway.brokers.base import BrokerSettings, JobQuery, QueueWant
+from headway.brokers.base import BrokerSettings, JobQuery, LogLine, QueueWant, Report, ScheduleRecord
 from headway.brokers.sqlite import connection, manage, schema
 from headway.brokers.sqlite.broker import SqliteBroker
 from headway.brokers.sqlite.location import parse
 from headway.brokers.url import from_url
 from headway.cli.doctor.sqlite_probe import sqlite_facts
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
-from headway.job import Fire, JobId, JobState, NewJob, UniqueLock, UniqueMode, WorkerId, new_job_id
+from headway.job import Fire, JobId, JobState, NewJob, Succeeded, UniqueLock, UniqueMode, WorkerId, new_job_id
 from headway.redaction import redact
+from headway.testing import FakeClock
+from tests.conformance.scene import DAY, HOUR, Scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -497,6 +499,52 @@ async def test_counters_agree_with_the_rows(broker: SqliteBroker, other: sqlite3
     (kept,) = other.execute("SELECT kept FROM app").fetchone()
     assert (kept,) == other.execute("SELECT count(*) FROM job WHERE state IN (3, 5, 6)").fetchone()
     assert kept == 1
+
+
+async def test_no_table_grows_for_ever(path: Path) -> None:
+    """What stands in each table when all is done and old: each row that is left is explained here."""
+    clock = FakeClock()
+    async with SqliteBroker(f"sqlite:///{path}", BrokerSettings("app"), clock=clock) as broker:
+        scene = Scene(broker, clock)
+        for number in range(3):
+            names = [f"s{number}", "kept"]
+            await broker.declare_schedules([ScheduleRecord(name, "every 60s", "shop.pay") for name in names])
+            for state in JobState:
+                unique = UniqueLock(f"{number}-{state}", UniqueMode.THROTTLE, 1000)
+                fire = Fire(f"s{number}", clock.now_ms() + 1)
+                key = f"k{number}-{state}"
+                clock.advance(1)
+                job = scene.job(queue=key, payload=b"x" * 5000, key=key, unique=unique, fire=fire)
+                await scene.reach(state, job)
+            delivery = await scene.start(scene.job(queue="log"), worker=f"w{number}")
+            await broker.report([Report(delivery.lease, LogLine(1, "info", "line"))])
+            await broker.cancel([job.id for job in (await broker.list(JobQuery())).jobs])
+            await broker.pause(f"q{number}")
+            await broker.resume(f"q{number}")
+            clock.advance(HOUR)
+            await broker.tend()
+            for ready in (await broker.list(JobQuery((JobState.READY,)))).jobs:
+                await scene.finish(await scene.take_one(queue=ready.queue), Succeeded())
+            clock.advance(HOUR)
+        clock.advance(8 * DAY)
+        for _ in range(3):
+            await broker.tend()
+            await broker.surrender(WorkerId("w"), started=())
+        clock.advance(367 * DAY)
+        await broker.tend()
+        await broker.enqueue([])
+    db = sqlite3.connect(path)
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    left = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}  # noqa: S608
+    db.close()
+    explained = {
+        "app": 1,  # one for each app
+        "schedule": 2,  # those that are declared
+        "sqlite_sequence": left["sqlite_sequence"],  # one for each table that counts on
+        "worker": left["worker"],  # those that claimed in the last minutes
+    }
+    assert left == {table: explained.get(table, 0) for table in tables}
+    assert left["worker"] <= 4
 
 
 async def test_hot_statements_walk_their_indexes(other: sqlite3.Connection) -> None:

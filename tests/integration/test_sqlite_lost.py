@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headway import Headway
 from headway.brokers.base import BrokerSettings, LeaseLost, QueueWant, Settlement, Wake
 from headway.brokers.sqlite.broker import SqliteBroker
 from headway.errors import BrokerUnavailableError
 from headway.job import JobId, NewJob, Succeeded, WorkerId, new_job_id
+from headway.runtime.worker import Worker
 from headway.storage import sqlite_identity
 from tests.conformance.listening import DEADLINE_S, Listener
 
@@ -343,3 +345,82 @@ def test_a_file_is_looked_at_four_times_a_second_at_most(tmp_path: Path) -> None
     loss = check.loss()
     assert loss is not None
     assert loss.whole
+
+
+async def test_a_worker_whose_file_is_deleted_serves_the_next_one(path: Path) -> None:
+    """It gives up what it held, and runs what is enqueued there."""
+    app = Headway("shop", url=f"sqlite:///{path}")
+    started, given_up = asyncio.Event(), asyncio.Event()
+
+    @app.task(name="long")
+    async def long() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    @app.every("1h")
+    @app.task(name="short")
+    async def short() -> int:
+        return 7
+
+    async with app:
+        worker = Worker(app, concurrency=2)
+        running = asyncio.create_task(worker.run())
+        await long.enqueue()
+        await asyncio.wait_for(started.wait(), DEADLINE_S)
+        path.unlink()
+        await asyncio.wait_for(given_up.wait(), DEADLINE_S)
+        until = time.monotonic() + DEADLINE_S
+        while True:
+            assert time.monotonic() < until
+            with suppress(BrokerUnavailableError):
+                job = await short.enqueue()
+                break
+            await asyncio.sleep(0.02)
+        assert await job.result(timeout=DEADLINE_S) == 7
+        assert job.id in _ids(path)
+        worker.stop()
+        await running
+
+
+LIMITED = """
+import asyncio, resource, sys
+from headway.brokers.base import BrokerSettings
+from headway.brokers.sqlite.broker import SqliteBroker
+from headway.errors import BrokerRefusedError
+from headway.job import NewJob, new_job_id
+
+async def main():
+    async with SqliteBroker("sqlite:///" + sys.argv[1], BrokerSettings("app")) as broker:
+        async def put():
+            [answer] = await broker.enqueue([NewJob(new_job_id(), "t", "q", b"x" * 1500)])
+            print("accepted", answer.id)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+        try:
+            while True:
+                await put()
+        except BrokerRefusedError as error:
+            print("refused", error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        await put()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+async def test_a_file_that_may_not_grow_refuses_and_keeps_all_that_it_accepted(path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LIMITED, str(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 2 * DEADLINE_S)
+    assert process.returncode == 0, err
+    lines = [line.split(" ", 1) for line in out.decode().splitlines()]
+    accepted = {rest for word, rest in lines if word == "accepted"}
+    [refused] = [rest for word, rest in lines if word == "refused"]
+    assert "the disk reports an error" in refused or "the disk is full" in refused
+    assert accepted == _ids(path)

@@ -74,6 +74,7 @@ def connect(location: Location, *, reader: bool = False) -> sqlite3.Connection:
 
 def _configure(db: sqlite3.Connection, location: Location, *, reader: bool) -> None:
     db.text_factory = _text
+    db.execute("PRAGMA temp_store = MEMORY")  # a container may have no folder for temporary files
     if reader:
         db.execute("PRAGMA query_only = 1")
         return

@@ -25,6 +25,7 @@ _PRUNE: Final = 1000
 _SPARED_MS: Final = 60_000  # the cap on completed jobs spares those that somebody may still be waiting for
 _SIGNALS_KEPT_MS: Final = 600_000
 _EVENTS_KEPT: Final = 100_000
+_FIRES_KEPT_MS: Final = 366 * 24 * 3600 * 1000  # of schedules that are not declared any more
 
 
 class Advanced(Struct, frozen=True):
@@ -108,6 +109,10 @@ def tend(tx: Transaction) -> Tended:
     )
     tx.db.execute(
         "DELETE FROM signal WHERE app = ? AND (at_ms < ? OR at_ms >= '')", (tx.app, tx.now - _SIGNALS_KEPT_MS)
+    )
+    tx.db.execute(
+        "DELETE FROM schedule WHERE app = ? AND declared = 0 AND (last_fire_ms IS NULL OR last_fire_ms < ?)",
+        (tx.app, tx.now - _FIRES_KEPT_MS),
     )
     tx.db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_EVENTS_KEPT,))
     return Tended(

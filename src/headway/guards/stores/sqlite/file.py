@@ -131,6 +131,7 @@ def _prepare(db: sqlite3.Connection, place: Place) -> None:
         msg = f"{place.name}: no write-ahead log here (mode {mode}); use a local disk, not a network file system"
         raise BrokerRefusedError(msg)
     db.execute(f"PRAGMA synchronous = {place.synchronous}")
+    db.execute("PRAGMA temp_store = MEMORY")  # a container may have no folder for temporary files
     db.execute("BEGIN IMMEDIATE")  # two processes may do it at once: the second finds it done
     try:
         if _is_new(db, place):
