@@ -23,6 +23,14 @@ DIE_AT_IMPORT: Final = (
     "FAULTS_DIE_AT_IMPORT"  # a file: the first process that imports the app makes it, and dies
 )
 SLOW_IMPORT: Final = "FAULTS_SLOW_IMPORT"  # a file that the app's import makes before it sleeps for a minute
+RUDE: Final = {
+    "exit in a child": b"SystemExit",
+    "interrupt in a child": b"KeyboardInterrupt",
+    "exit in a callback": b"",
+    "cancel all": b"",
+    "stop": b"",
+}
+"""Ways of the handler `rude`, and what stands in the record of its job; nothing: it succeeds."""
 WAYS: Final = ("kill", "exit 0", "exit 9", "abort", "raise in C")
 
 
@@ -43,6 +51,32 @@ async def dies(ctx: Context, way: str, after: float = 0.0) -> None:
         case _:
             ctypes.string_at(0)
     await asyncio.sleep(60)
+
+
+async def rude(ctx: Context, way: str) -> None:
+    """Do to the loop what ends an ordinary program."""
+    write(ctx, "start")
+    loop = asyncio.get_running_loop()
+    match way:
+        case "exit in a child":
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_raise(SystemExit(3)))
+        case "interrupt in a child":
+            await asyncio.gather(_raise(KeyboardInterrupt()), asyncio.sleep(0.1))
+        case "exit in a callback":
+            loop.call_soon(sys.exit, 3)
+        case "cancel all":
+            for task in asyncio.all_tasks():
+                task.cancel()
+        case _:
+            loop.stop()
+    await asyncio.sleep(0.1)
+    write(ctx, "end")
+
+
+async def _raise(error: BaseException) -> None:
+    await asyncio.sleep(0)
+    raise error
 
 
 def thread_late(ctx: Context) -> None:
@@ -117,6 +151,7 @@ def declare_deadly(declare: Callable[..., Any]) -> None:
     """Declare all of them; a task of `once` has one attempt."""
     once = Retry.never()
     declare(dies, retry=once)
+    declare(rude, retry=once)
     for late in (thread_late, blocks_late, holds_gil_late):
         declare(late, retry=once, timeout=0.4)
     declare(waits, retry=once, timeout=0.4)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from headway.runtime.outcomes import Outcomes
     from headway.runtime.run import JobRun
 
-_log = logging.getLogger("headway.worker")
+_log = logging.getLogger("headway.job")
 _LAST_WORDS: Final = 0.5  # seconds for what an ended process had said
 START_SECONDS: Final = 60.0
 """For the import of the app in a new process, before the time of the job begins."""
