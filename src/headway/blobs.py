@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 from headway.errors import ConfigError
+from headway.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,20 +151,24 @@ def open_store(url: str) -> BlobStore:
         return Folder(Path(url).absolute())
     if scheme == "file":
         if not rest.startswith("/"):
-            msg = f"offload = {url!r}: a file URL has three slashes and the whole path: file:///var/lib/shop"
+            msg = f"offload = {redact(url)!r}: a file URL has three slashes and the whole path: file:///var/lib/shop"
             raise ConfigError(msg)
         return Folder(Path(unquote(rest)))
     try:
         fsspec: Any = import_module("fsspec")
     except ImportError as error:
-        msg = f"offload to {scheme}:// needs the package fsspec: pip install 'headway[offload]'"
+        msg = f"offload to {redact(url)} needs the package fsspec: pip install 'headway[offload]'"
         raise ConfigError(msg) from error
     try:
         system, root = fsspec.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         # Its text says which package serves the scheme, such as gcsfs or s3fs.
-        msg = f"offload to {scheme}://: {error}; {_KNOWN} can be named"
+        msg = f"offload: {error}; {_KNOWN} can be named"
         raise ConfigError(msg) from error
+    except ValueError:
+        # What it says may repeat a part of the URL.
+        msg = f"offload: there is no store of this kind; {_KNOWN} can be named"
+        raise ConfigError(msg) from None
     return Bucket(cast("_FileSystem", system), root)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from msgspec import Struct
 
-_SECRET_OPTION: Final = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*")
+_SECRET_OPTION: Final = re.compile(r"(?i)pass|pwd|secret|token|sig|key|auth|cred|code|session|sas")
+_LONGEST: Final = (
+    20  # characters of an option's value that is shown, whatever the option is called: words are shorter
+)
+_WORD: Final = re.compile(r"[A-Za-z_-]*")
+_USER: Final = re.compile(r"[\w.-]{1,64}")
+_NO_PLACES: Final = frozenset({"sqlite", "file"})  # schemes without user and host: an @ is one of the path
+_BROKEN: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]+:)/?[^/]")  # a scheme, and too few slashes
+_SIGNS: Final = ("?", "#", "&", ";")
 _HIDDEN: Final = "***"
 
 
@@ -16,18 +24,33 @@ def redact(url: str) -> str:
     """Return the URL with its password, and options that look like secrets, replaced by `***`; any text is fine."""
     head, separator, rest = url.partition("://")
     if not separator:
-        return url
-    # The last @ before the path ends the credentials: a password may itself hold one.
-    end = min((place for mark in "/?#" if (place := rest.find(mark)) >= 0), default=len(rest))
-    if "@" not in rest[:end] and "@" in rest:
-        end = len(rest)  # an unquoted / in a password: rather hide too much
-    authority, tail = rest[:end], rest[end:]
-    credentials, at, host = authority.rpartition("@")
+        broken = _BROKEN.match(url)
+        return (
+            f"{broken[1]}{_HIDDEN}" if broken else f"{_HIDDEN}{url[url.rfind('@') :]}" if "@" in url else url
+        )
+    # The last @ ends the credentials: a password may itself hold one, or a / ? # that should have been quoted.
+    credentials, at, place = ("", "", rest) if head.lower() in _NO_PLACES else rest.rpartition("@")
+    if at and ("?" in credentials or "#" in credentials):
+        return f"{head}://{_HIDDEN}"  # of a password, or of an option: nobody can tell
     if at:
         user, colon, _ = credentials.partition(":")
-        authority = f"{user}{colon}{_HIDDEN if colon else ''}@{host}"
-    shown = _SECRET_OPTION.sub(rf"\1{_HIDDEN}", tail)
-    return f"{head}://{authority}{shown}"
+        named = colon and (not user or _USER.fullmatch(user))
+        place = f"{user}:{_HIDDEN}@{place}" if named else f"{_HIDDEN}@{place}"
+    start = min((mark for sign in "?#" if (mark := place.find(sign)) >= 0), default=len(place))
+    return f"{head}://{place[:start]}{_options(place[start:])}"
+
+
+def _options(text: str) -> str:
+    """Show options up to the first that looks like a secret: what seems to follow it may be its rest."""
+    shown = ""
+    for part in re.split(r"([?#&;])", text):
+        name, equals, value = part.partition("=")
+        if part not in _SIGNS and not _WORD.fullmatch(name):
+            return shown + _HIDDEN
+        if (equals and _SECRET_OPTION.search(name)) or (len(value) > _LONGEST and "/" not in value):
+            return f"{shown}{name}={_HIDDEN}"
+        shown += part
+    return shown
 
 
 def shown(struct: Struct, *, secrets: tuple[str, ...] = ()) -> str:

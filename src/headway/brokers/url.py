@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings, Carrier, PushCarrier, Store
     from headway.clock import Clock
 
+_SCHEME: Final = re.compile(r"(?i)[a-z][a-z+]{1,20}://")
 _REDIS: Final = frozenset(
     {"redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
 )
@@ -42,7 +44,9 @@ def from_url(url: str, settings: BrokerSettings, *, clock: Clock | None = None) 
     if scheme == "cloudtasks":
         return _cloudtasks()(url, settings, clock=clock)
     known = ", ".join(sorted({"sqlite", "cloudtasks", *_REDIS}))
-    msg = f"carrier URL {redact(url)!r}: unknown scheme {scheme!r}; known are {known}"
+    # The rest is not repeated: without a known scheme nobody can tell what in it is a secret.
+    said = f"unknown scheme {scheme!r}" if _SCHEME.match(url) else "it must begin with a scheme and ://"
+    msg = f"carrier URL: {said}; known are {known}"
     raise ConfigError(msg)
 
 

@@ -10,8 +10,8 @@ def fault_of(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"{error}"
+    except ValueError:
+        return "its host or port is wrong"
     if parts.scheme not in {"http", "https"} or not host:
         return 'it must begin with "http://" or "https://" and name a host'
     return ""

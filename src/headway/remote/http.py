@@ -11,6 +11,7 @@ from upstash_redis import http as upstash_http
 from upstash_redis.asyncio import Redis
 from upstash_redis.errors import UpstashError
 
+from headway.addresses import checked_address, option_named
 from headway.errors import BrokerRefusedError, ConfigError
 from headway.remote.base import RedisServer
 from headway.remote.patience import Unanswered
@@ -124,13 +125,10 @@ def _read_object(body: bytes) -> dict[str, Any]:
 
 def parse(url: str) -> tuple[str, str]:
     """Return the address and the token of a URL; ConfigError never repeats the token."""
+    checked_address(url, "HTTP Redis")
     parts = urlsplit(url)
     scheme = "https" if parts.scheme == "upstash" else parts.scheme
-    try:
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        msg = f"HTTP Redis: the port is wrong: {error}"
-        raise ConfigError(msg) from error
+    host, port = parts.hostname or "", parts.port
     if not host:
         msg = "HTTP Redis: the URL names no host: write https://:TOKEN@host"
         raise ConfigError(msg)
@@ -141,7 +139,7 @@ def parse(url: str) -> tuple[str, str]:
     options = parse_qs(parts.query)
     token = (options.pop("token", None) or [unquote(parts.password or parts.username or "")])[-1]
     if options:
-        msg = f"{shown}: unknown option {min(options)!r}; there is token"
+        msg = f"{shown}: unknown {option_named(min(options))}; there is token"
         raise ConfigError(msg)
     if not token or not token.isascii() or not token.isprintable():
         msg = f"{shown} needs its token: write https://:TOKEN@host or https://host?token=TOKEN"

@@ -11,6 +11,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from headway.addresses import checked_address, option_in
 from headway.errors import ConfigError
 from headway.remote.base import RedisServer
 from headway.remote.patience import ANSWER_TIMEOUT, Unanswered, until_answered
@@ -40,6 +41,7 @@ class TcpRedis(RedisServer):
         if found := _LAYOUTS.match(url):
             msg = f"{found[0]} is served as a carrier only: give redis{found[1]}:// of one server or endpoint here"
             raise ConfigError(msg)
+        checked_address(url, "Redis URL")
         self._url = url
         self._pool = self._make_pool()
         kwargs = self._pool.connection_kwargs
@@ -64,8 +66,9 @@ class TcpRedis(RedisServer):
                 driver_info=None,  # no CLIENT SETINFO: Redis 6.2 does not know it
             )
         except (ValueError, TypeError) as error:
-            msg = f"Redis URL: {error}"
-            raise ConfigError(msg) from error
+            # What it says may repeat a part of the URL.
+            msg = f"Redis URL: {option_in(str(error))} is wrong: write redis://user:password@host:6379/0"
+            raise ConfigError(msg) from None
 
     async def open(self) -> None:
         """Connect and greet."""

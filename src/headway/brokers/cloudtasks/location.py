@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from headway.addresses import checked_address
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def parse(url: str, environ: Mapping[str, str] | None = None) -> Location:
 
     CLOUD_TASKS_EMULATOR_HOST counts unless the URL names an emulator.
     """
+    if "@" in url:
+        checked_address(url, "Cloud Tasks URL")
     parts = urlsplit(url)
     if parts.scheme.lower() != "cloudtasks":
         msg = f"not a Cloud Tasks URL: scheme {parts.scheme!r}, expected {_FORM}"

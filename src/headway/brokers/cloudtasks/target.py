@@ -15,6 +15,7 @@ from headway.config import first
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
 from headway.offload import read_reference
+from headway.redaction import redact
 
 if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings
@@ -142,7 +143,7 @@ def _call_of(payload: bytes) -> tuple[int, str]:
 def _checked_url(name: str, url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.fragment:
-        msg = f"{name}: must be the URL of a receiver, https://..., got {url!r}"
+        msg = f"{name}: must be the URL of a receiver, https://..., got {redact(url)!r}"
         raise ConfigError(msg)
     return url
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 
 from headway.errors import BrokerUnavailableError, ConfigError
+from headway.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,7 @@ def checked_keys_url(url: str) -> str:
         or re.fullmatch(r"127(\.\d{1,3}){3}", parts.hostname) is not None
     )
     if parts.hostname is None or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-        msg = f"token_keys: must be https://..., or http:// on this machine, got {url!r}"
+        msg = f"token_keys: must be https://..., or http:// on this machine, got {redact(url)!r}"
         raise ConfigError(msg)
     return url
 

@@ -22,9 +22,9 @@ from headway.brokers.redis.eager import Vigil
 from headway.brokers.redis.lending import Lending
 from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
-from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unwritable
+from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unavailable, unwritable
 from headway.errors import BrokerError, BrokerUnavailableError
-from headway.service import Remarks, trace_of
+from headway.service import Remarks, describe, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Link:
         self._last_answer = 0.0
         self._down_since = 0.0  # an instant of the loop's clock
         self._stalled = asyncio.Event()
-        self._problem = ""
+        self._problem: Exception | str = ""  # what kept calls from being answered last
 
     async def open(self) -> None:
         """Connect, with a few tries; raises BrokerUnavailableError or BrokerRefusedError."""
@@ -209,9 +209,9 @@ class Link:
             return None
 
     def _note(self, error: Exception) -> None:
-        self._problem = str(error) or type(error).__name__
+        self._problem = error
         if not isinstance(error, _CUT):
-            self._remarks.say("the connection", f"made anew after {self._problem}", detail=trace_of(error))
+            self._remarks.say("the connection", f"made anew after {describe(error)}", detail=trace_of(error))
 
     async def _serve(self, wire: Wire) -> None:
         """Use the connection until it ends, or until another one is needed."""
@@ -283,7 +283,7 @@ class Link:
             call.future.set_result(result)
 
     def _ended(self, error: Exception) -> None:
-        self._problem = str(error) or type(error).__name__
+        self._problem = error
         self._stalled.set()
 
     def _on_error(self, call: Call, error: Exception) -> None:
@@ -292,11 +292,11 @@ class Link:
                 self._outbox.append(call)
                 self._flush_soon()
             case Answer.WAIT:
-                self._problem = str(error)
+                self._problem = error
                 self._delayed.add(call)
                 asyncio.get_running_loop().call_later(_AGAIN_SOON, self._send_delayed, call)
             case Answer.ELSEWHERE if self._target.movable:
-                self._problem = str(error)
+                self._problem = error
                 self._outbox.append(call)
                 self._target.moved(_new_address(error))
                 self._on_elsewhere()
@@ -346,15 +346,12 @@ class Link:
                 call.future.set_exception(error)
 
     def _check_refusal(self, error: Exception) -> None:
-        self._problem = str(error) or type(error).__name__
+        self._problem = error
         if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
             raise refused(self._target.name, error) from error
 
     def _unavailable(self) -> BrokerUnavailableError:
-        reason = self._problem or "no answer in time"
-        return BrokerUnavailableError(
-            f"{self._target.name} cannot be reached ({reason}): is it running, and is the URL right?"
-        )
+        return unavailable(self._target.name, self._problem)
 
 
 def _new_address(error: Exception) -> Address | None:

@@ -13,14 +13,14 @@ from redis import exceptions
 from headway.brokers.redis.connect import pack, transport_of
 from headway.brokers.redis.link import CALL_DEADLINE
 from headway.brokers.redis.pipe import Pipe
-from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused
-from headway.errors import BrokerRefusedError, BrokerUnavailableError
+from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unavailable
 from headway.service import Remarks, describe, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.redis.connect import Target, Wire
+    from headway.errors import BrokerRefusedError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Listener:
         self._failure: Exception | None = None  # what it ended with
         self._heard = False  # anything since the last look
         self._awaited: set[bytes] = set()  # channels that were listened to before a cut
-        self._problem = ""
+        self._problem: Exception | str = ""
         self._remarks = Remarks(log, target.name)
         self._refusal: BrokerRefusedError | None = None
 
@@ -75,8 +75,7 @@ class Listener:
                 await asyncio.shield(subscription.confirmed)
         except TimeoutError as error:
             await self.unsubscribe(channel, subscription)
-            msg = f"{self._target.name} cannot be reached ({self._problem or 'no answer in time'})"
-            raise self._refusal or BrokerUnavailableError(msg) from error
+            raise self._refusal or unavailable(self._target.name, self._problem) from error
         except BaseException:
             await self.unsubscribe(channel, subscription)
             raise
@@ -130,7 +129,7 @@ class Listener:
             delay = min(delay * 2, _BACKOFF_MAX)
 
     def _note(self, error: Exception) -> None:
-        self._problem = str(error) or type(error).__name__
+        self._problem = error
         self._refusal = None
         if not isinstance(error, _CUT):
             what = f"connected anew after {describe(error)}"

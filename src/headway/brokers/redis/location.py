@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from headway.addresses import checked_address, option_named
 from headway.errors import ConfigError
 
 Address = tuple[str, int]
@@ -49,13 +50,12 @@ class Location:
 def parse(url: str) -> Location:
     """Read a URL; ConfigError names what is wrong without repeating a password."""
     # By hand, as far as the hosts go: newer versions of urllib refuse several hosts when one is an IPv6 address.
-    scheme, _, rest = url.partition("://")
-    scheme = scheme.lower()
+    scheme, rest = checked_address(url, "Redis URL", hosts=True)
     if scheme not in _SCHEMES:
-        msg = f"not a Redis URL: scheme {scheme!r}, expected one of {', '.join(_SCHEMES)}"
+        msg = f"Redis URL: its scheme is none of {', '.join(_SCHEMES)}"
         raise ConfigError(msg)
     layout, tls = _SCHEMES[scheme]
-    end = min((at for mark in "/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+    end = min((at for mark in "/?" if (at := rest.find(mark)) >= 0), default=len(rest))
     parts = urlsplit(f"//host{rest[end:]}")
     login, _, hosts = rest[:end].rpartition("@")
     username, _, password = login.partition(":")
@@ -72,7 +72,7 @@ def parse(url: str) -> Location:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(options.keys() - _OPTIONS)
     if unknown:
-        msg = f"{scheme}://: unknown option {unknown[0]!r}; known are {', '.join(sorted(_OPTIONS))}"
+        msg = f"{scheme}://: unknown {option_named(unknown[0])}; known are {', '.join(sorted(_OPTIONS))}"
         raise ConfigError(msg)
     if not tls and options.keys() & _TLS_OPTIONS:
         msg = f"{scheme}://: options ssl_* need TLS: write rediss{scheme.removeprefix('redis')}://"
@@ -102,7 +102,7 @@ def _address(text: str, default_port: int) -> Address:
     match = _HOST.fullmatch(text)
     port = int(match["port"] or default_port) if match else 0
     if match is None or not 0 < port <= _MAX_PORT:
-        msg = f"Redis URL: {text!r} is not a host with a port"
+        msg = "Redis URL: a host or its port is wrong: write host:port, port 1 to 65535; in a password write : as %3A"
         raise ConfigError(msg)
     return unquote(match["v6"] or match["name"] or "localhost"), port
 
@@ -111,7 +111,7 @@ def _database(path: list[str], layout: Layout) -> int:
     if not path:
         return 0
     if len(path) > 1 or not path[0].isascii() or not path[0].isdigit():
-        msg = f"Redis URL: the database must be a number, got {'/'.join(path)!r}"
+        msg = "Redis URL: what follows the host must be the number of a database, as in redis://host:6379/0"
         raise ConfigError(msg)
     db = int(path[0])
     if db and layout == "cluster":

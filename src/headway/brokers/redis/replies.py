@@ -8,7 +8,7 @@ from typing import Final
 
 from redis import exceptions
 
-from headway.errors import BrokerRefusedError
+from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
 REPLY_ERRORS: Final = (
     exceptions.ResponseError,
@@ -29,11 +29,19 @@ _ADVICE: Final = {
     "WRONGTYPE": "a key of the app holds something else: did another program write to it? `headway doctor` names it",
     "NOPERM": "the user of the URL lacks a permission (scripts, the keys hw:*, or its channels)",
 }
+_WAITING: Final = {
+    "BUSY": "it is busy with a script that takes too long: `redis-cli SCRIPT KILL` ends one that has written nothing",
+    "LOADING": "it is loading its data after a start: wait, `redis-cli INFO persistence` tells how far it is",
+    "MASTERDOWN": "it is a replica that has lost its primary: look at the primary, or use redis+sentinel://",
+    "CLUSTERDOWN": "the Cluster does not serve all slots: look at `redis-cli CLUSTER INFO`",
+    "TRYAGAIN": "the app's slot is moving to another node of the Cluster: wait, or look whether the move goes on",
+}
 # Redis 6.2 wraps an error within a script into text of its own: the code stands somewhere inside.
 _CODE: Final = re.compile(r"\b(" + "|".join(_ADVICE) + r")\b")
 
 _KEY: Final = re.compile(r"WRONGTYPE of key (.+?): it holds no ([a-z ]+?)(?: script:|$)")
 
+_SCRIPT_END: Final = re.compile(r" script: .*$", re.DOTALL)
 _SHOWN: Final = 40  # characters around what is wrong
 
 
@@ -68,6 +76,32 @@ def classify(error: Exception) -> Answer:  # noqa: PLR0911 - a table
             return Answer.REFUSED
 
 
+def unavailable(where: str, problem: Exception | str) -> BrokerUnavailableError:
+    """Word that no call was answered in time: nobody answers, or a server that can do nothing now."""
+    text = str(problem)
+    match problem:
+        case exceptions.BusyLoadingError():
+            code = "LOADING"
+        case exceptions.MasterDownError():
+            code = "MASTERDOWN"
+        case exceptions.ClusterDownError():
+            code = "CLUSTERDOWN"
+        case exceptions.AskError() | exceptions.TryAgainError():
+            code = "TRYAGAIN"
+        case exceptions.ResponseError():
+            code = text.partition(" ")[0]
+        case Exception():
+            code, text = "", text or type(problem).__name__
+        case _:
+            code = ""
+    if code in _WAITING:
+        return BrokerUnavailableError(f"{where} answers, but does nothing for now: {_WAITING[code]}")
+    reason = text or "no answer in time"
+    return BrokerUnavailableError(
+        f"{where} cannot be reached ({reason}): is it running, and is the URL right?"
+    )
+
+
 def refused(where: str, error: Exception) -> BrokerRefusedError:
     """Word a refusal: which server, what it said, what to do."""
     code = _code(error)
@@ -77,6 +111,8 @@ def refused(where: str, error: Exception) -> BrokerRefusedError:
             f"its key {key[1]} holds no {key[2]}: did another program write to it? "
             "Put it right, or delete it; nothing was changed"
         )
+    if code == "NOPERM":
+        advice = f"{advice}: {_SCRIPT_END.sub('', str(error))}"
     text = f"{where} refused the call: {advice or error}"
     return BrokerRefusedError(text)
 

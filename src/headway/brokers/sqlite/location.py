@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from headway.addresses import option_named
 from headway.errors import ConfigError
+from headway.redaction import redact
 
 _TIMEOUT_MAX_S: Final = 600.0
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
@@ -41,17 +43,19 @@ def parse(url: str) -> Location:
     """Read `sqlite:///relative.db` or `sqlite:////absolute.db`; ConfigError names what is wrong with it."""
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or not url.startswith("sqlite:///"):
-        msg = f"{url!r} is not a SQLite URL: write sqlite:///relative.db or sqlite:////absolute/path.db"
+        msg = "not a SQLite URL: write sqlite:///relative.db or sqlite:////absolute/path.db"
         raise ConfigError(msg)
     path = unquote(parts.path.removeprefix("/"))
     if not path or path.endswith("/"):
-        msg = f"{url!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db"
+        msg = "the SQLite URL names no file: write sqlite:///relative.db or sqlite:////absolute/path.db"
         raise ConfigError(msg)
     if path == ":memory:" or path.startswith("file:"):
-        msg = f"{url!r}: a database in memory cannot be shared by the processes of an app; name a file"
+        msg = (
+            f"{redact(url)!r}: a database in memory cannot be shared by the processes of an app; name a file"
+        )
         raise ConfigError(msg)
     if "\0" in path:
-        msg = f"{url!r}: a path cannot hold a NUL character"
+        msg = f"{redact(url)!r}: a path cannot hold a NUL character"
         raise ConfigError(msg)
     timeout_ms, synchronous = 5000, "NORMAL"
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -59,11 +63,11 @@ def parse(url: str) -> Location:
             timeout_ms = _timeout_ms(url, value)
         elif option == "synchronous":
             if value.lower() not in _SYNCHRONOUS:
-                msg = f"{url!r}: synchronous must be normal or full, got {value!r}"
+                msg = f"{redact(url)!r}: synchronous must be normal or full"
                 raise ConfigError(msg)
             synchronous = _SYNCHRONOUS[value.lower()]
         else:
-            msg = f"{url!r}: unknown option {option!r}; known are timeout and synchronous"
+            msg = f"{redact(url)!r}: unknown {option_named(option)}; known are timeout and synchronous"
             raise ConfigError(msg)
     return Location(Path(path), timeout_ms, synchronous)
 
@@ -74,6 +78,6 @@ def _timeout_ms(url: str, value: str) -> int:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= _TIMEOUT_MAX_S:
-        msg = f"{url!r}: timeout must be seconds above 0 and at most {_TIMEOUT_MAX_S:.0f}, got {value!r}"
+        msg = f"{redact(url)!r}: timeout must be seconds above 0 and at most {_TIMEOUT_MAX_S:.0f}"
         raise ConfigError(msg)
     return max(1, round(seconds * 1000))

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from headway.addresses import checked_address, option_in
 from headway.errors import ConfigError
 
 _MOST: Final = 100
@@ -29,18 +30,23 @@ class Location:
 
 def parse(url: str) -> Location:
     """Read a URL. ConfigError names what is wrong with it, and never repeats it: it may hold a password."""
-    parts = urlsplit(url)
+    checked_address(url, "PostgreSQL URL", hosts=True)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        msg = "PostgreSQL URL: the host is wrong: write postgresql://user:password@host:5432/database"
+        raise ConfigError(msg) from None
     rest: list[tuple[str, str]] = []
     schema, connections = "public", _CONNECTIONS
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
         if option == "schema":
             if not _SCHEMA.fullmatch(value):
-                msg = f"PostgreSQL URL: schema must be a plain name, got {value!r}"
+                msg = "PostgreSQL URL: schema must be a plain name"
                 raise ConfigError(msg)
             schema = value
         elif option == "connections":
             if not value.isdecimal() or not 1 <= int(value) <= _MOST:
-                msg = f"PostgreSQL URL: connections must be 1 to {_MOST}, got {value!r}"
+                msg = f"PostgreSQL URL: connections must be 1 to {_MOST}"
                 raise ConfigError(msg)
             connections = int(value)
         else:
@@ -49,8 +55,7 @@ def parse(url: str) -> Location:
     try:
         given = conninfo_to_dict(conninfo)
     except psycopg.Error as error:
-        told = str(error).strip() if not parts.password else "libpq cannot read it"
-        msg = f"PostgreSQL URL: {told}: write postgresql://user:password@host:5432/database"
+        msg = f"PostgreSQL URL: libpq cannot read it, {option_in(str(error))} is wrong: write postgresql://user:password@host:5432/database"
         raise ConfigError(msg) from None
     name = (
         f"postgresql://{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"

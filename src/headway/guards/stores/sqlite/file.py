@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
+from headway.redaction import redact
 from headway.remote.replies import ServerRefusesError
 from headway.storage.sqlite_identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
 from headway.storage.sqlite_locks import writer_of
@@ -194,10 +195,10 @@ def parse(url: str) -> Place:
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
     if not url.startswith("sqlite:///") or not path or path.endswith("/") or "\0" in path:
-        msg = f"guard {url!r}: write sqlite:///relative.db or sqlite:////absolute/path.db"
+        msg = "guard: write sqlite:///relative.db or sqlite:////absolute/path.db"
         raise ConfigError(msg)
     if path == ":memory:" or path.startswith("file:"):
-        msg = f"guard {url!r}: a database in memory is lost with its process; name a file"
+        msg = f"guard {redact(url)!r}: a database in memory is lost with its process; name a file"
         raise ConfigError(msg)
     timeout, synchronous = 5.0, "NORMAL"
     for option, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -207,7 +208,7 @@ def parse(url: str) -> Place:
             synchronous = value.upper()
         else:
             msg = (
-                f"guard {url!r}: {option}={value} is wrong; there are timeout (seconds, up to 600) "
+                f"guard {redact(url)!r}: an option is wrong; there are timeout (seconds, up to 600) "
                 "and synchronous (normal or full)"
             )
             raise ConfigError(msg)
