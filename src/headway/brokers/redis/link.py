@@ -183,11 +183,13 @@ class Link:
                 if wire is None:
                     delay = min(delay * 2, _BACKOFF_MAX)
                     continue
-            delay = _BACKOFF_FIRST
             try:
                 await self._serve(wire)
             except Exception as error:  # noqa: BLE001 - whatever ended it, it is as good as cut
                 self._note(error)
+                delay = min(delay * 2, _BACKOFF_MAX)
+            else:
+                delay = _BACKOFF_FIRST
             finally:
                 with suppress(*_CUT):
                     await wire.disconnect(nowait=True)
