@@ -41,6 +41,9 @@ class WitnessedStore:
     async def close(self) -> None:
         await self._inner.close()
 
+    async def clock_ms(self) -> int | None:
+        return await self._inner.clock_ms()
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         self._write("try", entry)
         found = await self._inner.insert(entry, now_ms=now_ms)

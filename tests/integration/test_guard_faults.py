@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import pytest
 
-from headway.brokers.base import BrokerSettings, JobQuery, ScheduleRecord
+from headway.brokers.base import BrokerSettings, JobQuery, LeaseState, ScheduleRecord
 from headway.brokers.cloudtasks.queues import Queues
+from headway.clock import SystemClock
 from headway.codec import decode_history
 from headway.errors import BrokerUnavailableError, CodecError
 from headway.guards.base import Entry
@@ -25,7 +26,7 @@ from headway.guards.url import from_url
 from headway.job import Fire, JobState, NewJob, Succeeded, WorkerId, new_job_id
 from headway.remote import patience
 from headway.testing import FakeClock
-from tests.integration.guard_places import KINDS, Place, shared_place
+from tests.integration.guard_places import KINDS, NETWORKED, Place, shared_place
 from tests.servers import PostgresServer, RedisServer, RestProxy
 
 if TYPE_CHECKING:
@@ -112,6 +113,68 @@ async def test_a_store_that_froze_during_a_delivery_condemns_nobody(
         assert (record.state, record.crashes) == (JobState.SUCCEEDED, 0)
         for guard in guards:
             await guard.close()
+
+
+# --- clocks
+
+
+class SetClock(SystemClock):
+    """The clock of a machine that is set by hand."""
+
+    def __init__(self, off_ms: int = 0) -> None:
+        self.off_ms = off_ms
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.off_ms
+
+
+def guard_with(place: Place, clock: SetClock) -> Guard:
+    store = from_url(place.url, namespace=place.namespace)
+    return Guard(store, settings=BrokerSettings(place.namespace), clock=clock)
+
+
+@pytest.mark.parametrize("place", NETWORKED, indirect=True)
+@pytest.mark.parametrize("jumps", ["the other", "the holder", "the holder back"])
+async def test_a_clock_that_jumps_takes_no_job_from_who_runs_it(place: Place, jumps: str) -> None:
+    ours, others = SetClock(), SetClock()
+    holder, other = guard_with(place, ours), guard_with(place, others)
+    await holder.open()
+    await other.open()
+    pushed = PushedJob(NewJob(new_job_id(), "t", "q", b"x"))
+    begun = await holder.begin(pushed, worker=WorkerId("a"), lease_ms=60_000)
+    assert isinstance(begun, Started)
+    (others if jumps == "the other" else ours).off_ms = (
+        -3_600_000 if jumps == "the holder back" else 3_600_000
+    )
+    for _ in range(2):
+        assert await holder.extend([begun.delivery.lease], 60_000) == [LeaseState.HELD]
+        found = await other.begin(pushed, worker=WorkerId("b"), lease_ms=60_000)
+        assert isinstance(found, Busy)
+        assert found.retry_in_ms <= 61_000  # nobody waits for an hour either
+    assert (await holder.settle(begun.delivery.lease, Succeeded())).applied
+    [record] = await other.desk.records([pushed.job.id])
+    assert record is not None
+    assert (record.state, record.crashes) == (JobState.SUCCEEDED, 0)
+    await holder.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("place", NETWORKED, indirect=True)
+async def test_the_clock_of_a_store_costs_nothing_while_all_is_well(place: Place) -> None:
+    guard = guard_with(place, SetClock())
+    await guard.open()
+    async with place.open() as store:
+        clock = await store.clock_ms()
+        assert clock is not None
+        assert abs(clock - SystemClock().now_ms()) < 30_000  # the same machine, however busy
+    before = guard.stats.commands
+    for _ in range(5):
+        pushed = PushedJob(NewJob(new_job_id(), "t", "q", b"x"))
+        begun = await guard.begin(pushed, worker=WorkerId("a"), lease_ms=60_000)
+        assert isinstance(begun, Started)
+        await guard.settle(begun.delivery.lease, Succeeded())
+    assert guard.stats.commands - before <= 10 + 2  # two more where the server did not know the scripts yet
+    await guard.close()
 
 
 # --- one value is refused

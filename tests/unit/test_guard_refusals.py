@@ -78,6 +78,9 @@ class Endpoint:
         msg = "no answer in time"
         raise BrokerUnavailableError(msg)
 
+    async def clock_ms(self) -> int | None:
+        return None
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         self._look(entry)
         found: Entry | None = await self._write(lambda: self.store.insert(entry, now_ms=now_ms))

@@ -74,6 +74,10 @@ class GuardStore(Protocol):
         """Release every connection. Closing a closed store does nothing."""
         ...
 
+    async def clock_ms(self) -> int | None:
+        """Return what the store's clock shows, in milliseconds since 1970 UTC; None: it is that of this machine."""
+        ...
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         """Keep the entry (version 1) unless there is one of its key: then change nothing and return that one.
 

@@ -60,9 +60,12 @@ class Beginning:
         """Take the lease of a delivered job, or say why there is nothing to run."""
         job_id = pushed.job.id
         known: Entry | None = None
+        await self._changes.clock.check()
         for _ in range(TRIES):
-            now = self._changes.now_ms()
             document = None if known is None else await self._read(pushed, known)
+            if document is not None and transitions.is_over(document, self._changes.now_ms()):
+                await self._changes.clock.confirm()
+            now = self._changes.now_ms()
             if known is not None and document is None:
                 known = await self._changes.read(job_id)
                 continue

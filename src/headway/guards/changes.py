@@ -15,6 +15,7 @@ from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecErro
 from headway.guards.document import Document, entry_key, from_entry, to_entry, to_record
 from headway.guards.held import Held, Known
 from headway.guards.reservations import Reservations
+from headway.guards.storeclock import StoreClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ class Changes:
 
     def __init__(self, store: GuardStore, clock: Clock, retention: Retention) -> None:
         self._store = store
-        self._clock = clock
+        self.clock = StoreClock(store, clock)
         self._retention = retention
         self.held = Held()
         self.reservations = Reservations(store, clock)
@@ -119,7 +120,7 @@ class Changes:
 
     def now_ms(self) -> int:
         """Return the instant of the guard's clock."""
-        return self._clock.now_ms()
+        return self.clock.now_ms()
 
     def contended(self, job_id: JobId) -> BrokerUnavailableError:
         """Return the error of having been too slow each time."""

@@ -110,6 +110,7 @@ class Guard:
 
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[LeaseState]:
         """Extend leases that nobody took over."""
+        await self._changes.clock.check()
         return await asyncio.gather(*(self._extend(lease, lease_ms) for lease in leases))
 
     async def _extend(self, lease: Lease, lease_ms: int) -> LeaseState:

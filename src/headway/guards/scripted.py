@@ -64,6 +64,11 @@ class ScriptedStore:
         """Disconnect."""
         await self._server.close()
 
+    async def clock_ms(self) -> int | None:
+        """See GuardStore."""
+        seconds, micros = (await self._server.command("TIME")).value
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         """See GuardStore."""
         value = self._pack(entry)

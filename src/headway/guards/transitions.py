@@ -104,6 +104,11 @@ def _start(document: Document, worker: WorkerId, now_ms: int, lease_ms: int) -> 
     )
 
 
+def is_over(document: Document, now_ms: int) -> bool:
+    """Tell whether the job runs under a lease whose time is over."""
+    return document.state is JobState.RUNNING and document.lease_until_ms <= now_ms
+
+
 def give_back(document: Document | None, worker: WorkerId) -> Document | None:
     """Give back a lease that was taken, and under which nothing ran; None: it is not held by this holder."""
     if document is None or document.state is not JobState.RUNNING or document.worker != worker:

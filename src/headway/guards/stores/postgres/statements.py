@@ -78,6 +78,7 @@ class Statements:
     delete: Composed
     read: Composed
     page: Composed
+    clock: Composed
     counts: Composed
     prune: Composed
 
@@ -105,6 +106,7 @@ def make_statements(schema: str) -> Statements:
             " AND CASE WHEN %(groups)s::text[] IS NULL THEN NOT starts_with(grp, ':') ELSE grp = ANY(%(groups)s) END"
             " AND (%(tags)s::text[] IS NULL OR tag = ANY(%(tags)s)) ORDER BY key DESC LIMIT %(limit)s"
         ),
+        clock=write("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"),
         counts=write(
             "SELECT grp, tag, count(*) FROM {table} WHERE app = %(app)s AND NOT starts_with(grp, ':') AND {alive}"
             " GROUP BY grp, tag"

@@ -54,6 +54,10 @@ class PostgresStore:
         self._created = False
         await self._pool.close()
 
+    async def clock_ms(self) -> int | None:
+        """See GuardStore."""
+        return int((await self._ask(self._sql.clock)).value[0][0])
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         """See GuardStore."""
         answer = await self._ask_until_seen(self._sql.insert, **_values(entry), now=now_ms)

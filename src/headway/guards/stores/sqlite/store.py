@@ -66,6 +66,10 @@ class SqliteStore:
                 await self._on(thread, file.close)
                 thread.shutdown(wait=False)
 
+    async def clock_ms(self) -> int | None:
+        """See GuardStore."""
+        return None
+
     async def insert(self, entry: Entry, *, now_ms: int) -> Entry | None:
         """See GuardStore."""
 
