@@ -27,6 +27,7 @@ _REDIS_KEEPS: Final = {
 }
 _SQLITE_KEEPS: Final = {
     "app": "a row for each app",
+    "worker": "workers that were there within two and a half minutes; the next that claims drops the others",
     "event": "events, capped",
     "signal": "signals of the last ten minutes",
     "lock": "throttled keys, until their window ends",
