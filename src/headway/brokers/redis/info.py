@@ -19,6 +19,7 @@ class ServerInfo(Struct, frozen=True):
     maxmemory_policy: str
     used_memory: int
     max_memory: int  # 0: no limit
+    allocator: str  # "jemalloc-5.3.0", "libc"
     aof: bool
     rdb: bool | None  # whether snapshots are made on their own; None: CONFIG is not permitted
     connected_clients: int
@@ -42,6 +43,7 @@ async def server_info(session: Session) -> ServerInfo:
         maxmemory_policy=values.get("maxmemory_policy", ""),
         used_memory=int(values.get("used_memory", 0)),
         max_memory=int(values.get("maxmemory", 0)),
+        allocator=values.get("mem_allocator", ""),
         aof=values.get("aof_enabled") == "1",
         rdb=await _snapshots(session),
         connected_clients=int(values.get("connected_clients", 0)),

@@ -31,6 +31,7 @@ async def redis_facts(url: str, namespace: str) -> RedisFacts:
         version=best.version,
         policy=best.maxmemory_policy,
         used_memory=best.used_memory,
+        allocator=best.allocator,
         max_memory=best.max_memory,
         aof=best.aof,
         rdb=best.rdb,

@@ -160,6 +160,24 @@ for _, key in ipairs(windows) do
   end
 end
 
+-- Workers that are gone without a word: nobody listens on their channel. Those that hold jobs have a lease that ends.
+local FEW_WORKERS = 100
+local function forget_gone(key)
+  for _, worker in ipairs(redis.call('HRANDFIELD', P .. key, FEW_WORKERS)) do
+    if redis.call('HEXISTS', P .. 'holds', worker) == 0 and redis.pcall('PUBLISH', P .. 'ch:w:' .. worker, '') == 0 then
+      local class = redis.call('HGET', P .. 'at', worker)
+      if class then
+        redis.call('SREM', P .. 'idle:' .. class, worker)
+        redis.call('HDEL', P .. 'at', worker)
+      end
+      redis.call('HDEL', P .. 'hand', worker)
+    end
+  end
+end
+
+forget_gone('at')
+forget_gone('hand')
+
 -- A class in which nobody idles is forgotten: whoever idles in it again makes it known again.
 for _, class in ipairs(redis.call('SMEMBERS', P .. 'classes')) do
   if redis.call('EXISTS', P .. 'idle:' .. class) == 0 then

@@ -19,6 +19,7 @@ local function reclaim_due()
   give_back(runs, 'reclaimed')
   variadic('ZREM', P .. 'leases', dead)
   variadic('HDEL', P .. 'holds', dead)
+  variadic('HDEL', P .. 'hand', dead)
   for _, worker in ipairs(dead) do
     redis.pcall('PUBLISH', P .. 'ch:w:' .. worker, 'L')
   end

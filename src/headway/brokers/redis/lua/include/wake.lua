@@ -18,6 +18,7 @@ local function wake(queue)
         return
       end
       redis.call('HDEL', P .. 'at', worker)
+      redis.call('HDEL', P .. 'hand', worker)
       worker = redis.call('SPOP', P .. 'idle:' .. class)
     end
   end
