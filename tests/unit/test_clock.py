@@ -21,10 +21,16 @@ def test_a_duration_that_nothing_can_hold_is_refused_by_name(duration: timedelta
         duration_ms(duration, "delay")
 
 
-@pytest.mark.parametrize("duration", [None, "5m", True, [], object()])
+@pytest.mark.parametrize("duration", [None, True, [], object()])
 def test_what_is_no_duration_is_refused_by_name(duration: object) -> None:
-    with pytest.raises(TypeError, match=r"^delay must be a timedelta or a number of seconds"):
+    with pytest.raises(TypeError, match=r"^delay must be a timedelta, a number of seconds, or a text"):
         duration_ms(duration, "delay")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("text", ["", "5 parsecs", "-5m", "1e9", "9" * 400 + "d", "9" * 5000])
+def test_a_text_that_is_no_duration_or_too_long_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^delay must be"):
+        duration_ms(text, "delay")
 
 
 def test_an_instant_past_the_calendar_is_refused_by_name() -> None:
