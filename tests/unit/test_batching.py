@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway.batching import _ENOUGH, Batcher
@@ -105,7 +105,8 @@ class Picky:
         return [item * 2 for item in items]
 
 
-@given(st.sets(st.integers(0, 99)), st.integers(1, 100))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sets(st.integers(0, 99), max_size=30), st.integers(1, 100))
 async def test_what_is_wrong_is_refused_alone(bad: set[int], count: int) -> None:
     picky = Picky(bad, BrokerRefusedError("no"))
     batcher = Batcher(picky.call)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway.brokers.base import LogLine, Progress
@@ -17,6 +17,7 @@ class Number(float):
     """A number of a library's own, such as numpy's."""
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats() | st.integers() | st.booleans() | st.decimals(allow_nan=False) | st.fractions())
 def test_a_number_of_any_kind_becomes_a_plain_float(value: Any) -> None:
     made = real(value)
