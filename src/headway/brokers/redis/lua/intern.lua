@@ -7,6 +7,11 @@ local numbers = {}
 if redis.call('HEXISTS', P .. 'kinds', '0') == 0 then
   local time = redis.call('TIME')
   redis.call('HSET', P .. 'kinds', '0', time[1] .. '.' .. time[2])
+  -- The data set is new, or was emptied: who idles is known no more, so all who listen are to claim again.
+  local pattern = string.gsub(P, '[%*%?%[%]\\]', '\\%0') .. 'ch:w:*'
+  for _, channel in ipairs(redis.pcall('PUBSUB', 'CHANNELS', pattern)) do
+    redis.pcall('PUBLISH', channel, 'W')
+  end
 end
 for i = 3, #ARGV do
   local number = redis.call('HGET', P .. 'kindof', ARGV[i])
