@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from types import SimpleNamespace, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -88,6 +88,7 @@ class Signature:
         self.result_type: Any = Any if returns in _NEVER else _without_extras(returns)
         self._checked("it returns", self.result_type)
         self._sound_results = _sound(self.result_type)
+        self._may_be_none = self._sound_results is None or NoneType in self._sound_results
         self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
         self._by_name = frozenset(
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -217,6 +218,8 @@ class Signature:
 
     def encode_result(self, codec: Codec, value: object) -> bytes:
         """Encode what was returned; SerialisationError when it cannot be written, or is not what is declared."""
+        if value is None and self._may_be_none:
+            return b""
         result = codec.encode_result(self.task, value)
         if self._sound_results is not None and type(value) not in self._sound_results:
             try:
