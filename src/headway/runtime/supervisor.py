@@ -11,6 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from headway.errors import ConfigError
 from headway.runtime.child import EXIT_CONFIG
 from headway.runtime.deaths import Cause
 from headway.runtime.handback import HandBack
@@ -161,12 +162,16 @@ class Supervisor:
             async with asyncio.timeout(_LAST_WORDS):
                 await listening
         member.sweep()
-        if code == EXIT_CONFIG and not self._greeted.done():
+        # Before the group was ever complete: its app cannot be loaded, or no worker can serve its carrier. It has
+        # claimed nothing, so nothing is to be handed back.
+        unfit = code == EXIT_CONFIG and not self.claiming.is_set()
+        if unfit:
             self._finish(EXIT_CONFIG)
         elif not self._stopping and not member.leaving:
             # At once, not behind the hand-back: perhaps it is the new one that settles for the old.
             self._track(self._replace(member, code))
-        await self._hand_back.take_back(member)
+        if not unfit:
+            await self._hand_back.take_back(member)
         self._members.discard(member)
         self._lateness.pop(member, None)
         member.close()
@@ -215,7 +220,10 @@ class Supervisor:
 
     async def _connect(self, hello: Hello) -> float:
         if self._hand_back.carrier is None:
-            carrier = self._open_carrier(hello.url, hello.broker)
+            try:
+                carrier = self._open_carrier(hello.url, hello.broker)
+            except ConfigError:
+                return _CONNECTED  # the worker finds the same, says it and ends: see `_follow`
             await carrier.open()
             self._hand_back.carrier = carrier
         return _CONNECTED
