@@ -138,10 +138,10 @@ def _expected(place: str, name: str) -> str:
     if place == "child_of_thread" and name == "HostileEq":
         return "tests.hostile.Refusal"  # of whom Python's own Future asks whether it is true
     kind = type(THROWN[name]())
-    if name.startswith(("RetryLater ", "HostileLater", "HostileDiscard")):
-        return {"RetryLater of text": "TypeError", "RetryLater without end": "ValueError"}.get(
-            name, "tests.hostile.Refusal"
-        )
+    if name.startswith("RetryLater "):
+        return "ValueError"  # of what was written into it
+    if name in {"HostileLater", "HostileDiscard"}:
+        return "tests.hostile.Refusal"
     # Python itself turns it into one: a coroutine that raised it would seem to have returned.
     return (
         "RuntimeError" if kind is StopIteration and place in {"coroutine", "child_task"} else type_name(kind)
