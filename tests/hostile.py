@@ -1,5 +1,8 @@
 """Exceptions to throw at every place of the machinery: each builtin class, and classes that refuse whatever they are asked."""
 
+# Both checkers are right: nothing here is what it should be.
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false
+# pyright: reportIncompatibleMethodOverride=false, reportReturnType=false
 # mypy: disable-error-code="assignment, type-var, mutable-override, return-value, list-item, override, misc, no-untyped-call"
 
 from __future__ import annotations

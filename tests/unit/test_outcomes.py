@@ -17,6 +17,7 @@ from tests.hostile import THROWN, Hostile, HostileLater
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
 NOW = 1_000_000
 JOB = JobId("0" * 20)
@@ -26,7 +27,7 @@ app = Headway("outcomes", clock=FakeClock(NOW))
 class Policy(Retry):
     """A policy that fails."""
 
-    def decide(self, *_: Any) -> NoReturn:
+    def decide(self, exception: BaseException, attempt: int, rng: Random) -> NoReturn:
         raise AttributeError(HostileLater())
 
 

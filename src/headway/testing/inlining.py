@@ -273,9 +273,9 @@ def _borrowed(app: Headway, clock: FakeClock, carrier: InlineCarrier, offloaded:
     if app.offload is not None:
         app.offload = Offload(structs.replace(app.settings, offload=str(offloaded)), app.name, clock)
     app.portal = Portal(app.open, app.close)
-    app._opened = OpenApps(  # noqa: SLF001 - as above
+    app._opened = OpenApps(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
         app.name, app.settings, carrier, clock, offload=app.offload, elsewhere=app.portal.loop_for_others
-    )  # pyright: ignore[reportPrivateUsage]
+    )
     try:
         yield
     finally:
