@@ -166,9 +166,9 @@ async def test_opening_says_where_it_could_not_connect(
 
 async def test_the_subscription_comes_back_with_a_wake(redis_proxy: TcpProxy, namespace: str) -> None:
     async with broker(_url(redis_proxy), namespace) as carrier:
+        await carrier.enqueue([job()])  # before: with the first job of all, whoever listens is woken
         signals = carrier.signals(WORKER)
         assert await _soon(anext(signals)) == Wake()
-        await carrier.enqueue([job()])
         redis_proxy.reset()
         assert await _soon(anext(signals)) == Wake()
         (delivery,) = await claim(carrier)

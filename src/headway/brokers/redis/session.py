@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock
 
 
+_MOST_KINDS: Final = 20_000  # known at a time: queues may be named as a program runs, without end
 _TIMED: Final = frozenset({"claim", "heartbeat", "tend"})  # scripts by which leases end
 
 
@@ -144,38 +145,43 @@ class Session:
     async def numbers(self, kinds: Iterable[Kind]) -> dict[Kind, bytes]:
         """Return the numbers of kinds; new ones are given numbers by the server."""
         wanted = list(kinds)
-        missing = [kind for kind in wanted if kind not in self._numbers]
+        # Kept here as well: while the server answers, another call may find that all numbers are others.
+        found = {kind: self._numbers[kind] for kind in wanted if kind in self._numbers}
+        missing = [kind for kind in wanted if kind not in found]
         if missing:
+            if len(self._numbers) > _MOST_KINDS:
+                self.forget_kinds()
             for kind, number in zip(
                 missing, await self.run("intern", *(kind.text() for kind in missing)), strict=True
             ):
-                self._numbers[kind] = number
+                found[kind] = self._numbers[kind] = number
                 self._kinds[number] = kind
-        return {kind: self._numbers[kind] for kind in wanted}
+        return found
 
     def learn_kinds(self, told: Sequence[bytes]) -> Mapping[bytes, Kind]:
         """Return what numbers stand for. `told`: their generation, then number and text of some."""
         if told:
             self._is_of(told[0])
         for number, text in zip(told[1::2], told[2::2], strict=True):
-            if number not in self._kinds and (kind := parse_kind(text)) is not None:
-                self._kinds[number] = kind
+            if (kind := parse_kind(text)) is not None:
+                self._kinds[number] = kind  # in any case: a server that lost its last writes gives numbers anew
         return self._kinds
 
     async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> Mapping[bytes, Kind]:
         """Return what numbers stand for; unknown or damaged ones are left out. `generation` came with the numbers."""
         self._is_of(generation)
-        missing = [number for number in set(numbers) if number not in self._kinds]
+        known = self._kinds
+        missing = [number for number in set(numbers) if number not in known]
         if missing:
             texts = await self.command("HMGET", f"{self.prefix}kinds", *missing)
             for number, text in zip(missing, texts, strict=True):
                 kind = parse_kind(text) if text is not None else None
                 if kind is not None:
-                    self._kinds[number] = kind
-        return self._kinds
+                    known[number] = kind
+        return known
 
     def _is_of(self, generation: bytes) -> None:
-        if generation != self._generation:
+        if generation != self._generation or len(self._kinds) > _MOST_KINDS:
             self.forget_kinds()
             self._generation = generation
 

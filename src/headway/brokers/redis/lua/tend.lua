@@ -1,4 +1,5 @@
--- Duty: one bounded round of maintenance: what is due (maintain), what is missing (mend), then old records by retention.
+-- Duty: one bounded round of maintenance: what is due (maintain), what is missing (mend), old records by retention, kinds
+-- without jobs.
 -- KEYS[1] prefix; ARGV[3] ms succeeded, cancelled and expired jobs are kept, [4] ms failed ones, [5] how many of the former.
 -- Returns { promoted, expired, reclaimed, pruned, mended, ms until there is more to do or -1, now }.
 -- @include base
@@ -15,6 +16,7 @@
 -- @include jump
 -- @include maintain
 -- @include mend
+-- @include forget
 -- @include close
 local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
@@ -194,4 +196,7 @@ if did.promoted >= BOUND or did.expired >= BOUND or mending then
   next_ms = now
 end
 close()
+if forget_kinds() then
+  next_ms = math.min(next_ms, now + 1000)
+end
 return { did.promoted, did.expired, did.reclaimed, pruned, mended, next_ms == math.huge and -1 or math.max(0, next_ms - now), now }
