@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -122,7 +123,7 @@ async def test_hostile_members_of_lists_and_sets_stop_nobody(
         await _look_at_all(carrier)
 
 
-@pytest.mark.parametrize("fraction", [True, 1, "0.5"])
+@pytest.mark.parametrize("fraction", [True, 1, Decimal("0.5")])
 async def test_progress_of_another_type_is_stored_as_a_number(
     redis_url: str, namespace: str, fraction: Any
 ) -> None:

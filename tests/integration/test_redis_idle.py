@@ -11,6 +11,7 @@ import pytest
 from headway import Headway
 from headway.brokers.base import BrokerSettings, CancelRequested, Handed, QueueWant, Settlement, Wake
 from headway.brokers.redis.broker import RedisBroker
+from headway.brokers.redis.session import Kind
 from headway.job import Delivery, JobId, NewJob, Succeeded, WorkerId, new_job_id
 from headway.runtime.worker import Worker
 from tests.conformance.listening import Listener
@@ -94,6 +95,9 @@ class Place:
 async def place(redis_url: str, namespace: str) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(RedisBroker.from_url(redis_url, BrokerSettings(namespace)))
+        await broker._session.numbers(
+            [Kind(5, "any", "t")]
+        )  # of a new data set, all who listen are woken once
         yield Place(broker, stack)
 
 

@@ -12,6 +12,7 @@ import pytest
 from headway import Headway
 from headway.brokers.base import CancelRequested, Settlement, Wake
 from headway.brokers.redis.requests import Requests
+from headway.brokers.redis.session import Kind
 from headway.errors import BrokerUnavailableError
 from headway.job import Cancelled, JobState, WorkerId
 from headway.runtime.worker import Worker
@@ -74,6 +75,9 @@ class Scene:
 @asynccontextmanager
 async def _scene(url: str, namespace: str, *, handed: bool = False) -> AsyncIterator[Scene]:
     async with broker(url, namespace) as carrier, broker(url, namespace) as beside:
+        await beside._session.numbers(
+            [Kind(5, "any", "t")]
+        )  # of a new data set, all who listen are woken once
         scene = Scene(carrier, beside, carrier.signals(WORKER, handed=handed))
         run = carrier._session.run
 

@@ -32,10 +32,12 @@ if not last or redis.call('HEXISTS', P .. 'kinds', '0') == 0 then
   end
   redis.call('HSET', P .. 'kindof', '', string.format('%.0f', last))
   redis.call('HSET', P .. 'kinds', '0', time[1] .. '.' .. time[2])
-  -- The data set is new, or was emptied: who idles is known no more, so all who listen are to claim again.
+  -- The data set is new, or was emptied: whoever listens and is not known as idle is to claim again.
   local pattern = string.gsub(P, '[%*%?%[%]\\]', '\\%0') .. 'ch:w:*'
   for _, channel in ipairs(redis.pcall('PUBSUB', 'CHANNELS', pattern)) do
-    redis.pcall('PUBLISH', channel, 'W')
+    if redis.call('HEXISTS', P .. 'at', string.sub(channel, #P + #'ch:w:' + 1)) == 0 then
+      redis.pcall('PUBLISH', channel, 'W')
+    end
   end
 end
 
