@@ -163,8 +163,9 @@ class Session:
         if told:
             self._is_of(told[0])
         for number, text in zip(told[1::2], told[2::2], strict=True):
+            # Known ones as well: a server that lost its last writes gives their numbers to others.
             if (kind := parse_kind(text)) is not None:
-                self._kinds[number] = kind  # in any case: a server that lost its last writes gives numbers anew
+                self._kinds[number] = kind
         return self._kinds
 
     async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> Mapping[bytes, Kind]:
