@@ -243,3 +243,16 @@ async def test_a_number_of_kinds_that_somebody_deleted_is_not_given_to_others(
         assert not set(old.values()) & set(new.values())
         if lost != ("kinds", "kindof"):  # what one of them tells is enough
             assert [one.queue for queue in "abcd" for one in await _claim_of(carrier, queue)] == list("abcd")
+
+
+async def test_a_number_that_an_older_headway_gave_is_not_given_again(redis_url: str, namespace: str) -> None:
+    async with broker(redis_url, namespace) as carrier:
+        await carrier.enqueue([job("a")])
+        prefix = carrier._session.prefix
+        text = Kind(5, "old", "shop.pay").text()
+        number = await carrier._session.command("HLEN", f"{prefix}kinds")  # it counts so, beside this one
+        await carrier._session.command("HSET", f"{prefix}kinds", number, text)
+        await carrier._session.command("HSET", f"{prefix}kindof", text, number)
+        kinds = [Kind(5, queue, "shop.pay") for queue in ("old", "new")]
+        numbers = await carrier._session.numbers(kinds)
+        assert int(numbers[kinds[0]]) == number < int(numbers[kinds[1]])

@@ -46,10 +46,11 @@ for i = 3, #ARGV do
   local text = ARGV[i]
   local number = redis.call('HGET', P .. 'kindof', text)
   if not number or redis.call('HGET', P .. 'kinds', number) ~= text then
-    last = last + 1
-    number = string.format('%.0f', last)
+    repeat -- a Headway of before counts without the number given last
+      last = last + 1
+      number = string.format('%.0f', last)
+    until redis.call('HSETNX', P .. 'kinds', number, text) == 1
     redis.call('HSET', P .. 'kindof', '', number, text, number)
-    redis.call('HSET', P .. 'kinds', number, text)
   end
   numbers[#numbers + 1] = number
 end
