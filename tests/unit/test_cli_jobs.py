@@ -5,6 +5,7 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
 from zstandard import ZstdCompressor
 
 from headway import codec
@@ -13,8 +14,6 @@ from headway.brokers.url import from_url
 from headway.job import JobId, Succeeded, new_job_id
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.cli_shop import Shop
 
 
@@ -104,15 +103,29 @@ def test_show_tells_how_a_job_failed(shop: Shop) -> None:
     assert shop.json("jobs", "show", job, *shop.target)["errors"][0]["type"] == "ValueError"
 
 
-def test_show_is_bounded_whatever_a_stored_record_expands_to(shop: Shop) -> None:
-    """2 KB that expand to 64 Mi values: they would take gigabytes, and minutes to print."""
-    packed = ZstdCompressor().compress(b"\xdd\x03\xff\xff\xf0" + b"\xc0" * (64 * 1024 * 1024 - 16))
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        # 64 Mi values would take gigabytes, and minutes to print.
+        (
+            b"\xdd\x03\xff\xff\xf0" + b"\xc0" * (64 * 1024 * 1024 - 16),
+            "the payload holds more than 1,000,000 values",
+        ),
+        (
+            b"\xdb\x03\xff\xff\xf0" + b"a" * (64 * 1024 * 1024 - 16),
+            "67,108,853 bytes when expanded: too large to be shown",
+        ),
+    ],
+)
+def test_show_is_bounded_whatever_a_stored_record_expands_to(shop: Shop, inside: bytes, said: str) -> None:
+    """2 KB are stored in each case."""
+    packed = ZstdCompressor().compress(inside)
     head = bytes([codec._VERSION << 4 | codec._ZSTD])
     job = shop.enqueue("report", "q1")
     shop.settle("reports", Succeeded(head + packed))
     shown = shop.json("jobs", "show", job, *shop.target)
     assert (shown["result"], shown["state"]) == (None, "succeeded")
-    assert shown["unreadable"] == ["result: 67,108,853 bytes when expanded: too large to be shown"]
+    assert shown["unreadable"] == [f"result: {said}"]
     assert shop.json("jobs", "list", *shop.target)["jobs"][0]["id"] == job
 
 
