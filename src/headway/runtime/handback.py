@@ -88,7 +88,9 @@ class HandBack:
                     raise BrokerUnavailableError(msg)
                 count = await self.carrier.surrender(worker, started=crashed)
             except BrokerError as error:
-                never = self.carrier is None and not self._more()  # the group ends, and could not connect at all
+                never = (
+                    self.carrier is None and not self._more()
+                )  # the group ends, and could not connect at all
                 if never or time.monotonic() > give_up:
                     _log.error("worker %s: its jobs come back after the lease: %s", worker, error)
                     return
