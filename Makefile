@@ -42,7 +42,7 @@ demo-push: $(STAMP) ## The same jobs, pushed by an emulator of Cloud Tasks, ever
 	$(BIN)/headway demo --push $(ARGS)
 
 test: $(STAMP) ## Run all tests; each starts the servers that it needs
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --durations 10 $(ARGS)
 
 check: $(STAMP) ## Lint, formatting, types (mypy, basedpyright) and the directions of imports
 	$(BIN)/ruff check
