@@ -103,7 +103,7 @@ def test_an_unknown_scheme_is_refused_without_its_password() -> None:
         ("redis://:hush@h:1/0", "redis://:***@h:1/0"),
         ("redis://u:hu@sh@h", "redis://u:***@h"),
         ("redis://u:hu/sh@h/0", "redis://u:***@h/0"),
-        ("redis://h/0?password=hush&db=1", "redis://h/0?password=***&db=1"),
+        ("redis://h/0?password=hush&db=1", "redis://h/0?password=***"),
         ("redis+sentinel://u:hush@a:1,b:2/m/0", "redis+sentinel://u:***@a:1,b:2/m/0"),
         ("sqlite:////var/x.db", "sqlite:////var/x.db"),
         ("no url", "no url"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headway.runtime.stderr import write_stderr
+from headway.runtime.stderr import Stderr
 from tests.unit.cli_commands import EVERY, LEAVES, has_option
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def test_a_reader_that_has_stopped_keeps_nobody_and_is_told_what_it_missed(
     reading, writing = os.pipe()
     with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
         monkeypatch.setattr(sys, "stderr", stream)
+        write_stderr = Stderr().write
         line = "x" * 1000 + "\n"
         while write_stderr(line):
             pass
@@ -166,6 +167,7 @@ def test_a_reader_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> N
     os.close(reading)
     stream = open(writing, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - a descriptor
     monkeypatch.setattr(sys, "stderr", stream)
+    write_stderr = Stderr().write
     assert not write_stderr("hello\n")
     stream.close()
     assert not write_stderr("hello\n")

@@ -21,7 +21,7 @@ _PIECE: Final = (
 )
 
 
-class _Stderr:
+class Stderr:
     """Remembers whether anybody reads."""
 
     def __init__(self) -> None:
@@ -75,4 +75,5 @@ class _Stderr:
         return not self._stalled
 
 
-write_stderr: Final = _Stderr().write
+write_stderr: Final = Stderr().write
+"""That of this process."""
