@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+_MAX_LINE: Final = 500  # characters of a text that is to stand in one line
 _MAX_FRAMES: Final = 1000  # of each exception, the last ones
 _MAX_LINKS: Final = 10  # of a chain of causes
 _MAX_MEMBERS: Final = 15  # of a group
@@ -51,6 +52,12 @@ def message_of(error: BaseException, limit: int = MAX_TEXT) -> str:
         return exact(str(error), limit)
     except BaseException as broken:  # noqa: BLE001 - also SystemExit: it is the class that raises it, for one text
         return f"(its text cannot be made: {type_name(type(broken))})"
+
+
+def in_one_line(error: BaseException) -> str:
+    """Name an exception in one line, with the beginning of its text."""
+    name, text = class_name(type(error)), " ".join(message_of(error, _MAX_LINE).split())
+    return f"{name}: {text}" if text else name
 
 
 def trace_of(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, BrokerUnavailableError
+from headway.raised import in_one_line, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _FIRST_PAUSE: Final = 0.1  # seconds after a round that failed, doubled up to the longest
 _LONGEST_PAUSE: Final = 3.0  # a server that came back is used again soon
 _MAX_REMARKS: Final = 1000  # entries remembered; beyond them the oldest may be named again
-_MAX_TEXT: Final = 500  # characters of what an exception says
 
 
 class Remarks:
@@ -57,7 +57,9 @@ class Remarks:
         while len(self._present) >= _MAX_REMARKS:
             self._present.pop(next(iter(self._present), ""), None)
         self._present[entry] = what
-        self._log.log(level, "%s: %s: %s%s", self._owner, entry, what, f"\n{detail}" if detail else "")
+        self._log.log(
+            level, "%s: %s: %s%s", self._owner, entry, what, f"\n{detail.rstrip()}" if detail else ""
+        )
 
     def well(self, entry: str) -> None:
         """Take back what was said of an entry: it is as it should be. If it fails again, that is said again."""
@@ -74,7 +76,7 @@ class Remarks:
         except BaseException as error:
             if must_go_on(error):
                 raise
-            self.say(entry, f"{what}: {describe(error)}", detail=trace_of(error))
+            self.say(entry, f"{what}: {in_one_line(error)}", detail=trace_of(error))
         else:
             self.well(entry)
 
@@ -100,7 +102,7 @@ class Outage:
         if not self._failing:
             self._since = time.monotonic()
             self._log.warning(
-                "%s cannot be reached, tried again until it can: %s", self._what, describe(error)
+                "%s cannot be reached, tried again until it can: %s", self._what, in_one_line(error)
             )
         self._failing.add(by)
 
@@ -170,7 +172,7 @@ class Service:
         elif isinstance(error, BrokerError):
             if self._outage is not None:
                 self._outage.answers(self.name)
-            self._remarks.say(self.name, f"failed, tried again until it works: {describe(error)}")
+            self._remarks.say(self.name, f"failed, tried again until it works: {in_one_line(error)}")
         else:
             # The place, not the text: that may be another one in each round.
             said = f"failed, tried again until it works: {type(error).__name__} at {_place(error)}"
@@ -232,24 +234,6 @@ def must_go_on(error: BaseException) -> bool:
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
     return isinstance(error, GeneratorExit | KeyboardInterrupt)
-
-
-def describe(error: BaseException) -> str:
-    """Name an exception in one line, whatever its class does when it is asked."""
-    try:
-        text = str(error)
-    except BaseException as broken:  # noqa: BLE001 - an exception class of an application may do anything
-        text = f"(its text cannot be made: {type(broken).__name__})"
-    name = type(error).__name__
-    return f"{name}: {' '.join(text[:_MAX_TEXT].split())}" if text else name
-
-
-def trace_of(error: BaseException) -> str:
-    """Return the traceback, whatever the class of the exception does when it is asked."""
-    try:
-        return "".join(traceback.format_exception(error)).rstrip()
-    except BaseException:  # noqa: BLE001 - as above
-        return "".join(traceback.format_tb(error.__traceback__)).rstrip()
 
 
 def _place(error: BaseException) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
-from headway.service import Outage, Remarks, Services, describe
+from headway.raised import in_one_line
+from headway.service import Outage, Remarks, Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -198,6 +199,6 @@ async def test_a_cancellation_of_ones_own_is_passed_on() -> None:
 
 
 def test_any_exception_is_described_in_one_line() -> None:
-    assert describe(ValueError("a\n  b")) == "ValueError: a b"
-    assert describe(Hostile()) == "Hostile: (its text cannot be made: SystemExit)"
-    assert describe(KeyError()) == "KeyError"
+    assert in_one_line(ValueError("a\n  b")) == "ValueError: a b"
+    assert in_one_line(Hostile()) == "Hostile: (its text cannot be made: SystemExit)"
+    assert in_one_line(KeyError()) == "KeyError"

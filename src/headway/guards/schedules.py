@@ -15,8 +15,9 @@ from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecErro
 from headway.fires import check_fire, last_fire
 from headway.guards.base import Entry, read_data
 from headway.job import JobId
+from headway.raised import in_one_line
 from headway.remote.replies import ServerRefusesError
-from headway.service import Remarks, describe
+from headway.service import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ class Schedules:
         except ServerRefusesError:
             raise
         except BrokerRefusedError as error:
-            self._remarks.say(f"schedule {name!r}", f"cannot be declared: {describe(error)}")
+            self._remarks.say(f"schedule {name!r}", f"cannot be declared: {in_one_line(error)}")
 
     async def read(self) -> list[ScheduleRecord]:
         """Return the declared ones, sorted by name."""
@@ -192,7 +193,7 @@ class Schedules:
         try:
             kept = read_data(entry, _decode)
         except CodecError as error:
-            self._remarks.say(entry.key, describe(error), level=logging.ERROR)
+            self._remarks.say(entry.key, in_one_line(error), level=logging.ERROR)
             if not anew:
                 raise
             return None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from headway.clock import SystemClock
 from headway.errors import BrokerRefusedError
-from headway.service import Remarks, describe
+from headway.raised import in_one_line
+from headway.service import Remarks
 
 if TYPE_CHECKING:
     from headway.clock import Clock
@@ -59,7 +60,7 @@ class StoreClock:
         try:
             there = await self._store.clock_ms()
         except BrokerRefusedError as error:
-            self._remarks.say("the clock of its store", f"cannot be asked: {describe(error)}")
+            self._remarks.say("the clock of its store", f"cannot be asked: {in_one_line(error)}")
             there = None
         ahead = 0 if there is None else there - self._clock.now_ms()
         self._ahead_ms = ahead if abs(ahead) > _DIFFERENT_MS else 0

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from headway.brokers.base import LeaseState
 from headway.errors import BrokerUnavailableError
+from headway.raised import in_one_line, trace_of
 from headway.runtime.run import Stop
-from headway.service import describe, must_go_on, trace_of
+from headway.service import must_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -69,7 +70,7 @@ class Renewal:
                 # One damaged entry must not cost the others their leases, nor a request to cancel its way.
                 return [pair for run in runs for pair in await self._renew([run])]
             entry = f"job {runs[0].delivery.lease.job_id}"
-            what = f"its lease could not be renewed: {describe(error)}"
+            what = f"its lease could not be renewed: {in_one_line(error)}"
             self._remarks.say(entry, what, detail=trace_of(error))
         return []
 

@@ -11,12 +11,13 @@ from headway.errors import BrokerError
 from headway.job import Released
 from headway.push.http import come_back
 from headway.push.renew import Renewal
+from headway.raised import in_one_line
 from headway.runtime.current import current_run
 from headway.runtime.executor import Executor
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
-from headway.service import Outage, Services, describe, must_go_on
+from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
     from headway.app import Headway
@@ -155,7 +156,7 @@ class Runs:
                         "job %s: its outcome %s could not be kept, it will run again: %s",
                         delivery.lease.job_id,
                         type(outcome).__name__,
-                        describe(error),
+                        in_one_line(error),
                     )
                     return come_back(503, _UNAVAILABLE)
                 await self._answers.pause(pause)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from headway.batching import Batcher
 from headway.brokers.base import LogLine, Progress, Report
 from headway.errors import BrokerUnavailableError
-from headway.service import describe, trace_of
+from headway.raised import in_one_line, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,5 +85,5 @@ class Reporter:
             return
         # A report is worth less than the job: it is not repeated.
         if not isinstance(error, BrokerUnavailableError):  # of that the loops tell that go on asking
-            what = f"a progress report or log line could not be recorded: {describe(error)}"
+            what = f"a progress report or log line could not be recorded: {in_one_line(error)}"
             self._remarks.say(f"job {job_id}", what, detail=trace_of(error))

@@ -15,8 +15,9 @@ from headway.clock import from_ms, to_ms
 from headway.errors import BrokerUnavailableError
 from headway.fires import MAX_AHEAD_MS
 from headway.job import Fire
+from headway.raised import in_one_line, trace_of
 from headway.schedule import due_fires, next_wake
-from headway.service import describe, must_go_on, trace_of
+from headway.service import must_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,7 @@ class Scheduler:
             except BaseException as error:
                 if must_go_on(error) or isinstance(error, BrokerUnavailableError):
                     raise
-                what = f"has made no job, looked at again every {_AGAIN:.0f} s: {describe(error)}"
+                what = f"has made no job, looked at again every {_AGAIN:.0f} s: {in_one_line(error)}"
                 self._remarks.say(entry, what, level=logging.ERROR, detail=trace_of(error))
                 errors[scheduled.name] = error
                 wake = min(wake, _AGAIN)

@@ -24,7 +24,8 @@ from headway.brokers.redis.loan import Stage
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unavailable, unwritable
 from headway.errors import BrokerError, BrokerUnavailableError
-from headway.service import Remarks, describe, trace_of
+from headway.raised import in_one_line, trace_of
+from headway.service import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +214,9 @@ class Link:
     def _note(self, error: Exception) -> None:
         self._problem = error
         if not isinstance(error, _CUT):
-            self._remarks.say("the connection", f"made anew after {describe(error)}", detail=trace_of(error))
+            self._remarks.say(
+                "the connection", f"made anew after {in_one_line(error)}", detail=trace_of(error)
+            )
 
     async def _serve(self, wire: Wire) -> None:
         """Use the connection until it ends, or until another one is needed."""

@@ -14,7 +14,8 @@ from headway.brokers.redis.connect import pack, transport_of
 from headway.brokers.redis.link import CALL_DEADLINE
 from headway.brokers.redis.pipe import Pipe
 from headway.brokers.redis.replies import REPLY_ERRORS, Answer, classify, refused, unavailable
-from headway.service import Remarks, describe, trace_of
+from headway.raised import in_one_line, trace_of
+from headway.service import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +133,7 @@ class Listener:
         self._problem = error
         self._refusal = None
         if not isinstance(error, _CUT):
-            what = f"connected anew after {describe(error)}"
+            what = f"connected anew after {in_one_line(error)}"
             self._remarks.say("the listening connection", what, detail=trace_of(error))
         if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
             self._refusal = refused(self._target.name, error)
@@ -197,7 +198,9 @@ class Listener:
         try:
             subscription.on_message(content)
         except Exception as error:  # noqa: BLE001 - one message; those behind it are to be heard
-            self._remarks.say(channel.decode(errors="replace"), f"a message was dropped: {describe(error)}")
+            self._remarks.say(
+                channel.decode(errors="replace"), f"a message was dropped: {in_one_line(error)}"
+            )
 
 
 def _nothing() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from headway.cli.doctor.finding import Finding, error, ok, warn
 from headway.clock import SystemClock, from_ms
 from headway.fires import MAX_AHEAD_MS
+from headway.raised import in_one_line
 from headway.schedule import next_wake
-from headway.service import describe, must_go_on
+from headway.service import must_go_on
 
 if TYPE_CHECKING:
     from headway.app import Headway
@@ -65,7 +66,7 @@ async def schedule_facts(app: Headway | None, carrier: Store) -> ScheduleFacts:
         except BaseException as problem:
             if must_go_on(problem):
                 raise
-            broken.append(f"{name} ({describe(problem)})")
+            broken.append(f"{name} ({in_one_line(problem)})")
     return ScheduleFacts(
         declared=len(app.schedules),
         unknown=tuple(name for name in app.schedules if name not in known),
