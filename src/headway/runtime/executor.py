@@ -103,7 +103,7 @@ class Executor:
             outcome = self.outcomes.of_error(run, error)
         if self._slots is not None:
             self._slots.end(run.slot)
-        if run.reports_wait and not closed:
+        if run.reporter.busy(run.delivery.lease) and not closed:
             # Its last log lines first: behind the outcome they would be refused.
             try:
                 await run.flush()
@@ -121,7 +121,8 @@ class Executor:
         call = self._decoded(run, task, run.delivery.payload)
         if not isinstance(call, Invocation):
             return _answer(call)
-        self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
+        if self._slots is not None:
+            self._enter(run, call.timeout + self._kill_after + TO_SETTLE)
         return self.perform(run, task, call)
 
     async def _call_far(self, run: JobRun, task: Task[Any, Any]) -> Outcome:

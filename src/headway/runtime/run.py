@@ -55,12 +55,12 @@ class JobRun:
 
     __slots__ = (
         "_interrupt",
-        "_reporter",
         "deadline",
         "delivery",
         "given_up",
         "late_since",
         "reason",
+        "reporter",
         "slot",
         "started",
         "stop",
@@ -79,7 +79,7 @@ class JobRun:
         self.given_up = False  # it has its outcome although it goes on
         self.slot = -1
         self._interrupt: Callable[[], object] | None = None
-        self._reporter = reporter
+        self.reporter = reporter
 
     def interrupt(self, stop: Stop, reason: str = "") -> None:
         """Stop the run softly: its coroutine is cancelled, its thread or process is asked. The first reason stands."""
@@ -104,7 +104,9 @@ class JobRun:
         if current is None:  # pragma: no cover - a coroutine is always awaited in a task
             msg = "a job must run in a task"
             raise RuntimeError(msg)
-        self.on_interrupt(current.cancel)
+        self._interrupt = current.cancel  # as on_interrupt does, which this is called too often for
+        if self.stop is not None:
+            current.cancel()
         return current
 
     async def stoppable(self, work: Awaitable[T]) -> T:
@@ -121,11 +123,6 @@ class JobRun:
         """Return the seconds until a limit that began with the run."""
         return max(0.0, self.started + timeout - time.monotonic())
 
-    @property
-    def reports_wait(self) -> bool:
-        """True while reports of this run are on their way."""
-        return self._reporter.busy(self.delivery.lease)
-
     # The channel of the context; `progress` and `log` may be called from any thread.
 
     @property
@@ -140,15 +137,15 @@ class JobRun:
 
     def progress(self, fraction: float, message: str) -> None:
         """Record how far the job is."""
-        self._reporter.progress(self.delivery.lease, fraction, storable(message))
+        self.reporter.progress(self.delivery.lease, fraction, storable(message))
 
     def log(self, level: str, message: str) -> None:
         """Record a log line."""
-        self._reporter.log(self.delivery.lease, storable(level), storable(message, _MAX_LINE))
+        self.reporter.log(self.delivery.lease, storable(level), storable(message, _MAX_LINE))
 
     async def flush(self) -> None:
         """Wait until the reports of this run are recorded."""
-        await self._reporter.flush(self.delivery.lease)
+        await self.reporter.flush(self.delivery.lease)
 
 
 async def absorb(task: asyncio.Task[Any]) -> None:
