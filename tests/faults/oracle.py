@@ -69,7 +69,7 @@ def judge(
                 if one.want is not None
                 for text in (
                     *_faults(one, record, by_tag[one.tag], harms, held),
-                    *(() if circumstances.jumped else _hurried(one.want, by_tag[one.tag])),
+                    *(() if circumstances.jumped else hurried(one.want, by_tag[one.tag])),
                 )
             ),
             *(
@@ -168,20 +168,27 @@ def _success(one: Asked, record: JobRecord, ends: Sequence[Line]) -> dict[str, b
     }
 
 
-def _hurried(want: Want, lines: Sequence[Line]) -> list[str]:
-    """Find attempts that did not wait for their time."""
+def hurried(want: Want, lines: Sequence[Line]) -> list[str]:
+    """Find attempts that did not wait for their time.
+
+    A failure that was never settled, because its process died or lost its lease with it, is no attempt: the same one is
+    begun anew, and at once.
+    """
     found: list[str] = []
-    raised: int | None = None
+    raised: Line | None = None
     for line in lines:  # in the order in which they were written
         if line["what"] == "raised":
-            raised = line["at_ms"]
+            raised = line
         elif line["what"] == "start" and raised is not None:
-            if line["at_ms"] - raised < want.pause * 1000 - 50:
-                found.append(
-                    f"the next attempt came {line['at_ms'] - raised} ms after a failure, not {want.pause:g} s"
-                )
+            waited = line["at_ms"] - raised["at_ms"]
+            if _attempt(line) > _attempt(raised) and waited < want.pause * 1000 - 50:
+                found.append(f"the next attempt came {waited} ms after a failure, not {want.pause:g} s")
             raised = None
     return found
+
+
+def _attempt(line: Line) -> int:
+    return int(line["attempt"]) - int(line["crashes"])
 
 
 def restarts(lines: Sequence[Line], circumstances: Circumstances) -> list[str]:

@@ -9,6 +9,8 @@ import pytest
 from headway.events import Event, EventKind
 from headway.job import JobId, JobRecord, JobState
 from tests.faults.ledger import Ledger, LedgerError
+from tests.faults.oracle import hurried
+from tests.faults.plans import Want
 
 JOB = JobId("0" * 20)
 E, S, RECLAIMED, DONE = EventKind.ENQUEUED, EventKind.STARTED, EventKind.RECLAIMED, EventKind.SUCCEEDED
@@ -74,3 +76,18 @@ def test_lost_and_twice_are_counted() -> None:
     ledger = _ledger(_record(), [(E, 0), (S, 1), (DONE, 1), (DONE, 1)])
     assert (ledger.lost, ledger.twice) == ([], [JOB])
     assert _ledger(None, []).lost == [JOB]
+
+
+@pytest.mark.parametrize(
+    ("following", "found"),
+    [
+        ({"attempt": 2, "crashes": 0, "at_ms": 700}, 1),
+        ({"attempt": 2, "crashes": 0, "at_ms": 2000}, 0),
+        ({"attempt": 1, "crashes": 0, "at_ms": 700}, 0),  # it died before its failure was settled
+        ({"attempt": 2, "crashes": 1, "at_ms": 700}, 0),  # and was charged for it
+        ({"attempt": 3, "crashes": 1, "at_ms": 700}, 1),
+    ],
+)
+def test_an_attempt_that_came_too_early_is_found(following: dict[str, int], found: int) -> None:
+    lines = [{"what": "raised", "attempt": 1, "crashes": 0, "at_ms": 0}, {"what": "start", **following}]
+    assert len(hurried(Want(pause=2.0), lines)) == found
