@@ -50,8 +50,11 @@ class Part(NamedTuple):
 def part_of(module: str, parts: Iterable[Part], root: str) -> tuple[str, Part] | None:
     """Find the most specific part of a module, and the name that identifies it; None when it has none.
 
-    The part named like the root package holds the modules directly in it; packages need a part of their own.
+    The part named like the root package holds the modules directly in it; packages need a part of their own. What
+    the root package itself shows to users falls under the part `root.__init__`, where there is one.
     """
+    if module == root:
+        module = f"{root}.__init__"
     found: list[tuple[tuple[int, bool], str, Part]] = []
     for part in parts:
         if part.pattern == root and module.count(".") > 1:

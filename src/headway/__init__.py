@@ -13,18 +13,18 @@ async def send_welcome(user_id: int) -> str: ...
 
 from typing import TYPE_CHECKING, Any
 
-from headway.app import Headway
-from headway.context import Context
+from headway.app.app import Headway
+from headway.app.context import Context
+from headway.app.handle import JobHandle, SyncJobHandle
+from headway.app.task import Task
+from headway.app.unique import Unique
 from headway.errors import Discard, HeadwayError, RetryLater
-from headway.handle import JobHandle, SyncJobHandle
 from headway.job import JobState
 from headway.retry import Retry
-from headway.schedule import CatchUp
-from headway.task import Task
-from headway.unique import Unique
+from headway.schedules.schedule import CatchUp
 
 if TYPE_CHECKING:
-    from headway.info import JobInfo, QueueInfo
+    from headway.app.info import JobInfo, QueueInfo
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the names below
     """Load what is seldom named by anybody when it is."""
     if name in {"JobInfo", "QueueInfo"}:
-        from headway import info  # noqa: PLC0415 - not before it is asked for
+        from headway.app import info  # noqa: PLC0415 - not before it is asked for
 
         return getattr(info, name)
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -19,8 +19,8 @@ from msgspec import Struct
 from headway.clock import LONGEST_MS, text_seconds
 from headway.errors import ConfigError, DeclarationError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
-from headway.options import checked_name
-from headway.redaction import shown, shown_fields
+from headway.names import checked_name
+from headway.text import shown, shown_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

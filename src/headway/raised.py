@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from headway.storable import MAX_TEXT, exact
+from headway.text import MAX_TEXT, exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

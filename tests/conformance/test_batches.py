@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway.batching import Batcher
+from headway.app.batching import Batcher
+from headway.app.opening import enqueuer_of
 from headway.brokers.base import JobQuery, LogLine, Progress, Report, Settlement
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.job import (
@@ -27,7 +28,6 @@ from headway.job import (
     UniqueMode,
     WorkerId,
 )
-from headway.opened import enqueuer_of
 from tests.conformance.scene import HOUR, Scene
 
 if TYPE_CHECKING:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway import Headway
+    from headway.app.task import PreparedJob
     from headway.brokers.base import Carrier
     from headway.job import JobId, JobRecord
-    from headway.task import PreparedJob
     from tests.conformance.store import Store
 
 _AT_ONCE: Final = 20

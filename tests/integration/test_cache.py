@@ -274,7 +274,7 @@ class TestApp:
     async def test_a_server_that_is_gone_is_said(
         self, namespace: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("headway.remote.patience.OPEN_DEADLINE", 0.1)
+        monkeypatch.setattr("headway.storage.patience.OPEN_DEADLINE", 0.1)
         with RedisServer() as server:
             url = server.url
         opened = from_url(url, namespace=namespace)

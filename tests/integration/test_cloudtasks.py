@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from headway import Headway
+from headway.app.opening import broker_settings
 from headway.brokers.base import BrokerSettings, PushSettings
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.enqueue import MAX_PAYLOAD
@@ -25,7 +26,6 @@ from headway.errors import (
 )
 from headway.guards.url import from_url as guard_store
 from headway.job import Fire, JobState, NewJob, new_job_id
-from headway.opened import broker_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -24,7 +24,7 @@ from headway.guards.reservations import _entry_key
 from headway.guards.transitions import Busy, Complete, PushedJob
 from headway.guards.url import from_url
 from headway.job import Fire, JobState, NewJob, Succeeded, WorkerId, new_job_id
-from headway.remote import patience
+from headway.storage import patience
 from headway.testing import FakeClock
 from tests.integration.guard_places import KINDS, NETWORKED, Place, shared_place
 from tests.servers import PostgresServer, RedisServer, RestProxy

@@ -13,7 +13,7 @@ import pytest
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.guards import scripted
 from headway.guards.base import Entry
-from headway.remote import patience
+from headway.storage import patience
 from tests.integration.guard_places import KINDS, NETWORKED, Place, own_place, shared_place
 from tests.servers import Direction, RedisServer, RestProxy, TcpProxy
 

@@ -26,8 +26,8 @@ from headway.testing import FakeClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from headway.app.task import AsyncTask
     from headway.brokers.base import Signal
-    from headway.task import AsyncTask
 
 WORKER = WorkerId("w")
 LEASE_MS = 30_000

@@ -24,8 +24,8 @@ from headway.brokers.url import from_url
 from headway.cli.doctor.sqlite_probe import sqlite_facts
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, ConfigError
 from headway.job import Fire, JobId, JobState, NewJob, Succeeded, UniqueLock, UniqueMode, WorkerId, new_job_id
-from headway.redaction import redact
 from headway.testing import FakeClock
+from headway.text import redact
 from tests.conformance.scene import DAY, HOUR, Scene
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from headway.brokers.sqlite.broker import SqliteBroker
 from headway.errors import BrokerUnavailableError
 from headway.job import JobId, NewJob, Succeeded, WorkerId, new_job_id
 from headway.runtime.worker import Worker
-from headway.storage import sqlite_identity
+from headway.storage.sqlite import identity as sqlite_identity
 from tests.conformance.listening import DEADLINE_S, Listener
 
 if TYPE_CHECKING:

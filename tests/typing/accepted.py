@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from headway import Context, Headway, JobHandle, JobInfo, JobState, QueueInfo, Retry, SyncJobHandle, Unique
+from headway.app.task import AsyncTask, PlainTask, PreparedJob
 from headway.brokers.base import LogLine, Progress
-from headway.task import AsyncTask, PlainTask, PreparedJob
 
 app = Headway("typed", url="sqlite:///typed.db", lease="15s", concurrency=5)
 

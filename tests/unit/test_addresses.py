@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from headway import Headway
 from headway.addresses import checked_address
-from headway.blobs import open_store
+from headway.app.opening import broker_settings
 from headway.brokers.base import BrokerSettings
 from headway.brokers.url import from_url
 from headway.cache.url import from_url as cache_from_url
 from headway.errors import HeadwayError
 from headway.guards.url import from_url as guard_from_url
-from headway.opened import broker_settings
-from headway.redaction import redact
+from headway.offload.blobs import open_store
+from headway.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

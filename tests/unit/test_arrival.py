@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headway.app.signature import Signature
 from headway.codec import Codec, decode_call
 from headway.errors import ArgumentsError, SerialisationError
-from headway.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headway.batching import _ENOUGH, Batcher
+from headway.app.batching import _ENOUGH, Batcher
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from headway.app.signature import Signature
 from headway.codec import Codec, decode_call
 from headway.errors import ArgumentsError, DeclarationError
-from headway.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

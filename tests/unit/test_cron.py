@@ -13,7 +13,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.cron import ScheduleError, parse
+from headway.schedules.cron import ScheduleError, parse
 
 UNTIMED = settings(deadline=None)  # the machine may be busy: nothing here is about speed
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from headway.clock import to_ms
 from headway.emulator.model import RetryConfig
 from headway.emulator.scheduler.turns import Turn, after_failure, first_turn, next_fire, started
-from headway.schedule import Cron
+from headway.schedules.schedule import Cron
 
 HOURLY = Cron("0 * * * *")
 SECOND = 1000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headway.codec import decode_history, encode_history
 from headway.job import AttemptError, Delivery, JobId, Lease, WorkerId
 from headway.runtime.failure import error_of, with_error
-from headway.storable import storable
+from headway.text import storable
 
 
 def delivery(history: bytes = b"") -> Delivery:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from headway.errors import DeclarationError
 from headway.gcp.crontab import crontab
-from headway.schedule import Cron, Every
+from headway.schedules.schedule import Cron, Every
 
 NOW = datetime(2026, 11, 22, 8, 21, 10, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

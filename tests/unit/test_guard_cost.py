@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway import Headway
+from headway.app.opening import broker_settings
 from headway.brokers.base import BrokerSettings, PushSettings
 from headway.guards.beginning import Started
 from headway.guards.guard import Guard
 from headway.guards.transitions import PushedJob
 from headway.guards.url import from_url
 from headway.job import NewJob, Succeeded, WorkerId, new_job_id
-from headway.opened import broker_settings
 from headway.testing import FakeClock
 
 if TYPE_CHECKING:

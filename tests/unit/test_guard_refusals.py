@@ -23,7 +23,7 @@ from headway.guards.guard import Guard
 from headway.guards.transitions import Busy, Complete, PushedJob
 from headway.guards.url import from_url
 from headway.job import Failed, Fire, JobState, NewJob, Released, RetryAt, Succeeded, WorkerId, new_job_id
-from headway.remote.replies import ServerRefusesError
+from headway.storage.redis.replies import ServerRefusesError
 from headway.testing import FakeClock
 
 if TYPE_CHECKING:

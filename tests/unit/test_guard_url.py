@@ -16,7 +16,7 @@ from headway.guards.stores.redis import RedisStore
 from headway.guards.stores.sqlite import SqliteStore
 from headway.guards.stores.sqlite import file as sqlite
 from headway.guards.url import from_url
-from headway.remote import http
+from headway.storage.redis import http
 
 if TYPE_CHECKING:
     from headway.guards.base import GuardStore

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.errors import BrokerRefusedError
-from headway.remote.http import HttpRedis
-from headway.remote.patience import Unanswered
+from headway.storage.patience import Unanswered
+from headway.storage.redis.http import HttpRedis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

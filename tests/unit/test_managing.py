@@ -11,10 +11,10 @@ import pytest
 from msgspec import structs
 
 from headway import Headway, JobState, Retry
+from headway.app.info import job_info
+from headway.app.managing import Jobs, Queues, SyncJobs, SyncQueues
 from headway.errors import ArgumentsError, DeclarationError
-from headway.info import job_info
 from headway.job import new_job_id
-from headway.managing import Jobs, Queues, SyncJobs, SyncQueues
 from headway.testing import FakeClock, inline
 
 if TYPE_CHECKING:

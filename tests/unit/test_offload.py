@@ -12,8 +12,6 @@ import msgspec
 import pytest
 
 from headway import Headway, JobState, Retry
-from headway import offload as offload_module
-from headway.blobs import Bucket, Folder, open_store
 from headway.brokers.base import BrokerSettings, Capabilities, PushSettings
 from headway.brokers.cloudtasks.target import Target
 from headway.codec import REFERENCE, decode_call, decode_history, is_reference
@@ -29,8 +27,10 @@ from headway.errors import (
 )
 from headway.guards.document import PushedJob
 from headway.job import Delivery, Failed, JobId, Lease, NewJob, Released, WorkerId, new_job_id
-from headway.offload import Offload, Reference, read_reference, whole
-from headway.pruning import Pruned, prune_offloaded
+from headway.offload import payloads as offload_module
+from headway.offload.blobs import Bucket, Folder, open_store
+from headway.offload.payloads import Offload, Reference, read_reference, whole
+from headway.offload.pruning import Pruned, prune_offloaded
 from headway.runtime.executor import Executor
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from headway import Headway, Unique
+from headway.app.options import JobOptions, job_options
 from headway.clock import to_ms
 from headway.codec import decode_call
 from headway.errors import ArgumentsError, DeclarationError
-from headway.options import JobOptions, checked_name, job_options
+from headway.names import checked_name
 from headway.testing import FakeClock
 
 if TYPE_CHECKING:

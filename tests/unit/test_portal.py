@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway import Headway
+from headway.app.portal import Portal
 from headway.errors import ArgumentsError, HeadwayError, ResultTimeoutError
 from headway.job import JobState
-from headway.portal import Portal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 from headway.brokers.cloudtasks.verify_oidc import SKEW_S
 from headway.clock import to_ms
 from headway.push.called import SKEW_MS, named_fire
-from headway.schedule import Cron, Every
+from headway.schedules.schedule import Cron, Every
 
 ZURICH = "Europe/Zurich"  # clocks go on at 01:00 UTC on 29 March 2026, and back at 01:00 UTC on 25 October
 NIGHTLY = Cron("0 3 * * *")

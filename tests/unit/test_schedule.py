@@ -12,8 +12,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.cron import parse
-from headway.schedule import (
+from headway.schedules.cron import parse
+from headway.schedules.schedule import (
     CatchUp,
     Cron,
     Every,

@@ -17,7 +17,7 @@ from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError
 from headway.job import Fire
 from headway.runtime.scheduler import Scheduler
-from headway.schedule import Every, ScheduleError
+from headway.schedules.schedule import Every, ScheduleError
 from headway.service import Remarks
 from headway.testing import FakeClock, inline
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.emulator.http import HttpServer
-from headway.serving import Connections, name_lack_of_descriptors
+from headway.http.server import Connections, name_lack_of_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -137,5 +137,5 @@ async def test_want_of_descriptors_is_said_in_one_line(caplog: pytest.LogCapture
             loop.call_exception_handler({"message": "something else"})
     finally:
         loop.set_exception_handler(before)
-    assert [record.name for record in caplog.records] == ["headway.serving", "asyncio"]
+    assert [record.name for record in caplog.records] == ["headway.http.server", "asyncio"]
     assert "ulimit -n" in caplog.records[0].getMessage()

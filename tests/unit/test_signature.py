@@ -15,9 +15,9 @@ from uuid import UUID
 
 import pytest
 
+from headway.app.signature import Signature
 from headway.codec import Codec, decode_call
 from headway.errors import ArgumentsError, CodecError, DeclarationError, SerialisationError
-from headway.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

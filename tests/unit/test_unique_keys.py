@@ -16,7 +16,7 @@ from headway.errors import DeclarationError, SerialisationError
 from headway.job import UniqueMode
 
 if TYPE_CHECKING:
-    from headway.task import Task
+    from headway.app.task import Task
 
 app = Headway("unique")
 

@@ -20,8 +20,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
-from headway.redaction import shown, shown_fields
-from headway.storable import MAX_LINE, real, storable
+from headway.text import MAX_LINE, real, shown, shown_fields, storable
 
 if TYPE_CHECKING:
     import asyncio

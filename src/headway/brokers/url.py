@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from headway.errors import ConfigError
-from headway.redaction import redact
+from headway.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

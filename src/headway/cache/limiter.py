@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from headway.cache.base import Allowed, Denied
 from headway.cache.rate import checked_rate
-from headway.remote.base import load_script
+from headway.storage.redis.server import load_script
 
 if TYPE_CHECKING:
     from headway.clock import Clock
-    from headway.remote.base import RedisServer
+    from headway.storage.redis.server import RedisServer
 
 
 class RedisLimiter:

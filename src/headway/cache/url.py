@@ -12,7 +12,7 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from headway.cache.base import Cache, Limiter
     from headway.clock import Clock
-    from headway.remote.base import RedisServer
+    from headway.storage.redis.server import RedisServer
 
 
 class OpenCache(Protocol):
@@ -57,11 +57,11 @@ def _server(url: str) -> RedisServer:
     extra = "redis" if scheme.startswith("redis") else "upstash"
     try:
         if scheme.startswith("redis"):
-            from headway.remote.tcp import TcpRedis  # noqa: PLC0415 - only when asked for
+            from headway.storage.redis.tcp import TcpRedis  # noqa: PLC0415 - only when asked for
 
             return TcpRedis(url)
         if scheme in {"https", "http", "upstash"}:
-            from headway.remote.http import HttpRedis  # noqa: PLC0415 - as above
+            from headway.storage.redis.http import HttpRedis  # noqa: PLC0415 - as above
 
             return HttpRedis(url)
     except ImportError as error:

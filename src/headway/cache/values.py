@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from headway.remote.base import RedisServer, Word
+    from headway.storage.redis.server import RedisServer, Word
 
 _encoder: Final = msgspec.msgpack.Encoder()
 

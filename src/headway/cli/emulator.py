@@ -115,7 +115,7 @@ def emulator(  # noqa: PLR0913 - one for each option
         from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
         from headway.emulator.standalone import running  # noqa: PLC0415 - an extra
         from headway.emulator.tokens import GOOGLE_ISSUER  # noqa: PLC0415 - an extra
-        from headway.serving import name_lack_of_descriptors  # noqa: PLC0415 - an extra
+        from headway.http.server import name_lack_of_descriptors  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         msg = f"the emulator needs the package of {error.name}: pip install 'headway[emulator]'"
         raise ConfigError(msg) from error

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from headway.app import Headway
-    from headway.handle import JobHandle
+    from headway.app.app import Headway
+    from headway.app.handle import JobHandle
 
 _LONG: Final = 100  # characters of an argument that are shown
 # What somebody who typed it may have meant as something else than a text: broken JSON, or a word of Python.

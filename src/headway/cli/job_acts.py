@@ -11,7 +11,7 @@ from headway.cli.options import examples, json_option, yes_option
 from headway.cli.streams import ask, emit, say
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobId, JobState
-from headway.storable import storable
+from headway.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

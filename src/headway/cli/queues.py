@@ -135,7 +135,7 @@ async def _sorted_out(
     opened: OpenTarget, names: Sequence[str], *, force: bool = False
 ) -> tuple[list[str], list[str]]:
     """Return those of the queues that are known, and the others; with `force` all count as known."""
-    from headway.options import checked_name  # noqa: PLC0415 - when it is needed
+    from headway.names import checked_name  # noqa: PLC0415 - when it is needed
 
     wanted = [checked_name("queue", name) for name in dict.fromkeys(names)]
     if force or not wanted:

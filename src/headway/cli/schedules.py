@@ -50,7 +50,7 @@ def list_schedules(target: Target, *, as_json: bool) -> None:
 async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
     from headway.cli.render import iso  # noqa: PLC0415 - when it is needed
     from headway.clock import SystemClock, from_ms, to_ms  # noqa: PLC0415 - as above
-    from headway.schedule import ScheduleError, next_wake  # noqa: PLC0415 - as above
+    from headway.schedules.schedule import ScheduleError, next_wake  # noqa: PLC0415 - as above
 
     known = {record.name: record for record in await opened.carrier.schedules()}
     declared = dict(opened.app.schedules) if opened.app is not None else {}

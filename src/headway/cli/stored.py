@@ -14,7 +14,7 @@ from headway.errors import ConfigError, HeadwayError
 if TYPE_CHECKING:
     from headway.cli.target import OpenTarget
     from headway.job import JobRecord
-    from headway.offload import Offload
+    from headway.offload.payloads import Offload
 
 
 @click.group(epilog=examples("headway offload prune --app shop.jobs:app"))
@@ -44,7 +44,7 @@ def prune(target: Target, *, older_than: float, dry_run: bool, as_json: bool) ->
     What a job still needs stays, however old it is.
     """
     from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
-    from headway.pruning import Pruned, prune_offloaded  # noqa: PLC0415 - as above
+    from headway.offload.pruning import Pruned, prune_offloaded  # noqa: PLC0415 - as above
 
     async def work(opened: OpenTarget) -> Pruned:
         store = store_of(opened)
@@ -69,7 +69,7 @@ def store_of(opened: OpenTarget) -> Offload | None:
     if not opened.settings.offload:
         return None
     from headway.clock import SystemClock  # noqa: PLC0415 - when it is needed
-    from headway.offload import Offload  # noqa: PLC0415 - as above
+    from headway.offload.payloads import Offload  # noqa: PLC0415 - as above
 
     return Offload(opened.settings, opened.settings.namespace, SystemClock())
 
@@ -82,7 +82,7 @@ async def fetched(opened: OpenTarget, record: JobRecord) -> tuple[JobRecord, lis
 
     if not (is_reference(record.payload) or is_reference(record.result)):
         return record, []
-    from headway.offload import whole  # noqa: PLC0415 - as above
+    from headway.offload.payloads import whole  # noqa: PLC0415 - as above
 
     store = store_of(opened)
     unreadable: list[str] = []

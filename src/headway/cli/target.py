@@ -14,7 +14,7 @@ from headway.errors import ConfigError, HeadwayError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.brokers.base import Store
     from headway.config import Settings
 
@@ -110,8 +110,8 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     if not settings.namespace:
         msg = "whose jobs? give --app module:name, or --namespace with the app's name (and --url)"
         raise ConfigError(msg)
+    from headway.app.opening import broker_settings  # noqa: PLC0415 - as above
     from headway.brokers.url import from_url  # noqa: PLC0415 - when it is needed
-    from headway.opened import broker_settings  # noqa: PLC0415 - as above
 
     async with from_url(settings.url, broker_settings(settings.namespace, settings)) as carrier:
         yield OpenTarget(carrier, settings, None)

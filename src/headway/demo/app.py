@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from headway.app import Headway
-from headway.context import Context  # noqa: TC001 - the task's signature is read when it is declared
+from headway.app.app import Headway
+from headway.app.context import Context  # noqa: TC001 - the task's signature is read when it is declared
 from headway.demo.source import OUTSIDE, FileFacts, analyse, library
 from headway.retry import Retry
 

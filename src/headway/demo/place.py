@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from headway.app.opening import broker_settings
 from headway.brokers.base import BrokerSettings
 from headway.config import load_settings
 from headway.job import new_job_id
-from headway.opened import broker_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

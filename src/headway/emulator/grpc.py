@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headway.emulator.calls import answer
 from headway.emulator.errors import ApiError, refuse
-from headway.serving import HEAD_SECONDS
+from headway.http.server import HEAD_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from headway.serving import BACKLOG, Connections
+from headway.http.server import BACKLOG, Connections
 
 if TYPE_CHECKING:
     from headway.emulator.gate import App

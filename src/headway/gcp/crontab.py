@@ -6,13 +6,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
-from headway.cron import parse
 from headway.errors import DeclarationError
-from headway.schedule import Cron, Every
+from headway.schedules.cron import parse
+from headway.schedules.schedule import Cron, Every
 
 if TYPE_CHECKING:
-    from headway.cron import CronTimes
-    from headway.schedule import Schedule
+    from headway.schedules.cron import CronTimes
+    from headway.schedules.schedule import Schedule
 
 _PLAIN: Final = re.compile(r"[0-9*,/-]+")
 _MINUTE: Final = timedelta(minutes=1)

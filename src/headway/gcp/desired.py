@@ -27,7 +27,7 @@ from headway.gcp.rights import bindings
 from headway.gcp.rights import needs_number as rights_need_number
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.gcp.declarations import Deployment, Service, Subscription, Topic
 
 _CONCURRENCY: Final = 1000  # of a queue behind which no service is declared: Google's default

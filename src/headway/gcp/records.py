@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from headway.clock import from_ms, to_ms
 from headway.errors import HeadwayError
 from headway.job import Fire
-from headway.schedule import CatchUp, due_fires
+from headway.schedules.schedule import CatchUp, due_fires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.brokers.base import ScheduleRecord
 
 _NOT_PAUSED: Final = (

@@ -13,7 +13,7 @@ from headway.gcp.resources import CloudSchedule, Kind, key_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.gcp.cloud import Cloud
     from headway.gcp.records import Records
     from headway.gcp.resources import Key, Resource, Seen

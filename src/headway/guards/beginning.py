@@ -22,7 +22,7 @@ from headway.guards.held import Known
 from headway.guards.refusals import add_refusal
 from headway.guards.transitions import Begun, Behind, Busy, Complete
 from headway.job import AttemptError, Delivery, JobState, Lease
-from headway.remote.replies import ServerRefusesError
+from headway.storage.redis.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from headway.guards.base import GuardStore

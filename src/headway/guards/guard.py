@@ -22,7 +22,7 @@ from headway.guards.desk import Desk
 from headway.guards.refusals import Refusals
 from headway.guards.schedules import Schedules
 from headway.job import JobState
-from headway.remote.replies import ServerRefusesError
+from headway.storage.redis.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from headway.codec import decode_history, encode_history
 from headway.errors import BrokerRefusedError
 from headway.guards import transitions
 from headway.job import AttemptError
-from headway.remote.replies import ServerRefusesError
+from headway.storage.redis.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

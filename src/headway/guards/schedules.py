@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from headway.brokers.base import ScheduleRecord
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
-from headway.fires import check_fire, last_fire
 from headway.guards.base import Entry, read_data
 from headway.job import JobId
 from headway.raised import in_one_line
-from headway.remote.replies import ServerRefusesError
+from headway.schedules.fires import check_fire, last_fire
 from headway.service import Remarks
+from headway.storage.redis.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

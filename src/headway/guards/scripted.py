@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from headway.errors import BrokerRefusedError
 from headway.guards.base import Entry, EntryPage
-from headway.remote.base import load_script
+from headway.storage.redis.server import load_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from headway.remote.base import RedisServer, Word
-    from headway.remote.patience import Answer
+    from headway.storage.patience import Answer
+    from headway.storage.redis.server import RedisServer, Word
 
 _log = logging.getLogger("headway.guard")
 

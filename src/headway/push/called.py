@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from headway.clock import from_ms, to_ms
-from headway.cron import parse
-from headway.schedule import Cron, ScheduleError
+from headway.schedules.cron import parse
+from headway.schedules.schedule import Cron, ScheduleError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from headway.schedule import Schedule
+    from headway.schedules.schedule import Schedule
 
 SKEW_MS: Final = 30_000
 """By which a scheduler's clock may be ahead of ours: as much as is granted to the times in its token."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from headway.app import Headway
+    from headway.app.app import Headway
+    from headway.app.scheduled import ScheduledTask
     from headway.brokers.base import FireCall, PushCarrier, ScheduleRecord
-    from headway.scheduled import ScheduledTask
 
 _log = logging.getLogger("headway.push")
 _STEP_MS: Final = 1000  # after which a clock that was set meanwhile is noticed

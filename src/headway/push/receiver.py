@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
     from types import TracebackType
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.push.http import Receive, Scope, Send
 
 _log = logging.getLogger("headway.push")

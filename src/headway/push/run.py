@@ -20,7 +20,7 @@ from headway.runtime.threads import Threads
 from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.brokers.base import PushCarrier, PushResponse
     from headway.job import Delivery, JobId, Outcome
     from headway.runtime.processes import Processes

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 import uvicorn
 
 from headway.errors import ConfigError
+from headway.http.server import BACKLOG, Connections, name_lack_of_descriptors
 from headway.runtime.mainloop import run_main
-from headway.serving import BACKLOG, Connections, name_lack_of_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

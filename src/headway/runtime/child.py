@@ -17,8 +17,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
+from headway.app.opening import broker_settings
 from headway.errors import ConfigError, HeadwayError
-from headway.opened import broker_settings
 from headway.runtime.control import (
     Claiming,
     Goodbye,
@@ -42,7 +42,7 @@ from headway.runtime.stderr import write_stderr
 from headway.runtime.worker import Worker, new_worker_id
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.runtime.control import FromWorker, WorkerOptions
 
 _log = logging.getLogger("headway.worker")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from headway.app.context import Context
+from headway.app.functions import alias_hint
 from headway.codec import decode_call, is_reference
-from headway.context import Context
 from headway.errors import CodecError, HeadwayError
-from headway.functions import alias_hint
 from headway.job import Cancelled, Expired, Outcome, Succeeded
 from headway.runtime.deaths import runs_alone
 from headway.runtime.failure import JobTimeoutError
@@ -26,11 +26,11 @@ from headway.runtime.timelimits import TO_SETTLE, TimeLimits
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from headway.app import Headway
+    from headway.app.app import Headway
+    from headway.app.task import Task
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
     from headway.runtime.threads import Threads
-    from headway.task import Task
 
 _SUSPECT_PAUSE: Final = 2.0  # seconds until there may be room for a job that must run alone
 
@@ -156,7 +156,7 @@ class Executor:
         payload = run.delivery.payload
         try:
             if is_reference(payload):
-                from headway.offload import read_reference, whole  # noqa: PLC0415 - only for large calls
+                from headway.offload.payloads import read_reference, whole  # noqa: PLC0415 - only for large calls
 
                 timeout_ms = read_reference(payload).timeout_ms or task.options_declared.timeout_ms
                 with self._limits.bound(run, timeout_ms / 1000):

@@ -8,7 +8,7 @@ from headway.codec import decode_history, encode_history
 from headway.errors import HeadwayError
 from headway.job import AttemptError
 from headway.raised import message_of, trace_of, type_name
-from headway.storable import storable
+from headway.text import storable
 
 if TYPE_CHECKING:
     from headway.job import Delivery

@@ -38,7 +38,7 @@ from headway.runtime.wire import (
 )
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.job import Lease, Outcome
 
 

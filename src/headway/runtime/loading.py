@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from headway.app import Headway
+from headway.app.app import Headway
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from headway.loops import new_loop
+from headway.app.loops import new_loop
 from headway.raised import message_of, trace_of, type_name
 from headway.runtime.current import current_run
 

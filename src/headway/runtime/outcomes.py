@@ -20,15 +20,15 @@ from headway.raised import because, class_name, message_of, type_name
 from headway.retry import GiveUp, Retry, RetryAfter
 from headway.runtime.failure import JobTimeoutError, ProcessDiedError, error_of, process_deaths, with_error
 from headway.runtime.run import Stop
-from headway.storable import storable
+from headway.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.app import Headway
+    from headway.app.app import Headway
+    from headway.app.task import Task
     from headway.job import AttemptError, Delivery
     from headway.runtime.run import JobRun
-    from headway.task import Task
 
 log: Final = logging.getLogger("headway.job")
 """Where outcomes are logged, of pulled and of pushed jobs alike."""

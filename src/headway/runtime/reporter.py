@@ -7,7 +7,7 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from headway.batching import Batcher
+from headway.app.batching import Batcher
 from headway.brokers.base import LogLine, Progress, Report
 from headway.errors import BrokerUnavailableError
 from headway.raised import in_one_line, trace_of

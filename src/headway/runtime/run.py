@@ -8,7 +8,7 @@ import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from headway.storable import storable
+from headway.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,18 +13,18 @@ from msgspec import Struct
 from headway.brokers.base import ScheduleRecord
 from headway.clock import from_ms, to_ms
 from headway.errors import BrokerUnavailableError
-from headway.fires import MAX_AHEAD_MS
 from headway.job import Fire
 from headway.raised import in_one_line, trace_of
-from headway.schedule import due_fires, next_wake
+from headway.schedules.fires import MAX_AHEAD_MS
+from headway.schedules.schedule import due_fires, next_wake
 from headway.service import must_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.app import Headway
+    from headway.app.app import Headway
+    from headway.app.scheduled import ScheduledTask
     from headway.brokers.base import Store
-    from headway.scheduled import ScheduledTask
     from headway.service import Remarks
 
 _log = logging.getLogger("headway.scheduler")

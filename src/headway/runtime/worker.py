@@ -33,7 +33,7 @@ from headway.service import Outage, Services, must_go_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.brokers.base import Claimed, QueueWant, Signal
     from headway.job import JobRecord, Lease, Outcome
     from headway.runtime.processes import Processes

@@ -1,1 +1,1 @@
-"""What drivers of several kinds need of one server or file."""
+"""What several rooms need of one server or file: Redis by TCP or HTTP, SQLite files, patience with failures."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from headway.portal import Portal
+from headway.app.portal import Portal
 from headway.testing.inlining import inline
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from headway.app import Headway
+    from headway.app.app import Headway
+    from headway.app.task import Task
     from headway.job import JobState
-    from headway.task import Task
     from headway.testing.clock import FakeClock
     from headway.testing.faults import FaultyBroker
     from headway.testing.inlining import Inline

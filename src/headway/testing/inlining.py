@@ -12,15 +12,16 @@ from urllib.parse import quote
 
 from msgspec import structs
 
+from headway.app.opening import OpenApps, broker_settings
+from headway.app.portal import Portal
+from headway.app.task import Task
 from headway.brokers.base import JobQuery, QueueWant
 from headway.brokers.url import from_url, pulled
 from headway.clock import SystemClock, from_ms
 from headway.codec import decode_history
 from headway.errors import Discard, JobFailedError, RetryLater
 from headway.job import Failed, Released, WorkerId
-from headway.offload import Offload
-from headway.opened import OpenApps, broker_settings
-from headway.portal import Portal
+from headway.offload.payloads import Offload
 from headway.runtime.executor import Executor
 from headway.runtime.outcomes import Outcomes
 from headway.runtime.reporter import Reporter
@@ -29,7 +30,6 @@ from headway.runtime.scheduler import Scheduler
 from headway.runtime.settler import Settler
 from headway.runtime.threads import Interrupted, Threads
 from headway.service import Services
-from headway.task import Task
 from headway.testing.clock import FakeClock
 from headway.testing.faults import FaultyBroker
 from headway.testing.seen import SeenJob, seen
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from datetime import datetime
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.job import Delivery, JobId, JobRecord, JobState, Outcome
 
 _log = logging.getLogger("headway.testing")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.testing.clock import FakeClock
     from headway.testing.inlining import Inline
 

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from headway.codec import decode_call, decode_history, decode_result
 from headway.job import AttemptError, JobRecord, JobState
-from headway.offload import whole
+from headway.offload.payloads import whole
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.job import JobId
 
 

@@ -10,8 +10,8 @@ from headway.events import EventKind
 from headway.job import JobState
 
 if TYPE_CHECKING:
+    from headway.app.handle import JobHandle
     from headway.events import Event
-    from headway.handle import JobHandle
 
 # An event tells that the job has been in the state, even if it has left it since. RETRY and RELEASED do not tell which
 # of the waiting states followed: there the record has the say.

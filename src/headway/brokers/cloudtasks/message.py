@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from headway.errors import CodecError
 from headway.guards.document import PushedJob
 from headway.job import PRIORITY_MAX, PRIORITY_MIN, Fire, JobId, NewJob, is_job_id
-from headway.options import MAX_KEY, MAX_NAME
+from headway.names import MAX_KEY, MAX_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

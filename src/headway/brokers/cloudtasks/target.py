@@ -14,8 +14,8 @@ from headway.codec import decode_call, is_reference
 from headway.config import first
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
-from headway.offload import read_reference
-from headway.redaction import redact
+from headway.offload.payloads import read_reference
+from headway.text import redact
 
 if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 
 from headway.errors import BrokerUnavailableError, ConfigError
-from headway.redaction import redact
+from headway.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.brokers.base import Enqueued
 from headway.brokers.redis.session import Kind
 from headway.errors import BrokerRefusedError
-from headway.fires import early
 from headway.job import JobId, UniqueMode
+from headway.schedules.fires import early
 
 if TYPE_CHECKING:
     import asyncio

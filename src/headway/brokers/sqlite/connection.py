@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
-from headway.storage.sqlite_locks import writer_of
+from headway.storage.sqlite.locks import writer_of
 
 if TYPE_CHECKING:
     from headway.brokers.sqlite.location import Location

@@ -13,8 +13,8 @@ from headway.brokers.sqlite.transitions import delete
 from headway.brokers.sqlite.upkeep import is_old
 from headway.errors import BrokerRefusedError
 from headway.events import EventKind
-from headway.fires import check_fire, last_fire
 from headway.job import JobId
+from headway.schedules.fires import check_fire, last_fire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from headway.addresses import option_named
 from headway.errors import ConfigError
-from headway.redaction import redact
+from headway.text import redact
 
 _TIMEOUT_MAX_S: Final = 600.0
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.location import Location
     from headway.brokers.sqlite.transaction import Transaction
     from headway.clock import Clock
-    from headway.storage.sqlite_identity import FileLoss
+    from headway.storage.sqlite.identity import FileLoss
 
 T = TypeVar("T")
 

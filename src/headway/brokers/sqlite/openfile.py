@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.errors import BrokerUnavailableError
-from headway.storage.sqlite_identity import FileCheck, Holder, clear_leftovers
+from headway.storage.sqlite.identity import FileCheck, Holder, clear_leftovers
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from headway.brokers.sqlite.location import Location
-    from headway.storage.sqlite_identity import FileLoss
+    from headway.storage.sqlite.identity import FileLoss
 
 
 class OpenFile:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.opened import Opened
 from headway.errors import BrokerUnavailableError
-from headway.storage.sqlite_identity import OTHERS_NOTICE_S
+from headway.storage.sqlite.identity import OTHERS_NOTICE_S
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import BrokerSettings
     from headway.brokers.sqlite.location import Location
     from headway.clock import Clock
-    from headway.storage.sqlite_identity import FileLoss
+    from headway.storage.sqlite.identity import FileLoss
 
 _log: Final = logging.getLogger(__name__)
 

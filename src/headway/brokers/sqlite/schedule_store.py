@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import ScheduleRecord
 from headway.brokers.sqlite.rows import DamagedRowError, want
-from headway.fires import MAX_AHEAD_MS
+from headway.schedules.fires import MAX_AHEAD_MS
 
 if TYPE_CHECKING:
     import sqlite3

@@ -119,7 +119,7 @@ def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415 - when it is needed
 
     from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.redaction import redact  # noqa: PLC0415 - as above
+    from headway.text import redact  # noqa: PLC0415 - as above
 
     print_json({"url": redact(url), "ok": not failed, "findings": [asdict(finding) for finding in findings]})
 
@@ -127,7 +127,7 @@ def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
 def _print(url: str, findings: list[Finding]) -> None:
     from headway.cli.doctor.finding import Level  # noqa: PLC0415 - as above
     from headway.cli.output import printable  # noqa: PLC0415 - as above
-    from headway.redaction import redact  # noqa: PLC0415 - when it is needed
+    from headway.text import redact  # noqa: PLC0415 - when it is needed
 
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
     emit(redact(url))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from headway.cli.doctor.finding import Finding, error, ok, warn
 from headway.clock import SystemClock, from_ms
-from headway.fires import MAX_AHEAD_MS
 from headway.raised import in_one_line
-from headway.schedule import next_wake
+from headway.schedules.fires import MAX_AHEAD_MS
+from headway.schedules.schedule import next_wake
 from headway.service import must_go_on
 
 if TYPE_CHECKING:
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.brokers.base import Store
 
 

@@ -17,7 +17,7 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from headway.app import Headway
+    from headway.app.app import Headway
     from headway.gcp import Deployment
     from headway.gcp.cloud import Cloud
     from headway.gcp.resources import Resource, Seen

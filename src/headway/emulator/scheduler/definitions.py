@@ -15,7 +15,7 @@ from headway.emulator.scheduler.calls import USER_AGENT
 from headway.emulator.scheduler.wire import HttpMethod, HttpTarget, Job, RetryConfig
 from headway.emulator.urls import fault_of
 from headway.errors import HeadwayError
-from headway.schedule import Cron
+from headway.schedules.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

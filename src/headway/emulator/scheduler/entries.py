@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headway.emulator.journal import Journal
     from headway.emulator.model import RetryConfig
     from headway.emulator.wire import Message
-    from headway.schedule import Cron
+    from headway.schedules.schedule import Cron
 
 _KIND: Final = "scheduled-job"
 _incarnations: Final = count()

@@ -13,7 +13,7 @@ from headway.emulator.retry import backoff_ms
 
 if TYPE_CHECKING:
     from headway.emulator.model import RetryConfig
-    from headway.schedule import Cron
+    from headway.schedules.schedule import Cron
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway.guards.scripted import ScriptedStore
-from headway.remote.http import HttpRedis
+from headway.storage.redis.http import HttpRedis
 
 
 class HttpRedisStore(ScriptedStore):

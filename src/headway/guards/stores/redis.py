@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway.guards.scripted import ScriptedStore
-from headway.remote.tcp import TcpRedis
+from headway.storage.redis.tcp import TcpRedis
 
 
 class RedisStore(ScriptedStore):

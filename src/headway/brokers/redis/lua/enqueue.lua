@@ -18,7 +18,7 @@
 -- @include finish
 -- @include removal
 -- @include close
-local MAX_AHEAD = 60000 -- headway.fires
+local MAX_AHEAD = 60000 -- headway.schedules.fires
 local KEEP, KEEP_FAILED = tonumber(ARGV[3]), tonumber(ARGV[4])
 local at = 5
 local function next_arg()

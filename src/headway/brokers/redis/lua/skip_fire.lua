@@ -4,7 +4,7 @@
 -- @include regardless
 local last = redis.call('HGET', P .. 'fire', ARGV[3])
 local fired, job = string.match(last or '', '^(%-?%d+)|(.*)$')
-local MAX_AHEAD = 60000 -- headway.fires
+local MAX_AHEAD = 60000 -- headway.schedules.fires
 local at = string.format('%.0f', math.min(tonumber(ARGV[4]), now))
 if fired and tonumber(fired) <= now + MAX_AHEAD and tonumber(at) <= tonumber(fired) then
   return 0

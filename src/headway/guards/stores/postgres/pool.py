@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import psycopg
 
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
-from headway.remote.patience import Unanswered
-from headway.remote.replies import ServerRefusesError
+from headway.storage.patience import Unanswered
+from headway.storage.redis.replies import ServerRefusesError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -9,7 +9,7 @@ from headway.guards.base import Entry, EntryPage
 from headway.guards.stores.postgres.location import parse
 from headway.guards.stores.postgres.pool import Pool, Rows
 from headway.guards.stores.postgres.statements import make_statements
-from headway.remote.patience import Answer, until_answered
+from headway.storage.patience import Answer, until_answered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

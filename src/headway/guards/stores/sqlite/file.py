@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from headway.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
-from headway.redaction import redact
-from headway.remote.replies import ServerRefusesError
-from headway.storage.sqlite_identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
-from headway.storage.sqlite_locks import writer_of
+from headway.storage.redis.replies import ServerRefusesError
+from headway.storage.sqlite.identity import OTHERS_NOTICE_S, FileCheck, Holder, clear_leftovers
+from headway.storage.sqlite.locks import writer_of
+from headway.text import redact
 
 if TYPE_CHECKING:
-    from headway.storage.sqlite_identity import FileLoss
+    from headway.storage.sqlite.identity import FileLoss
 
 _log: Final = logging.getLogger(__name__)
 

@@ -1,0 +1,378 @@
+"""An app: its tasks, its schedules, its settings, and the carrier that it is open on."""
+
+from __future__ import annotations
+
+import inspect
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
+
+from headway.app.functions import alias_hint, check_function, qualified_name
+from headway.app.handle import JobHandle
+from headway.app.opening import OpenApps
+from headway.app.options import (
+    checked_interval,
+    checked_names,
+    schedule_options,
+    task_options,
+)
+from headway.app.portal import Portal
+from headway.app.scheduled import ScheduledTask
+from headway.app.sync import SyncApp
+from headway.app.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator, make_task
+from headway.clock import SystemClock
+from headway.codec import Codec
+from headway.config import load_settings
+from headway.errors import DeclarationError, UnknownTaskError
+from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
+from headway.names import checked_name
+from headway.schedules.schedule import CatchUp, Cron, Every, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import Unpack
+
+    from headway.app.context import Context
+    from headway.app.managing import Jobs, Queues
+    from headway.app.options import RunIn
+    from headway.app.unique import Unique
+    from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
+    from headway.cache.base import Cache, Limiter
+    from headway.clock import Clock, Duration
+    from headway.config import GivenSettings, Settings
+    from headway.offload.payloads import Offload
+    from headway.retry import Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AnyTask = TypeVar("AnyTask", bound=Task[Any, Any])
+
+DEFAULT_QUEUE: Final = "default"
+
+
+class Headway:
+    """An app. Apps of different names share a carrier without seeing each other.
+
+    Settings come from the arguments, `HEADWAY_*` variables and `headway.toml`, in this order; ConfigError names a
+    wrong one. `carrier` replaces the one that the URL names, for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        carrier: Store | None = None,
+        clock: Clock | None = None,
+        **settings: Unpack[GivenSettings],
+    ) -> None:
+        """Read the settings; nothing is opened yet."""
+        self.name = checked_name("app", name)
+        self.settings: Settings = load_settings(settings)
+        self.clock: Clock = clock or SystemClock()
+        self.codec = Codec(
+            format=self.settings.format,
+            compress=self.settings.compression == "zstd",
+            compress_over=self.settings.compress_over,
+            limit=self.settings.offload_limit if self.settings.offload else self.settings.payload_limit,
+            limit_name="offload_limit" if self.settings.offload else "payload_limit",
+        )
+        self.offload = self._offload()
+        self.portal = Portal(self.open, self.close)
+        self.sync = SyncApp(self)
+        self._tasks: dict[str, Task[Any, Any]] = {}
+        self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
+        self._schedules: dict[str, ScheduledTask] = {}
+        self._opened = OpenApps(
+            self.name,
+            self.settings,
+            carrier,
+            clock,
+            offload=self.offload,
+            tasks=self._tasks,
+            elsewhere=self.portal.loop_for_others,
+        )
+
+    # --- declarations -------------------------------------------------------------------------------------------
+
+    # An async def is also a function that returns something: the overloads overlap, and the first that fits is meant.
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
+    @overload
+    def task(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        timeout: Duration | None = None,
+        retry: Retry | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        expires: Duration | None = None,
+        unique: Unique | None = None,
+        run_in: RunIn | None = None,
+        aliases: Sequence[str] = (),
+    ) -> TaskDecorator: ...
+    def task(  # noqa: PLR0913 - each is an option of its own
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = DEFAULT_QUEUE,
+        timeout: Duration | None = None,
+        retry: Retry | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        expires: Duration | None = None,
+        unique: Unique | None = None,
+        run_in: RunIn | None = None,
+        aliases: Sequence[str] = (),
+    ) -> Any:
+        """Declare a task.
+
+        `name` defaults to the function's qualified name. `aliases` are names that it had before: jobs that wait under
+        them run here. `timeout` bounds one attempt. `expires`: jobs are not started later than so long after their due
+        time. `run_in`: `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be
+        ended hard. DeclarationError names what is wrong.
+        """
+
+        def declare(written: Callable[..., Any]) -> Task[Any, Any]:
+            check_function(written, name)
+            chosen = checked_name("task", qualified_name(written) if name is None else name)
+            names = (chosen, *checked_names(f"task {chosen!r}: aliases", aliases))
+            for one in names:
+                if one in self._known or names.count(one) > 1:
+                    msg = f"task {one!r} is declared twice, as a name or an alias; give one of them another name"
+                    raise DeclarationError(msg)
+            options = task_options(
+                chosen,
+                is_async=inspect.iscoroutinefunction(written),
+                queue=queue,
+                timeout=self.settings.timeout if timeout is None else timeout,
+                retry=retry,
+                priority=priority,
+                expires=expires,
+                unique=unique,
+                run_in=run_in,
+            )
+            task = make_task(self, chosen, written, options)
+            self._tasks[chosen] = task
+            for one in names:
+                self._known[one] = task
+            return task
+
+        return declare if function is None else declare(function)
+
+    def cron(
+        self,
+        expression: str,
+        *,
+        timezone: str = "UTC",
+        catch_up: CatchUp | str = CatchUp.LAST,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        """Run a task at the times of a cron expression (5 fields, or 6 with seconds first) in a time zone.
+
+        A fire time that does not exist in the zone (the clock jumps ahead) runs once at the next valid instant; one
+        that occurs twice runs once. `catch_up`: what becomes of fire times missed while no worker ran. `name` defaults
+        to the task's name. Put it above `@app.task`. ScheduleError or DeclarationError names what is wrong.
+        """
+        return self._scheduler(Cron(expression, timezone), catch_up, name, args, kwargs)
+
+    def every(
+        self,
+        interval: timedelta | str,
+        *,
+        catch_up: CatchUp | str = CatchUp.LAST,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        """Run a task at every whole interval since 1970 UTC, a timedelta or a text such as `5m`.
+
+        The other arguments are those of `cron`.
+        """
+        return self._scheduler(Every(checked_interval(interval)), catch_up, name, args, kwargs)
+
+    def _scheduler(
+        self,
+        schedule: Schedule,
+        catch_up: CatchUp | str,
+        name: str | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None,
+    ) -> Callable[[AnyTask], AnyTask]:
+        policy, args, kwargs = schedule_options(catch_up, args, kwargs)
+
+        def declare(task: AnyTask) -> AnyTask:
+            _refuse_function(task)
+            chosen = checked_name("schedule", task.name if name is None else name)
+            if chosen in self._schedules:
+                msg = f"schedule {chosen!r} is declared twice; give one of them another name="
+                raise DeclarationError(msg)
+            scheduled = ScheduledTask(chosen, schedule, task, policy, args, dict(kwargs))
+            try:
+                scheduled.job_now()
+            except Exception as error:
+                msg = f"schedule {chosen!r}: its task cannot be called with these args and kwargs: {error}"
+                raise DeclarationError(msg) from error
+            self._schedules[chosen] = scheduled
+            return task
+
+        return declare
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any, Any]]:
+        """The declared tasks by name."""
+        return MappingProxyType(self._tasks)
+
+    @property
+    def known_tasks(self) -> Mapping[str, Task[Any, Any]]:
+        """The tasks by all names under which a job of theirs may wait: their own and their aliases."""
+        return MappingProxyType(self._known)
+
+    @property
+    def schedules(self) -> Mapping[str, ScheduledTask]:
+        """The declared schedules by name."""
+        return MappingProxyType(self._schedules)
+
+    @property
+    def queues(self) -> Queues:
+        """The names of the queues of the declared tasks, sorted; it has `counts`, `pause`, `resume` and `drain`."""
+        from headway.app.managing import Queues  # noqa: PLC0415 - `import headway` need not pay for it
+
+        return Queues(self, sorted({task.options_declared.queue for task in self._tasks.values()}))
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs, whatever became of them: listed, looked up, cancelled, retried, promoted, removed."""
+        from headway.app.managing import Jobs  # noqa: PLC0415 - as above
+
+        return Jobs(self)
+
+    def find_task(self, name: str) -> Task[Any, Any]:
+        """Return the task of that name or alias; UnknownTaskError names the ones there are."""
+        task = self._known.get(name)
+        if task is None:
+            known = ", ".join(sorted(self._tasks)) or "none"
+            msg = f"app {self.name!r} has no task {name!r}; declared: {known}{alias_hint(name, self._tasks)}"
+            raise UnknownTaskError(msg)
+        return task
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    async def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
+        """Accept jobs made with `task.job(...)`, a thousand at a time; return their handles in order.
+
+        Each thousand is accepted whole or not at all. PartlyAcceptedError has the ids that were accepted, when the
+        carrier fails behind the first thousand, or an iterator raises there. Those of a list are all checked before.
+        """
+        return await self._opened.here().enqueue_many(self, jobs)
+
+    def accept(self, job: NewJob) -> Awaitable[Enqueued]:
+        """Accept one job, together with the others of this loop turn."""
+        return self._opened.here().accept(job)
+
+    def accept_blocking(self, job: NewJob) -> Enqueued:
+        """Accept one job from blocking code."""
+        from headway.brokers.base import Enqueued  # noqa: PLC0415 - loaded with the carrier, not with the package
+
+        loop = self.portal.loop_elsewhere()
+        opened = None if loop is None else self._opened.on(loop)
+        if opened is not None and opened.accept_lent(job):
+            return Enqueued(job.id)
+        return self.portal.call(self._accept_and_lend, job)
+
+    async def _accept_and_lend(self, job: NewJob) -> Enqueued:
+        opened = self._opened.here()
+        accepted = await opened.accept(job)
+        opened.lend()
+        return accepted
+
+    def job(self, job_id: str) -> JobHandle[Any]:
+        """Return the handle of a job by its id; ValueError when it has not the form of one."""
+        if not is_job_id(job_id):
+            msg = f"{job_id!r} is not a job id"
+            raise ValueError(msg)
+        return JobHandle(self, JobId(job_id))
+
+    def _offload(self) -> Offload | None:
+        if not self.settings.offload:
+            return None
+        from headway.offload.payloads import Offload  # noqa: PLC0415 - loads asyncio, which `import headway` need not pay
+
+        return Offload(self.settings, self.name, self.clock)
+
+    # --- beside the jobs ----------------------------------------------------------------------------------------
+
+    @property
+    def cache(self) -> Cache:
+        """Values shared by all processes, in the Redis of the setting `cache`; the app must be open on this loop."""
+        return self._opened.cache().cache
+
+    @property
+    def limiter(self) -> Limiter:
+        """Rates shared by all processes, kept beside the cache; the app must be open on this loop."""
+        return self._opened.cache().limiter
+
+    # --- opening ------------------------------------------------------------------------------------------------
+
+    @property
+    def carrier(self) -> Store:
+        """The carrier that is open on the running event loop; HeadwayError when the app is not open there."""
+        return self._opened.here().carrier
+
+    @property
+    def pull_carrier(self) -> Carrier:
+        """As `carrier`, one with workers; ConfigError when it pushes its jobs to a receiver."""
+        return self._opened.here().pull_carrier
+
+    @property
+    def push_carrier(self) -> PushCarrier:
+        """As `carrier`, one that pushes; ConfigError when its jobs are claimed by workers."""
+        return self._opened.here().push_carrier
+
+    async def open(self) -> Self:
+        """Open the carrier on the running event loop; each call needs its `close`."""
+        opened = await self._opened.open()
+        self.portal.attach(opened.loop)
+        return self
+
+    async def close(self) -> None:
+        """Close what `open` opened, after the enqueues under way."""
+        if await self._opened.close():
+            self.portal.detach()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<Headway {self.name!r}, {len(self._tasks)} tasks>"
+
+
+def _refuse_function(task: object) -> None:
+    """Refuse the usual mistake: the decorators in the wrong order."""
+    if not isinstance(task, Task):
+        msg = f"a schedule goes above @app.task, not on {task!r}"
+        raise DeclarationError(msg)

@@ -1,0 +1,124 @@
+"""What a handler may know of the job it runs, and tell of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headway.text import real
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.app.app import Headway
+    from headway.job import JobId
+
+
+class ContextChannel(Protocol):
+    """Where a running job's reports go: the executor in this process, or a pipe to it."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Take the latest progress; older ones that were not sent yet are replaced."""
+        ...
+
+    def log(self, level: str, message: str) -> None:
+        """Take a log line."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all that was taken is recorded or refused."""
+        ...
+
+    @property
+    def lease_held(self) -> bool:
+        """False once the lease is known to be lost."""
+        ...
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody asked to cancel the job."""
+        ...
+
+
+class Context:
+    """The running job, as its handler sees it. Declare `ctx: Context` as the first parameter to get one.
+
+    Works the same in `async def` handlers, in threads and in processes.
+    """
+
+    __slots__ = (
+        "_app",
+        "_channel",
+        "attempt",
+        "crashes",
+        "headers",
+        "idempotency_key",
+        "job_id",
+        "queue",
+        "task",
+    )
+
+    def __init__(
+        self,
+        *,
+        job_id: JobId,
+        task: str,
+        queue: str,
+        attempt: int,
+        crashes: int,
+        headers: Mapping[str, str],
+        app: Headway | None,
+        channel: ContextChannel,
+    ) -> None:
+        """Made by the executor."""
+        self.job_id = job_id
+        self.task = task
+        self.queue = queue
+        self.attempt = attempt
+        self.crashes = crashes
+        self.headers = headers
+        # Stable over attempts, workers and carriers: hand it to payment providers, e-mail APIs, INSERT ... ON CONFLICT.
+        self.idempotency_key = f"headway-{job_id}"
+        self._app = app
+        self._channel = channel
+
+    @property
+    def app(self) -> Headway:
+        """The app that the job belongs to."""
+        if self._app is None:
+            msg = "ctx.app: there is no app in this context"
+            raise RuntimeError(msg)
+        return self._app
+
+    @property
+    def lease_held(self) -> bool:
+        """False once the lease is known to be lost: whatever the job does then is superseded."""
+        return self._channel.lease_held
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody asked to cancel: a thread or a long loop should look at it and stop."""
+        return self._channel.cancel_requested
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        """Record how far the job is (0 to 1) and wait until it is stored.
+
+        ValueError outside 0 to 1, TypeError when it is no number.
+        """
+        self.report(fraction, message)
+        await self._channel.flush()
+
+    def report(self, fraction: float, message: str = "") -> None:
+        """Record how far the job is (0 to 1) without waiting: for sync handlers and hot loops."""
+        fraction = real(fraction)
+        if not 0 <= fraction <= 1:
+            msg = f"progress must be between 0 and 1, got {fraction}"
+            raise ValueError(msg)
+        self._channel.progress(fraction, message)
+
+    def log(self, message: str, *values: Any, level: str = "info") -> None:  # noqa: ANN401 - as logging takes them
+        """Add a line to the job's log, `%`-formatted as in logging; stored soon, at the latest when the job ends."""
+        self._channel.log(level, message % values if values else message)
+
+    def __repr__(self) -> str:
+        """Show which job, never its arguments."""
+        return f"<Context of job {self.job_id}, task {self.task!r}, attempt {self.attempt}>"

@@ -1,0 +1,372 @@
+"""What a task's function takes and returns: checked when a job is enqueued, decoded when it runs."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import NoneType, SimpleNamespace, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    NamedTuple,
+    Never,
+    NoReturn,
+    Protocol,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+
+from headway.app.arrival import (
+    Accepted,
+    Need,
+    accepted,
+    arrives_unchanged,
+    has_untyped_parts,
+    is_flat_record,
+    parts_of,
+    typed_change,
+)
+from headway.app.constraints import readable
+from headway.app.context import Context
+from headway.codec import PLAIN_HEAD, Codec, argument_decoder, decode_call, decode_result, from_builtin
+from headway.errors import ArgumentsError, CodecError, DeclarationError, SerialisationError
+from headway.extent import MAX_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headway.codec import Call, Format
+
+_MAX_SHAPES: Final = 64  # a parameter that takes anything has as many types as there are
+_NEVER: Final = (Never, NoReturn)
+_TEXT: Final = frozenset({str})
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class _Plan(NamedTuple):
+    """What is left to be seen of a call once the types of its arguments are known; places are positions and names."""
+
+    untyped: tuple[int | str, ...] = ()  # must arrive as they are
+    text_keys: tuple[int | str, ...] = ()  # as well, and all keys must be texts
+    decode: bool = False  # the call has to be read as the worker will
+    mixed: tuple[int | str, ...] = ()  # so read, and in parts untyped
+
+
+class PositionalCall(Protocol):
+    """A call whose arguments are read already; as `codec.Call`."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, msgspec.Raw]
+    headers: dict[str, str]
+    timeout_ms: int
+
+
+class Signature:
+    """The parameters of one function, without its Context, and the type of its result."""
+
+    def __init__(self, task: str, function: Callable[..., Any], form: Format = "msgpack") -> None:
+        """Read the function; DeclarationError when the codec can never read a parameter or write the result.
+
+        `form` is what the app's codec writes.
+        """
+        self.task = task
+        self._form: Format = form
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = _hints(function)
+        self.takes_context = bool(parameters) and _is_context(
+            hints.get(parameters[0].name, parameters[0].annotation)
+        )
+        if self.takes_context:
+            parameters = parameters[1:]
+        returns = hints.get("return", Any)
+        self.result_type: Any = Any if returns in _NEVER else _without_extras(returns)
+        self._checked("it returns", self.result_type)
+        self._sound_results = _sound(self.result_type)
+        self._may_be_none = self._sound_results is None or NoneType in self._sound_results
+        self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+        self._by_name = frozenset(
+            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        )
+        self._required = [
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        self._varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        self._varkwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        self._types: dict[str, Any] = {}
+        self._infos: dict[str, msgspec.inspect.Type] = {}
+        self._accepts: dict[str, Accepted] = {}
+        for p in parameters:
+            if _is_context(hints.get(p.name, p.annotation)):
+                msg = f"task {task!r}: the Context must be the first parameter, not {p.name!r}"
+                raise DeclarationError(msg)
+            kind = hints.get(p.name, Any)
+            info = self._infos[p.name] = self._checked(f"parameter {p.name!r} is", kind)
+            read_as = self._types[p.name] = readable(kind, f"task {task!r}: parameter {p.name!r}")
+            self._accepts[p.name] = accepted(info) if read_as is kind else Accepted({})
+        # What the types of the arguments and the names of those by keyword leave to be seen: found out once.
+        self._plans: dict[tuple[object, ...], _Plan | None] = {}
+        self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
+        self._needs_names = not set(self._required) <= set(self._positional)
+        self._whole: Callable[[bytes | memoryview], PositionalCall] | None = None
+
+    def encode(
+        self,
+        codec: Codec,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+        timeout_ms: int = 0,
+    ) -> bytes:
+        """Check the arguments and encode the call; the errors name the argument that does not fit."""
+        shape: tuple[object, ...] = tuple(map(type, args))
+        if kwargs:
+            shape = (shape, *kwargs, *map(type, kwargs.values()))
+        try:
+            plan = self._plans[shape]
+        except KeyError:
+            self._bind(args, kwargs)
+            plan = self._plan(args, kwargs)
+            if len(self._plans) < _MAX_SHAPES:
+                self._plans[shape] = plan
+        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self._positional)
+        if plan is not None:
+            self._look(plan, args, kwargs, payload)
+        return payload
+
+    def _plan(self, args: Sequence[object], kwargs: Mapping[str, object]) -> _Plan | None:
+        """Return what is left to be seen of calls with arguments of these types; None: they fit."""
+        untyped: list[int | str] = []
+        text_keys: list[int | str] = []
+        mixed: list[int | str] = []
+        decode = False
+        places: list[int | str] = [*range(len(args)), *kwargs]
+        for at, value in zip(places, (*args, *kwargs.values()), strict=True):
+            parameter = self._parameter(at)
+            match self._accepts[parameter].need(type(value), self._form):
+                case Need.NOTHING:
+                    pass
+                case Need.UNCHANGED:
+                    untyped.append(at)
+                case Need.TEXT_KEYS:
+                    text_keys.append(at)
+                case Need.DECODE:
+                    decode = True
+                    if has_untyped_parts(self._infos[parameter]):
+                        mixed.append(at)
+        if not (untyped or text_keys or decode):
+            return None
+        return _Plan(tuple(untyped), tuple(text_keys), decode, tuple(mixed))
+
+    def _look(
+        self, plan: _Plan, args: Sequence[object], kwargs: Mapping[str, object], payload: bytes
+    ) -> None:
+        """Refuse a call that the worker could not read, or would read as something else."""
+        for at in plan.untyped:
+            value = args[at] if isinstance(at, int) else kwargs[at]
+            if not arrives_unchanged(value, self._form):
+                self._refuse_change(at, value)
+        decode = plan.decode
+        for at in plan.text_keys:
+            record = cast("dict[object, object]", args[at] if isinstance(at, int) else kwargs[at])
+            if self._form == "json" or not is_flat_record(record):
+                decode = decode or not set(map(type, record)) <= _TEXT
+                if not arrives_unchanged(record, self._form):
+                    self._refuse_change(at, record)
+        if decode:
+            self._read_back(plan.mixed, args, kwargs, payload)
+
+    def _read_back(
+        self,
+        mixed: Sequence[int | str],
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        payload: bytes,
+    ) -> None:
+        """Do here once what the worker will do: so a wrong type is refused before anything is written."""
+        if kwargs or self.decode_positional(payload) is None:
+            try:
+                self.decode(*decode_call(payload))
+            except CodecError as error:
+                raise ArgumentsError(str(error)) from error
+        for at in mixed:
+            self._refuse_change(at, args[at] if isinstance(at, int) else kwargs[at])
+
+    def _refuse_change(self, at: int | str, value: object) -> None:
+        change = typed_change(self._infos[self._parameter(at)], value, self._form)
+        if change is not None:
+            name = at if isinstance(at, str) else self._parameter(at)
+            what = f"{change.path} is" if change.path else "is"
+            msg = (
+                f"task {self.task!r}: argument {name!r}: {what} of type {change.given} and would arrive as "
+                f"{change.arrives}: annotate the parameter with the type, or convert it first"
+            )
+            raise ArgumentsError(msg)
+
+    def _parameter(self, at: int | str) -> str:
+        """Name the parameter that takes the argument at this place or of this name."""
+        if isinstance(at, int):
+            return self._positional[at] if at < len(self._positional) else self._varargs or ""
+        return at if at in self._by_name else self._varkwargs or ""
+
+    def encode_result(self, codec: Codec, value: object) -> bytes:
+        """Encode what was returned; SerialisationError when it cannot be written, or is not what is declared."""
+        if value is None and self._may_be_none:
+            return b""
+        result = codec.encode_result(self.task, value)
+        if self._sound_results is not None and type(value) not in self._sound_results:
+            try:
+                decode_result(result, self.result_type)
+            except CodecError as error:
+                msg = (
+                    f"task {self.task!r}: its handler returned a {type(value).__name__}, which does not fit what it "
+                    f"declares: {error}"
+                )
+                raise SerialisationError(msg) from error
+        return result
+
+    def decode_positional(self, payload: bytes) -> PositionalCall | None:
+        """Read a call that gives each positional parameter by its place, in one go: the common case.
+
+        None for any other call, sound or not: `decode` reads it, or says what is wrong with it.
+        """
+        if self._needs_names or payload[:1] != PLAIN_HEAD or len(payload) > MAX_VALUES:
+            return None
+        decode = self._whole
+        if decode is None:
+            decode = self._whole = self._whole_decoder()
+        try:
+            call = decode(memoryview(payload)[1:])
+        except Exception:  # noqa: BLE001 - also whatever a model's own validation raises
+            return None
+        return None if call.kwargs else call
+
+    def _whole_decoder(self) -> Callable[[bytes | memoryview], PositionalCall]:
+        kinds: Any = tuple(self._types[name] for name in self._positional)
+        shape: Any = msgspec.defstruct(
+            "WholeCall",
+            [
+                ("args", tuple[kinds]),
+                ("kwargs", dict[str, msgspec.Raw], {}),
+                ("headers", dict[str, str], {}),
+                ("timeout_ms", int, 0),
+            ],
+            array_like=True,
+            frozen=True,
+        )
+        return cast(
+            "Callable[[bytes | memoryview], PositionalCall]",
+            msgspec.msgpack.Decoder(shape, dec_hook=from_builtin).decode,
+        )
+
+    def decode(self, call: Call, name: Format) -> tuple[list[Any], dict[str, Any]]:
+        """Read the raw arguments by their annotated types; CodecError names the argument that does not fit."""
+        try:
+            self._bind(call.args, call.kwargs)
+        except ArgumentsError as error:
+            raise CodecError(str(error)) from error
+        args: list[Any] = []
+        positional = self._positional
+        for n, raw in enumerate(call.args):
+            args.append(self._read(positional[n] if n < len(positional) else self._varargs or "", raw, name))
+        kwargs = {
+            key: self._read(key if key in self._by_name else self._varkwargs or "", raw, name, key)
+            for key, raw in call.kwargs.items()
+        }
+        return args, kwargs
+
+    def _read(self, parameter: str, raw: msgspec.Raw, name: Format, shown: str = "") -> Any:  # noqa: ANN401
+        decoder = self._decoders.get((parameter, name))
+        if decoder is None:
+            decoder = argument_decoder(self._types.get(parameter, Any), name)
+            self._decoders[parameter, name] = decoder
+        try:
+            return decoder(raw)
+        except Exception as error:
+            # Also whatever a model's own validation raises.
+            msg = f"task {self.task!r}: argument {shown or parameter!r} does not fit: {error}"
+            raise CodecError(msg) from error
+
+    def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        positional = self._positional
+        given = len(args)
+        if given > len(positional) and self._varargs is None:
+            msg = f"task {self.task!r} takes {len(positional)} positional arguments, {given} were given"
+            raise ArgumentsError(msg)
+        for name in kwargs:
+            if name in self._by_name:
+                if name in positional[:given]:
+                    msg = f"task {self.task!r}: argument {name!r} was given twice"
+                    raise ArgumentsError(msg)
+            elif self._varkwargs is None:
+                msg = f"task {self.task!r} has no parameter {name!r}"
+                raise ArgumentsError(msg)
+        for name in self._required:
+            # A positional-only name among the keywords goes to **kwargs, in Python as here.
+            if name not in positional[:given] and not (name in kwargs and name in self._by_name):
+                msg = f"task {self.task!r}: argument {name!r} is missing"
+                raise ArgumentsError(msg)
+
+    def _checked(self, what: str, kind: Any) -> msgspec.inspect.Type:  # noqa: ANN401 - any annotation
+        """Return what msgspec says of the type; DeclarationError when it cannot be read and written."""
+        try:
+            info = msgspec.inspect.type_info(kind)
+            argument_decoder(kind, self._form)
+        except Exception as error:
+            msg = f"task {self.task!r}: {what} of a type that the codec does not know: {error}"
+            raise DeclarationError(msg) from error
+        for part in parts_of(info):
+            if isinstance(part, msgspec.inspect.CustomType) and not hasattr(part.cls, "model_validate"):
+                msg = (
+                    f"task {self.task!r}: {what} a {part.cls.__name__}, which is no data; "
+                    "use built-in types, dataclasses, msgspec structs or pydantic models"
+                )
+                raise DeclarationError(msg)
+        return info
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints, each on its own: one name that only a type checker can see must not hide the others."""
+    try:
+        return _with_any(get_type_hints(function, include_extras=True))
+    except Exception:  # noqa: BLE001, S110 - an annotation may raise anything; each is tried alone below
+        pass
+    inner = inspect.unwrap(function)
+    scope = {**vars(sys.modules.get(inner.__module__, inspect)), "Context": Context}
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(inner, "__annotations__", {}).items():
+        try:
+            found[name] = eval(annotation, scope) if isinstance(annotation, str) else annotation  # noqa: S307 - the author's own
+        except Exception:  # noqa: BLE001 - unknown here: not checked at run time
+            found[name] = Context if _is_context(annotation) else Any
+    return _with_any(found)
+
+
+def _sound(kind: Any) -> frozenset[type] | None:  # noqa: ANN401 - any annotation
+    """Return the classes whose values fit a declared result, so that they need no look; None: every value does."""
+    if kind is Any:
+        return None
+    alternatives: tuple[Any, ...] = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    return frozenset(one for one in alternatives if isinstance(one, type) and get_origin(one) is None)
+
+
+def _without_extras(kind: Any) -> Any:  # noqa: ANN401 - any annotation
+    """Return the type alone: constraints of a result are its handler's to keep."""
+    return get_type_hints(SimpleNamespace(__annotations__={"return": kind}))["return"]
+
+
+def _with_any(hints: dict[str, Any]) -> dict[str, Any]:
+    return {name: Any if kind is object else kind for name, kind in hints.items()}
+
+
+def _is_context(annotation: object) -> bool:
+    return annotation is Context or (
+        isinstance(annotation, str) and annotation.rpartition(".")[2] == "Context"
+    )

@@ -1,0 +1,1 @@
+"""When scheduled tasks run: cron expressions, intervals, missed fire times. Pure."""
