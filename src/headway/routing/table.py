@@ -1,0 +1,170 @@
+"""All routes of an app at one version, as the control store keeps them: who changed what, when and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.clock import LAST_MS
+from headway.errors import CodecError
+from headway.routing.routes import Route, Runs, moved
+from headway.storable import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_BYTES: Final = 1024 * 1024
+"""Size of an encoded table: about 10,000 queues."""
+MAX_WHO: Final = 200
+MAX_WHY: Final = 1000
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """The routes of an app by queue; what is not in it goes to the app's first carrier.
+
+    Version 0 is the empty table that nobody has set; each change makes the next number. `parent` is the version that
+    the change was made from. `when_ms` is in milliseconds since 1970 UTC. `restores` is the version whose routes a
+    roll-back took, 0 for any other change.
+    """
+
+    version: int = 0
+    parent: int = 0
+    routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+    who: str = ""
+    when_ms: int = 0
+    why: str = ""
+    restores: int = 0
+
+    def changed(self, routes: Mapping[str, Route | None], *, who: str, when_ms: int, why: str) -> RouteTable:
+        """Return the next version with these routes set, and those that are None taken out; others stay as they are."""
+        kept = {queue: route for queue, route in self.routes.items() if queue not in routes}
+        given = {queue: route for queue, route in routes.items() if route is not None}
+        return self._next(kept | given, who=who, when_ms=when_ms, why=why)
+
+    def rolled_back(self, to: RouteTable, *, who: str, when_ms: int, why: str) -> RouteTable:
+        """Return the next version, with the routes of an earlier one: history is never rewritten."""
+        return self._next(to.routes, who=who, when_ms=when_ms, why=why, restores=to.version)
+
+    def _next(
+        self, routes: Mapping[str, Route], *, who: str, when_ms: int, why: str, restores: int = 0
+    ) -> RouteTable:
+        ordered = {queue: routes[queue] for queue in sorted(routes)}
+        who, why = storable(who, MAX_WHO), storable(why, MAX_WHY)
+        return RouteTable(self.version + 1, self.version, ordered, who, when_ms, why, restores)
+
+
+class _Entry(Struct, frozen=True, omit_defaults=True):
+    runs: Runs
+    by: str = ""
+
+
+class _Document(Struct, frozen=True):
+    """The form in the store. Fields that a later Headway adds are passed over, so that old producers go on."""
+
+    format: int
+    version: int
+    parent: int
+    who: str
+    when_ms: int
+    why: str
+    routes: dict[str, _Entry]
+    restores: int = 0
+
+
+_decoder: Final = msgspec.json.Decoder(_Document)
+
+
+def encode_table(table: RouteTable) -> bytes:
+    """Return the table as JSON; ValueError when it is larger than MAX_BYTES."""
+    entries = {queue: _Entry(route.runs, route.by) for queue, route in table.routes.items()}
+    data = msgspec.json.encode(
+        _Document(
+            format=_FORMAT,
+            version=table.version,
+            parent=table.parent,
+            who=table.who,
+            when_ms=table.when_ms,
+            why=table.why,
+            routes=entries,
+            restores=table.restores,
+        )
+    )
+    if len(data) > MAX_BYTES:
+        msg = f"the routes of {len(entries)} queues have {len(data)} bytes, more than {MAX_BYTES}: route fewer queues"
+        raise ValueError(msg)
+    return data
+
+
+def decode_table(data: bytes) -> RouteTable:
+    """Read a table; CodecError when it is damaged, too large, or of a format that this Headway does not know."""
+    if len(data) > MAX_BYTES:
+        msg = f"stored routes have {len(data)} bytes, more than {MAX_BYTES}"
+        raise CodecError(msg)
+    try:
+        document = _decoder.decode(data)
+        if document.format != _FORMAT:
+            msg = f"stored routes have format {document.format}, this Headway knows {_FORMAT}: upgrade it"
+            raise CodecError(msg)
+        if not (0 <= document.parent <= document.version and 0 <= document.when_ms <= LAST_MS):
+            msg = "stored routes are damaged: the version or the instant cannot be"
+            raise CodecError(msg)
+        routes = {queue: Route(queue, entry.runs, entry.by) for queue, entry in document.routes.items()}
+    except (msgspec.MsgspecError, ValueError) as error:
+        if isinstance(error, CodecError):
+            raise
+        msg = f"stored routes are damaged: {error}"
+        raise CodecError(msg) from error
+    return RouteTable(
+        version=document.version,
+        parent=document.parent,
+        routes=routes,
+        who=document.who,
+        when_ms=document.when_ms,
+        why=document.why,
+        restores=document.restores,
+    )
+
+
+def differences(old: RouteTable, new: RouteTable, default: str) -> list[str]:
+    """Return what differs, one line a queue in the order of names.
+
+    A queue without a route goes to the carrier `default`. Each line says which percentage of the queue's new jobs
+    changes its carrier.
+    """
+    return [
+        line
+        for queue in sorted(old.routes.keys() | new.routes.keys())
+        for line in _difference(queue, old.routes.get(queue), new.routes.get(queue), default)
+    ]
+
+
+def _difference(queue: str, old: Route | None, new: Route | None, default: str) -> Iterator[str]:
+    if old == new:
+        return
+    whole = Route(queue, ((default, 100),))
+    before, after = old or whole, new or whole
+    parts = [
+        f"{name} {before.weights.get(name, 0)} -> {after.weights.get(name, 0)} %"
+        for name in sorted(before.weights.keys() | after.weights.keys())
+        if before.weights.get(name) != after.weights.get(name)
+    ]
+    if before.by != after.by:
+        parts.append(f"placed by {after.by or 'key or id'} instead of {before.by or 'key or id'}")
+    if old is None:
+        parts.append("has a route now")
+    if new is None:
+        parts.append(f"has no route any more: all to {default}, the first carrier")
+    if not parts:
+        parts.append("the same weights on other places")
+    percent = moved(before, after)
+    moves = "up to 100 % of its jobs" if before.by != after.by and percent else f"{percent} % of its jobs"
+    yield (
+        f"{queue}: {'; '.join(parts)}; {moves} change their carrier"
+        if percent
+        else f"{queue}: {'; '.join(parts)}"
+    )
