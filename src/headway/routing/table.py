@@ -11,7 +11,7 @@ from msgspec import Struct
 from headway.clock import LAST_MS
 from headway.errors import CodecError
 from headway.routing.routes import Route, Runs, moved
-from headway.storable import storable
+from headway.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, cast
 
 from headway.errors import ConfigError, DeclarationError
-from headway.options import checked_name
+from headway.names import checked_name
 from headway.routing.routes import HEADER, PLACES, Route, route_of
 
 if TYPE_CHECKING:
