@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
-from headway.brokers.cloudtasks.verify_hmac import sign_until
 from headway.codec import Codec
 from headway.emulator.tokens import Tokens
 from headway.guards.document import PushedJob

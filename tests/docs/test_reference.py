@@ -11,7 +11,7 @@ import pytest
 
 import headway
 from headway import errors
-from headway.brokers.sqlite import schema
+from headway.brokers.sqlite.file import schema
 from headway.job import TRANSITIONS
 from tests.docs.samples import ROOT
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.cloudtasks.names import task_id
+from headway.brokers.cloudtasks.api.names import task_id
 from tests.faults.effects import EFFECTS
 from tests.faults.jobs import NAMESPACE
 from tests.faults.push_balancer import Balancer

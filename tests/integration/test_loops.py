@@ -344,7 +344,7 @@ async def goes_on(service: Service, before: int, tried: Tried) -> None:
 async def test_who_watches_events_is_present_again_after_a_fault(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headway.brokers.redis.feed._RENEWAL", 0.01)
+    monkeypatch.setattr("headway.brokers.redis.events._RENEWAL", 0.01)
     async with RedisBroker.from_url(redis_url, BrokerSettings(namespace)) as broker:
         events = broker.events()
         watching = asyncio.ensure_future(anext(events))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from headway.brokers.base import CancelRequested, JobQuery, Wake
-from headway.brokers.redis import link as link_module
+from headway.brokers.redis.wire import commands as link_module
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.job import JobState, WorkerId
 from tests.integration.redis_app import WORKER, broker, claim, job, succeed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.brokers.base import QueueWant, Settlement
-from headway.brokers.redis.call import Call
+from headway.brokers.redis.wire.call import Call
 from headway.errors import BrokerRefusedError
 from headway.job import Succeeded
 from tests.integration.redis_app import LEASE_MS, WORKER, broker, claim, job, succeed

@@ -13,9 +13,9 @@ import pytest
 
 from headway import Headway
 from headway.brokers.base import QueueWant
-from headway.brokers.redis import loan as loan_module
-from headway.brokers.redis import pipe as pipe_module
-from headway.brokers.redis.loan import Stage
+from headway.brokers.redis.wire import blocking as loan_module
+from headway.brokers.redis.wire import connection as pipe_module
+from headway.brokers.redis.wire.blocking import Stage
 from headway.codec import describe
 from headway.job import JobState
 from tests.integration.redis_app import LEASE_MS, WORKER

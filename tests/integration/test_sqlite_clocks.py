@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.brokers.base import BrokerSettings, QueueWant
-from headway.brokers.sqlite import ticks
 from headway.brokers.sqlite.broker import SqliteBroker
+from headway.brokers.sqlite.file import ticks
 from headway.job import JobState, NewJob, WorkerId, new_job_id
 
 if TYPE_CHECKING:

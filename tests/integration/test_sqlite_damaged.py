@@ -21,8 +21,8 @@ from headway.brokers.base import (
     Settlement,
     Wake,
 )
-from headway.brokers.sqlite import schema
 from headway.brokers.sqlite.broker import SqliteBroker
+from headway.brokers.sqlite.file import schema
 from headway.errors import BrokerRefusedError
 from headway.job import (
     Failed,

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.brokers.base import BrokerSettings, JobQuery, LogLine, QueueWant, Report, ScheduleRecord
-from headway.brokers.sqlite import connection, manage, schema
+from headway.brokers.sqlite import manage
 from headway.brokers.sqlite.broker import SqliteBroker
+from headway.brokers.sqlite.file import connection, schema
 from headway.brokers.sqlite.location import parse
 from headway.brokers.url import from_url
 from headway.cli.doctor.sqlite_probe import sqlite_facts

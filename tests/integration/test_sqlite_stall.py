@@ -13,8 +13,8 @@ import pytest
 
 from headway.brokers.base import BrokerSettings, QueueWant
 from headway.brokers.sqlite.broker import SqliteBroker
-from headway.brokers.sqlite.stall import Asked, Stall
-from headway.brokers.sqlite.ticks import machine_ms
+from headway.brokers.sqlite.file.stall import Asked, Stall
+from headway.brokers.sqlite.file.ticks import machine_ms
 from headway.job import NewJob, WorkerId, new_job_id
 from headway.testing import FakeClock
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
 
 LEASE_MS = 1000
 WORKER = WorkerId("lives")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from msgspec.structs import replace
 
 from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.cloudtasks.api.resources import RemoteQueue, RemoteTask
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE
-from headway.brokers.cloudtasks.remote import RemoteQueue, RemoteTask
 from headway.codec import Codec
 from headway.guards.document import entry_key
 from headway.job import Delivery, JobId, NewJob, WorkerId, new_job_id
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.brokers.base import FireCall, PushResponse
-    from headway.brokers.cloudtasks.api import Api
+    from headway.brokers.cloudtasks.api.client import Api
+    from headway.brokers.cloudtasks.api.resources import TaskSpec
     from headway.brokers.cloudtasks.location import Location
-    from headway.brokers.cloudtasks.remote import TaskSpec
     from headway.guards.base import GuardStore
     from headway.job import JobRecord, Outcome
 

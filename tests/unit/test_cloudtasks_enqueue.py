@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headway.brokers.cloudtasks.api.calls import PARALLEL
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS
-from headway.brokers.cloudtasks.link import PARALLEL
 from headway.errors import BrokerUnavailableError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import ABANDONED_MS, PushedJob
 from headway.job import RetryAt, Succeeded
@@ -17,7 +17,7 @@ from tests.unit.cloudtasks_scene import HOUR_MS, ApiError, CloudScene, new_job
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headway.brokers.cloudtasks.remote import TaskSpec
+    from headway.brokers.cloudtasks.api.resources import TaskSpec
 
 
 async def test_in_an_outage_what_nobody_began_with_is_not_tried(tmp_path: Path) -> None:

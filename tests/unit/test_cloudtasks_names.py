@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.brokers.cloudtasks.names import id_prefix, is_readable, queue_id, queue_of, task_id
+from headway.brokers.cloudtasks.api.names import id_prefix, is_readable, queue_id, queue_of, task_id
 
 _VALID = re.compile(r"[A-Za-z0-9-]{1,100}")
 # Small alphabets: names that nearly meet are likely.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 import pytest
 
-from headway.brokers.redis.handle import Handle
-from headway.brokers.redis.loan import NO_ANSWER, Loan, Stage
+from headway.brokers.redis.wire.blocking import NO_ANSWER, Loan, Stage
+from headway.brokers.redis.wire.socket import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

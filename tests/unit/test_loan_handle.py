@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headway.brokers.redis import eager
-from headway.brokers.redis import handle as handle_module
-from headway.brokers.redis.handle import Handle
+from headway.brokers.redis.wire import socket as handle_module
+from headway.brokers.redis.wire import spin
+from headway.brokers.redis.wire.socket import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_close_behind_an_answer_the_next_is_looked_for_and_way_is_made_in_betwee
         if len(looks) == 3:
             scene.far.sendall(b"two")
 
-    monkeypatch.setattr(eager, "EAGER", PATIENCE)
+    monkeypatch.setattr(spin, "EAGER", PATIENCE)
     monkeypatch.setattr(handle_module, "make_way", make_way)
     scene.far.sendall(b"one")
     scene.handle.sendall(b"?")
@@ -67,7 +67,7 @@ def test_close_behind_an_answer_the_next_is_looked_for_and_way_is_made_in_betwee
 def test_what_comes_later_is_waited_for(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    monkeypatch.setattr(eager, "EAGER", seconds)
+    monkeypatch.setattr(spin, "EAGER", seconds)
     scene.handle._pace.answered()
     scene.handle.sendall(b"?")
     timer = threading.Timer(0.05, scene.far.sendall, (b"late",))
@@ -106,7 +106,7 @@ def test_more_than_the_socket_takes_at_once_is_sent_whole(scene: Scene) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, PATIENCE])
 def test_the_loops_socket_never_blocks(scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(eager, "EAGER", seconds)
+    monkeypatch.setattr(spin, "EAGER", seconds)
     for _ in range(2):
         scene.far.sendall(b"1")
         scene.handle.sendall(b"2")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headway.brokers.cloudtasks.verify_oidc import SKEW_S
+from headway.brokers.cloudtasks.auth.oidc import SKEW_S
 from headway.clock import to_ms
 from headway.push.called import SKEW_MS, named_fire
 from headway.schedules.schedule import Cron, Every

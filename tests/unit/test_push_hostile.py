@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from headway import Headway
 from headway.brokers.base import BrokerSettings, JobQuery, PushSettings
+from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
-from headway.brokers.cloudtasks.receiving import FIRE_TYPE
-from headway.brokers.cloudtasks.verify_hmac import sign_until
+from headway.brokers.cloudtasks.receive import FIRE_TYPE
 from headway.codec import Codec
 from headway.guards.document import PushedJob
 from headway.job import JobState, NewJob, new_job_id
@@ -281,7 +281,7 @@ async def test_an_oversized_body_that_a_token_vouches_for_is_kept_once(
     async def trusts(_self: object, _request: object) -> None: ...
 
     for step in ("admit", "verify"):
-        monkeypatch.setattr(f"headway.brokers.cloudtasks.verify_hmac.HmacVerifier.{step}", trusts)
+        monkeypatch.setattr(f"headway.brokers.cloudtasks.auth.hmac.HmacVerifier.{step}", trusts)
     async with receiver(app_on(carrier), handle_sigterm=False) as pushed:
         for _ in range(2):
             answer = await send(pushed, "POST", "/", [(b"x-cloudtasks-taskname", b"big")], body)

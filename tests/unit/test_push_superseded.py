@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
-from headway.brokers.cloudtasks.verify_hmac import sign_until
 from headway.codec import Codec
 from headway.guards.document import PushedJob
 from headway.job import Delivery, JobState, NewJob, Released, RetryAt, Succeeded, WorkerId, new_job_id

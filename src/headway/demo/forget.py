@@ -8,7 +8,7 @@ from headway.brokers.redis.keys import prefix
 from headway.brokers.redis.location import parse
 
 if TYPE_CHECKING:
-    from headway.brokers.redis.connect import Wire
+    from headway.brokers.redis.wire.connect import Wire
 
 _STEP: Final = 1000
 
@@ -18,7 +18,7 @@ async def forget_namespace(url: str, namespace: str) -> int:
 
     All of them are on one server, also in a Cluster. No process may use the namespace any more.
     """
-    from headway.brokers.redis.connect import Target  # noqa: PLC0415 - needs the extra
+    from headway.brokers.redis.wire.connect import Target  # noqa: PLC0415 - needs the extra
 
     start = prefix(namespace)
     wire = await Target(parse(url), namespace=namespace, key=start).connect("demo")
@@ -36,7 +36,7 @@ async def forget_namespace(url: str, namespace: str) -> int:
 
 
 async def _ask(wire: Wire, *command: bytes | str | int) -> Any:  # noqa: ANN401 - the server's answer
-    from headway.brokers.redis.connect import pack  # noqa: PLC0415 - as above
+    from headway.brokers.redis.wire.connect import pack  # noqa: PLC0415 - as above
 
     await wire.send_packed_command([pack(*command)], check_health=False)
     return await wire.read_response(disable_decoding=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.brokers.cloudtasks.names import queue_id
+from headway.brokers.cloudtasks.api.names import queue_id
 from headway.demo.app import FILES, REPORTS, app
 from headway.demo.findings import Findings, find
 from headway.demo.ledger import Ledger, draw_up

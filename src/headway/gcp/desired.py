@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headway.brokers.cloudtasks.api.names import queue_id
 from headway.brokers.cloudtasks.location import parse
-from headway.brokers.cloudtasks.names import queue_id
 from headway.clock import duration_ms
 from headway.config import first, several
 from headway.errors import ConfigError

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from headway.brokers.cloudtasks.receiving import FIRE_TYPE
+from headway.brokers.cloudtasks.auth.hmac import sign_until
+from headway.brokers.cloudtasks.receive import FIRE_TYPE
 from headway.brokers.cloudtasks.target import HEADER_SIGNATURE
-from headway.brokers.cloudtasks.verify_hmac import sign_until
 
 # The signature is made once and sent for years. It does not cover the time, which is in a header: who can read such a
 # call can have the schedule run by hand again. Tokens, which Cloud Scheduler makes anew for each call, end that.

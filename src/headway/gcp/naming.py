@@ -6,7 +6,7 @@ import re
 from hashlib import blake2b
 from typing import Final
 
-from headway.brokers.cloudtasks.names import queue_id
+from headway.brokers.cloudtasks.api.names import queue_id
 
 LABEL: Final = "headway-app"
 _LABEL_VALUE: Final = re.compile(r"[a-z0-9_-]{1,63}")

@@ -24,7 +24,7 @@ from google.cloud.tasks_v2.types import (
     UpdateQueueRequest,
 )
 
-from headway.brokers.cloudtasks.names import queue_of
+from headway.brokers.cloudtasks.api.names import queue_of
 from headway.gcp.access import TASKS
 from headway.gcp.errors import ONCE, NotThereError, ask
 from headway.gcp.messages import milliseconds

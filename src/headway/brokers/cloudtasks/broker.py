@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import Capabilities, GuardStats
-from headway.brokers.cloudtasks.acts import Acts
+from headway.brokers.cloudtasks.api.calls import Link
+from headway.brokers.cloudtasks.auth.choice import make_verifier
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
-from headway.brokers.cloudtasks.finishing import finished
+from headway.brokers.cloudtasks.guard import Keeping
 from headway.brokers.cloudtasks.inspect import Inspection
-from headway.brokers.cloudtasks.keeping import Keeping
-from headway.brokers.cloudtasks.link import Link
 from headway.brokers.cloudtasks.location import parse
+from headway.brokers.cloudtasks.manage import Acts
 from headway.brokers.cloudtasks.queues import Queues
-from headway.brokers.cloudtasks.receiving import Receiving, admitted
+from headway.brokers.cloudtasks.receive import Receiving, admitted
 from headway.brokers.cloudtasks.schedules import KeptSchedules
 from headway.brokers.cloudtasks.target import Target
-from headway.brokers.cloudtasks.verify import make_verifier
-from headway.brokers.cloudtasks.waiting import Waiting
+from headway.brokers.cloudtasks.undelivered import Waiting
+from headway.brokers.cloudtasks.wait import finished
 from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError, UnsupportedError
 from headway.guards.document import remembered_ms
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
         WorkerRecord,
     )
     from headway.brokers.base import LeaseState as State
-    from headway.brokers.cloudtasks.link import Connect
-    from headway.brokers.cloudtasks.verifier import Verifier
+    from headway.brokers.cloudtasks.api.calls import Connect
+    from headway.brokers.cloudtasks.auth.verifier import Verifier
     from headway.clock import Clock
     from headway.events import Event
     from headway.guards.document import PushedJob

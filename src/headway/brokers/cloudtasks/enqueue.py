@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
-from headway.brokers.cloudtasks.link import PARALLEL
+from headway.brokers.cloudtasks.api.calls import PARALLEL
 from headway.brokers.cloudtasks.message import refusal
 from headway.errors import BrokerUnavailableError, HeadwayError, PartlyAcceptedError, UnsupportedError
 from headway.guards.document import PushedJob
@@ -16,10 +16,10 @@ from headway.guards.document import PushedJob
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headway.brokers.cloudtasks.keeping import Keeping
-    from headway.brokers.cloudtasks.link import Link
+    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.target import Target
-    from headway.brokers.cloudtasks.waiting import Waiting
+    from headway.brokers.cloudtasks.undelivered import Waiting
     from headway.clock import Clock
     from headway.guards.guard import Guard
     from headway.job import NewJob

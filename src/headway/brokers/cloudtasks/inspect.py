@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import JobQuery, LogLine
-    from headway.brokers.cloudtasks.keeping import Keeping
+    from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.target import Target
-    from headway.brokers.cloudtasks.waiting import Waiting, WaitingJob
+    from headway.brokers.cloudtasks.undelivered import Waiting, WaitingJob
     from headway.clock import Clock
     from headway.guards.guard import Guard
     from headway.job import JobId, JobRecord

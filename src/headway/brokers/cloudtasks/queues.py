@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobQuery, QueueCounts
-from headway.brokers.cloudtasks import names
+from headway.brokers.cloudtasks.api import names
 from headway.brokers.cloudtasks.target import HEADER_EXPIRES, HEADER_JOB
-from headway.brokers.cloudtasks.waiting import waiting_state
+from headway.brokers.cloudtasks.undelivered import waiting_state
 from headway.errors import BrokerRefusedError, CodecError
 from headway.guards.base import Entry, read_data
 from headway.job import JobId, JobState
@@ -18,11 +18,11 @@ from headway.job import JobId, JobState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.cloudtasks.keeping import Keeping
-    from headway.brokers.cloudtasks.link import Link
-    from headway.brokers.cloudtasks.remote import RemoteTask
+    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.resources import RemoteTask
+    from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.target import Target
-    from headway.brokers.cloudtasks.waiting import Waiting
+    from headway.brokers.cloudtasks.undelivered import Waiting
     from headway.clock import Clock
     from headway.guards.base import GuardStore
     from headway.guards.guard import Guard

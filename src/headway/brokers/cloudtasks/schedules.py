@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import ScheduleRecord
-    from headway.brokers.cloudtasks.keeping import Keeping
+    from headway.brokers.cloudtasks.guard import Keeping
     from headway.job import Fire
 
 _NEEDED_FOR: Final = "an app with schedules"

@@ -6,10 +6,10 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
+from headway.brokers.cloudtasks.api.names import queue_id, task_id
+from headway.brokers.cloudtasks.api.resources import TaskSpec
+from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
-from headway.brokers.cloudtasks.names import queue_id, task_id
-from headway.brokers.cloudtasks.remote import TaskSpec
-from headway.brokers.cloudtasks.verify_hmac import sign_until
 from headway.codec import decode_call, is_reference
 from headway.config import first
 from headway.errors import CodecError, ConfigError

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import Capabilities
-from headway.brokers.redis import acts, enqueue, info, inspect, schedules, work
-from headway.brokers.redis.claims import Claims
-from headway.brokers.redis.connect import Target
-from headway.brokers.redis.feed import Feed
+from headway.brokers.redis import enqueue, inspect, manage, schedules, server, settle
+from headway.brokers.redis.claim import Claims
+from headway.brokers.redis.events import Feed
 from headway.brokers.redis.keys import prefix
-from headway.brokers.redis.link import Link
-from headway.brokers.redis.listener import Listener
 from headway.brokers.redis.location import parse
 from headway.brokers.redis.session import Session
+from headway.brokers.redis.settle import Settles
 from headway.brokers.redis.signals import mailbox
-from headway.brokers.redis.waiting import Waits
-from headway.brokers.redis.work import Settles
+from headway.brokers.redis.wait import Waits
+from headway.brokers.redis.wire.commands import Link
+from headway.brokers.redis.wire.connect import Target
+from headway.brokers.redis.wire.subscriptions import Listener
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
         Tended,
         WorkerRecord,
     )
-    from headway.brokers.redis.info import ServerInfo
     from headway.brokers.redis.location import Location
+    from headway.brokers.redis.server import ServerInfo
     from headway.brokers.redis.signals import Mailbox
     from headway.clock import Clock
     from headway.events import Event
@@ -136,7 +136,7 @@ class RedisBroker:
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""
-        return await acts.cancel(self._session, ids, reason)
+        return await manage.cancel(self._session, ids, reason)
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or the time is over."""
@@ -153,7 +153,7 @@ class RedisBroker:
 
     async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
         """Extend leases."""
-        return await work.heartbeat(self._session, workers, lease_ms)
+        return await settle.heartbeat(self._session, workers, lease_ms)
 
     async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
         """Apply outcomes under their leases."""
@@ -164,15 +164,15 @@ class RedisBroker:
     ) -> int:
         """Take back what a dead worker holds. `forget` adds nothing: dead idle workers are skipped by the wakes."""
         del forget
-        return await work.surrender(self._session, worker, started)
+        return await settle.surrender(self._session, worker, started)
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines."""
-        return await work.report(self._session, reports, self._settings.max_log_lines)
+        return await settle.report(self._session, reports, self._settings.max_log_lines)
 
     async def tend(self) -> Tended:
         """Do one round of maintenance."""
-        return await work.tend(self._session)
+        return await settle.tend(self._session)
 
     async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns the worker, a Wake first."""
@@ -216,25 +216,25 @@ class RedisBroker:
 
     async def remove(self, ids: Sequence[JobId]) -> list[bool]:
         """Forget jobs that are not running."""
-        return await acts.act(self._session, "remove", ids)
+        return await manage.act(self._session, "remove", ids)
 
     async def retry(self, ids: Sequence[JobId]) -> list[bool]:
         """Give completed jobs a new life."""
-        return await acts.act(self._session, "retry", ids)
+        return await manage.act(self._session, "retry", ids)
 
     async def promote(self, ids: Sequence[JobId]) -> list[bool]:
         """Make scheduled jobs ready."""
-        return await acts.act(self._session, "promote", ids)
+        return await manage.act(self._session, "promote", ids)
 
     async def drain(self, queue: str) -> int:
         """Remove all waiting jobs of the queue."""
-        return await acts.drain(self._session, queue)
+        return await manage.drain(self._session, queue)
 
     async def clean(
         self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000
     ) -> int:
         """Remove old completed jobs."""
-        return await acts.clean(self._session, state, older_than_ms, queue, limit)
+        return await manage.clean(self._session, state, older_than_ms, queue, limit)
 
     async def workers(self) -> list[WorkerRecord]:
         """Return the workers that hold jobs or listen for some."""
@@ -262,7 +262,7 @@ class RedisBroker:
 
     async def server_info(self) -> ServerInfo:
         """Return the server's settings and load."""
-        return await info.server_info(self._session)
+        return await server.server_info(self._session)
 
     # Last, so that `list` means the built-in type in the annotations above.
     async def list(self, query: JobQuery, *, after: str | None = None, limit: int = 100) -> JobPage:

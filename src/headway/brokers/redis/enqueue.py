@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from headway.brokers.redis.call import Argument, Call
     from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.call import Argument, Call
     from headway.job import NewJob
 
 _MODES: Final = {

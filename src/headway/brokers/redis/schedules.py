@@ -11,8 +11,8 @@ from headway.brokers.base import ScheduleRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.redis.call import Argument
     from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.call import Argument
 
 
 _MAX_DIGITS: Final = 18  # of an instant in milliseconds

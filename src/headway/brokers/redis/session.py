@@ -7,17 +7,17 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from headway.brokers.redis.call import Argument, Call, ScriptCall, pack_script
-from headway.brokers.redis.link import CALL_DEADLINE
-from headway.brokers.redis.loan import NO_ANSWER
 from headway.brokers.redis.scripts import script
+from headway.brokers.redis.wire.blocking import NO_ANSWER
+from headway.brokers.redis.wire.call import Argument, Call, ScriptCall, pack_script
+from headway.brokers.redis.wire.commands import CALL_DEADLINE
 from headway.errors import BrokerRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headway.brokers.base import Retention
-    from headway.brokers.redis.link import Link
+    from headway.brokers.redis.wire.commands import Link
     from headway.clock import Clock
 
 

@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelRequested, Handed, LeaseLost, Signal, Wake
+from headway.brokers.redis.cancel_requests import Requests
 from headway.brokers.redis.keys import worker_channel
-from headway.brokers.redis.listener import Subscription
-from headway.brokers.redis.requests import Requests
+from headway.brokers.redis.wire.subscriptions import Subscription
 from headway.job import JobId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from headway.brokers.redis.hands import Hands
-    from headway.brokers.redis.listener import Listener
+    from headway.brokers.redis.handover import Hands
     from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.subscriptions import Listener
     from headway.job import WorkerId
 
 _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other deputy

@@ -14,16 +14,16 @@ from headway.brokers.sqlite import (
     inspect,
     manage,
     presence,
-    schedule_store,
+    schedules,
     settle,
     streams,
     upkeep,
-    waiting,
+    wait,
 )
-from headway.brokers.sqlite.connection import check_library
+from headway.brokers.sqlite.file.connection import check_library
+from headway.brokers.sqlite.file.renewal import Renewal
+from headway.brokers.sqlite.file.ticks import tick_ms
 from headway.brokers.sqlite.location import parse
-from headway.brokers.sqlite.renewal import Renewal
-from headway.brokers.sqlite.ticks import tick_ms
 from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
         Tended,
         WorkerRecord,
     )
-    from headway.brokers.sqlite.opened import Opened
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.opening import Opened
+    from headway.brokers.sqlite.file.transaction import Transaction
     from headway.clock import Clock
     from headway.events import Event
     from headway.job import Delivery, Fire, JobId, JobRecord, JobState, NewJob, WorkerId
@@ -232,16 +232,16 @@ class SqliteBroker:
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
-        return await waiting.finished(self._renewal, job_id, timeout_ms)
+        return await wait.finished(self._renewal, job_id, timeout_ms)
 
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
         """Yield a Wake, then what concerns the worker, until closed."""
-        return waiting.signals(self._renewal, self._opened, worker)
+        return wait.signals(self._renewal, self._opened, worker)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
         since = None if after is None else streams.event_number(after)
-        return waiting.events(self._renewal, self._opened, since, self._write(streams.watch))
+        return wait.events(self._renewal, self._opened, since, self._write(streams.watch))
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records, in the order of the ids."""
@@ -313,21 +313,21 @@ class SqliteBroker:
                 break
         return total
 
-    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+    async def declare_schedules(self, schedules_: Sequence[ScheduleRecord]) -> None:
         """Make these schedules known."""
-        await self._write(lambda tx: schedule_store.declare(tx, schedules))
+        await self._write(lambda tx: schedules.declare(tx, schedules_))
 
     async def schedules(self) -> builtins.list[ScheduleRecord]:
         """Return the schedules, sorted by name."""
-        return await self._read(schedule_store.read)
+        return await self._read(schedules.read)
 
     async def pause_schedule(self, name: str, *, paused: bool) -> bool:
         """Pause or resume a schedule."""
-        return await self._write(lambda tx: schedule_store.pause(tx, name, paused=paused))
+        return await self._write(lambda tx: schedules.pause(tx, name, paused=paused))
 
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
-        await self._write(lambda tx: schedule_store.skip_fire(tx, fire))
+        await self._write(lambda tx: schedules.skip_fire(tx, fire))
 
 
 def _forget(future: asyncio.Future[None]) -> None:

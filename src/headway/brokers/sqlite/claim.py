@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import Claimed, Heartbeat
-from headway.brokers.sqlite.rows import DELIVERY, DamagedRowError, Header, delivery
-from headway.brokers.sqlite.schema import RUNNING
-from headway.brokers.sqlite.ticks import boot
+from headway.brokers.sqlite.file.schema import RUNNING
+from headway.brokers.sqlite.file.ticks import boot
+from headway.brokers.sqlite.records import DELIVERY, DamagedRowError, Header, delivery
 from headway.brokers.sqlite.transitions import finish, set_aside
 from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import QueueWant
-    from headway.brokers.sqlite.rows import Row
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Row
     from headway.job import Delivery, WorkerId
 
 _TAKE: Final = (

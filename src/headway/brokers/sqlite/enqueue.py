@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
-from headway.brokers.sqlite.rows import INLINE_MAX, Header
-from headway.brokers.sqlite.schema import READY, SCHEDULED
+from headway.brokers.sqlite.file.schema import READY, SCHEDULED
+from headway.brokers.sqlite.records import INLINE_MAX, Header
 from headway.brokers.sqlite.transitions import delete
 from headway.brokers.sqlite.upkeep import is_old
 from headway.errors import BrokerRefusedError
@@ -19,8 +19,8 @@ from headway.schedules.fires import check_fire, last_fire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.sqlite.rows import Row
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Row
     from headway.job import Fire, NewJob
 
 _INSERT: Final = (

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
+from headway.brokers.sqlite.file.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
+from headway.brokers.sqlite.file.ticks import OF_CLOCK, tick_ms
 from headway.brokers.sqlite.presence import present
-from headway.brokers.sqlite.rows import DamagedRowError, Header, Row, is_text, record, records, seq_list, want
-from headway.brokers.sqlite.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
-from headway.brokers.sqlite.ticks import OF_CLOCK, tick_ms
+from headway.brokers.sqlite.records import (
+    DamagedRowError,
+    Header,
+    Row,
+    is_text,
+    record,
+    records,
+    seq_list,
+    want,
+)
 from headway.errors import ConfigError
 from headway.job import WorkerId
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelResult
-from headway.brokers.sqlite import locks
-from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, STATES
+from headway.brokers.sqlite import unique_locks
+from headway.brokers.sqlite.file.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, STATES
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.transitions import Ending, delete, finish, make_ready
 from headway.events import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
     from headway.job import JobId, JobState
 
 STEP: Final = 5000
@@ -100,7 +100,7 @@ def promote(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
         if header is None or not scheduled:
             continue
         if header.lock is not None:
-            locks.let_go(tx, header.id, header.lock)
+            unique_locks.let_go(tx, header.id, header.lock)
         make_ready(tx, [(header.seq, tx.now)])
         header.state = READY
     return results

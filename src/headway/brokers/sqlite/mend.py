@@ -10,15 +10,15 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.ticks import boot
+from headway.brokers.sqlite.file.ticks import boot
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.transitions import finish, set_aside, take_back
 from headway.events import EventKind
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headway.brokers.sqlite.ticks import boot, machine_ms
+from headway.brokers.sqlite.file.ticks import boot, machine_ms
 from headway.job import WorkerId
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
 
 _NOTED_MS: Final = 30_000  # between two notes of a worker; it claims once a minute, whatever happens
 _KEPT_MS: Final = 150_000  # after which a worker that was not noted again is gone

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from headway.brokers.base import LogLine, Progress, Settlement, SettleResult
-from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, SUCCEEDED
+from headway.brokers.sqlite.file.schema import (
+    CANCELLED,
+    EXPIRED,
+    FAILED,
+    READY,
+    RUNNING,
+    SCHEDULED,
+    SUCCEEDED,
+)
 from headway.brokers.sqlite.transitions import Ending, end_lease_if_idle, finish, give_back
 from headway.events import EventKind
 from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
@@ -14,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import Report
-    from headway.brokers.sqlite.rows import Header
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Header
     from headway.job import Delivery, Lease, Outcome
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.ticks import machine_ms
+from headway.brokers.sqlite.file.ticks import machine_ms
+from headway.brokers.sqlite.records import Header
 from headway.errors import ConfigError
 from headway.events import Event, EventKind
 from headway.job import JobId, WorkerId
@@ -13,7 +13,7 @@ from headway.job import JobId, WorkerId
 if TYPE_CHECKING:
     import sqlite3
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
 
 WATCH_MS: Final = 30_000
 """How long the presence of an event iterator counts; it is renewed three times in that time."""

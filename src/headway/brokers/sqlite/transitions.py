@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.brokers.sqlite import locks
-from headway.brokers.sqlite.rows import Header, seq_list
-from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, READY, RUNNING, SCHEDULED, SUCCEEDED
+from headway.brokers.sqlite import unique_locks
+from headway.brokers.sqlite.file.schema import (
+    CANCELLED,
+    EXPIRED,
+    FAILED,
+    READY,
+    RUNNING,
+    SCHEDULED,
+    SUCCEEDED,
+)
+from headway.brokers.sqlite.records import Header, seq_list
 from headway.events import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
     from headway.job import WorkerId
 
 _log: Final = logging.getLogger(__name__)
@@ -68,7 +76,7 @@ def finish(tx: Transaction, endings: Sequence[Ending]) -> None:
         if tx.recording:
             tx.event(_KINDS[ending.state], header.id, header.queue, header.epoch, header.worker)
         if header.lock is not None:
-            locks.free(tx, header.id, header.lock)
+            unique_locks.free(tx, header.id, header.lock)
 
 
 def expire(tx: Transaction, header: Header) -> bool:
@@ -163,7 +171,7 @@ def delete(tx: Transaction, headers: Sequence[Header]) -> None:
         elif header.state not in {FAILED, RUNNING}:
             tx.kept -= 1
         if header.lock is not None:
-            locks.free(tx, header.id, header.lock)
+            unique_locks.free(tx, header.id, header.lock)
 
 
 def end_lease_if_idle(tx: Transaction, worker: WorkerId) -> None:

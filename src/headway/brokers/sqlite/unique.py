@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
-from headway.brokers.sqlite.locks import holder_of, read
-from headway.brokers.sqlite.schema import CANCELLED, RUNNING
+from headway.brokers.sqlite.file.schema import CANCELLED, RUNNING
 from headway.brokers.sqlite.transitions import Ending, expire, finish
+from headway.brokers.sqlite.unique_locks import holder_of, read
 from headway.job import JobId, UniqueLock, UniqueMode
 
 if TYPE_CHECKING:
-    from headway.brokers.sqlite.rows import Header
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Header
     from headway.job import NewJob
 
 

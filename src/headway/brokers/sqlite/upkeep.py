@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import Tended
+from headway.brokers.sqlite.file.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
+from headway.brokers.sqlite.file.ticks import OF_CLOCK, boot
 from headway.brokers.sqlite.mend import mend
-from headway.brokers.sqlite.rows import Header
-from headway.brokers.sqlite.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
-from headway.brokers.sqlite.ticks import OF_CLOCK, boot
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.transitions import Ending, delete, finish, make_ready, take_back
 from headway.events import EventKind
 from headway.job import WorkerId
 
 if TYPE_CHECKING:
-    from headway.brokers.sqlite.transaction import Transaction
+    from headway.brokers.sqlite.file.transaction import Transaction
 
 # Bounds of one call, so that it does not keep other processes from writing for seconds; the rest follows at once.
 _STEP: Final = 10_000

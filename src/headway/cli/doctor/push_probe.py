@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headway.brokers.cloudtasks.link import Link
+from headway.brokers.cloudtasks.api.calls import Link
+from headway.brokers.cloudtasks.api.names import may_be_of
 from headway.brokers.cloudtasks.location import parse
-from headway.brokers.cloudtasks.names import may_be_of
 from headway.cli.doctor.push import PushFacts
 from headway.clock import SystemClock
 from headway.errors import BrokerError

@@ -1,0 +1,1 @@
+"""The API of Cloud Tasks: the official client, calls with patience, errors, resources and names."""

@@ -1,0 +1,121 @@
+"""Life-cycle events: a stream on the server, written only while somebody watches, or always if so configured."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.brokers.redis.keys import event_channel
+from headway.brokers.redis.wire.subscriptions import Subscription
+from headway.errors import ConfigError
+from headway.events import Event, EventKind
+from headway.job import JobId, WorkerId
+from headway.service import Services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.subscriptions import Listener
+
+_log: Final = logging.getLogger("headway.redis")
+_PRESENCE: Final = 30  # seconds that a watcher counts as present
+_RENEWAL: Final = 10.0
+_BATCH: Final = 500
+_CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+class Feed:
+    """The watchers of this process."""
+
+    def __init__(self, session: Session, listener: Listener) -> None:
+        """Nobody watches yet."""
+        self._session = session
+        self._listener = listener
+        self._watchers = 0
+        self._services = Services(_log, "events of Redis")
+        self._bells: set[asyncio.Event] = set()
+        self._closed = False
+
+    async def close(self) -> None:
+        """End the iterations."""
+        self._closed = True
+        for bell in self._bells:
+            bell.set()
+        await self._leave()
+
+    async def events(self, after: str | None) -> AsyncIterator[Event]:
+        """Yield events, those behind `after` first."""
+        if after is not None and not _CURSOR.fullmatch(after):
+            msg = f"not a cursor of events: {after!r}; pass back the `cursor` of an event"
+            raise ConfigError(msg)
+        self._closed = False
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        channel = event_channel(self._session.prefix)
+        subscription = Subscription(lambda _: bell.set(), bell.set)
+        self._watchers += 1
+        try:
+            # Both travel in one write, before anything else: "from now on" begins here.
+            announced = asyncio.ensure_future(self._announce())
+            cursor = after if after is not None else await self._last()
+            await announced
+            if not list(self._services):
+                self._services.start("presence", self._stay_present, first=_RENEWAL)
+            await self._listener.subscribe(channel, subscription)
+            while not self._closed:
+                bell.clear()
+                entries = await self._read(cursor)
+                for entry_id, fields in entries:
+                    cursor = entry_id.decode()
+                    event = _event(cursor, fields)
+                    if event is not None:
+                        yield event
+                if not entries:
+                    await bell.wait()
+        finally:
+            self._bells.discard(bell)
+            self._watchers -= 1
+            if not self._watchers:
+                await self._leave()
+            await self._listener.unsubscribe(channel, subscription)
+
+    async def _read(self, cursor: str) -> Any:  # noqa: ANN401 - the server's answer
+        return await self._session.command(
+            "XRANGE", f"{self._session.prefix}ev", f"({cursor}", "+", "COUNT", _BATCH
+        )
+
+    async def _last(self) -> str:
+        last = await self._session.command("XREVRANGE", f"{self._session.prefix}ev", "+", "-", "COUNT", 1)
+        return last[0][0].decode() if last else "0-0"
+
+    async def _announce(self) -> None:
+        await self._session.command("SET", f"{self._session.prefix}ev:on", 1, "EX", _PRESENCE)
+
+    async def _stay_present(self) -> float:
+        await self._announce()
+        return _RENEWAL
+
+    async def _leave(self) -> None:
+        await self._services.stop()
+
+
+def _event(cursor: str, fields: list[bytes]) -> Event | None:
+    """Read an entry; None when it is damaged or of a kind that only newer versions know."""
+    try:
+        values = dict(zip(fields[::2], fields[1::2], strict=True))
+        kind, job_id, at_ms, epoch = values[b"e"].decode().split("|")
+        worker = values.get(b"w", b"").decode()
+        return Event(
+            cursor,
+            EventKind(kind),
+            JobId(job_id),
+            int(at_ms),
+            queue=values.get(b"q", b"").decode(),
+            epoch=int(epoch),
+            worker=WorkerId(worker) if worker else None,
+        )
+    except (ValueError, KeyError):
+        return None

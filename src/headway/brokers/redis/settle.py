@@ -1,0 +1,156 @@
+"""What workers do with what they have claimed: settle, keep their lease, report; and tend."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, assert_never
+
+from headway.brokers.base import Heartbeat, LogLine, Progress, SettleResult, Tended
+from headway.brokers.redis.records import write_log_line, write_progress
+from headway.job import (
+    ID_LENGTH,
+    Cancelled,
+    Expired,
+    Failed,
+    JobId,
+    Lease,
+    Outcome,
+    Released,
+    RetryAt,
+    Succeeded,
+    WorkerId,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.base import Report, Settlement
+    from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.call import Argument
+
+log = logging.getLogger(__name__)
+
+_APPLIED: Final = ord("1")
+
+
+async def heartbeat(session: Session, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
+    """Extend leases."""
+    if not workers:
+        return []
+    *held, _ = await session.run_timed("heartbeat", lease_ms, *workers)
+    return [Heartbeat(worker, bool(one)) for worker, one in zip(workers, held, strict=True)]
+
+
+class Settles:
+    """Settlements of this process. Those whose answer was not heard say so when they come again, see settle.lua."""
+
+    def __init__(self, session: Session) -> None:
+        """Nothing is unheard."""
+        self._session = session
+        self._unheard: set[Lease] = set()
+
+    async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
+        """Apply outcomes: one script call for each worker among the leases, normally one in all."""
+        by_worker: dict[WorkerId, list[int]] = {}
+        for place, item in enumerate(items):
+            by_worker.setdefault(item.lease.worker, []).append(place)
+        applied = [False] * len(items)
+        try:
+            for worker, places in by_worker.items():
+                mine = items if len(places) == len(items) else [items[place] for place in places]
+                for place, flag in zip(places, await self._send(worker, mine), strict=True):
+                    applied[place] = flag == _APPLIED
+        except BaseException:
+            self._unheard.update(item.lease for item in items)  # also those of another worker, applied before
+            raise
+        if self._unheard:
+            self._unheard.difference_update(item.lease for item in items)
+        return [SettleResult(item.lease.job_id, done) for item, done in zip(items, applied, strict=True)]
+
+    async def _send(self, worker: WorkerId, items: Sequence[Settlement]) -> bytes:
+        """Settle; return a 1 or a 0 for each item."""
+        plain: list[str] = []
+        places: list[int] = []  # those of the plain ones, then those of the others
+        others: list[int] = []
+        parts: list[Argument] = []
+        for place, item in enumerate(items):
+            lease, outcome = item.lease, item.outcome
+            if (
+                type(outcome) is Succeeded
+                and not outcome.result
+                and lease.epoch == 1
+                and len(lease.job_id) == ID_LENGTH
+                and lease.job_id.isascii()
+            ):
+                plain.append(lease.job_id)
+                places.append(place)
+                continue
+            code, content = _outcome(outcome)
+            parts += (lease.job_id, f"{lease.epoch}{code}", content)
+            others.append(place)
+        again = bool(self._unheard) and any(item.lease in self._unheard for item in items)
+        flags: bytes = await self._session.run("settle", worker, "".join(plain), *parts, repeat=again)
+        if not (plain and others):
+            return flags
+        by_place = dict(zip(places + others, flags, strict=True))
+        return bytes(by_place[place] for place in range(len(items)))
+
+
+def _outcome(outcome: Outcome) -> tuple[str, Argument]:
+    match outcome:
+        case Succeeded(result=result):
+            return "S", result
+        case RetryAt(at_ms=at_ms, history=history, counted=counted):
+            return f"{'R' if counted else 'r'}{at_ms}", history
+        case Failed(history=history):
+            return "F", history
+        case Cancelled(reason=reason):
+            return "C", reason
+        case Expired():
+            return "X", ""
+        case Released():
+            return "L", ""
+        case _:
+            assert_never(outcome)
+
+
+async def surrender(session: Session, worker: WorkerId, started: Sequence[JobId] | None) -> int:
+    """Take back what a dead worker holds."""
+    count: int = await session.run("surrender", worker, int(started is None), *(started or ()))
+    return count
+
+
+async def report(session: Session, reports: Sequence[Report], max_log_lines: int) -> list[SettleResult]:
+    """Record progress and log lines."""
+    if not reports:
+        return []
+    parts: list[Argument] = [max_log_lines]
+    for one in reports:
+        lease = one.lease
+        match one.content:
+            case Progress() as progress:
+                content = ("P", write_progress(progress))
+            case LogLine() as line:
+                content = ("L", write_log_line(line))
+            case _:
+                assert_never(one.content)
+        parts += (lease.job_id, lease.worker, lease.epoch, *content)
+    flags = await session.run("report", *parts)
+    return [
+        SettleResult(one.lease.job_id, flag == ord("1")) for one, flag in zip(reports, flags, strict=True)
+    ]
+
+
+async def tend(session: Session) -> Tended:
+    """Do one bounded round of maintenance."""
+    retention = session.retention
+    promoted, expired, reclaimed, pruned, mended, next_in_ms, _ = await session.run_timed(
+        "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
+    )
+    if mended:
+        log.warning(
+            "%s: %d jobs were known and stood nowhere, as after a key was deleted or overwritten; they are back",
+            session.prefix.rstrip(":"),
+            mended,
+        )
+    return Tended(promoted, expired, reclaimed, pruned, None if next_in_ms < 0 else next_in_ms, mended)

@@ -1,0 +1,366 @@
+"""The command connection of a process: all calls of all tasks share it, in order, many in flight.
+
+A lone call leaves at once; calls made while others are under way leave together at the loop's next turn. When the
+connection is cut, it is made anew with a growing, jittered delay, and every call whose answer is outstanding is sent
+again, marked as a repeat (see `ScriptCall`), until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
+
+from redis import exceptions
+
+from headway.brokers.redis.wire.blocking import Stage
+from headway.brokers.redis.wire.call import Call
+from headway.brokers.redis.wire.connect import transport_of
+from headway.brokers.redis.wire.connection import Pipe
+from headway.brokers.redis.wire.errors import REPLY_ERRORS, Answer, classify, refused, unavailable, unwritable
+from headway.brokers.redis.wire.lending import Lending
+from headway.brokers.redis.wire.spin import Vigil
+from headway.errors import BrokerError, BrokerUnavailableError
+from headway.raised import in_one_line, trace_of
+from headway.service import Remarks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.redis.location import Address
+    from headway.brokers.redis.wire.blocking import Loan
+    from headway.brokers.redis.wire.connect import Target, Wire
+
+log = logging.getLogger(__name__)
+
+CALL_DEADLINE: Final = 10.0  # seconds: a Sentinel fail-over with usual settings, or a restart, fits in
+ANSWER_TIMEOUT: Final = (
+    4.0  # seconds of silence: a hung connection is found while the deadline still allows a second try
+)
+_OPEN_DEADLINE: Final = 3.0  # opening fails soon: the address may be wrong
+_SWEEP: Final = 0.25  # seconds between looks at deadlines, only while calls are under way
+_AGAIN_SOON: Final = 0.1  # seconds before a call is sent again to a server that is loading or moving the slot
+_TROUBLE_AFTER: Final = 2.0  # seconds: a cut connection is usually there again before anybody need know
+_BACKOFF_FIRST: Final = 0.02
+_BACKOFF_MAX: Final = 2.0
+
+_CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
+
+
+class Link:
+    """One multiplexed connection to the server of an app."""
+
+    def __init__(self, target: Target, *, on_elsewhere: Callable[[], None]) -> None:
+        """Nothing is connected before `open`. `on_elsewhere` is called when another server has taken over."""
+        self._target = target
+        self._remarks = Remarks(log, target.name)
+        self._on_elsewhere = on_elsewhere
+        self._outbox: deque[Call] = deque()
+        self._in_flight: deque[Call] = deque()
+        self._delayed: set[Call] = set()
+        self._pipe: Pipe | None = None
+        self._flush_is_due = False
+        self._vigil = Vigil(lambda: self._in_flight)
+        self._lending = Lending(self._regained)
+        self._runner: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._last_answer = 0.0
+        self._down_since = 0.0  # an instant of the loop's clock
+        self._stalled = asyncio.Event()
+        self._problem: Exception | str = ""  # what kept calls from being answered last
+
+    async def open(self) -> None:
+        """Connect, with a few tries; raises BrokerUnavailableError or BrokerRefusedError."""
+        if self._runner is not None:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _OPEN_DEADLINE
+        delay = _BACKOFF_FIRST
+        while True:
+            try:
+                wire = await self._target.connect("command")
+            except _CUT as error:
+                self._check_refusal(error)
+                if loop.time() + delay > deadline:
+                    raise self._unavailable() from error
+                await asyncio.sleep(delay)
+                delay *= 2
+            else:
+                self._runner = loop.create_task(self._run(wire), name="headway redis link")
+                return
+
+    @property
+    def trouble(self) -> str:
+        """What has kept the server from being reached for some seconds; empty: nothing that is known."""
+        if self._runner is None or self._pipe is not None:
+            return ""
+        down = asyncio.get_running_loop().time() - self._down_since
+        return str(self._unavailable()) if down > _TROUBLE_AFTER else ""
+
+    async def close(self) -> None:
+        """Disconnect; calls under way fail."""
+        runner, self._runner = self._runner, None
+        await self._lending.bring_home(ANSWER_TIMEOUT)
+        if runner is not None:
+            runner.cancel()
+            await asyncio.wait([runner])  # which raises nothing of what the runner may have failed with
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        self._fail_all(BrokerUnavailableError(f"{self._target.name}: the broker was closed"))
+
+    def submit(self, call: Call, *, at_once: bool = False, look: bool = False) -> asyncio.Future[Any]:
+        """Put a call on its way; the future gets the reply or the error.
+
+        `at_once`: it waits for no others. `look`: its caller does nothing before the answer, see `spin.py`.
+        """
+        if self._runner is None:
+            msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
+            raise BrokerUnavailableError(msg)
+        self._outbox.append(call)
+        if self._lending.loan is not None:
+            self._lending.recall()
+        elif at_once or not self._in_flight:
+            # Without `at_once` too, if nothing is under way that it could travel with.
+            lone = not self._in_flight
+            self._flush()
+            if look and lone:
+                self._vigil.keep()
+        else:
+            self._flush_soon()
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+        return call.future
+
+    def lend(self) -> None:
+        """Let blocking callers use the connection, if nothing is under way on it; the next `submit` recalls it."""
+        pipe, lending = self._pipe, self._lending
+        if pipe is None or self._runner is None or self._stalled.is_set() or lending.loan is not None:
+            return
+        if not (self._in_flight or self._outbox or self._delayed):
+            lending.lend(pipe)
+
+    @property
+    def loan(self) -> Loan | None:
+        """What is lent; may be read from any thread."""
+        return self._lending.loan
+
+    def _regained(self, stage: Stage) -> None:
+        if self._pipe is None:
+            return
+        self._pipe.regain()
+        match stage:
+            case Stage.QUIET:
+                self._flush()
+            case Stage.WAITING:
+                # Its caller has gone; the answer still comes, before those of all later calls.
+                loop = asyncio.get_running_loop()
+                unheard = Call((), loop.time() + CALL_DEADLINE)
+                unheard.future.cancel()
+                unheard.sent_at = loop.time()
+                self._in_flight.append(unheard)
+                self._sweeper = self._sweeper or loop.call_later(_SWEEP, self._sweep)
+                self._flush()
+            case Stage.UNUSABLE:
+                self._pipe = None  # nothing may be written behind what was cut off
+                self._ended(exceptions.ConnectionError("the connection ended under a blocking call"))
+            case _:
+                assert_never(stage)
+
+    def _flush_soon(self) -> None:
+        """Send at the loop's next turn, with whatever else comes until then."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    async def _run(self, wire: Wire | None) -> None:
+        delay = _BACKOFF_FIRST
+        while True:
+            if wire is None:
+                wire = await self._reconnect(delay)
+                if wire is None:
+                    delay = min(delay * 2, _BACKOFF_MAX)
+                    continue
+            try:
+                await self._serve(wire)
+            except Exception as error:  # noqa: BLE001 - whatever ended it, it is as good as cut
+                self._note(error)
+                delay = min(delay * 2, _BACKOFF_MAX)
+            else:
+                delay = _BACKOFF_FIRST
+            finally:
+                with suppress(*_CUT):
+                    await wire.disconnect(nowait=True)
+            wire = None
+            self._take_back()
+
+    async def _reconnect(self, delay: float) -> Wire | None:
+        # Full jitter: the processes of a fleet must not come back in step.
+        await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
+        try:
+            return await self._target.connect("command")
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note(error)
+            try:
+                self._check_refusal(error)
+            except BrokerError as refusal:
+                self._take_back()
+                self._fail_all(refusal)
+            return None
+
+    def _note(self, error: Exception) -> None:
+        self._problem = error
+        if not isinstance(error, _CUT):
+            self._remarks.say(
+                "the connection", f"made anew after {in_one_line(error)}", detail=trace_of(error)
+            )
+
+    async def _serve(self, wire: Wire) -> None:
+        """Use the connection until it ends, or until another one is needed."""
+        self._stalled.clear()
+        self._last_answer = asyncio.get_running_loop().time()
+        pipe = Pipe(self._answered, self._ended, self._flush)
+        pipe.take_over(transport_of(wire))
+        self._pipe = pipe
+        try:
+            self._flush()
+            await self._stalled.wait()
+        finally:
+            self._pipe = None
+            self._down_since = asyncio.get_running_loop().time()
+            self._lending.forget()
+            pipe.let_go()
+
+    def _flush(self) -> None:
+        """Send what waits, in one write."""
+        self._flush_is_due = False
+        pipe = self._pipe
+        if pipe is None or pipe.full or self._lending.loan is not None or not self._outbox:
+            return
+        now = asyncio.get_running_loop().time()
+        batch: list[bytes] = []
+        while self._outbox:
+            call = self._outbox.popleft()
+            if call.future.done():  # its caller has gone
+                continue
+            try:
+                packed = call.packed()
+            except Exception as error:  # noqa: BLE001 - its caller is told; all others must leave
+                call.future.set_exception(unwritable(self._target.name, error))
+                continue
+            # Written first, noted then: an answer goes to the call that stands first here.
+            batch.append(packed)
+            call.sent_at = now
+            self._in_flight.append(call)
+        if batch:
+            pipe.write(b"".join(batch))
+
+    def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers
+        self._last_answer = asyncio.get_running_loop().time()
+        self._vigil.answered()
+        if not self._in_flight:
+            self._ended(exceptions.InvalidResponse("an answer to no call"))
+            return
+        call = self._in_flight.popleft()
+        if call.future.done():
+            return
+        if isinstance(reply, Exception):
+            self._on_error(call, reply)
+        elif call.read is None:
+            call.future.set_result(reply)
+        else:
+            self._read(call, call.read, reply)
+
+    def _read(self, call: Call, read: Callable[[Any], Any], reply: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            result = read(reply)
+        except Exception as error:  # noqa: BLE001 - its caller is told; the connection is sound
+            call.future.set_exception(error)
+            return
+        if isinstance(result, Call):
+            result.future, result.deadline = call.future, call.deadline
+            self._outbox.append(result)
+            self._flush_soon()
+        else:
+            call.future.set_result(result)
+
+    def _ended(self, error: Exception) -> None:
+        self._problem = error
+        self._stalled.set()
+
+    def _on_error(self, call: Call, error: Exception) -> None:
+        match classify(error):
+            case Answer.UNKNOWN_SCRIPT if call.use_source():
+                self._outbox.append(call)
+                self._flush_soon()
+            case Answer.WAIT:
+                self._problem = error
+                self._delayed.add(call)
+                asyncio.get_running_loop().call_later(_AGAIN_SOON, self._send_delayed, call)
+            case Answer.ELSEWHERE if self._target.movable:
+                self._problem = error
+                self._outbox.append(call)
+                self._target.moved(_new_address(error))
+                self._on_elsewhere()
+                self._stalled.set()
+            case _:
+                call.future.set_exception(refused(self._target.name, error))
+
+    def _send_delayed(self, call: Call) -> None:
+        self._delayed.discard(call)
+        if not call.future.done():
+            self._outbox.append(call)
+            self._flush_soon()
+
+    def _take_back(self) -> None:
+        """Send first, and in their order, what was sent before the cut: it may have been applied."""
+        lost = [call for call in self._in_flight if not call.future.done()]
+        self._in_flight.clear()
+        for call in lost:
+            call.repeated = True
+        self._outbox.extendleft(reversed(lost))
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for call in (*self._in_flight, *self._outbox, *self._delayed):
+            if now >= call.deadline and not call.future.done():
+                call.future.set_exception(self._unavailable())
+        if self._in_flight:
+            silent_since = max(self._last_answer, self._in_flight[0].sent_at)
+            if now - silent_since > ANSWER_TIMEOUT:
+                self._problem = f"no answer for {ANSWER_TIMEOUT:g} s"
+                self._stalled.set()
+        if self._lending.overdue(now, ANSWER_TIMEOUT):
+            self._problem = "a blocking call does not give the connection back"
+            self._stalled.set()
+        if self._in_flight or self._outbox or self._delayed:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+
+    def _fail_all(self, error: BrokerError) -> None:
+        calls = (*self._in_flight, *self._outbox, *self._delayed)
+        self._in_flight.clear()
+        self._outbox.clear()
+        self._delayed.clear()
+        for call in calls:
+            if not call.future.done():
+                call.future.set_exception(error)
+
+    def _check_refusal(self, error: Exception) -> None:
+        self._problem = error
+        if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
+            raise refused(self._target.name, error) from error
+
+    def _unavailable(self) -> BrokerUnavailableError:
+        return unavailable(self._target.name, self._problem)
+
+
+def _new_address(error: Exception) -> Address | None:
+    if not isinstance(error, exceptions.MovedError):
+        return None
+    host = str(cast("Any", error).host)
+    return (host, int(error.port)) if host else None  # empty: the server does not know its own name

@@ -1,0 +1,1 @@
+"""The file: its connections and threads, its tables, who watches it, and what happens when it is lost."""

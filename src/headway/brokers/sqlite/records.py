@@ -1,0 +1,202 @@
+"""Rows of the job table as values: a header for decisions, a delivery for a worker, a record for whoever looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.brokers.sqlite.file.schema import STATES
+from headway.job import Delivery, JobId, JobRecord, Lease, WorkerId
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+Row = tuple[Any, ...]
+
+INLINE_MAX: Final = 2048  # bytes of a payload kept in its job's row
+
+_HEADER: Final = "seq, id, state, queue, worker, epoch, attempt, crashes, cancel, lock, reason"
+
+
+class Header(Struct):
+    """What decides about a job. Mutable: an operation notes what it has changed, for the rest of its batch."""
+
+    COLUMNS: ClassVar[str] = _HEADER
+    BATCH: ClassVar[int] = 10_000
+    # CROSS JOIN fixes the order of the loops: one look-up by id for each element.
+    BY_ID: ClassVar[str] = (
+        "SELECT seq, job.id, state, queue, worker, epoch, attempt, crashes, cancel, lock, reason "
+        "FROM json_each(?) AS wanted CROSS JOIN job INDEXED BY job_id ON job.app = ? AND job.id = wanted.value"
+    )
+
+    seq: int
+    id: JobId
+    state: int
+    queue: str
+    worker: WorkerId | None
+    epoch: int
+    attempt: int
+    crashes: int
+    cancel: int
+    lock: str | None
+    reason: str
+
+    @classmethod
+    def sound(cls, row: Row) -> tuple[Header, str]:
+        """Make one of a row that another hand may have written, and say what is wrong with that: mostly nothing."""
+        header = cls(*row)
+        try:
+            want(row, _HEADER_NAMES, _HEADER_KINDS)
+        except DamagedRowError as error:
+            numbers = (value if type(value) is int else 0 for value in (row[6], row[7], row[8]))
+            header.attempt, header.crashes, header.cancel = numbers
+            header.reason = header.reason if isinstance(row[10], str) else ""
+            return header, str(error)
+        return header, ""
+
+    @staticmethod
+    def id_list(values: Sequence[str]) -> str:
+        """Write strings as one JSON parameter, so that the statement's text is always the same.
+
+        What is no text, or none that can be stored, is the id of nothing.
+        """
+        try:
+            return msgspec.json.encode(values).decode()
+        except (UnicodeEncodeError, TypeError):
+            return msgspec.json.encode([str.__str__(value) for value in values if is_text(value)]).decode()
+
+
+def is_text(value: object) -> bool:
+    """Tell whether it is text that can be stored: what is not is the name of nothing."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def seq_list(values: Sequence[int]) -> str:
+    """Write row numbers as one JSON parameter."""
+    return msgspec.json.encode(values).decode()
+
+
+DELIVERY: Final = (
+    "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, "
+    "reason"
+)
+
+
+class DamagedRowError(ValueError):
+    """A stored row does not have the form that this code writes; it names the column."""
+
+
+def want(row: Row, names: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> None:
+    """DamagedRowError names the first column that does not hold what it should."""
+    for value, name, kind in zip(row, names, kinds, strict=True):
+        if not isinstance(value, kind):
+            msg = f"its stored record is damaged: column {name} holds {type(value).__name__}"
+            raise DamagedRowError(msg)
+
+
+_NONE: Final = type(None)
+_HEADER_NAMES: Final = _HEADER.split(", ")
+_HEADER_KINDS: Final = (int, str, int, str, (str, _NONE), int, int, int, int, (str, _NONE), str)
+_DELIVERY_NAMES: Final = DELIVERY.split(", ")
+_DELIVERY_KINDS: Final = (
+    int, str, int, int, str, str, bytes, int, int, int, (int, _NONE), bytes, int, (str, _NONE), str
+)  # fmt: skip
+
+
+def delivery(row: Row, worker: WorkerId) -> Delivery:
+    """Make a delivery of a row of the DELIVERY columns; DamagedRowError."""
+    want(row, _DELIVERY_NAMES, _DELIVERY_KINDS)
+    (
+        _,
+        job_id,
+        priority,
+        _,
+        task,
+        queue,
+        payload,
+        attempt,
+        epoch,
+        crashes,
+        expires_ms,
+        history,
+        cancel,
+        _,
+        _,
+    ) = row
+    return Delivery(
+        Lease(JobId(job_id), worker, epoch),
+        task,
+        queue,
+        payload,
+        priority,
+        attempt,
+        crashes,
+        expires_ms,
+        history,
+        bool(cancel),
+    )
+
+
+RECORD: Final = (
+    "id, task, queue, state, priority, payload, attempt, epoch, crashes, due_ms, expires_ms, "
+    "started_ms, since_ms, worker, "
+    "key, result, history, reason, progress, message, cancel"
+)
+_RECORD_SELECT: Final = RECORD.replace(
+    "payload", "coalesce(payload, (SELECT data FROM payload WHERE payload.seq = job.seq)) AS payload"
+)
+_RECORD_NAMES: Final = RECORD.split(", ")
+_INT_OR_NONE: Final = (int, _NONE)
+_TEXT_OR_NONE: Final = (str, _NONE)
+_RECORD_KINDS: Final = (
+    str, str, str, int, int, bytes, int, int, int, _INT_OR_NONE, _INT_OR_NONE, _INT_OR_NONE, int, _TEXT_OR_NONE,
+    _TEXT_OR_NONE, bytes, bytes, str, (float, int, _NONE), str, int,
+)  # fmt: skip
+
+
+def record(row: Row) -> JobRecord:
+    """Make a record of a row of the RECORD columns; DamagedRowError."""
+    want(row, _RECORD_NAMES, _RECORD_KINDS)
+    code: int = row[3]
+    if not 0 <= code < len(STATES):
+        msg = f"its stored record is damaged: column state holds {code}"
+        raise DamagedRowError(msg)
+    state = STATES[code]
+    return JobRecord(
+        id=JobId(row[0]),
+        task=row[1],
+        queue=row[2],
+        state=state,
+        priority=row[4],
+        payload=row[5],
+        attempt=row[6],
+        epoch=row[7],
+        crashes=row[8],
+        due_ms=row[9],
+        expires_ms=row[10],
+        started_ms=row[11],
+        finished_ms=row[12] if state.terminal else None,
+        worker=row[13],
+        key=row[14],
+        result=row[15],
+        history=row[16],
+        reason=row[17],
+        progress=row[18],
+        progress_message=row[19],
+        cancel_requested=bool(row[20]),
+    )
+
+
+def records(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[Row]:
+    """Select rows of the RECORD columns, each behind its row number."""
+    statement = f"SELECT seq, {_RECORD_SELECT} FROM job {where}"  # noqa: S608 - constants only
+    return db.execute(statement, parameters).fetchall()

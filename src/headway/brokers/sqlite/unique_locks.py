@@ -1,0 +1,101 @@
+"""Unique keys: who holds one, who waits for it, and who follows when it is freed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from headway.brokers.sqlite.file.schema import READY, RUNNING, SCHEDULED
+from headway.brokers.sqlite.records import DamagedRowError, want
+from headway.job import JobId
+
+if TYPE_CHECKING:
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Header
+
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Lock(Struct, frozen=True):
+    """`since_ms` is the holder's enqueue; `until_ms` is how long a throttle remembers a holder that is done."""
+
+    holder: JobId
+    since_ms: int
+    until_ms: int
+    held: JobId | None
+    held_due_ms: int | None
+
+
+_NONE: Final = type(None)
+_KINDS: Final = (str, int, int, (str, _NONE), (int, _NONE))
+
+
+def read(tx: Transaction, name: str) -> Lock | None:
+    """Return who holds the key and who waits for it."""
+    row = tx.db.execute(
+        "SELECT holder, since_ms, until_ms, held, held_due_ms FROM lock WHERE app = ? AND name = ?",
+        (tx.app, name),
+    ).fetchone()
+    if row is None:
+        return None
+    try:
+        want(row, Lock.__struct_fields__, _KINDS)
+    except DamagedRowError as error:
+        _log.error("unique key %a is free again: %s", name, error)
+        tx.db.execute("DELETE FROM lock WHERE app = ? AND name = ?", (tx.app, name))
+        return None
+    return Lock(*row)
+
+
+def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:
+    """Return the holder's header while it holds: a job retried by hand is alive but has no lock."""
+    header = tx.headers([lock.holder]).get(lock.holder)
+    return header if header is not None and header.lock == name and header.state <= RUNNING else None
+
+
+def let_go(tx: Transaction, job_id: JobId, name: str) -> None:
+    """A held job goes its own way (promoted by hand): nobody waits for the holder any more."""
+    tx.db.execute(
+        "UPDATE lock SET held = NULL, held_due_ms = NULL WHERE app = ? AND name = ? AND held = ?",
+        (tx.app, name, job_id),
+    )
+
+
+def free(tx: Transaction, job_id: JobId, name: str) -> None:
+    """A job that ended or was removed gives up the key; the held one follows it."""
+    lock = read(tx, name)
+    if lock is None:
+        return
+    if lock.held == job_id:
+        let_go(tx, job_id, name)
+        return
+    if lock.holder != job_id:
+        return
+    if lock.held is not None:
+        _follow(tx, name, lock.held, lock.held_due_ms)
+    elif lock.until_ms <= tx.now:
+        tx.db.execute("DELETE FROM lock WHERE app = ? AND name = ?", (tx.app, name))
+
+
+def _follow(tx: Transaction, name: str, job_id: JobId, due_ms: int | None) -> None:
+    since: int = tx.now
+    # It may have ended in the same batch as the holder: then the key is freed once more, for it.
+    row = tx.db.execute(
+        "SELECT seq, since_ms FROM job WHERE app = ? AND id = ? AND state = 0", (tx.app, job_id)
+    ).fetchone()
+    if row is not None:
+        seq, since = row
+        waits = due_ms is not None and due_ms > tx.now
+        tx.db.execute(
+            "UPDATE job SET state = ?, pos = ?, since_ms = ?, due_ms = ? WHERE seq = ?",
+            (SCHEDULED if waits else READY, 0 if waits else tx.next_place(), tx.now, due_ms, seq),
+        )
+        tx.wake += 1
+    tx.db.execute(
+        "UPDATE lock SET holder = ?, since_ms = ?, until_ms = ?, held = NULL, held_due_ms = NULL "
+        "WHERE app = ? AND name = ?",
+        (job_id, since, since, tx.app, name),
+    )
