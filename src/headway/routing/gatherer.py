@@ -1,0 +1,158 @@
+"""Gathers the figures of one process: a job costs three small additions, a write takes all every few seconds."""
+
+from __future__ import annotations
+
+from enum import Enum
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
+from headway.routing.figures import COARSE_MINUTES, MINUTE_MS, OTHER, Counts, Figures, Row, figures
+from headway.routing.histogram import Histogram, bucket_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headway.job import Outcome
+
+MAX_ROWS: Final = 2000
+"""Rows of a delta in which each task stands for itself."""
+
+
+class Ending(Enum):
+    """How an attempt ended: its name, the counters that it adds to, and whether its duration counts."""
+
+    SUCCEEDED = ("succeeded", (2,), True)
+    RETRIED = ("retried", (3, 5), True)  # it failed, and the job is tried again
+    DEAD = ("dead", (3, 4), True)  # it failed, and was the last
+    POSTPONED = ("postponed", (5,), True)  # its handler asked for another run later: no error
+    SUPERSEDED = (
+        "superseded",
+        (6,),
+        False,
+    )  # its lease had passed to somebody else: how it ended counts for nothing
+    WITHDRAWN = ("withdrawn", (), False)  # cancelled, expired or handed back: neither a success nor an error
+
+    def __init__(self, name: str, counters: tuple[int, ...], timed: bool) -> None:  # noqa: ARG002, FBT001 - by Enum
+        """Keep them as plain attributes: those of Enum are slow to read."""
+        self.counters = counters
+        self.timed = timed
+
+
+class Delta(Struct, frozen=True):
+    """What one process has gathered since its last delta.
+
+    `source` and `number` name it: a store that has it already must not add it again, so that a write that timed
+    out can be repeated.
+    """
+
+    source: str
+    number: int
+    figures: Figures
+
+
+class _Cell:
+    """The numbers of one key while they grow."""
+
+    __slots__ = ("counts", "duration", "latency")
+
+    def __init__(self) -> None:
+        self.counts = [0] * 7  # in the order of Counts
+        self.latency: dict[int, int] = {}
+        self.duration: dict[int, int] = {}
+
+
+class Gatherer:
+    """Adds up what happens in this process; may be called from any thread.
+
+    `source` names the process, and no other one: deltas are told apart by it. Beyond `max_rows` unwritten rows (queues
+    times tasks times carriers times minutes), tasks are gathered under the name `(other)`; beyond twice as many, queues
+    too, and minutes as half hours: memory is bounded, also while the store is away.
+    """
+
+    def __init__(self, source: str, max_rows: int = MAX_ROWS) -> None:
+        self._source = source
+        self._max_rows = max_rows
+        self._lock = Lock()
+        self._cells: dict[tuple[int, str, str, str], _Cell] = {}
+        self._number = 0
+        self._unwritten: Delta | None = None
+
+    def enqueued(self, queue: str, task: str, carrier: str, now_ms: int, count: int = 1) -> None:
+        """Count jobs that were accepted."""
+        with self._lock:
+            self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts[0] += count
+
+    def started(self, queue: str, task: str, carrier: str, now_ms: int, latency_ms: float) -> None:
+        """Count an attempt that begins, so long after it was due."""
+        bucket = bucket_of(latency_ms)
+        with self._lock:
+            cell = self._cell(now_ms // MINUTE_MS, queue, task, carrier)
+            cell.counts[1] += 1
+            cell.latency[bucket] = cell.latency.get(bucket, 0) + 1
+
+    def ended(  # noqa: PLR0917 - keywords cost, and this is called for each job
+        self, queue: str, task: str, carrier: str, now_ms: int, ending: Ending, duration_ms: float
+    ) -> None:
+        """Count an attempt that has ended, so long after it began."""
+        bucket = bucket_of(duration_ms)
+        with self._lock:
+            cell = self._cell(now_ms // MINUTE_MS, queue, task, carrier)
+            for counter in ending.counters:
+                cell.counts[counter] += 1
+            if ending.timed:
+                cell.duration[bucket] = cell.duration.get(bucket, 0) + 1
+
+    def take(self) -> Delta | None:
+        """Return what is to be written, or None; the same again, under its old number, until `written` was called."""
+        with self._lock:
+            if self._unwritten is not None:
+                return self._unwritten
+            cells, self._cells = self._cells, {}
+        if not cells:
+            return None
+        self._number += 1
+        self._unwritten = Delta(self._source, self._number, figures(_rows(cells)))
+        return self._unwritten
+
+    def written(self, number: int) -> None:
+        """Note that the store holds the delta of this number; an older one's confirmation changes nothing."""
+        with self._lock:
+            if self._unwritten is not None and self._unwritten.number == number:
+                self._unwritten = None
+
+    def _cell(self, minute: int, queue: str, task: str, carrier: str) -> _Cell:
+        cells = self._cells
+        cell = cells.get((minute, queue, task, carrier))
+        if cell is not None:
+            return cell
+        if len(cells) >= self._max_rows:
+            task = OTHER
+        if len(cells) >= 2 * self._max_rows:
+            queue = OTHER
+            minute -= minute % COARSE_MINUTES
+        return cells.setdefault((minute, queue, task, carrier), _Cell())
+
+
+def ending(outcome: Outcome, *, accepted: bool = True) -> Ending:
+    """Return how an attempt counts by its outcome; `accepted` is false when its carrier refused it as superseded."""
+    if not accepted:
+        return Ending.SUPERSEDED
+    match outcome:
+        case Succeeded():
+            return Ending.SUCCEEDED
+        case RetryAt():
+            return Ending.RETRIED if outcome.counted else Ending.POSTPONED
+        case Failed():
+            return Ending.DEAD
+        case Cancelled() | Expired() | Released():
+            return Ending.WITHDRAWN
+
+
+def _rows(cells: dict[tuple[int, str, str, str], _Cell]) -> Iterator[Row]:
+    for (minute, queue, task, carrier), cell in cells.items():
+        histograms = (Histogram(tuple(sorted(each.items()))) for each in (cell.latency, cell.duration))
+        yield Row(minute, queue, task, carrier, msgspec.convert((*cell.counts, *histograms), Counts))
