@@ -22,6 +22,7 @@ _REDIS_KEEPS: Final = {
     r"act:.*": "the answer of an act by hand, which the server forgets after a minute",
     r"watched|deputy": "marks that the server forgets by itself, within a lease",
     r"u|ux": "throttled keys, until their window ends",
+    r"control(:.*)?": "control documents, and who held a lease on one: they steer the app, whatever jobs it has",
     r"fire": "the last fire time of each schedule",
     r"logged|sched:.*|schedules": "declared schedules",
 }
@@ -32,6 +33,8 @@ _SQLITE_KEEPS: Final = {
     "signal": "signals of the last ten minutes",
     "lock": "throttled keys, until their window ends",
     "schedule": "declared schedules, and their last fire time",
+    "control": "control documents: they steer the app, whatever jobs it has",
+    "control_lease": "who held a lease on one last: the next token must be higher",
     "sqlite_sequence": "SQLite's own",
 }
 

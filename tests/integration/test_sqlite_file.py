@@ -159,6 +159,30 @@ async def test_an_older_file_is_brought_up_to_date_with_its_jobs(
     db.close()
 
 
+@pytest.mark.parametrize("version", range(1, schema.VERSION))
+async def test_a_file_of_each_earlier_version_is_brought_up_to_date(path: Path, version: int) -> None:
+    db = sqlite3.connect(path)
+    for script in schema.MIGRATIONS[:version]:
+        db.executescript(script)
+    db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {version}")
+    db.execute("INSERT INTO app (id, name) VALUES (1, 'app')")
+    db.execute(
+        "INSERT INTO job (app, id, state, queue, priority, pos, since_ms, task, payload, lock) "
+        "VALUES (1, 'one', 1, 'q', 5, 1, 0, 't', x'00', 'u')"
+    )
+    db.execute("INSERT INTO lock (app, name, holder, since_ms, until_ms) VALUES (1, 'u', 'one', 0, 0)")
+    db.commit()
+    db.close()
+    async with SqliteBroker(f"sqlite:///{path}", BrokerSettings("app")) as broker:
+        [record] = await broker.get([JobId("one")])
+        assert record is not None
+        assert record.state is JobState.READY
+        assert await broker.write_control("routes", b"x", expected=0) == 1
+        assert await broker.hold_control("c", "one", 1000) is not None
+        assert await _claim(broker) == ["one"]
+
+
 async def test_a_failed_migration_leaves_the_old_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with SqliteBroker(f"sqlite:///{path}", BrokerSettings("app")):
         pass

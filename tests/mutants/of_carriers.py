@@ -131,6 +131,27 @@ REDIS: Final[tuple[Mutant, ...]] = (
         carrier="redis",
         conformance="test_signals.py",
     ),
+    mutant(
+        "control-without-compare",
+        "a control document is written whatever version is there",
+        ("brokers/redis/lua/write_control.lua", " ~= ARGV[9] or present_version(name) ~= expected then", " ~= ARGV[9] then"),
+        carrier="redis",
+        conformance="test_control.py",
+    ),
+    mutant(
+        "control-without-fence",
+        "a control document is written under a stale fence",
+        ("brokers/redis/lua/write_control.lua", "if ARGV[8] and holder_of(ARGV[8]) ~= ARGV[9] or present", "if present"),
+        carrier="redis",
+        conformance="test_control.py",
+    ),
+    mutant(
+        "control-lease-shared",
+        "a lease is taken from whoever holds it",
+        ("brokers/redis/lua/hold_control.lua", "elseif held ~= string.format('%.0f|', token) .. holder then\n  return 0\n", ""),
+        carrier="redis",
+        conformance="test_control.py",
+    ),
 )  # fmt: skip
 
 SQLITE: Final[tuple[Mutant, ...]] = (
@@ -190,6 +211,27 @@ SQLITE: Final[tuple[Mutant, ...]] = (
         ("brokers/sqlite/claim.py", "        while want.queue not in paused and room > 0:", "        while room > 0:"),
         carrier="sqlite",
         conformance="test_queues.py",
+    ),
+    mutant(
+        "sqlite-control-without-compare",
+        "a control document is written whatever version is there",
+        ("brokers/sqlite/control.py", "    if version != expected:\n        return None\n", ""),
+        carrier="sqlite",
+        conformance="test_control.py",
+    ),
+    mutant(
+        "sqlite-control-without-fence",
+        "a control document is written under a stale fence",
+        ("brokers/sqlite/control.py", "    if fence is not None and not _holds(tx, fence):\n        return None\n", ""),
+        carrier="sqlite",
+        conformance="test_control.py",
+    ),
+    mutant(
+        "sqlite-control-lease-endless",
+        "a lease that was not released never ends",
+        ("brokers/sqlite/control.py", "since == boot() and until_ms > tx.tick", "since == boot() and until_ms > 0"),
+        carrier="sqlite",
+        conformance="test_control.py",
     ),
 )  # fmt: skip
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from headway.control import ControlDocument, Fence
     from headway.events import Event
 
 
@@ -49,6 +50,7 @@ class Capabilities(Struct, frozen=True):
     reuse_ids: bool = True  # the id of a removed job may be enqueued again
     by_end: bool = True  # lists jobs of one terminal state by their ends, the last one first; False: by id
     cap_succeeded: bool = True  # drops the oldest completed jobs beyond `Retention.max_succeeded`
+    control: bool = True  # keeps control documents: it is a `ControlStore`
 
 
 class Retention(Struct, frozen=True):
@@ -585,6 +587,59 @@ class ScheduleStore(Protocol):
 
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job (while paused, or skipped by the catch-up policy)."""
+        ...
+
+
+@runtime_checkable
+class ControlStore(Protocol):
+    """Where an app keeps the documents by which it is steered, such as its routes: small, versioned, by name.
+
+    Names have 1 to 200 characters that can be printed; ConfigError.
+    """
+
+    async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
+        """Return the present version, unless it is `newer_than`, the one that the reader has; None: nothing to read.
+
+        One cheap command. A lower version than the reader's is returned as well: the store was emptied, or restored
+        from an earlier state.
+        """
+        ...
+
+    async def write_control(
+        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+    ) -> int | None:
+        """Write the version that follows on `expected` (0: there is no document yet), and return its number.
+
+        None, and nothing is written: another version is there, or `fence` is stale. The last 100 versions are kept.
+        A body has at most 256 KiB; BrokerRefusedError names the document. The fence may be that of another name.
+        """
+        ...
+
+    async def control_history(self, name: str, limit: int = 100) -> list[ControlDocument]:
+        """Return the last versions, the present one first."""
+        ...
+
+    async def hold_control(self, name: str, holder: str, ttl_ms: int) -> Fence | None:
+        """Take a lease of `ttl_ms` by the store's clock; the same holder extends it. None: somebody else has it.
+
+        A lease that ended is taken anew, under a higher token, also by the holder that had it.
+        """
+        ...
+
+    async def release_control(self, fence: Fence) -> None:
+        """End the lease at once; nothing happens when the fence is stale."""
+        ...
+
+
+@runtime_checkable
+class ControlNotifier(Protocol):
+    """A control store that tells of changes; of the others it is asked from time to time."""
+
+    def control_changes(self) -> AsyncIterator[str]:
+        """Yield the name of each document that is written, until closed.
+
+        An empty name says that some may have been missed: at the beginning, and after a connection was lost.
+        """
         ...
 
 

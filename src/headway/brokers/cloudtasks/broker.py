@@ -114,6 +114,7 @@ class CloudTasksBroker:
             reuse_ids=False,
             by_end=False,
             cap_succeeded=False,
+            control=False,
         )
 
     async def __aenter__(self) -> Self:

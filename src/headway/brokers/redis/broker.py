@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import Capabilities
-from headway.brokers.redis import enqueue, inspect, manage, schedules, server, settle
+from headway.brokers.redis import control, enqueue, inspect, manage, schedules, server, settle
 from headway.brokers.redis.claim import Claims
 from headway.brokers.redis.events import Feed
 from headway.brokers.redis.keys import prefix
@@ -17,6 +17,7 @@ from headway.brokers.redis.wait import Waits
 from headway.brokers.redis.wire.commands import Link
 from headway.brokers.redis.wire.connect import Target
 from headway.brokers.redis.wire.subscriptions import Listener
+from headway.control import check_body, check_limit, check_name, check_ttl
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.server import ServerInfo
     from headway.brokers.redis.signals import Mailbox
     from headway.clock import Clock
+    from headway.control import ControlDocument, Fence
     from headway.events import Event
     from headway.job import Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
@@ -72,6 +74,7 @@ class RedisBroker:
         self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
         self._feed = Feed(self._session, self._listener)
+        self._control = control.ControlWatch(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
         self._name = target.name
 
@@ -98,6 +101,7 @@ class RedisBroker:
         for box in self._mailboxes:
             box.close()
         await self._feed.close()
+        self._control.close()
         await self._waits.close()
         await self._listener.close()
         await self._link.close()
@@ -259,6 +263,39 @@ class RedisBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark a fire time as done."""
         await self._session.run("skip_fire", fire.schedule, fire.at_ms)
+
+    async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
+        """Return the present version of a control document, unless the reader has it."""
+        check_name("control document", name)
+        return await control.read(self._session, name, newer_than)
+
+    async def write_control(
+        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+    ) -> int | None:
+        """Write the version that follows on `expected`."""
+        check_name("control document", name)
+        check_body(name, body)
+        return await control.write(self._session, name, body, expected, fence)
+
+    async def control_history(self, name: str, limit: int = 100) -> list[ControlDocument]:
+        """Return the last versions, the present one first."""
+        check_name("control document", name)
+        return await control.history(self._session, name, check_limit(name, limit))
+
+    async def hold_control(self, name: str, holder: str, ttl_ms: int) -> Fence | None:
+        """Take or extend a lease."""
+        check_name("control lease", name)
+        check_name("holder of a control lease", holder)
+        check_ttl(name, ttl_ms)
+        return await control.hold(self._session, name, holder, ttl_ms)
+
+    async def release_control(self, fence: Fence) -> None:
+        """End a lease."""
+        await control.release(self._session, fence)
+
+    def control_changes(self) -> AsyncIterator[str]:
+        """Yield the names of documents as they are written."""
+        return self._control.changes()
 
     async def server_info(self) -> ServerInfo:
         """Return the server's settings and load."""

@@ -33,3 +33,8 @@ def process_channel(start: str, token: str) -> str:
 def event_channel(start: str) -> str:
     """Where watchers hear that the event stream has grown."""
     return f"{start}ch:ev"
+
+
+def control_channel(start: str) -> str:
+    """Where processes hear which control document was written."""
+    return f"{start}ch:control"

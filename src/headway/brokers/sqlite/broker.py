@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from headway.brokers.base import Capabilities
 from headway.brokers.sqlite import (
     claim,
+    control,
     enqueue,
     inspect,
     manage,
@@ -26,6 +27,7 @@ from headway.brokers.sqlite.file.ticks import tick_ms
 from headway.brokers.sqlite.location import parse
 from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
+from headway.control import check_body, check_limit, check_name, check_ttl
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
 from headway.events import EventKind
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.file.opening import Opened
     from headway.brokers.sqlite.file.transaction import Transaction
     from headway.clock import Clock
+    from headway.control import ControlDocument, Fence
     from headway.events import Event
     from headway.job import Delivery, Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
@@ -328,6 +331,36 @@ class SqliteBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
         await self._write(lambda tx: schedules.skip_fire(tx, fire))
+
+    async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
+        """Return the present version of a control document, unless the reader has it."""
+        check_name("control document", name)
+        return await self._read(lambda db, app: control.read(db, app, name, newer_than, self._clock.now_ms()))
+
+    async def write_control(
+        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+    ) -> int | None:
+        """Write the version that follows on `expected`."""
+        check_name("control document", name)
+        check_body(name, body)
+        return await self._write(lambda tx: control.write(tx, name, body, expected, fence))
+
+    async def control_history(self, name: str, limit: int = 100) -> builtins.list[ControlDocument]:
+        """Return the last versions, the present one first."""
+        check_name("control document", name)
+        count = check_limit(name, limit)
+        return await self._read(lambda db, app: control.history(db, app, name, count, self._clock.now_ms()))
+
+    async def hold_control(self, name: str, holder: str, ttl_ms: int) -> Fence | None:
+        """Take or extend a lease."""
+        check_name("control lease", name)
+        check_name("holder of a control lease", holder)
+        check_ttl(name, ttl_ms)
+        return await self._write(lambda tx: control.hold(tx, name, holder, ttl_ms))
+
+    async def release_control(self, fence: Fence) -> None:
+        """End a lease."""
+        await self._write(lambda tx: control.release(tx, fence))
 
 
 def _forget(future: asyncio.Future[None]) -> None:

@@ -113,7 +113,21 @@ CREATE TABLE worker (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4)
+# control.py and withdraw.py say what these are for. The mode of a lock is that of its holder.
+_V5: Final = """
+CREATE TABLE control (
+    app INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL, changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (app, name, version)
+);
+CREATE TABLE control_lease (
+    app INTEGER NOT NULL, name TEXT NOT NULL, token INTEGER NOT NULL, holder TEXT NOT NULL, until_ms INTEGER NOT NULL,
+    boot TEXT NOT NULL, PRIMARY KEY (app, name)
+) WITHOUT ROWID;
+ALTER TABLE lock ADD COLUMN mode TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN withdrawn TEXT;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -1,0 +1,107 @@
+"""Control documents and their leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from headway.brokers.redis.keys import control_channel
+from headway.brokers.redis.records import number
+from headway.brokers.redis.wire.subscriptions import Subscription
+from headway.control import KEPT_VERSIONS, ControlDocument, Fence
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headway.brokers.redis.session import Session
+    from headway.brokers.redis.wire.call import Argument
+    from headway.brokers.redis.wire.subscriptions import Listener
+
+_log: Final = logging.getLogger("headway.redis")
+_NO_VERSION: Final = 0
+
+
+async def read(session: Session, name: str, newer_than: int) -> ControlDocument | None:
+    """Return the document unless it still has that version."""
+    found = await _versions(session, name, newer_than, 1)
+    return found[0] if found else None
+
+
+async def history(session: Session, name: str, limit: int) -> list[ControlDocument]:
+    """Return the last versions of the document, the present one first."""
+    return await _versions(session, name, _NO_VERSION, limit)
+
+
+async def _versions(session: Session, name: str, known: int, limit: int) -> list[ControlDocument]:
+    answer = await session.run("read_control", name, known, limit)
+    if not answer:
+        return []
+    now, texts = int(answer[0]), answer[1]
+    found: list[ControlDocument] = []
+    for text in texts:
+        try:
+            found.append(_document(name, text, now))
+        except ValueError:
+            _log.warning("a version of control document %r is left out: its stored bytes are damaged", name)
+    return found
+
+
+def _document(name: str, text: bytes, now_ms: int) -> ControlDocument:
+    version, changed, body = text.split(b"|", 2)
+    changed_ms = number(changed)
+    return ControlDocument(name, number(version), body, changed_ms, max(0, now_ms - changed_ms))
+
+
+async def write(session: Session, name: str, body: bytes, expected: int, fence: Fence | None) -> int | None:
+    """Write the version that follows on `expected`; None when that is not the present one, or the fence is stale."""
+    # It has a name: the repeat of a call whose answer was lost is told what the first one did, see act.lua.
+    arguments: list[Argument] = [secrets.token_hex(8), name, expected, body, KEPT_VERSIONS]
+    if fence is not None:
+        arguments += [fence.name, f"{fence.token}|{fence.holder}"]
+    [version] = await session.run("write_control", *arguments)
+    return version or None
+
+
+async def hold(session: Session, name: str, holder: str, ttl_ms: int) -> Fence | None:
+    """Take the lease, or extend it; None while somebody else has it."""
+    token = await session.run("hold_control", name, holder, ttl_ms)
+    return Fence(name, holder, token) if token else None
+
+
+async def release(session: Session, fence: Fence) -> None:
+    """End the lease, if it is this one."""
+    await session.run("hold_control", fence.name, fence.holder, 0, fence.token)
+
+
+class ControlWatch:
+    """Who wants to hear of changes, in this process: by the connection that listens, with a channel more."""
+
+    def __init__(self, session: Session, listener: Listener) -> None:
+        """Nobody listens yet."""
+        self._session = session
+        self._listener = listener
+        self._queues: set[asyncio.Queue[str | None]] = set()
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Yield the name of each document that is written; an empty one when some may have been missed."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        channel = control_channel(self._session.prefix)
+        subscription = Subscription(
+            lambda content: queue.put_nowait(content.decode()), lambda: queue.put_nowait("")
+        )
+        self._queues.add(queue)
+        try:
+            await self._listener.subscribe(channel, subscription)
+            yield ""  # written before the subscription
+            while (name := await queue.get()) is not None:
+                yield name
+        finally:
+            self._queues.discard(queue)
+            await self._listener.unsubscribe(channel, subscription)
+
+    def close(self) -> None:
+        """End the iterations."""
+        for queue in self._queues:
+            queue.put_nowait(None)
