@@ -252,6 +252,19 @@ async def _wait(app: App) -> AsyncIterator[None]:
     await app.carrier.wait_finished(ids[0], 0)
 
 
+async def _read_control(app: App) -> AsyncIterator[None]:
+    await app.carrier.write_control("routes", b"x", expected=0)
+    yield
+    await app.carrier.read_control("routes")
+
+
+async def _write_control(app: App) -> AsyncIterator[None]:
+    fence = await app.carrier.hold_control("c", "one", LEASE_MS)
+    found = await app.carrier.read_control("routes")
+    yield
+    await app.carrier.write_control("routes", b"x", expected=found.version if found else 0, fence=fence)
+
+
 def _asking(ask: Callable[[RedisBroker], Any]) -> Callable[[App], AsyncIterator[None]]:
     async def verb(app: App) -> AsyncIterator[None]:
         yield
@@ -271,11 +284,13 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "enqueue_plain": [_enqueue_plain, _plain_batch],
     "get": [_asking(lambda carrier: carrier.get([JobId("x")]))],
     "heartbeat": [_asking(lambda carrier: carrier.heartbeat([BUSY, IDLE], LEASE_MS))],
+    "hold_control": [_asking(lambda carrier: carrier.hold_control("c", "one", LEASE_MS))],
     "intern": [_intern],
     "overview": [_asking(lambda carrier: carrier.workers()), _asking(lambda carrier: carrier.schedules())],
     "page": [_asking(lambda carrier: carrier.list(JobQuery()))],
     "pause_schedule": [_asking(lambda carrier: carrier.pause_schedule("s", paused=True))],
     "promote": [_promote],
+    "read_control": [_read_control],
     "remove": [_remove],
     "report": [_report],
     "resume": [_resume],
@@ -286,4 +301,5 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "surrender": [_surrender],
     "tend": [_tend],
     "wait": [_wait],
+    "write_control": [_write_control],
 }
