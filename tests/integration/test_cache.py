@@ -16,7 +16,13 @@ from headway import Headway
 from headway.cache import Allowed, Denied
 from headway.cache.rate import parse_rate
 from headway.cache.url import OpenCache, from_url
-from headway.errors import BrokerUnavailableError, ConfigError, HeadwayError, SerialisationError
+from headway.errors import (
+    BrokerRefusedError,
+    BrokerUnavailableError,
+    ConfigError,
+    HeadwayError,
+    SerialisationError,
+)
 from headway.testing import FakeClock
 from tests.servers import RedisServer, RestProxy
 
@@ -179,6 +185,72 @@ class TestLimiter:
         assert all(510 < answer.retry_after < 3600 for answer in answers if isinstance(answer, Denied))
         for place in places:
             await place.close()
+
+    async def test_what_is_asked_together_goes_in_one_command(self, remote: OpenCache) -> None:
+        await remote.limiter.limit("warm", "1/s")
+        before = remote.cache.commands
+        answers = await asyncio.gather(
+            *(remote.limiter.limit(f"k{number % 2}", "3/1h") for number in range(10))
+        )
+        assert remote.cache.commands - before == 1
+        # In the order of the calls, each after the one before it.
+        assert answers[:6] == [Allowed(2), Allowed(2), Allowed(1), Allowed(1), Allowed(0), Allowed(0)]
+        assert answers[6:] == [Denied(1200.0)] * 4
+
+    async def test_more_than_one_command_should_hold_are_several(self, remote: OpenCache) -> None:
+        await remote.limiter.limit("warm", "1/s")
+        before = remote.cache.commands
+        answers = await asyncio.gather(*(remote.limiter.limit("k", "300/1h") for _ in range(450)))
+        assert remote.cache.commands - before == 3
+        assert sum(isinstance(answer, Allowed) for answer in answers) == 300
+
+    async def test_one_bad_call_is_refused_alone(
+        self, remote: OpenCache, redis_server: RedisServer, namespace: str
+    ) -> None:
+        redis_server.call("RPUSH", f"hw:{{{namespace}}}:rate:list", "a")
+        redis_server.call("SET", f"hw:{{{namespace}}}:rate:text", "no number")
+        keys = ["a", "list", "b", "text", "c"]
+        answers = await asyncio.gather(
+            *(remote.limiter.limit(key, "1/1h") for key in keys),
+            remote.limiter.limit("d", "1/1h", cost=2),
+            return_exceptions=True,
+        )
+        assert [answers[0], answers[2], answers[4]] == [Allowed(0)] * 3
+        assert isinstance(answers[1], BrokerRefusedError)
+        assert "WRONGTYPE" in str(answers[1])
+        assert isinstance(answers[3], BrokerRefusedError)
+        assert "no number" in str(answers[3])
+        assert isinstance(answers[5], ConfigError)
+
+    async def test_a_key_that_cannot_be_sent_holds_up_no_other(self, remote: OpenCache) -> None:
+        answers = await asyncio.gather(
+            *(remote.limiter.limit(key, "1/1h") for key in ("a", "\ud800", "b")), return_exceptions=True
+        )
+        assert [answers[0], answers[2]] == [Allowed(0)] * 2
+        assert isinstance(answers[1], BrokerRefusedError)
+
+    async def test_a_caller_that_goes_takes_nobody_with_it(self, remote: OpenCache) -> None:
+        await remote.limiter.limit("warm", "1/s")
+        calls = [asyncio.ensure_future(remote.limiter.limit("k", "2/1h")) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError)
+        assert all(isinstance(answer, Allowed) for answer in answers[1:])
+
+    async def test_a_server_that_is_gone_fails_each_call_with_an_error_of_its_own(
+        self, namespace: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with RedisServer() as server:
+            opened = from_url(server.url, namespace=namespace)
+            assert await opened.limiter.limit("k", "9/1h") == Allowed(8)
+        monkeypatch.setattr("headway.storage.patience.CALL_DEADLINE", 0.1)
+        errors = await asyncio.gather(
+            *(opened.limiter.limit("k", "9/1h") for _ in range(3)), return_exceptions=True
+        )
+        assert [type(error) for error in errors] == [BrokerUnavailableError] * 3
+        assert len({id(error) for error in errors}) == 3
+        await opened.close()
 
     async def test_a_rate_leaves_nothing_behind(
         self, remote: OpenCache, redis_server: RedisServer, namespace: str

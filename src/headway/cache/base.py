@@ -65,7 +65,10 @@ class Denied(Struct, frozen=True):
 
 
 class Limiter(Protocol):
-    """Counts what is done against a rate, over all processes. Raises as Cache does; one command each."""
+    """Counts what is done against a rate, over all processes. Raises as Cache does.
+
+    Calls of `limit` made in the same turn of the event loop share one command; what is wrong with one fails it alone.
+    """
 
     async def limit(self, key: str, rate: str, *, cost: int = 1) -> Allowed | Denied:
         """Take `cost` from the rate of this key, such as `10/5s` or `100/1m`: so many at once, then evenly spaced.

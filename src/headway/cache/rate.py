@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from headway.config import parse_duration
@@ -26,6 +27,7 @@ class Pace(NamedTuple):
     burst: int
 
 
+@lru_cache(maxsize=256)  # the same few are asked for with each job
 def parse_rate(text: str) -> Rate:
     """Read `10/5s`, `100/1m` or `5/s`; ConfigError when it is none."""
     match = _RATE.fullmatch(text)

@@ -1,16 +1,33 @@
--- Duty: take from the rate of a key, or say when that will be possible (generic cell rate algorithm, see limiter.py).
--- KEYS[1] the theoretical arrival time of the key. ARGV: now (empty: the server's clock), the spacing, the whole burst, the cost;
--- all in microseconds but the cost. Returns 1 and how many more would be allowed, or 0 and for how long it is not.
-local now, spacing, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- Duty: take from the rates of some keys, one after the other, or say when that will be possible (generic cell rate
+-- algorithm, see limiter.py). What is wrong with one key concerns its own call alone.
+-- KEYS[i] the theoretical arrival time of the key of call i. ARGV: now (empty: the server's clock), then for each call the
+-- spacing, the whole burst, the cost; all in microseconds but the cost. Returns two values for each call: 1 and how many
+-- more would be allowed, 0 and for how long it is not, or -1 and the error.
+local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
-local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
-local moved = arrival + spacing * tonumber(ARGV[4])
-local early = moved - burst - now
-if early > 0 then
-  return { 0, early }
+local answers = {}
+for i, key in ipairs(KEYS) do
+  local spacing, burst, cost = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+  local kept = redis.pcall('GET', key)
+  local arrival = kept and tonumber(kept) or not kept and 0
+  local status, number = -1, kept and kept.err
+  if arrival then
+    local moved = math.max(arrival, now) + spacing * cost
+    local early = moved - burst - now
+    if early > 0 then
+      status, number = 0, early
+    else
+      local done = redis.pcall('SET', key, string.format('%.0f', moved), 'PX', math.ceil((moved - now) / 1000))
+      if done.err then
+        number = done.err
+      else
+        status, number = 1, math.floor(-early / spacing)
+      end
+    end
+  end
+  answers[2 * i - 1], answers[2 * i] = status, number or 'the key holds no number'
 end
-redis.call('SET', KEYS[1], string.format('%.0f', moved), 'PX', math.ceil((moved - now) / 1000))
-return { 1, math.floor(-early / spacing) }
+return answers
