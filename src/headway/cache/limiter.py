@@ -4,14 +4,17 @@ Source: ITU-T Recommendation I.371, annex A (in its "virtual scheduling" form); 
 For each key one instant is kept, the theoretical arrival time: when the next one would come if all came evenly spaced.
 One that comes no more than the tolerance before it is allowed, and moves it on by the spacing.
 
-Jobs that a worker claimed together ask together: what is asked in one turn of the loop goes out in one command.
+What is asked in one turn of the loop, or while the server is busy with what was asked before, goes out in one command,
+and equal calls are counted in it: the jobs of a worker ask one after the other, and a command each would cost many
+times what they do besides.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from headway.cache.base import Allowed, Denied
 from headway.cache.rate import checked_rate
@@ -20,22 +23,27 @@ from headway.storage.redis.replies import explain
 from headway.storage.redis.server import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from headway.cache.rate import Pace
     from headway.clock import Clock
     from headway.storage.redis.server import RedisServer, Word
 
-_MOST: Final = 200  # calls in one command: others wait for a server that runs a script
+_MOST: Final = 200  # different calls in one command: others wait for a server that runs a script
+_GATHER: Final = 0.001  # seconds from an answer to the next command: whom it let go on, others follow soon
+_LINGER: Final = 0.01  # seconds that a call waits for the answer to those before it, at most
+_VALUES: Final = 3  # in the script's answer for each call
 
 
-class _Ask(NamedTuple):
-    """One call of `limit`."""
+class _Call(NamedTuple):
+    """What is asked."""
 
     key: str
-    pace: Pace
+    spacing: int
+    burst: int
     cost: int
-    answer: asyncio.Future[Allowed | Denied]
+
+
+_Callers: TypeAlias = "list[asyncio.Future[Allowed | Denied]]"
 
 
 class RedisLimiter:
@@ -46,78 +54,95 @@ class RedisLimiter:
         self._server = server
         self._prefix = f"hw:{{{namespace}}}:rate:"
         self._clock = clock
-        self._waiting: list[_Ask] = []
+        self._waiting: dict[_Call, _Callers] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._due: asyncio.Handle | None = None
 
     async def limit(self, key: str, rate: str, *, cost: int = 1) -> Allowed | Denied:
         """See Limiter."""
-        pace = checked_rate(rate, key, cost)
+        call = _Call(self._prefix + key, *checked_rate(rate, key, cost), cost)
         await self._server.open()
-        loop = asyncio.get_running_loop()
-        ask = _Ask(self._prefix + key, pace, cost, loop.create_future())
-        if not self._waiting:
-            # In no job's context: it asks for others too.
-            loop.call_soon(self._send, context=Context())
-        self._waiting.append(ask)
-        return await ask.answer
+        caller: asyncio.Future[Allowed | Denied] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(call, []).append(caller)
+        if self._due is None:
+            self._send_in(_LINGER if self._sending else 0)
+        return await caller
 
     async def reset(self, key: str) -> None:
         """See Limiter."""
         await self._server.open()
         await self._server.command("DEL", self._prefix + key)
 
-    def _send(self) -> None:
-        """Put what was asked in this turn on its way."""
-        asked, self._waiting = [ask for ask in self._waiting if not ask.answer.done()], []
-        for first in range(0, len(asked), _MOST):
-            task = asyncio.get_running_loop().create_task(self._ask(asked[first : first + _MOST]))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+    def _send_in(self, seconds: float) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        # In no job's context: it asks for others too.
+        self._due = asyncio.get_running_loop().call_later(seconds, self._send, context=Context())
 
-    async def _ask(self, asked: Sequence[_Ask]) -> None:
+    def _send(self) -> None:
+        """Put what waits on its way."""
+        self._due = None
+        calls, self._waiting = iter(self._waiting.items()), {}
+        while asked := dict(islice(calls, _MOST)):
+            task = asyncio.get_running_loop().create_task(self._ask(asked))
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if self._waiting and not self._sending:
+            self._send_in(_GATHER)
+
+    async def _ask(self, asked: Mapping[_Call, _Callers]) -> None:
         """Answer these calls; a refusal of all together may be the fault of one, so then each goes alone."""
         try:
             answers = await self._answers(asked)
         except BrokerRefusedError as error:
             if len(asked) > 1:
-                await asyncio.gather(*(self._ask([ask]) for ask in asked))
+                await asyncio.gather(*(self._ask({call: callers}) for call, callers in asked.items()))
             else:
                 _fail(asked, error)
         except asyncio.CancelledError:
-            for ask in asked:
-                ask.answer.cancel()
+            for callers in asked.values():
+                for caller in callers:
+                    caller.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - their callers are told
             _fail(asked, error)
         else:
-            for ask, status, number in zip(asked, answers[::2], answers[1::2], strict=True):
-                self._hand_on(ask.answer, status, number)
+            for number, (call, callers) in enumerate(asked.items()):
+                allowed, rest, early = answers[_VALUES * number : _VALUES * (number + 1)]
+                if int(allowed) < 0:
+                    _fail({call: callers}, explain(self._server.name, str(rest)))
+                else:
+                    _hand_on(callers, int(allowed), int(rest), call.cost, int(early) / 1_000_000)
 
-    def _hand_on(self, future: asyncio.Future[Allowed | Denied], status: Any, number: Any) -> None:  # noqa: ANN401 - what the script returned
-        if future.done():  # its caller has gone
-            return
-        match int(status):
-            case 1:
-                future.set_result(Allowed(int(number)))
-            case 0:
-                future.set_result(Denied(int(number) / 1_000_000))
-            case _:
-                future.set_exception(explain(self._server.name, number))
-
-    async def _answers(self, asked: Sequence[_Ask]) -> list[Any]:
+    async def _answers(self, asked: Mapping[_Call, _Callers]) -> list[Any]:
+        for callers in asked.values():
+            callers[:] = [caller for caller in callers if not caller.done()]  # who has gone takes nothing
         words: list[Word] = ["" if self._clock is None else self._clock.now_ms() * 1000]
-        for ask in asked:
-            words += (*ask.pace, ask.cost)
-        keys = [ask.key for ask in asked]
+        words += (
+            f"{call.spacing} {call.burst} {call.cost} {len(callers)}" for call, callers in asked.items()
+        )
+        keys = [call.key for call in asked]
         answer = await self._server.run(load_script("headway.cache", "limit"), keys, words)
         answers: list[Any] = answer.value
         return answers
 
 
-def _fail(asked: Sequence[_Ask], error: Exception) -> None:
-    """Raise the error for each caller: of its own, for a traceback grows wherever its exception is raised."""
-    for ask in asked:
-        if not ask.answer.done():
-            own = type(error)(*error.args) if isinstance(error, BrokerError) else error
-            own.__cause__ = error.__cause__
-            ask.answer.set_exception(own)
+def _hand_on(callers: _Callers, allowed: int, rest: int, cost: int, retry_after: float) -> None:
+    """Answer equal calls in their order: the first `allowed` of them have taken theirs, one after the other."""
+    denied = Denied(retry_after)
+    for number, caller in enumerate(callers, 1):
+        if not caller.done():  # else it has gone meanwhile
+            caller.set_result(Allowed(rest + cost * (allowed - number)) if number <= allowed else denied)
+
+
+def _fail(asked: Mapping[_Call, Sequence[asyncio.Future[Allowed | Denied]]], error: Exception) -> None:
+    """Raise the error for each caller: one of its own, for a traceback grows wherever its exception is raised."""
+    for callers in asked.values():
+        for caller in callers:
+            if not caller.done():
+                own = type(error)(*error.args) if isinstance(error, BrokerError) else error
+                own.__cause__ = error.__cause__
+                caller.set_exception(own)
