@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headway.app.app import Headway
 from headway.app.context import Context
 from headway.app.handle import JobHandle, SyncJobHandle
+from headway.app.lifespan import Resource, Resources
 from headway.app.task import Task
 from headway.app.unique import Unique
 from headway.errors import Discard, HeadwayError, RetryLater
@@ -38,6 +39,8 @@ __all__ = [
     "JobInfo",
     "JobState",
     "QueueInfo",
+    "Resource",
+    "Resources",
     "Retry",
     "RetryLater",
     "SyncJobHandle",

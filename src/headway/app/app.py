@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 
 from headway.app.functions import alias_hint, check_function, qualified_name
 from headway.app.handle import JobHandle
+from headway.app.lifespan import make_resource
 from headway.app.opening import OpenApps
 from headway.app.options import (
     checked_interval,
@@ -28,12 +29,22 @@ from headway.names import checked_name
 from headway.schedules.schedule import CatchUp, Cron, Every, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import timedelta
     from types import TracebackType
     from typing import Unpack
 
     from headway.app.context import Context
+    from headway.app.lifespan import Resource, Resources
     from headway.app.managing import Jobs, Queues
     from headway.app.options import RunIn
     from headway.app.unique import Unique
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 AnyTask = TypeVar("AnyTask", bound=Task[Any, Any])
 
 DEFAULT_QUEUE: Final = "default"
@@ -83,6 +95,7 @@ class Headway:
         self._tasks: dict[str, Task[Any, Any]] = {}
         self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
         self._schedules: dict[str, ScheduledTask] = {}
+        self._resources: dict[str, Resource[Any]] = {}
         self._opened = OpenApps(
             self.name,
             self.settings,
@@ -233,6 +246,34 @@ class Headway:
             return task
 
         return declare
+
+    @overload
+    def resource(self, function: Callable[[], AsyncIterator[T]], /) -> Resource[T]: ...
+    @overload
+    def resource(self, function: Callable[[Resources], AsyncIterator[T]], /) -> Resource[T]: ...
+    @overload
+    def resource(self, function: Callable[[], Iterator[T]], /) -> Resource[T]: ...
+    @overload
+    def resource(self, function: Callable[[Resources], Iterator[T]], /) -> Resource[T]: ...
+    def resource(self, function: Callable[..., Any], /) -> Resource[Any]:
+        """Declare what each process that runs jobs opens once: a generator function that yields it and then closes it.
+
+        `ctx.resource(...)` of what this returns is what was yielded. Resources are opened before the first job, in the
+        order of declaration, and closed behind the last one; one whose function has a parameter gets the `Resources`
+        that are open. While one cannot be opened the process runs no job and tries again. DeclarationError names what
+        is wrong.
+        """
+        resource = make_resource(function)
+        if resource.name in self._resources:
+            msg = f"resource {resource.name!r} is declared twice; give one of the functions another name"
+            raise DeclarationError(msg)
+        self._resources[resource.name] = resource
+        return resource
+
+    @property
+    def resources(self) -> Mapping[str, Resource[Any]]:
+        """The declared resources by name, in the order in which they are opened."""
+        return MappingProxyType(self._resources)
 
     @property
     def tasks(self) -> Mapping[str, Task[Any, Any]]:

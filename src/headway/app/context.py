@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from headway.text import real
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headway.app.app import Headway
+    from headway.app.lifespan import Resource, Resources
     from headway.job import JobId
+
+T = TypeVar("T")
 
 
 class ContextChannel(Protocol):
@@ -48,6 +51,7 @@ class Context:
     __slots__ = (
         "_app",
         "_channel",
+        "_resources",
         "attempt",
         "crashes",
         "headers",
@@ -57,7 +61,7 @@ class Context:
         "task",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the executor knows of a run
         self,
         *,
         job_id: JobId,
@@ -68,6 +72,7 @@ class Context:
         headers: Mapping[str, str],
         app: Headway | None,
         channel: ContextChannel,
+        resources: Resources,
     ) -> None:
         """Made by the executor."""
         self.job_id = job_id
@@ -80,6 +85,7 @@ class Context:
         self.idempotency_key = f"headway-{job_id}"
         self._app = app
         self._channel = channel
+        self._resources = resources
 
     @property
     def app(self) -> Headway:
@@ -88,6 +94,10 @@ class Context:
             msg = "ctx.app: there is no app in this context"
             raise RuntimeError(msg)
         return self._app
+
+    def resource(self, resource: Resource[T]) -> T:
+        """Return what the resource yielded when this process opened it; DeclarationError when it is not of this app."""
+        return self._resources[resource]
 
     @property
     def lease_held(self) -> bool:

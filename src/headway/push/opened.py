@@ -19,6 +19,7 @@ from headway.push.http import come_back
 from headway.push.run import Runs
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
+from headway.runtime.resources import CLOSE_SECONDS, Lifespan
 from headway.runtime.scheduler import Scheduler
 from headway.runtime.worker import new_worker_id
 
@@ -47,6 +48,7 @@ class Opened:
     name: WorkerId
     processes: Processes | None
     loop: asyncio.AbstractEventLoop
+    lifespan: Lifespan
     deliveries: Iterator[int] = field(default_factory=count)
     scheduler: Scheduler = field(init=False)
 
@@ -65,24 +67,34 @@ class Opened:
             except BrokerError as error:
                 # What is down now may be up when the first job comes; until then each is told to come back.
                 _log.warning("the receiver opens without its guard: %s", error)
-            processes = _processes(app, app_path)
-            runs = Runs(app, broker, count=concurrency, lease_ms=lease_ms, processes=processes)
+            lifespan = await _first_attempt(Lifespan(app, "receiver"))
         except BaseException:
             await app.close()
             raise
+        processes = _processes(app, app_path)
+        runs = Runs(
+            app,
+            broker,
+            count=concurrency,
+            lease_ms=lease_ms,
+            processes=processes,
+            resources=lifespan.resources,
+        )
         runs.start()
-        return cls(app, broker, runs, new_worker_id(), processes, asyncio.get_running_loop())
+        return cls(app, broker, runs, new_worker_id(), processes, asyncio.get_running_loop(), lifespan)
 
     def next_worker(self) -> WorkerId:
         """Name the holder of one delivery's lease: two deliveries of a job must not take each other for themselves."""
         return WorkerId(f"{self.name}.{next(self.deliveries)}")
 
-    async def close(self) -> None:
-        """Close what was opened."""
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Close what was opened; the resources have so many seconds."""
         try:
             await self.runs.close()
+            closing = [self.lifespan.close(seconds)]
             if self.processes is not None:
-                await self.processes.close()
+                closing.append(self.processes.close(seconds))
+            await asyncio.gather(*closing)
         finally:
             await self.app.close()
 
@@ -158,6 +170,16 @@ class Opened:
         _log.info("schedule %r is run by hand: job %s", scheduled.name, answer.duplicate_of or answer.id)
 
 
+async def _first_attempt(lifespan: Lifespan) -> Lifespan:
+    """Open the resources; what cannot be opened now is tried on, and until it can each job is told to come back."""
+    try:
+        await lifespan.try_to_open()
+    except BaseException:
+        await lifespan.close()
+        raise
+    return lifespan
+
+
 def _processes(app: Headway, app_path: str | None) -> Processes | None:
     """Where tasks ask for processes of their own: from there the app must be importable."""
     asking = [task.name for task in app.tasks.values() if task.options_declared.run_in == "process"]
@@ -171,4 +193,5 @@ def _processes(app: Headway, app_path: str | None) -> Processes | None:
             ", ".join(sorted(asking)),
         )
         return None
-    return Processes(path, kill_after=app.settings.kill_after)
+    close_seconds = CLOSE_SECONDS if app.resources else 0.0
+    return Processes(path, kill_after=app.settings.kill_after, close_seconds=close_seconds)

@@ -14,6 +14,7 @@ from headway.push.http import DisconnectedError, come_back, headers_of, respond
 from headway.push.intake import Intake
 from headway.push.opened import Opened
 from headway.push.signals import Sigterm
+from headway.runtime.resources import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -26,6 +27,8 @@ _log = logging.getLogger("headway.push")
 
 _HAND_BACK: Final = 1.0  # seconds of the grace time that are kept for interrupting and handing back
 _LAST_ANSWERS: Final = 0.5  # seconds behind the grace time: Cloud Run kills one second after our default
+_LAST_CLOSES: Final = 0.8  # seconds behind the grace time, in which resources may close
+_LEAST_TO_CLOSE: Final = 0.3  # seconds for that in any case
 _UNAVAILABLE: Final = 5  # seconds until a task comes back
 _READING_PER_PLACE: Final = 4  # requests whose body may be on its way, for each place
 _READY_PATH: Final = "/ready"
@@ -34,8 +37,9 @@ _READY_PATH: Final = "/ready"
 class Receiver:
     """An ASGI application. Mount it under any path of another one, or run it with `headway push`.
 
-    `POST` takes jobs, `GET .../ready` tells whether it does (200) or drains (503). It opens the app with the server's
-    lifespan; where it is mounted and hears nothing of that, with the first request. A receiver belongs to one loop.
+    `POST` takes jobs, `GET .../ready` tells whether it does (200), or drains or lacks a resource (503). It opens the
+    app with the server's lifespan; where it is mounted and hears nothing of that, with the first request. A receiver
+    belongs to one loop.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Receiver:
         self._places: set[asyncio.Task[PushResponse]] = set()
         self._draining: asyncio.Task[None] | None = None
         self._stopped = False
+        self._end_at = 0.0  # time.monotonic() by which a drain and all that follows should be over
 
     # --- ASGI ---------------------------------------------------------------------------------------------------
 
@@ -104,7 +109,7 @@ class Receiver:
                 _log.info("a request did not come whole: %s", error)
                 response = PushResponse(408)
         elif method in {"GET", "HEAD"} and scope["path"].endswith(_READY_PATH):
-            response = PushResponse(503 if self._stopped else 200, {"content-type": "text/plain"}, b"")
+            response = PushResponse(200 if self._serves else 503, {"content-type": "text/plain"}, b"")
         else:
             response = PushResponse(405, {"allow": "POST"})
         await respond(scope, send, response)
@@ -129,6 +134,12 @@ class Receiver:
         handling.add_done_callback(self._places.discard)
         # A sender that goes away ends its request, not the job: whatever comes of that is still settled.
         return await asyncio.shield(handling)
+
+    @property
+    def _serves(self) -> bool:
+        """It takes jobs, as far as it knows before it is open."""
+        opened = self._opened
+        return not self._stopped and (opened is None or opened.lifespan.is_open)
 
     def _full(self) -> PushResponse | None:
         if self._stopped:
@@ -156,6 +167,8 @@ class Receiver:
 
     async def _admit(self, headers: Mapping[str, str]) -> PushResponse | None:
         opened = await self._ready()
+        if not opened.lifespan.is_open:
+            return come_back(503, _UNAVAILABLE)
         return await opened.broker.admit(headers)
 
     async def _receive(self, request: PushRequest) -> PushResponse:
@@ -224,6 +237,7 @@ class Receiver:
 
     async def _drain(self, grace: float) -> None:
         begun = time.monotonic()
+        self._end_at = begun + grace + _LAST_CLOSES
         self._stopped = True
         if self._places:
             _log.info("the receiver drains: waiting up to %.1f s for %d jobs", grace, len(self._places))
@@ -257,7 +271,7 @@ class Receiver:
         if self._sigterm is not None:
             self._sigterm.ignore()
         if opened is not None:
-            await opened.close()
+            await opened.close(max(_LEAST_TO_CLOSE, min(CLOSE_SECONDS, self._end_at - time.monotonic())))
 
     async def __aenter__(self) -> Self:
         """Open."""

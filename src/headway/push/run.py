@@ -21,6 +21,7 @@ from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
     from headway.app.app import Headway
+    from headway.app.lifespan import Resources
     from headway.brokers.base import PushCarrier, PushResponse
     from headway.job import Delivery, JobId, Outcome
     from headway.runtime.processes import Processes
@@ -62,6 +63,7 @@ class Runs:
         count: int,
         lease_ms: int,
         processes: Processes | None = None,
+        resources: Resources | None = None,
     ) -> None:
         self._broker = broker
         self._lease_ms = lease_ms
@@ -69,7 +71,7 @@ class Runs:
         self.services = Services(_log, "receiver", outage=Outage(_log, "receiver: the guard or Cloud Tasks"))
         self._answers = self.services.watch("answer")
         self._reporter = Reporter(broker, app.clock, self.services.remarks)
-        self._executor = Executor(app, threads=self._threads, processes=processes)
+        self._executor = Executor(app, threads=self._threads, processes=processes, resources=resources)
         self._executor.on_give_up(self._give_up)
         self._jobs: set[_Job] = set()
         self._performing: set[asyncio.Task[None]] = set()

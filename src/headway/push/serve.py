@@ -17,6 +17,7 @@ import uvicorn
 from headway.errors import ConfigError
 from headway.http.server import BACKLOG, Connections, name_lack_of_descriptors
 from headway.runtime.mainloop import run_main
+from headway.runtime.resources import THREAD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -45,8 +46,8 @@ def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None])
     Return the exit code.
     """
     run_main(_Serving(receiver, listening, ready).serve())
-    if any(thread.name.startswith("headway-job") for thread in threading.enumerate()):
-        # A handler's thread that goes on must not keep the process: its job was handed back.
+    if any(thread.name.startswith(("headway-job", THREAD_NAME)) for thread in threading.enumerate()):
+        # A handler's thread that goes on must not keep the process: its job was handed back. Nor a resource's.
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

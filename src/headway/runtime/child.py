@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.app.opening import broker_settings
-from headway.errors import ConfigError, HeadwayError
+from headway.errors import ConfigError, DeclarationError, HeadwayError
 from headway.runtime.control import (
     Claiming,
     Goodbye,
@@ -37,6 +37,7 @@ from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
 from headway.runtime.processes import Processes
+from headway.runtime.resources import CLOSE_SECONDS
 from headway.runtime.slots import Slots
 from headway.runtime.stderr import write_stderr
 from headway.runtime.worker import Worker, new_worker_id
@@ -80,7 +81,7 @@ def main() -> None:
     try:
         run_main(_serve(app, options, control, slots, index))
     except HeadwayError as error:
-        _end(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE, str(error))
+        _end(EXIT_CONFIG if isinstance(error, ConfigError | DeclarationError) else EXIT_FAILURE, str(error))
     except BaseException:  # noqa: BLE001 - the last stop
         with contextlib.suppress(Exception):
             traceback.print_exc()
@@ -133,7 +134,11 @@ async def _serve(
     )
     await writer.drain()
     async with app:
-        processes = Processes(options.app, kill_after=settings.kill_after)
+        processes = Processes(
+            options.app,
+            kill_after=settings.kill_after,
+            close_seconds=CLOSE_SECONDS if app.resources else 0.0,
+        )
         worker = Worker(
             app,
             queues=options.queues,

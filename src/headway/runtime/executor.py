@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from headway.app.context import Context
 from headway.app.functions import alias_hint
+from headway.app.lifespan import Resources
 from headway.codec import decode_call, is_reference
 from headway.errors import CodecError, HeadwayError
 from headway.job import Cancelled, Expired, Outcome, Succeeded
@@ -68,9 +69,11 @@ class Executor:
         processes: Processes | None = None,
         slots: Slots | None = None,
         outcomes: Outcomes | None = None,
+        resources: Resources | None = None,
     ) -> None:
         """`slots` is the table that the supervisor watches; without one there is no hard end."""
         self._app = app
+        self._resources = Resources(app.name, app.resources) if resources is None else resources
         self._tasks: Mapping[str, Task[Any, Any]] = app.known_tasks
         self._threads = threads
         self._processes = processes
@@ -257,6 +260,7 @@ class Executor:
             headers=headers,
             app=self._app,
             channel=run,
+            resources=self._resources,
         )
 
 

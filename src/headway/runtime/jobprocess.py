@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec import structs
 
+from headway.errors import DeclarationError
 from headway.runtime.current import current_run
 from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.dispositions import leave_signals_to_parent
@@ -22,11 +24,14 @@ from headway.runtime.executor import Executor, Invocation
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
+from headway.runtime.resources import Lifespan
 from headway.runtime.run import JobRun, Stop
+from headway.runtime.stderr import write_stderr
 from headway.runtime.threads import Threads
 from headway.runtime.wire import (
     Done,
     FromProcess,
+    Imported,
     Interrupt,
     Logged,
     Perform,
@@ -40,6 +45,8 @@ from headway.runtime.wire import (
 if TYPE_CHECKING:
     from headway.app.app import Headway
     from headway.job import Lease, Outcome
+
+EXIT_CONFIG: Final = 2  # a resource is written wrongly
 
 
 class _Line:
@@ -69,10 +76,11 @@ class _Line:
 async def _serve(app: Headway, ours: socket.socket) -> None:
     line = _Line(ours.dup())
     reader, _writer = await asyncio.open_connection(sock=ours)
-    executor = Executor(app, threads=Threads(1))
+    lifespan = Lifespan(app, f"job process {os.getpid()}")
+    executor = Executor(app, threads=Threads(1), resources=lifespan.resources)
     run: JobRun | None = None
     job: asyncio.Task[None] | None = None
-    line.send(Ready())
+    opening = asyncio.create_task(_open(lifespan, line))
     while (body := await read_frame(reader)) is not None:
         match read_to_process.decode(body):
             case Perform(delivery=delivery, timeout=timeout):
@@ -83,8 +91,24 @@ async def _serve(app: Headway, ours: socket.socket) -> None:
                     run.interrupt(Stop[stop], reason)
             case _ as never:
                 assert_never(never)
-    # The worker is gone; whatever still runs here is someone else's soon.
+    if job is None or job.done():
+        opening.cancel()
+        await lifespan.close()
+        logging.shutdown()
+    # Else the worker is gone; whatever still runs here is someone else's soon.
     os._exit(0)
+
+
+async def _open(lifespan: Lifespan, line: _Line) -> None:
+    """Open the resources, and say when jobs may come. What is written wrongly ends the process, as in a worker."""
+    if not lifespan.is_open:
+        line.send(Imported())
+    try:
+        if await lifespan.open():
+            line.send(Ready())
+    except DeclarationError as error:
+        write_stderr(f"headway: {error}\n")
+        os._exit(EXIT_CONFIG)
 
 
 async def _perform(executor: Executor, app: Headway, run: JobRun, timeout: float, line: _Line) -> None:  # noqa: ASYNC109

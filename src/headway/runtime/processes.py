@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from headway.errors import CodecError
+from headway.errors import CodecError, HeadwayError
 from headway.runtime.failure import JobTimeoutError, ProcessDiedError
 from headway.runtime.run import Stop
 from headway.runtime.wire import (
     Done,
     FromProcess,
+    Imported,
     Interrupt,
     Logged,
     Perform,
@@ -45,16 +46,25 @@ _LAST_WORDS: Final = 0.5  # seconds for what an ended process had said
 START_SECONDS: Final = 60.0
 """For the import of the app in a new process, before the time of the job begins."""
 _SUSPECT_IDLE: Final = 5.0  # seconds that a process waits for the next job that must run alone
+_POSTPONED: Final = 10.0  # seconds until a job comes back for which a process lacked a resource
 _MAX_SUSPECTS: Final = 4  # processes at once for jobs that must run alone: each is as large as the app
+
+
+class ResourcesUnavailableError(HeadwayError):
+    """A process that imported the app could not open its resources."""
 
 
 class Processes:
     """The processes of one worker; started when needed, kept for the next job."""
 
-    def __init__(self, app_path: str, *, kill_after: float) -> None:
-        """`kill_after`: seconds from a soft stop to the hard end."""
+    def __init__(self, app_path: str, *, kill_after: float, close_seconds: float = 0.0) -> None:
+        """`kill_after`: seconds from a soft stop to the hard end.
+
+        `close_seconds`: what an idle process has to close its resources; 0 where the app has none.
+        """
         self._app_path = app_path
         self._kill_after = kill_after
+        self._close_seconds = close_seconds
         self._idle: list[_JobProcess] = []
         self._all: set[_JobProcess] = set()
         self._idle_for_suspects: list[_JobProcess] = []
@@ -94,10 +104,18 @@ class Processes:
         ended: BaseException = ProcessDiedError("the job's process could not be started")
         outcome: Outcome | None = None
         try:
-            process = idle.pop() if idle else await self._start()
+            # It may take long to start: a job that is stopped meanwhile does not wait for it.
+            process = idle.pop() if idle else await run.stoppable(self._start())
             outcome = await process.perform(run, timeout, self._kill_after)
         except ProcessDiedError as error:
             ended = error
+        except ResourcesUnavailableError as error:
+            _log.warning("job %s: %s, later: %s", run.delivery.lease.job_id, run.delivery.task, error)
+            return outcomes.postponed(run.delivery, _POSTPONED)
+        except asyncio.CancelledError:
+            if run.stop is None or process is not None:
+                raise
+            return outcomes.of_stop(run)
         finally:
             run.on_interrupt(None)
             if outcome is None and process is not None:
@@ -117,10 +135,19 @@ class Processes:
         while self._idle_for_suspects:
             process = self._idle_for_suspects.pop()
             self._all.discard(process)
-            process.kill()
+            if self._close_seconds:
+                process.leave()
+                asyncio.get_running_loop().call_later(self._close_seconds, process.kill)
+            else:
+                process.kill()
 
-    async def close(self) -> None:
-        """End all processes."""
+    async def close(self, seconds: float | None = None) -> None:
+        """End all processes. Idle ones close their resources first, in at most so many seconds."""
+        if self._close_seconds and (idle := [*self._idle, *self._idle_for_suspects]):
+            for process in idle:
+                process.leave()
+            closing = [asyncio.ensure_future(process.wait()) for process in idle]
+            await asyncio.wait(closing, timeout=self._close_seconds if seconds is None else seconds)
         for process in self._all:
             process.kill()
         await asyncio.gather(*(process.wait() for process in self._all))
@@ -143,6 +170,9 @@ class Processes:
                 env=dict(os.environ),  # uvloop takes nothing but a dict
                 start_new_session=True,  # so that what its handlers start can be ended with it
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -154,10 +184,13 @@ class Processes:
         except BaseException as error:
             self._all.discard(process)
             process.kill()
-            if isinstance(error, TimeoutError):
-                msg = f"the job's process did not import the app within {START_SECONDS:.0f} s"
-                raise ProcessDiedError(msg) from error
-            raise
+            if not isinstance(error, TimeoutError):
+                raise
+            if process.imported:
+                msg = f"the job's process could not open the app's resources within {START_SECONDS:.0f} s"
+                raise ResourcesUnavailableError(msg) from error
+            msg = f"the job's process did not import the app within {START_SECONDS:.0f} s"
+            raise ProcessDiedError(msg) from error
         return process
 
 
@@ -169,9 +202,14 @@ class _JobProcess:
         self._reader = reader
         self._writer = writer
         self._ended = asyncio.create_task(self._follow())
+        self.imported = False  # but its resources may not be open
 
     async def ready(self) -> None:
-        if not isinstance(await self._read(), Ready):
+        message = await self._read()
+        if isinstance(message, Imported):
+            self.imported = True
+            message = await self._read()
+        if not isinstance(message, Ready):
             msg = "the job's process spoke out of turn"
             raise ProcessDiedError(msg)
 
@@ -197,7 +235,7 @@ class _JobProcess:
                         run.log(level, message)
                     case Done(outcome=outcome):
                         return outcome
-                    case Ready():
+                    case Imported() | Ready():
                         pass
         finally:
             for timer in timers:
@@ -218,6 +256,11 @@ class _JobProcess:
         msg = f"the job's process ended without an answer ({how})"
         raise ProcessDiedError(msg)
 
+    def leave(self) -> None:
+        """Tell it that no job comes any more: it closes its resources and ends."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._writer.write_eof()
+
     def kill(self) -> None:
         """End it, and what its handlers have started, unless that has made a session of its own."""
         self._writer.close()
@@ -233,4 +276,4 @@ class _JobProcess:
             self._reader.feed_eof()
 
     async def wait(self) -> None:
-        await self._ended
+        await asyncio.shield(self._ended)

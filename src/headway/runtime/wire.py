@@ -30,8 +30,12 @@ class Interrupt(Struct, frozen=True, tag=True):
     reason: str = ""
 
 
+class Imported(Struct, frozen=True, tag=True):
+    """From the process: the app is imported, its resources are being opened."""
+
+
 class Ready(Struct, frozen=True, tag=True):
-    """From the process: the app is imported."""
+    """From the process: the app is imported, its resources are open."""
 
 
 class Progressed(Struct, frozen=True, tag=True):
@@ -55,7 +59,7 @@ class Done(Struct, frozen=True, tag=True):
 
 
 ToProcess = Perform | Interrupt
-FromProcess = Ready | Progressed | Logged | Done
+FromProcess = Imported | Ready | Progressed | Logged | Done
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 read_to_process: Final = msgspec.msgpack.Decoder(ToProcess)

@@ -23,6 +23,7 @@ from headway.runtime.executor import Executor
 from headway.runtime.keeper import BEATS_PER_LEASE, beat
 from headway.runtime.maintenance import first_look, tend
 from headway.runtime.reporter import Reporter
+from headway.runtime.resources import CLOSE_SECONDS, Lifespan
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.runners import Runners
 from headway.runtime.scheduler import Scheduler
@@ -50,6 +51,9 @@ _ASK_PAUSE: Final = 0.2  # seconds until a carrier that is away is asked again
 _STALE_PREFETCH: Final = 1.0  # seconds after which a job that waits here behind a long one is handed back
 _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
 _AFTER_CANCEL: Final = 1.0  # seconds that a cancelled coroutine has to clean up during a drain
+_LAST_SECONDS: Final = 2.0  # behind the grace time, in which resources may close: then a supervisor ends us
+
+_LEAST_TO_CLOSE: Final = 0.5  # seconds
 
 
 def new_worker_id() -> WorkerId:
@@ -102,7 +106,14 @@ class Worker:
         self._claims = self.services.watch("claim")
         self._settler = Settler(self._broker, self._answered, self.services.watch("settle"))
         self._reporter = Reporter(self._broker, app.clock, self.services.remarks)
-        self._executor = Executor(app, threads=self._threads, processes=processes, slots=slots)
+        self._lifespan = Lifespan(app, name)
+        self._executor = Executor(
+            app,
+            threads=self._threads,
+            processes=processes,
+            slots=slots,
+            resources=self._lifespan.resources,
+        )
         self._runners = Runners(self._executor, self._reporter, count, self._run_ended)
         self._claiming = False
         self._idling = False  # the carrier may wake this worker, or hand it a job
@@ -111,12 +122,15 @@ class Worker:
         self._changed = asyncio.Event()  # a place is free, there may be work, or it is time to stop
         self._woken = True
         self._stopping = asyncio.Event()
+        self._stopped_at: float | None = None  # time.monotonic()
         self.ready = asyncio.Event()  # listening and about to claim
 
     # --- from outside -------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Claim no more, finish what runs within the grace time, hand back the rest."""
+        self._stopped_at = self._stopped_at or time.monotonic()
+        self._lifespan.leave()
         self._stopping.set()
         self._changed.set()
 
@@ -175,7 +189,21 @@ class Worker:
         return self._unsettled
 
     async def run(self) -> None:
-        """Work until stopped."""
+        """Open the resources and work until stopped; DeclarationError when a resource is written wrongly."""
+        try:
+            if await self._lifespan.open():
+                await self._work()
+        finally:
+            self._threads.close()
+            await self._lifespan.close(self._seconds_to_close())
+
+    def _seconds_to_close(self) -> float:
+        if self._stopped_at is None:
+            return CLOSE_SECONDS
+        left = self._stopped_at + self._grace + _LAST_SECONDS - time.monotonic()
+        return min(CLOSE_SECONDS, max(_LEAST_TO_CLOSE, left))
+
+    async def _work(self) -> None:
         self._listens = self.services.start("listen", self._listen)
         self.services.start("tend", self._tend, first=first_look())
         if isinstance(self._broker, Connected):
@@ -193,7 +221,6 @@ class Worker:
             await self._drain()
         finally:
             await self.services.stop()
-            self._threads.close()
 
     async def _tend(self) -> float:
         settings = self._app.settings

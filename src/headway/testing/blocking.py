@@ -9,10 +9,11 @@ from headway.app.portal import Portal
 from headway.testing.inlining import inline
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from headway.app.app import Headway
+    from headway.app.lifespan import Resource
     from headway.app.task import Task
     from headway.job import JobState
     from headway.testing.clock import FakeClock
@@ -58,11 +59,15 @@ class InlineSync:
 
 @contextmanager
 def inline_sync(
-    app: Headway, *, clock: FakeClock | None = None, directory: Path | None = None
+    app: Headway,
+    *,
+    clock: FakeClock | None = None,
+    directory: Path | None = None,
+    resources: Mapping[Resource[Any], object] | None = None,
 ) -> Generator[InlineSync]:
     """Do as `inline` does, for blocking code: `task.sync.enqueue(...)`, `job.result()`, `box.run_until_idle()`."""
     portal = Portal(_nothing, _nothing)
-    opening = inline(app, clock=clock, directory=directory)
+    opening = inline(app, clock=clock, directory=directory, resources=resources)
     try:
         box = portal.call(opening.__aenter__)
         try:

@@ -25,6 +25,7 @@ from headway.offload.payloads import Offload
 from headway.runtime.executor import Executor
 from headway.runtime.outcomes import Outcomes
 from headway.runtime.reporter import Reporter
+from headway.runtime.resources import Lifespan
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.scheduler import Scheduler
 from headway.runtime.settler import Settler
@@ -36,10 +37,11 @@ from headway.testing.seen import SeenJob, seen
 from headway.testing.wrapper import CarrierWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
     from datetime import datetime
 
     from headway.app.app import Headway
+    from headway.app.lifespan import Resource
     from headway.job import Delivery, JobId, JobRecord, JobState, Outcome
 
 _log = logging.getLogger("headway.testing")
@@ -89,7 +91,14 @@ class Inline:
     handlers raised, in order.
     """
 
-    def __init__(self, app: Headway, clock: FakeClock, carrier: InlineCarrier, faults: FaultyBroker) -> None:
+    def __init__(
+        self,
+        app: Headway,
+        clock: FakeClock,
+        carrier: InlineCarrier,
+        faults: FaultyBroker,
+        lifespan: Lifespan,
+    ) -> None:
         """Made by `inline`."""
         self.app = app
         self.clock = clock
@@ -100,7 +109,10 @@ class Inline:
         self._threads = Threads(_THREADS)
         self._outcomes = _Watched(app)
         self._outcomes.raised = {}
-        self._executor = Executor(app, threads=self._threads, outcomes=self._outcomes)
+        self._lifespan = lifespan
+        self._executor = Executor(
+            app, threads=self._threads, outcomes=self._outcomes, resources=lifespan.resources
+        )
         self.services = Services(_log, "inline")
         self.services.start("time limits", self._executor.end_overdue)
         self._settler = Settler(faults, answered=lambda _: None, loop=self.services.watch("settle"))
@@ -183,14 +195,17 @@ class Inline:
         return from_ms(self.clock.now_ms())
 
     async def close(self) -> None:
-        """Let the threads go; done by `inline`."""
+        """Close the resources, let the threads go; done by `inline`."""
         await self.services.stop()
         self._threads.close()
+        await self._lifespan.close()
 
     async def _run_ready(self) -> None:
         while True:
             # Also queues that only an option of a job names.
             queues = [counts.queue for counts in await self._store.counts()]
+            if queues and not self._lifespan.is_open:
+                await self._lifespan.open()
             claimed = await self.faults.claim(
                 [QueueWant(queue, 1) for queue in queues], worker=_WORKER, limit=1, lease_ms=_LEASE_MS
             )
@@ -239,13 +254,21 @@ class Inline:
 
 @asynccontextmanager
 async def inline(
-    app: Headway, *, clock: FakeClock | None = None, directory: Path | None = None
+    app: Headway,
+    *,
+    clock: FakeClock | None = None,
+    directory: Path | None = None,
+    resources: Mapping[Resource[Any], object] | None = None,
 ) -> AsyncGenerator[Inline]:
     """Open the app on a carrier of its own for one test, whatever its settings say, and run its jobs when asked.
 
     The carrier is a SQLite file in `directory` (default: a temporary one), its clock stands at the present instant
     until the test moves it. Within the block the app is open, also for its blocking twins when threads call them.
+
+    `resources` are values that stand in for resources, such as `{db: FakePool()}`. The others are opened before the
+    first job, once: the error of one that cannot be opened is raised where the job should have run.
     """
+    lifespan = Lifespan(app, "inline", given=resources, retried=False)
     with tempfile.TemporaryDirectory(prefix="headway-inline-") as temporary:
         path = (directory or Path(temporary)).absolute() / "inline.db"
         clock = FakeClock(SystemClock().now_ms()) if clock is None else clock
@@ -256,7 +279,7 @@ async def inline(
         carrier = InlineCarrier(faults)
         with _borrowed(app, clock, carrier, path.with_name("offloaded")):
             async with app:
-                box = Inline(app, clock, carrier, faults)
+                box = Inline(app, clock, carrier, faults, lifespan)
                 if app.schedules:
                     await box.declare_schedules()
                 try:
