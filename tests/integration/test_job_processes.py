@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Run = Callable[..., Coroutine[Any, Any, Outcome]]
 
 
-class _Quiet:
+class Quiet:
     def progress(self, *_: Any) -> None: ...
     def log(self, *_: Any) -> None: ...
     async def flush(self, _lease: Lease) -> None: ...
@@ -45,7 +45,7 @@ async def run() -> AsyncIterator[Run]:
         payload = app.find_task(task).job(*args).new.payload
         job_id: JobId = new_job_id()
         delivery = Delivery(Lease(job_id, WorkerId("w"), 1), task, "q", payload, 5, 1, 0)
-        return await asyncio.wait_for(executor.run(JobRun(delivery, _Quiet())), 55)
+        return await asyncio.wait_for(executor.run(JobRun(delivery, Quiet())), 55)
 
     try:
         yield run

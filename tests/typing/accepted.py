@@ -6,11 +6,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
-from headway import Context, Headway, JobHandle, JobInfo, JobState, QueueInfo, Retry, SyncJobHandle, Unique
+from headway import (
+    Context,
+    Headway,
+    JobHandle,
+    JobInfo,
+    JobState,
+    QueueInfo,
+    Resource,
+    Resources,
+    Retry,
+    SyncJobHandle,
+    Unique,
+)
 from headway.app.task import AsyncTask, PlainTask, PreparedJob
 from headway.brokers.base import LogLine, Progress
+from headway.testing import inline, inline_sync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 
 app = Headway("typed", url="sqlite:///typed.db", lease="15s", concurrency=5)
 
@@ -43,6 +59,58 @@ def plain_with_context(ctx: Context, n: int) -> None:
 
 @app.task(aliases=["resize_old"], expires="1h", retry=Retry(initial="5s", delays=["1m", 60, timedelta(1)]))
 def renamed() -> None: ...
+
+
+class Pool: ...
+
+
+@app.resource
+async def pool() -> AsyncIterator[Pool]:
+    yield Pool()
+
+
+@app.resource
+async def pool_generator() -> AsyncGenerator[Pool]:
+    yield Pool()
+
+
+@app.resource
+def plain() -> Iterator[Order]:
+    yield Order(1)
+
+
+@app.resource
+def plain_generator() -> Generator[Order]:
+    yield Order(1)
+
+
+@app.resource
+async def uses_others(resources: Resources) -> AsyncIterator[str]:
+    assert_type(resources[pool], Pool)
+    yield f"{resources[plain].id}"
+
+
+@app.resource
+def plain_uses_others(resources: Resources) -> Iterator[Pool | None]:
+    yield resources[pool]
+
+
+@app.task
+async def with_resources(ctx: Context) -> None:
+    assert_type(pool, Resource[Pool])
+    assert_type(ctx.resource(pool), Pool)
+    assert_type(ctx.resource(pool_generator), Pool)
+    assert_type(ctx.resource(plain), Order)
+    assert_type(ctx.resource(plain_generator), Order)
+    assert_type(ctx.resource(uses_others), str)
+    assert_type(ctx.resource(plain_uses_others), Pool | None)
+
+
+async def stood_in_for() -> None:
+    async with inline(app, resources={pool: Pool(), plain: object()}) as box:
+        await box.run_until_idle()
+    with inline_sync(app, resources={pool: Pool()}):
+        pass
 
 
 @app.every("5m", name="in text")

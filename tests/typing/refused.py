@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from headway import Context, Headway, Retry, Unique
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 app = Headway("typed")
 
@@ -24,6 +28,22 @@ def resize(path: str, width: int = 100) -> int:
 @app.task
 async def with_context(ctx: Context, n: int) -> int:
     return n + ctx.attempt
+
+
+class Pool: ...
+
+
+@app.resource
+async def pool() -> AsyncIterator[Pool]:
+    yield Pool()
+
+
+async def resources(ctx: Context) -> None:
+    text: str = ctx.resource(pool)  # type: ignore[assignment]
+    ctx.resource("pool")  # type: ignore[arg-type]
+    ctx.resource(Pool)  # type: ignore[arg-type]
+    app.resource(Pool)  # type: ignore[arg-type]
+    _ = text
 
 
 async def arguments() -> None:

@@ -21,6 +21,8 @@ PUBLIC = {
     "JobInfo",
     "JobState",
     "QueueInfo",
+    "Resource",
+    "Resources",
     "Retry",
     "RetryLater",
     "SyncJobHandle",

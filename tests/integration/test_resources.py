@@ -1,0 +1,258 @@
+"""Resources in the processes that run jobs: workers, processes of single jobs, receivers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from headway import Context, Headway
+from headway.errors import DeclarationError
+from headway.job import Delivery, Lease, Outcome, RetryAt, Succeeded, WorkerId, new_job_id
+from headway.push import receiver
+from headway.runtime.executor import Executor
+from headway.runtime.processes import Processes
+from headway.runtime.run import JobRun
+from headway.runtime.threads import Threads
+from headway.runtime.worker import Worker
+from tests.faults.until import until
+from tests.integration.resource_shop import app as shop_app
+from tests.integration.test_job_processes import Quiet
+from tests.unit.push_scene import Call, FakePush, post
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+WORKER: Final = [sys.executable, "-c", "from headway.cli import main; main()", "worker"]
+APP: Final = "tests.integration.resource_shop:app"
+
+
+class Shop:
+    """The shop of `resource_shop` on a file of its own, as its producer sees it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.book = folder / "book"
+        self.away = folder / "away"
+        self.log = folder / "log"
+        url = f"sqlite:///{folder / 'shop.db'}"
+        self.environment = {**os.environ, "HEADWAY_URL": url, "RESOURCE_BOOK": str(self.book)}
+        self.app = Headway("resource_shop", url=url)
+
+        def task(name: str) -> Any:
+            async def declared() -> list[str]:
+                raise NotImplementedError
+
+            return self.app.task(name=name)(declared)
+
+        self.tasks = {name: task(name) for name in ("on_the_loop", "in_a_thread", "apart")}
+
+    @asynccontextmanager
+    async def worker(self, *options: str) -> AsyncIterator[Process]:
+        with self.log.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *WORKER, APP, "--processes", "1", *options, env=self.environment, stdout=log, stderr=log
+            )
+            try:
+                yield process
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+
+    def lines(self) -> list[tuple[str, str]]:
+        text = self.book.read_text(encoding="utf-8") if self.book.exists() else ""
+        return [(pid, line) for pid, _, line in (line.partition(" ") for line in text.splitlines())]
+
+    def of(self, pid: str) -> list[str]:
+        return [line for by, line in self.lines() if by == pid]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+WHOLE: Final = ["open db", "open files", "close files", "close db"]
+
+
+async def test_a_worker_and_the_process_of_a_job_open_them_once_and_close_them_behind_the_drain(
+    shop: Shop,
+) -> None:
+    async with shop.app, shop.worker() as worker:
+        found = {}
+        for name, task in shop.tasks.items():
+            for _ in range(2):
+                job = await task.enqueue()
+                found[name] = await job.result(timeout=40)
+        for pid, db, files in found.values():
+            assert db == f"db of {pid}"
+            assert files == f"files beside the db of {pid}"
+        loop, thread, apart = (found[name][0] for name in shop.tasks)
+        assert loop == thread != apart
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 30) == 0
+    assert shop.of(loop) == WHOLE
+    assert shop.of(apart) == WHOLE
+
+
+async def test_a_worker_claims_nothing_before_they_are_open_and_says_so_once(shop: Shop) -> None:
+    shop.away.touch()
+    async with shop.app, shop.worker() as worker:
+        job = await shop.tasks["on_the_loop"].enqueue()
+        await until(lambda: len(shop.lines()) >= 3, "it tries again and again", 30)
+        record = await job.record()
+        assert (record.state, record.attempt) == ("ready", 0)
+        shop.away.unlink()
+        pid, _, _ = await job.result(timeout=30)
+        assert set(shop.of(pid)[:-2]) == {"try db"}
+        assert shop.of(pid)[-2:] == ["open db", "open files"]
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 30) == 0
+    log = shop.log.read_text(encoding="utf-8")
+    assert (
+        log.count("resource 'tests.integration.resource_shop.db' cannot be opened, tried again until it can")
+        == 1
+    )
+    assert log.count("resource 'tests.integration.resource_shop.db' is open, after") == 1
+
+
+async def test_a_worker_that_is_stopped_meanwhile_leaves(shop: Shop) -> None:
+    shop.away.touch()
+    async with shop.worker() as worker:
+        await until(lambda: bool(shop.lines()), "it tries", 30)
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 30) == 0
+    assert {line for _, line in shop.lines()} == {"try db"}
+
+
+async def test_what_is_written_wrongly_ends_the_command_at_once(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from headway import Headway\n"
+        "app = Headway('wrong')\n"
+        "@app.task(name='a')\n"
+        "async def a() -> None: ...\n"
+        "@app.resource\n"
+        "def db():\n"
+        "    yield from ()\n",
+        encoding="utf-8",
+    )
+    process = await asyncio.create_subprocess_exec(
+        *WORKER, "wrong:app", "--processes", "1", cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode == 2
+    assert b"resource 'wrong.db' yielded nothing: it must yield once" in said
+
+
+async def test_a_worker_within_a_program_raises_what_is_written_wrongly(tmp_path: Path) -> None:
+    app = Headway("within", url=f"sqlite:///{tmp_path / 'within.db'}")
+
+    @app.resource
+    def db() -> Iterator[int]:
+        yield from ()
+
+    @app.task
+    async def ask(ctx: Context) -> int:
+        return ctx.resource(db)
+
+    async with app:
+        with pytest.raises(DeclarationError, match="yielded nothing"):
+            await Worker(app, queues=[ask.options_declared.queue]).run()
+
+
+# --- the process of a job ---------------------------------------------------------------------------------------
+
+
+async def test_a_job_whose_process_lacks_a_resource_is_put_off_without_an_attempt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.runtime.processes.START_SECONDS", 5.0)
+    monkeypatch.setenv("RESOURCE_BOOK", str(shop.book))
+    shop.away.touch()
+    processes = Processes(APP, kill_after=0.5, close_seconds=5.0)
+    threads = Threads(1)
+    executor = Executor(shop_app, threads=threads, processes=processes)
+
+    async def run() -> Outcome:
+        payload = shop_app.find_task("apart").job().new.payload
+        delivery = Delivery(Lease(new_job_id(), WorkerId("w"), 1), "apart", "q", payload, 5, 1, 0)
+        return await asyncio.wait_for(executor.run(JobRun(delivery, Quiet())), 40)
+
+    try:
+        outcome = await run()
+        assert isinstance(outcome, RetryAt)
+        assert not outcome.counted
+        shop.away.unlink()
+        assert isinstance(await run(), Succeeded)
+    finally:
+        await processes.close()
+        threads.close()
+    assert [line for _, line in shop.lines()][-4:] == WHOLE
+
+
+# --- a receiver -------------------------------------------------------------------------------------------------
+
+
+class Pushed:
+    """A receiver over a carrier that only notes, with a database that may be away."""
+
+    def __init__(self) -> None:
+        self.fake = FakePush()
+        self.lines: list[str] = []
+        self.away = False
+        self.back = asyncio.Event()
+        self.app = Headway("pushed", carrier=self.fake.carrier)
+
+        @self.app.resource
+        async def db() -> AsyncIterator[str]:
+            if self.away:
+                self.lines.append("try")
+                msg = "the database is away"
+                raise ConnectionError(msg)
+            self.lines.append("open")
+            self.back.set()
+            yield "db"
+            self.lines.append("close")
+
+        @self.app.task(name="on_the_loop")
+        async def on_the_loop(ctx: Context) -> None:
+            self.lines.append(ctx.resource(db))
+
+        @self.app.task(name="in_a_thread")
+        def in_a_thread(ctx: Context) -> None:
+            self.lines.append(ctx.resource(db))
+
+
+async def test_a_receiver_opens_them_before_its_first_job_and_closes_them_behind_the_drain() -> None:
+    pushed = Pushed()
+    async with receiver(pushed.app, handle_sigterm=False) as made:
+        assert pushed.lines == ["open"]
+        assert (await post(made, "on_the_loop")).status == 200
+        assert (await post(made, "in_a_thread")).status == 200
+    assert pushed.lines == ["open", "db", "db", "close"]
+    assert pushed.fake.closed == 1
+
+
+async def test_a_receiver_tells_jobs_to_come_back_until_they_are_open() -> None:
+    pushed = Pushed()
+    pushed.away = True
+    async with receiver(pushed.app, handle_sigterm=False) as made:
+        assert pushed.lines[0] == "try"
+        assert (await Call(made, method="GET", path="/ready").start().answer()).status == 503
+        answer = await post(made, "on_the_loop")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert not pushed.fake.requests  # nothing was taken
+        pushed.away = False
+        await asyncio.wait_for(pushed.back.wait(), 20)
+        await asyncio.sleep(0)
+        assert (await post(made, "on_the_loop")).status == 200
+        assert (await Call(made, method="GET", path="/ready").start().answer()).status == 200
+    assert pushed.lines[-3:] == ["open", "db", "close"]
