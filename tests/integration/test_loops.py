@@ -57,7 +57,7 @@ THREADS: Final = {
     "brokers.sqlite.threads:_Thread.__init__": "answers each operation, also with its error",
     "brokers.sqlite.watcher:Watcher.want": "opens the file again after any error",
     "emulator.journal:Journal.open": "a write that fails is tried again, or ends the emulator: nothing is acknowledged unwritten",
-    "portal:Portal._own_loop": "runs an event loop",
+    "app.portal:Portal._own_loop": "runs an event loop",
 }
 """Threads, and what keeps each alive."""
 
