@@ -48,14 +48,14 @@ FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
 ENDLESS: Final = {
     "service:Service.run": "the mechanism itself",
     "runtime.worker:Worker._fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
-    "brokers.redis.link:Link._run": "connects again after whatever ended the connection",
-    "brokers.redis.listener:Listener._run": "connects again after whatever ended the connection",
+    "brokers.redis.wire.commands:Link._run": "connects again after whatever ended the connection",
+    "brokers.redis.wire.subscriptions:Listener._run": "connects again after whatever ended the connection",
 }
 """Coroutines that go round without the mechanism, and why."""
 
 THREADS: Final = {
-    "brokers.sqlite.threads:_Thread.__init__": "answers each operation, also with its error",
-    "brokers.sqlite.watcher:Watcher.want": "opens the file again after any error",
+    "brokers.sqlite.file.threads:_Thread.__init__": "answers each operation, also with its error",
+    "brokers.sqlite.file.watcher:Watcher.want": "opens the file again after any error",
     "emulator.journal:Journal.open": "a write that fails is tried again, or ends the emulator: nothing is acknowledged unwritten",
     "app.portal:Portal._own_loop": "runs an event loop",
 }
@@ -296,7 +296,7 @@ OWNERS: Final[dict[str, Any]] = {
 }
 ELSEWHERE: Final = {
     ("demo.push", "schedules"): "the round of the workers' own",
-    ("brokers.redis.feed", "presence"): "one command; tried below",
+    ("brokers.redis.events", "presence"): "one command; tried below",
     ("runtime.worker", "connection"): "where there is a connection: test_redis_outage",
     ("guards.doubts", "leases in doubt"): "begun by a store that did not answer: test_cloudtasks_answers",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import Capabilities
-from headway.brokers.redis import control, enqueue, inspect, manage, schedules, server, settle
+from headway.brokers.redis import control, enqueue, inspect, lease, manage, schedules, server, settle, upkeep
 from headway.brokers.redis.claim import Claims
 from headway.brokers.redis.events import Feed
 from headway.brokers.redis.keys import prefix
@@ -157,7 +157,7 @@ class RedisBroker:
 
     async def heartbeat(self, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
         """Extend leases."""
-        return await settle.heartbeat(self._session, workers, lease_ms)
+        return await lease.heartbeat(self._session, workers, lease_ms)
 
     async def settle(self, items: Sequence[Settlement]) -> list[SettleResult]:
         """Apply outcomes under their leases."""
@@ -168,7 +168,7 @@ class RedisBroker:
     ) -> int:
         """Take back what a dead worker holds. `forget` adds nothing: dead idle workers are skipped by the wakes."""
         del forget
-        return await settle.surrender(self._session, worker, started)
+        return await lease.surrender(self._session, worker, started)
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines."""
@@ -176,7 +176,7 @@ class RedisBroker:
 
     async def tend(self) -> Tended:
         """Do one round of maintenance."""
-        return await settle.tend(self._session)
+        return await upkeep.tend(self._session)
 
     async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns the worker, a Wake first."""
@@ -207,16 +207,15 @@ class RedisBroker:
 
     async def pause(self, queue: str) -> None:
         """Hand out no more jobs of the queue."""
-        await self._session.command("SADD", f"{self._session.prefix}paused", queue)
+        await manage.pause(self._session, queue)
 
     async def resume(self, queue: str) -> None:
         """Hand out jobs of the queue again."""
-        await self._session.run("resume", queue)
+        await manage.resume(self._session, queue)
 
     async def paused(self) -> frozenset[str]:
         """Return the paused queues."""
-        names = await self._session.command("SMEMBERS", f"{self._session.prefix}paused")
-        return frozenset(name.decode(errors="replace") for name in names)
+        return await inspect.paused(self._session)
 
     async def remove(self, ids: Sequence[JobId]) -> list[bool]:
         """Forget jobs that are not running."""
@@ -258,11 +257,11 @@ class RedisBroker:
 
     async def pause_schedule(self, name: str, *, paused: bool) -> bool:
         """Pause or resume a schedule."""
-        return bool(await self._session.run("pause_schedule", name, int(paused)))
+        return await schedules.pause(self._session, name, paused=paused)
 
     async def skip_fire(self, fire: Fire) -> None:
         """Mark a fire time as done."""
-        await self._session.run("skip_fire", fire.schedule, fire.at_ms)
+        await schedules.skip_fire(self._session, fire)
 
     async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
         """Return the present version of a control document, unless the reader has it."""

@@ -246,3 +246,9 @@ async def _queues_of(session: Session, classes: set[bytes]) -> dict[bytes, tuple
         name: tuple(sorted(queue.decode(errors="replace") for queue in queues or ()))
         for name, queues in zip(names, found, strict=True)
     }
+
+
+async def paused(session: Session) -> frozenset[str]:
+    """Return the paused queues."""
+    names = await session.command("SMEMBERS", f"{session.prefix}paused")
+    return frozenset(name.decode(errors="replace") for name in names)

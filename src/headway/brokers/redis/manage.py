@@ -62,3 +62,13 @@ async def clean(session: Session, state: JobState, older_than_ms: int, queue: st
         )
         removed += some
     return removed
+
+
+async def pause(session: Session, queue: str) -> None:
+    """Hand out no more jobs of the queue."""
+    await session.command("SADD", f"{session.prefix}paused", queue)
+
+
+async def resume(session: Session, queue: str) -> None:
+    """Hand out jobs of the queue again."""
+    await session.run("resume", queue)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.session import Session
     from headway.brokers.redis.wire.call import Argument
+    from headway.job import Fire
 
 
 _MAX_DIGITS: Final = 18  # of an instant in milliseconds
@@ -54,6 +55,16 @@ async def schedules(session: Session) -> list[ScheduleRecord]:
             )
         )
     return sorted(found, key=lambda one: one.name)
+
+
+async def pause(session: Session, name: str, *, paused: bool) -> bool:
+    """Pause or resume; false when there is no such schedule."""
+    return bool(await session.run("pause_schedule", name, int(paused)))
+
+
+async def skip_fire(session: Session, fire: Fire) -> None:
+    """Mark a fire time as done."""
+    await session.run("skip_fire", fire.schedule, fire.at_ms)
 
 
 def _fire_time(text: bytes) -> int | None:

@@ -1,18 +1,16 @@
-"""What workers do with what they have claimed: settle, keep their lease, report; and tend."""
+"""Outcomes and reports of running jobs, each let in only under its lease."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, assert_never
 
-from headway.brokers.base import Heartbeat, LogLine, Progress, SettleResult, Tended
+from headway.brokers.base import LogLine, Progress, SettleResult
 from headway.brokers.redis.records import write_log_line, write_progress
 from headway.job import (
     ID_LENGTH,
     Cancelled,
     Expired,
     Failed,
-    JobId,
     Lease,
     Outcome,
     Released,
@@ -28,17 +26,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.session import Session
     from headway.brokers.redis.wire.call import Argument
 
-log = logging.getLogger(__name__)
-
 _APPLIED: Final = ord("1")
-
-
-async def heartbeat(session: Session, workers: Sequence[WorkerId], lease_ms: int) -> list[Heartbeat]:
-    """Extend leases."""
-    if not workers:
-        return []
-    *held, _ = await session.run_timed("heartbeat", lease_ms, *workers)
-    return [Heartbeat(worker, bool(one)) for worker, one in zip(workers, held, strict=True)]
 
 
 class Settles:
@@ -114,12 +102,6 @@ def _outcome(outcome: Outcome) -> tuple[str, Argument]:
             assert_never(outcome)
 
 
-async def surrender(session: Session, worker: WorkerId, started: Sequence[JobId] | None) -> int:
-    """Take back what a dead worker holds."""
-    count: int = await session.run("surrender", worker, int(started is None), *(started or ()))
-    return count
-
-
 async def report(session: Session, reports: Sequence[Report], max_log_lines: int) -> list[SettleResult]:
     """Record progress and log lines."""
     if not reports:
@@ -139,18 +121,3 @@ async def report(session: Session, reports: Sequence[Report], max_log_lines: int
     return [
         SettleResult(one.lease.job_id, flag == ord("1")) for one, flag in zip(reports, flags, strict=True)
     ]
-
-
-async def tend(session: Session) -> Tended:
-    """Do one bounded round of maintenance."""
-    retention = session.retention
-    promoted, expired, reclaimed, pruned, mended, next_in_ms, _ = await session.run_timed(
-        "tend", retention.succeeded_ms, retention.failed_ms, retention.max_succeeded
-    )
-    if mended:
-        log.warning(
-            "%s: %d jobs were known and stood nowhere, as after a key was deleted or overwritten; they are back",
-            session.prefix.rstrip(":"),
-            mended,
-        )
-    return Tended(promoted, expired, reclaimed, pruned, None if next_in_ms < 0 else next_in_ms, mended)
