@@ -187,7 +187,7 @@ SQLITE: Final[tuple[Mutant, ...]] = (
     mutant(
         "sqlite-revived-lease",
         "a heartbeat revives a lease that ran out",
-        ("brokers/sqlite/claim.py", "AND worker = ? AND until_ms > ?", "AND worker = ? AND until_ms > ? - 10000000"),
+        ("brokers/sqlite/lease.py", "AND worker = ? AND until_ms > ?", "AND worker = ? AND until_ms > ? - 10000000"),
         carrier="sqlite",
         conformance="test_lease.py",
     ),

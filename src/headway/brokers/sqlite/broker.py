@@ -12,12 +12,14 @@ from headway.brokers.sqlite import (
     claim,
     control,
     enqueue,
+    events,
     inspect,
+    lease,
     manage,
     presence,
     schedules,
     settle,
-    streams,
+    signals,
     upkeep,
     wait,
 )
@@ -25,11 +27,9 @@ from headway.brokers.sqlite.file.connection import check_library
 from headway.brokers.sqlite.file.renewal import Renewal
 from headway.brokers.sqlite.file.ticks import tick_ms
 from headway.brokers.sqlite.location import parse
-from headway.brokers.sqlite.transitions import take_back
 from headway.clock import SystemClock
 from headway.control import check_body, check_limit, check_name, check_ttl
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
-from headway.events import EventKind
 
 if TYPE_CHECKING:
     import builtins
@@ -193,7 +193,7 @@ class SqliteBroker:
         """Extend the leases of these workers."""
         now = tick_ms(self._clock)
         asked = {worker: self._asked.setdefault(worker, now) for worker in workers}
-        answers = await self._write(lambda tx: claim.heartbeat(tx, workers, lease_ms, asked))
+        answers = await self._write(lambda tx: lease.heartbeat(tx, workers, lease_ms, asked))
         for worker in workers:
             self._asked.pop(worker, None)
         return answers
@@ -213,12 +213,7 @@ class SqliteBroker:
             if (state := self._renewal.state) is not None:
                 state.listeners.busy(worker)
 
-        def operation(tx: Transaction) -> int:
-            if forget:
-                presence.forget(tx, worker)
-            return take_back(tx, worker, crashed, EventKind.RECLAIMED)
-
-        return await self._write(operation)
+        return await self._write(lambda tx: lease.surrender(tx, worker, crashed, forget=forget))
 
     async def report(self, reports: Sequence[Report]) -> builtins.list[SettleResult]:
         """Record progress and log lines."""
@@ -239,12 +234,12 @@ class SqliteBroker:
 
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
         """Yield a Wake, then what concerns the worker, until closed."""
-        return wait.signals(self._renewal, self._opened, worker)
+        return signals.signals(self._renewal, self._opened, worker)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
-        since = None if after is None else streams.event_number(after)
-        return wait.events(self._renewal, self._opened, since, self._write(streams.watch))
+        since = None if after is None else events.event_number(after)
+        return events.events(self._renewal, self._opened, since, self._write(events.watch))
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records, in the order of the ids."""

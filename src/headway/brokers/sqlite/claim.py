@@ -1,10 +1,10 @@
-"""Handing out jobs under the lease of a worker, and keeping that lease."""
+"""Handing out jobs under the lease of a worker."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import Claimed, Heartbeat
+from headway.brokers.base import Claimed
 from headway.brokers.sqlite.file.schema import RUNNING
 from headway.brokers.sqlite.file.ticks import boot
 from headway.brokers.sqlite.records import DELIVERY, DamagedRowError, Header, delivery
@@ -13,7 +13,7 @@ from headway.brokers.sqlite.upkeep import advance, next_in_ms
 from headway.events import EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from headway.brokers.base import QueueWant
     from headway.brokers.sqlite.file.transaction import Transaction
@@ -78,20 +78,3 @@ def _deliveries(tx: Transaction, rows: list[Row], worker: WorkerId) -> list[Deli
 def _payload(tx: Transaction, seq: int) -> object:
     row = tx.db.execute("SELECT data FROM payload WHERE seq = ?", (seq,)).fetchone()
     return None if row is None else row[0]
-
-
-def heartbeat(
-    tx: Transaction, workers: Sequence[WorkerId], lease_ms: int, asked: Mapping[WorkerId, int]
-) -> list[Heartbeat]:
-    """Extend the leases that had not run out when that was asked for: the file may have been kept since."""
-    return [
-        Heartbeat(
-            worker,
-            tx.db.execute(
-                "UPDATE lease SET until_ms = ?, boot = ? WHERE app = ? AND worker = ? AND until_ms > ?",
-                (tx.tick + lease_ms, boot(), tx.app, worker, asked[worker]),
-            ).rowcount
-            == 1,
-        )
-        for worker in workers
-    ]

@@ -200,3 +200,9 @@ def records(db: sqlite3.Connection, where: str, parameters: Sequence[object]) ->
     """Select rows of the RECORD columns, each behind its row number."""
     statement = f"SELECT seq, {_RECORD_SELECT} FROM job {where}"  # noqa: S608 - constants only
     return db.execute(statement, parameters).fetchall()
+
+
+def last_number(db: sqlite3.Connection, table: str) -> int:
+    """Return the last number given out in a table, also when its row is gone."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return row[0] if row is not None and isinstance(row[0], int) else 0

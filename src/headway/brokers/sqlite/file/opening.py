@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from headway.brokers.sqlite import streams
+from headway.brokers.sqlite import wait
 from headway.brokers.sqlite.file.listeners import Listeners
 from headway.brokers.sqlite.file.openfile import OpenFile
 from headway.brokers.sqlite.file.threads import Reader, Writer
@@ -91,7 +91,7 @@ class Opened:
     async def _check(self) -> None:
         ids, app = self.listeners.waited_for, self.writer.app
         with suppress(BrokerUnavailableError):  # closing: everybody has been let go
-            self.listeners.ended(await self.reader.submit(lambda db: streams.ended(db, app, ids)))
+            self.listeners.ended(await self.reader.submit(lambda db: wait.ended(db, app, ids)))
 
     def write(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Queue an operation for the next transaction."""

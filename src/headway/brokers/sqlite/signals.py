@@ -1,0 +1,70 @@
+"""Signals to workers: what other processes left for them in the file, and the wakes of this one."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import CancelRequested, LeaseLost, Wake
+from headway.brokers.sqlite.file.listeners import signal_of
+from headway.brokers.sqlite.file.watcher import SignalRow
+from headway.brokers.sqlite.records import last_number
+from headway.errors import BrokerUnavailableError
+from headway.job import JobId
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncGenerator
+
+    from headway.brokers.base import Signal
+    from headway.brokers.sqlite.file.opening import Opened
+    from headway.brokers.sqlite.file.renewal import Renewal
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.job import WorkerId
+
+
+async def signals(renewal: Renewal, opened: Opened, worker: WorkerId) -> AsyncGenerator[Signal]:
+    """Yield a Wake, the cancellations asked for before, then what comes, until the carrier is closed.
+
+    When the file was lost, what the worker held is not in the one that follows: a LeaseLost, and again a Wake.
+    """
+    current: Opened | None = opened
+    while current is not None:
+        try:
+            async with aclosing(_signals(current, worker)) as found:
+                async for signal in found:
+                    yield signal
+        except BrokerUnavailableError:
+            if current.lost is None:
+                raise
+        loss, current = current.lost, await renewal.successor(current)
+        if current is not None and loss is not None and loss.whole:
+            yield LeaseLost()
+
+
+async def _signals(opened: Opened, worker: WorkerId) -> AsyncGenerator[Signal]:
+    with opened.listeners.mail(worker) as box:
+        last = await opened.write(_last)
+        yield Wake()
+        for job_id in await opened.read(partial(_cancellations, worker=worker)):
+            yield CancelRequested(job_id)
+        while (item := await box.get()) is not None:
+            if not isinstance(item, SignalRow):
+                yield item
+            elif item.seq > last:
+                yield signal_of(item)
+
+
+def _last(tx: Transaction) -> int:
+    """Return the number of the last signal."""
+    return last_number(tx.db, "signal")
+
+
+def _cancellations(db: sqlite3.Connection, app: int, worker: WorkerId) -> list[JobId]:
+    """Return the jobs that the worker runs and was asked to cancel."""
+    rows = db.execute(
+        "SELECT id FROM job INDEXED BY job_running WHERE app = ? AND state = 2 AND worker = ? AND cancel = 1",
+        (app, worker),
+    )
+    return [JobId(job_id) for (job_id,) in rows]
