@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from headway.brokers.base import BrokerSettings, JobQuery, LeaseState, ScheduleRecord
-from headway.brokers.cloudtasks.queues import Queues
+from headway.brokers.cloudtasks.queue_names import QueueNames
 from headway.clock import SystemClock
 from headway.codec import decode_history
 from headway.errors import BrokerUnavailableError, CodecError
@@ -278,4 +278,4 @@ async def names_kept(store: GuardStore) -> dict[str, str]:
 
     nothing: Any = None
     keeping: Any = Keeping()
-    return await Queues(nothing, nothing, nothing, keeping, FakeClock())._kept_names()
+    return await QueueNames(nothing, keeping, FakeClock()).kept()

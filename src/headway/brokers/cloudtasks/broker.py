@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import Capabilities, GuardStats
+from headway.brokers.cloudtasks import lease, settle
 from headway.brokers.cloudtasks.api.calls import Link
 from headway.brokers.cloudtasks.auth.choice import make_verifier
+from headway.brokers.cloudtasks.counts import Counting
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
 from headway.brokers.cloudtasks.guard import Keeping
 from headway.brokers.cloudtasks.inspect import Inspection
 from headway.brokers.cloudtasks.location import parse
 from headway.brokers.cloudtasks.manage import Acts
-from headway.brokers.cloudtasks.queues import Queues
+from headway.brokers.cloudtasks.queue_names import QueueNames
 from headway.brokers.cloudtasks.receive import Receiving, admitted
 from headway.brokers.cloudtasks.schedules import KeptSchedules
+from headway.brokers.cloudtasks.settle import Settling
 from headway.brokers.cloudtasks.target import Target
 from headway.brokers.cloudtasks.undelivered import Waiting
 from headway.brokers.cloudtasks.wait import finished
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.auth.verifier import Verifier
     from headway.clock import Clock
     from headway.events import Event
-    from headway.guards.document import PushedJob
     from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
 
 
@@ -84,9 +86,14 @@ class CloudTasksBroker:
         self._link = Link(self._location, service_account=self._target.service_account, connect=connect)
         waiting = Waiting(self._link, self._target)
         self._enqueuer = Enqueuer(self._link, self._target, waiting, self._keeping, self._clock)
-        self._inspection = Inspection(self._target, waiting, self._keeping, self._clock)
-        self._queues = Queues(self._link, self._target, waiting, self._keeping, self._clock)
-        self._acts = Acts(self._link, self._target, waiting, self._enqueuer, self._keeping, self._clock)
+        names = QueueNames(self._target, self._keeping, self._clock)
+        self._inspection = Inspection(self._link, self._target, waiting, names, self._keeping, self._clock)
+        self._counting = Counting(
+            self._link, self._target, waiting, self._inspection, self._keeping, self._clock
+        )
+        self._acts = Acts(
+            self._link, self._target, waiting, self._enqueuer, names, self._keeping, self._clock
+        )
         self._schedules = KeptSchedules(self._keeping)
         self._verifier = verifier
         self._proving: Verifier | None = None
@@ -193,19 +200,17 @@ class CloudTasksBroker:
     async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
         """Settle, make the task of what follows, and say what the sender is answered."""
         receiving = await self._receives()
-        return await receiving.answer(delivery, outcome)
+        return await receiving.settling.answer(delivery, outcome)
 
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> builtins.list[State]:
         """Extend leases that nobody took over."""
         self._check_open()
-        guard = await self._keeping.guard("receiving jobs")
-        return await guard.extend(leases, lease_ms)
+        return await lease.extend(self._keeping, leases, lease_ms)
 
     async def report(self, reports: Sequence[Report]) -> builtins.list[SettleResult]:
         """Record progress and log lines of running jobs."""
         self._check_open()
-        guard = await self._keeping.guard("receiving jobs")
-        return await guard.report(reports)
+        return await settle.report(self._keeping, reports)
 
     def guard_stats(self) -> GuardStats:
         """Return what the guard came to in this process so far; asks nobody."""
@@ -222,7 +227,7 @@ class CloudTasksBroker:
                 guard=guard,
                 remembered_ms=remembered_ms(self._settings.retention),
                 verifier=self._proof(),
-                create=self._create,
+                settling=Settling(guard, self._enqueuer.create),
                 clock=self._clock,
             )
         return self._receiving
@@ -231,9 +236,6 @@ class CloudTasksBroker:
         if self._proving is None:
             self._proving = self._verifier or make_verifier(self._settings.push, self._clock)
         return self._proving
-
-    async def _create(self, pushed: PushedJob) -> None:
-        await self._enqueuer.create(pushed)
 
     # --- looking and acting -------------------------------------------------------------------------------------
 
@@ -255,22 +257,22 @@ class CloudTasksBroker:
     async def counts(self, queues: Sequence[str] | None = None) -> builtins.list[QueueCounts]:
         """Count by state; jobs that were never delivered take a call for each thousand."""
         self._check_open()
-        return await self._queues.counts(queues)
+        return await self._counting.counts(queues)
 
     async def pause(self, queue: str) -> None:
         """Have Cloud Tasks dispatch no more of this queue."""
         self._check_open()
-        await self._queues.pause(queue)
+        await self._acts.pause(queue)
 
     async def resume(self, queue: str) -> None:
         """Have Cloud Tasks dispatch this queue again."""
         self._check_open()
-        await self._queues.resume(queue)
+        await self._acts.resume(queue)
 
     async def paused(self) -> frozenset[str]:
         """Return the paused queues."""
         self._check_open()
-        return await self._queues.paused()
+        return await self._inspection.paused()
 
     async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Forget jobs that do not run."""

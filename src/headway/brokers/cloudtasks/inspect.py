@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import JobQuery, LogLine
+    from headway.brokers.cloudtasks.api.calls import Link
     from headway.brokers.cloudtasks.guard import Keeping
+    from headway.brokers.cloudtasks.queue_names import QueueNames
+    from headway.brokers.cloudtasks.records import WaitingJob
     from headway.brokers.cloudtasks.target import Target
-    from headway.brokers.cloudtasks.undelivered import Waiting, WaitingJob
+    from headway.brokers.cloudtasks.undelivered import Waiting
     from headway.clock import Clock
     from headway.guards.guard import Guard
     from headway.job import JobId, JobRecord
@@ -39,8 +42,12 @@ class _Place(Struct, frozen=True, array_like=True):
 class Inspection:
     """Looks jobs up."""
 
-    def __init__(self, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0917 - each is a part of the carrier
+        self, link: Link, target: Target, waiting: Waiting, names: QueueNames, keeping: Keeping, clock: Clock
+    ) -> None:
+        self._link = link
         self._target = target
+        self._names = names
         self._waiting = waiting
         self._keeping = keeping
         self._clock = clock
@@ -88,6 +95,20 @@ class Inspection:
             [*jobs, *kept.jobs], None if kept.cursor is None else _cursor(_Place(None, kept.cursor))
         )
 
+    async def paused(self) -> frozenset[str]:
+        """Return the paused queues, as far as their names can be told."""
+        stopped = [queue.id for queue in await self._waiting.queues() if queue.paused]
+        kept = await self._names.kept() if any(map(self._is_opaque, stopped)) else {}
+        found: set[str] = set()
+        for queue_id in stopped:
+            name = kept.get(queue_id) or self._waiting.queue_name(queue_id)
+            if name is None:
+                tasks, _ = await self._link.list_tasks(queue_id, full=False, size=1)
+                name = self._waiting.queue_name(queue_id, tasks)
+            if name is not None:
+                found.add(name)
+        return frozenset(found)
+
     async def _page_waiting(
         self, guard: Guard, query: JobQuery, place: _Place, jobs: list[JobRecord], limit: int
     ) -> _Place:
@@ -116,6 +137,9 @@ class Inspection:
                 following = [other for other in queue_ids if other > queue_id]
                 return _Place(following[0], None) if following else _Place(None, None)
         return _Place(None, None)
+
+    def _is_opaque(self, queue_id: str) -> bool:
+        return self._waiting.queue_name(queue_id) is None
 
 
 async def _kept(guard: Guard, ids: Sequence[JobId]) -> dict[JobId, JobRecord]:

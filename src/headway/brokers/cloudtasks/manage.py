@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import CancelResult, JobQuery
 from headway.brokers.cloudtasks.inspect import never_delivered
+from headway.errors import BrokerRefusedError
 from headway.job import JobState
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.api.calls import Link
     from headway.brokers.cloudtasks.enqueue import Enqueuer
     from headway.brokers.cloudtasks.guard import Keeping
+    from headway.brokers.cloudtasks.queue_names import QueueNames
+    from headway.brokers.cloudtasks.records import WaitingJob
     from headway.brokers.cloudtasks.target import Target
-    from headway.brokers.cloudtasks.undelivered import Waiting, WaitingJob
+    from headway.brokers.cloudtasks.undelivered import Waiting
     from headway.clock import Clock
     from headway.guards.desk import Acted
     from headway.guards.guard import Guard
@@ -27,7 +30,7 @@ _KEPT_WAITING: Final = (JobState.SCHEDULED, JobState.READY, JobState.EXPIRED)
 
 
 class Acts:
-    """Cancel, remove, retry, promote, drain, clean."""
+    """Cancel, remove, retry, promote, drain, clean, pause, resume."""
 
     def __init__(  # noqa: PLR0917 - each is a part of the carrier
         self,
@@ -35,6 +38,7 @@ class Acts:
         target: Target,
         waiting: Waiting,
         enqueuer: Enqueuer,
+        names: QueueNames,
         keeping: Keeping,
         clock: Clock,
     ) -> None:
@@ -42,6 +46,7 @@ class Acts:
         self._target = target
         self._waiting = waiting
         self._enqueuer = enqueuer
+        self._names = names
         self._keeping = keeping
         self._clock = clock
 
@@ -124,6 +129,25 @@ class Acts:
         if state is JobState.EXPIRED and done < limit:
             done += await self._clean_undelivered(guard, older_than_ms, queue, limit - done)
         return done
+
+    async def pause(self, queue: str) -> None:
+        """Pause the queue with all its bands, creating them if that is allowed; BrokerRefusedError if not."""
+        await self._names.keep(queue)
+        for queue_id in self._target.queue_ids(queue):
+            if await self._link.pause_queue(queue_id):
+                continue
+            if not self._link.location.create_queues:
+                msg = (
+                    f"{self._link.location.name}: queue {queue!r} cannot be paused: there is no queue {queue_id!r}; "
+                    "`headway gcp apply` creates the app's queues"
+                )
+                raise BrokerRefusedError(msg)
+            await self._link.create_queue(queue_id)
+            await self._link.pause_queue(queue_id)
+
+    async def resume(self, queue: str) -> None:
+        """Resume the queue with all its bands."""
+        await asyncio.gather(*map(self._link.resume_queue, self._target.queue_ids(queue)))
 
     async def _clean_undelivered(
         self, guard: Guard, older_than_ms: int, queue: str | None, limit: int

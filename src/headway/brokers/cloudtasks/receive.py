@@ -1,13 +1,8 @@
-"""From a request to a delivery, and from an outcome to an answer.
-
-Only 2xx ends a task. Anything else brings it back, and 429 and 503 slow its whole queue down: so they are never
-the answer to what is wrong with one job.
-"""
+"""From a request to a delivery; see `answers` for what a sender is told when there is none."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from datetime import datetime
@@ -19,33 +14,31 @@ from msgspec import Struct
 
 from headway.brokers.base import FireCall, PushResponse
 from headway.brokers.cloudtasks import message
+from headway.brokers.cloudtasks.answers import answer, come_back, done
 from headway.brokers.cloudtasks.auth.verifier import UnverifiedError
 from headway.clock import to_ms
 from headway.codec import encode_history
-from headway.errors import BrokerError, BrokerRefusedError, CodecError, ConfigError
+from headway.errors import CodecError
 from headway.guards.beginning import Started
-from headway.guards.transitions import WAITING, Behind, Busy, Complete, PushedJob
-from headway.job import AttemptError, Delivery, JobId, JobState, RetryAt, id_instant_ms, new_job_id
+from headway.guards.transitions import Behind, Busy, Complete, PushedJob
+from headway.job import AttemptError, Delivery, JobId, JobState, id_instant_ms, new_job_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from headway.brokers.base import PushRequest
     from headway.brokers.cloudtasks.auth.verifier import Verifier
+    from headway.brokers.cloudtasks.settle import Settling
     from headway.clock import Clock
-    from headway.guards.document import Document
     from headway.guards.guard import Guard
-    from headway.job import Outcome, WorkerId
+    from headway.job import WorkerId
 
 _log = logging.getLogger("headway.push")
 
 FIRE_TYPE: Final = "application/vnd.headway.fire+json"
 _KEPT_BODY: Final = 64 * 1024  # bytes of a body that cannot be read, kept for people to look at
-_COME_BACK_MS: Final = 1000
 _NEWER_S: Final = 60  # seconds until a message of a newer version comes back
 _NEWER_TRIES: Final = 1440  # answers after which nobody will read it: a day of them
-_MISCONFIGURED_S: Final = 60
-_LONGEST_WAIT_MS: Final = 60_000
 _LONGEST_COUNT: Final = 12  # digits
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _QUEUE: Final = re.compile(r"[^,{}\x00-\x1f\x7f]{1,100}")
@@ -77,19 +70,16 @@ class Receiving:
         namespace: str,
         guard: Guard,
         verifier: Verifier,
-        create: Callable[[PushedJob], Awaitable[None]],
+        settling: Settling,
         clock: Clock,
         remembered_ms: int,
     ) -> None:
-        """`create` makes the task of a turn; when there is one already, it does nothing.
-
-        For `remembered_ms` behind its end the guard knows each job.
-        """
+        """For `remembered_ms` behind its end the guard knows each job."""
         self._remembered_ms = remembered_ms
         self._namespace = namespace
         self._guard = guard
         self._verifier = verifier
-        self._create = create
+        self.settling = settling
         self._clock = clock
 
     async def receive(
@@ -127,11 +117,11 @@ class Receiving:
                     self._doubt(pushed, retries)
                 return delivery
             case Busy(retry_in_ms=retry_in_ms):
-                return _come_back(pushed.job.id, JobState.RUNNING, retry_in_ms)
+                return come_back(pushed.job.id, JobState.RUNNING, retry_in_ms)
             case Complete(document=document):
-                return _done(document)
+                return done(document)
             case Behind(next=following):
-                return await self._follow(following)
+                return await self.settling.follow(following)
             case _:
                 assert_never(begun)
 
@@ -151,35 +141,6 @@ class Receiving:
                 retries,
             )
 
-    async def answer(self, delivery: Delivery, outcome: Outcome) -> PushResponse:
-        """Settle, make the next turn's task, answer; see PushBroker."""
-        settled = await self._guard.settle(delivery.lease, outcome)
-        document = settled.document
-        applied = settled.applied or settled.repeated
-        if document is None:
-            # Its entry is lost or damaged, and nothing of it is held here. This task may be all that is left of it.
-            return _come_back(delivery.lease.job_id, "unknown", 5 * _COME_BACK_MS)
-        if document.removed or document.state.terminal:
-            return _done(document, superseded=not applied)
-        if applied and document.state in WAITING and isinstance(outcome, RetryAt):
-            return await self._follow(document.pushed)
-        # Released, here or by whoever took it over, or run by that one now: this task may be all that brings it back.
-        # Where a later turn has a task of its own, this one's next delivery finds that out and ends.
-        return _come_back(document.id, document.state, _COME_BACK_MS if applied else 5 * _COME_BACK_MS)
-
-    async def _follow(self, following: PushedJob) -> PushResponse:
-        """Make sure that the task of the present turn exists; before that, this one must not end."""
-        try:
-            await self._create(following)
-        except (BrokerRefusedError, ConfigError) as error:
-            # Not 503: other jobs have nothing to do with it. This one comes back, maybe to a receiver that knows more.
-            _log.error("job %s: the task of its next attempt cannot be made: %s", following.job.id, error)
-            return PushResponse(409, {"retry-after": str(_MISCONFIGURED_S)})
-        except BrokerError as error:
-            _log.warning("job %s: the task of its next attempt waits: %s", following.job.id, error)
-            return PushResponse(503, {"retry-after": "5"})
-        return _answer(200, following.job.id, JobState.SCHEDULED)
-
     async def _unreadable(self, request: PushRequest, error: CodecError) -> PushResponse:
         """Keep it in the dead-letter state: it would come back for ever, and be as unreadable."""
         tries = _count(request, "x-cloudtasks-taskexecutioncount")
@@ -195,7 +156,7 @@ class Receiving:
         history = encode_history([AttemptError(1, now, "MalformedMessage", str(error))])
         await self._guard.reject(job_id, queue, request.body[:_KEPT_BODY], history)
         _log.error("a task's body goes to the dead-letter state as job %s: %s", job_id, error)
-        return _answer(200, job_id, JobState.FAILED)
+        return answer(200, job_id, JobState.FAILED)
 
     def _fire(self, request: PushRequest) -> FireCall | PushResponse:
         try:
@@ -246,28 +207,7 @@ def _instant(text: str | None) -> int | None:
         return None
 
 
-def _done(document: Document, *, superseded: bool = False) -> PushResponse:
-    state = "removed" if document.removed else str(document.state)
-    return _answer(200, document.id, state, superseded=superseded)
-
-
 def _count(request: PushRequest, header: str) -> int:
     """Read a number that Cloud Tasks counts; 0 when it says none."""
     text = request.headers.get(header, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST_COUNT else 0
-
-
-def _come_back(job_id: JobId, state: str, wait_ms: int) -> PushResponse:
-    seconds = max(1, -(-min(wait_ms, _LONGEST_WAIT_MS) // 1000))
-    return _answer(409, job_id, state, {"retry-after": str(seconds)})
-
-
-def _answer(
-    status: int, job_id: JobId, state: str, headers: dict[str, str] | None = None, *, superseded: bool = False
-) -> PushResponse:
-    body: dict[str, object] = {"job": job_id, "state": str(state)}
-    if superseded:
-        body["superseded"] = True
-    return PushResponse(
-        status, {"content-type": "application/json", **(headers or {})}, json.dumps(body).encode()
-    )

@@ -1,18 +1,14 @@
-"""Queues by hand: pause, resume, which are paused, and how many jobs each holds."""
+"""How many jobs each queue holds, by state: those of the guard, and those that wait in Cloud Tasks."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobQuery, QueueCounts
 from headway.brokers.cloudtasks.api import names
+from headway.brokers.cloudtasks.records import waiting_state
 from headway.brokers.cloudtasks.target import HEADER_EXPIRES, HEADER_JOB
-from headway.brokers.cloudtasks.undelivered import waiting_state
-from headway.errors import BrokerRefusedError, CodecError
-from headway.guards.base import Entry, read_data
 from headway.job import JobId, JobState
 
 if TYPE_CHECKING:
@@ -21,67 +17,41 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.api.calls import Link
     from headway.brokers.cloudtasks.api.resources import RemoteTask
     from headway.brokers.cloudtasks.guard import Keeping
+    from headway.brokers.cloudtasks.inspect import Inspection
     from headway.brokers.cloudtasks.target import Target
     from headway.brokers.cloudtasks.undelivered import Waiting
     from headway.clock import Clock
-    from headway.guards.base import GuardStore
     from headway.guards.guard import Guard
 
-_log: Final = logging.getLogger("headway.cloudtasks")
-_GROUP: Final = ":queue"  # of the entries that keep the names of queues whose ids do not tell them
 _PAGE: Final = 1000
 _KEPT_WAITING: Final = (JobState.SCHEDULED, JobState.READY)
 
 
-class Queues:
-    """The queues of an app."""
+class Counting:
+    """Counts the jobs of an app."""
 
-    def __init__(self, link: Link, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0917 - each is a part of the carrier
+        self,
+        link: Link,
+        target: Target,
+        waiting: Waiting,
+        inspection: Inspection,
+        keeping: Keeping,
+        clock: Clock,
+    ) -> None:
         self._link = link
         self._target = target
         self._waiting = waiting
+        self._inspection = inspection
         self._keeping = keeping
         self._clock = clock
-
-    async def pause(self, queue: str) -> None:
-        """Pause the queue with all its bands, creating them if that is allowed; BrokerRefusedError if not."""
-        await self._keep_name(queue)
-        for queue_id in self._target.queue_ids(queue):
-            if await self._link.pause_queue(queue_id):
-                continue
-            if not self._link.location.create_queues:
-                msg = (
-                    f"{self._link.location.name}: queue {queue!r} cannot be paused: there is no queue {queue_id!r}; "
-                    "`headway gcp apply` creates the app's queues"
-                )
-                raise BrokerRefusedError(msg)
-            await self._link.create_queue(queue_id)
-            await self._link.pause_queue(queue_id)
-
-    async def resume(self, queue: str) -> None:
-        """Resume the queue with all its bands."""
-        await asyncio.gather(*map(self._link.resume_queue, self._target.queue_ids(queue)))
-
-    async def paused(self) -> frozenset[str]:
-        """Return the paused queues, as far as their names can be told."""
-        stopped = [queue.id for queue in await self._waiting.queues() if queue.paused]
-        kept = await self._kept_names() if any(map(self._is_opaque, stopped)) else {}
-        found: set[str] = set()
-        for queue_id in stopped:
-            name = kept.get(queue_id) or self._waiting.queue_name(queue_id)
-            if name is None:
-                tasks, _ = await self._link.list_tasks(queue_id, full=False, size=1)
-                name = self._waiting.queue_name(queue_id, tasks)
-            if name is not None:
-                found.add(name)
-        return frozenset(found)
 
     async def counts(self, queues: Sequence[str] | None) -> list[QueueCounts]:
         """Count by state. Jobs that were never delivered are counted task by task, a thousand a call."""
         guard = await self._keeping.guard("counting jobs")
         counted = {queue: Counter(states) for queue, states in (await guard.desk.counts()).items()}
         await self._follow_the_clock(guard, counted)
-        stopped = await self.paused()
+        stopped = await self._inspection.paused()
         wanted = None if queues is None else set(queues)
         queue_ids = (
             [queue.id for queue in await self._waiting.queues()]
@@ -151,44 +121,3 @@ class Queues:
         """Tell a task of the app that carries a job's first turn: its name is made of both."""
         job_id = task.headers.get(HEADER_JOB.lower(), "")
         return task.id == names.task_id(self._target.namespace, job_id, 0)
-
-    def _is_opaque(self, queue_id: str) -> bool:
-        return self._waiting.queue_name(queue_id) is None
-
-    async def _keep_name(self, queue: str) -> None:
-        """Remember which queue a hash stands for: an empty one has no task to tell it."""
-        if names.is_readable(self._target.namespace, queue):
-            return
-        store = await self._keeping.store()
-        if store is None:
-            return
-        now = self._clock.now_ms()
-        for queue_id in self._target.queue_ids(queue):
-            entry = Entry(
-                key=f"queue/{queue_id}",
-                version=1,
-                group=_GROUP,
-                tag="",
-                changed_ms=now,
-                forget_ms=None,
-                data=queue.encode(),
-            )
-            await store.insert(entry, now_ms=now)
-
-    async def _kept_names(self) -> dict[str, str]:
-        store: GuardStore | None = await self._keeping.store()
-        found: dict[str, str] = {}
-        after: str | None = None
-        while store is not None:
-            page = await store.page(
-                groups=[_GROUP], tags=None, after=after, limit=_PAGE, now_ms=self._clock.now_ms()
-            )
-            for entry in page.entries:
-                try:
-                    found[entry.key.removeprefix("queue/")] = read_data(entry, bytes.decode)
-                except CodecError as error:
-                    _log.warning("%s; the name of that queue is not known", error)
-            after = page.cursor
-            if after is None:
-                break
-        return found
