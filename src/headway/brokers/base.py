@@ -573,7 +573,7 @@ class Inspector(Protocol):
 class ScheduleStore(Protocol):
     """Where the schedules of an app are known, so that any process can pause one."""
 
-    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+    async def declare_schedules(self, schedules: Sequence[ScheduleRecord], /) -> None:
         """Make these known and forget all others; `paused` and `last_fire_ms` of known ones stay."""
         ...
 
