@@ -41,6 +41,8 @@ demo: $(STAMP) ## Run a small shop's jobs, with no server, and watch what happen
 demo-push: $(STAMP) ## The same jobs, pushed by an emulator of Cloud Tasks, every fifth of them twice
 	$(BIN)/headway demo --push $(ARGS)
 
+# Where Python is told to keep no bytecode (images do that), each of a thousand processes would compile everything anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP) ## Run all tests; each starts the servers that it needs
 	$(BIN)/python -m pytest -n 4 --dist loadgroup --durations 10 $(ARGS)
 

@@ -178,7 +178,7 @@ def _cycle() -> BaseException:
 
 def _long_chain() -> BaseException:
     last: BaseException | None = None
-    for number in range(20_000):
+    for number in range(4000):
         error = ValueError(number)
         error.__cause__ = last
         last = error
@@ -188,7 +188,7 @@ def _long_chain() -> BaseException:
 
 def _deep_group() -> BaseException:
     error: Exception = ValueError("innermost")
-    for _ in range(5000):
+    for _ in range(3000):
         error = ExceptionGroup("deeper", [error])
     return error
 
@@ -257,7 +257,7 @@ THROWN: Final[dict[str, Callable[[], BaseException]]] = (
         "cycle of causes": _cycle,
         "long chain of causes": _long_chain,
         "deep group": _deep_group,
-        "wide group": lambda: ExceptionGroup("wide", [ValueError(number) for number in range(20_000)]),
+        "wide group": lambda: ExceptionGroup("wide", [ValueError(number) for number in range(4000)]),
         "group of the hostile": lambda: ExceptionGroup(
             "hostile", [kind() for kind in OWN if issubclass(kind, Exception)]
         ),

@@ -120,6 +120,14 @@ class Scene:
         assert answer.duplicate_of is None
         return job.id
 
+    def many(self, count: int, *, least: int = 100) -> int:
+        """Tell how many jobs a case takes which needs more of them than a carrier handles in one step.
+
+        A carrier that accepts each job by itself has no such step, or a small one: a tenth shows the same there, but no
+        fewer than `least`.
+        """
+        return count if self.carrier.capabilities.atomic else max(count // 10, least)
+
     async def put_many(self, count: int, *, queue: str = "q", priority: int = 5) -> list[JobId]:
         """Enqueue so many plain jobs in one call."""
         jobs = [self.job(queue=queue, priority=priority) for _ in range(count)]

@@ -98,7 +98,7 @@ async def test_a_limit_counts_jobs_and_not_the_gaps_of_cancelled_ones(scene: Sce
 
 
 async def test_a_thousand_waiting_jobs_are_cancelled_at_once(scene: Scene) -> None:
-    ids = await scene.put_many(1000)
+    ids = await scene.put_many(scene.many(1000))
     answers = await scene.carrier.cancel(ids)
     assert {answer.state for answer in answers} == {JobState.CANCELLED}
     assert await scene.take() == []

@@ -102,11 +102,12 @@ async def test_of_concurrent_enqueues_with_one_key_one_is_accepted(scene: Scene,
 
 
 async def test_a_thousand_keys_in_a_batch(scene: Scene) -> None:
-    jobs = [scene.job(key=f"k{number}") for number in range(1000)]
+    count = scene.many(1000)
+    jobs = [scene.job(key=f"k{number}") for number in range(count)]
     await scene.carrier.enqueue(jobs)
-    answers = await scene.carrier.enqueue([scene.job(key=f"k{number}") for number in range(1000)])
+    answers = await scene.carrier.enqueue([scene.job(key=f"k{number}") for number in range(count)])
     assert [answer.duplicate_of for answer in answers] == [job.id for job in jobs]
-    assert await scene.count(JobState.READY) == 1000
+    assert await scene.count(JobState.READY) == count
 
 
 async def test_a_delivery_of_a_job_with_a_key_is_as_any_other(scene: Scene) -> None:

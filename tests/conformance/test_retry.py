@@ -170,12 +170,13 @@ async def test_a_batch_is_retried_each_on_its_own(scene: Scene) -> None:
 
 
 async def test_hundreds_of_failed_jobs_are_retried_at_once(scene: Scene) -> None:
-    await scene.put_many(500)
-    for delivery in await scene.take(500):
+    count = scene.many(500)
+    await scene.put_many(count)
+    for delivery in await scene.take(count):
         await scene.finish(delivery, Failed(b"h"))
     page = await scene.carrier.list(JobQuery(), limit=1000)
-    assert await scene.carrier.retry([job.id for job in page.jobs]) == [True] * 500
-    assert (await scene.count(JobState.READY), await scene.count(JobState.FAILED)) == (500, 0)
+    assert await scene.carrier.retry([job.id for job in page.jobs]) == [True] * count
+    assert (await scene.count(JobState.READY), await scene.count(JobState.FAILED)) == (count, 0)
 
 
 async def test_a_job_can_live_many_lives(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,9 @@ ROOT: Final = Path(headway.__file__).parent
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def services() -> set[tuple[str, str]]:
-    """Return module and name of every loop that is run through headway.service."""
+@cache
+def services() -> frozenset[tuple[str, str]]:
+    """Return module and name of every loop that is run through headway.service; all of the source is read for it."""
     found: set[tuple[str, str]] = set()
     for module, tree in _modules():
         for node in ast.walk(tree):
@@ -28,7 +30,7 @@ def services() -> set[tuple[str, str]]:
                     found.add((module, name))
                 case _:
                     pass
-    return found
+    return frozenset(found)
 
 
 def endless() -> set[str]:
