@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NewType, cast
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
@@ -103,6 +103,15 @@ class NewJob(Struct, frozen=True, gc=False):
     key: str | None = None
     unique: UniqueLock | None = None
     fire: Fire | None = None
+
+
+def check_unique(jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Return the jobs; ValueError names one that has no unique key, where only such are meant."""
+    for job in jobs:
+        if job.unique is None:
+            msg = f"job {job.id} of task {job.task!r} has no unique key"
+            raise ValueError(msg)
+    return list(jobs)
 
 
 class Lease(Struct, frozen=True, gc=False):

@@ -159,6 +159,26 @@ async def _enqueue(app: App) -> AsyncIterator[None]:
     await app.offer(app.jobs())
 
 
+async def _enqueue_held(app: App) -> AsyncIterator[None]:
+    locks = [UniqueLock(f"held{app.count}{mode}", mode, 60_000) for mode in UniqueMode]
+    await app.offer([job(unique=lock) for lock in locks[::2]])
+    yield
+    jobs = [job(unique=lock) for lock in locks]
+    try:
+        answers = await app.carrier.enqueue_held(jobs)
+    except BrokerError:
+        app.refused = [one.id for one in jobs]
+        raise
+    app.accepted |= {one.id for one in answers if one is not None and one.duplicate_of is None}
+
+
+async def _find_held(app: App) -> AsyncIterator[None]:
+    jobs = app.jobs()
+    await app.offer(jobs)
+    yield
+    await app.carrier.find_held(jobs)
+
+
 async def _enqueue_plain(app: App) -> AsyncIterator[None]:
     await app.idle()
     yield
@@ -280,8 +300,9 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "clean": [_clean],
     "counts": [_asking(lambda carrier: carrier.counts())],
     "drain": [_drain],
-    "enqueue": [_enqueue],
+    "enqueue": [_enqueue, _enqueue_held],
     "enqueue_plain": [_enqueue_plain, _plain_batch],
+    "find_held": [_find_held],
     "get": [_asking(lambda carrier: carrier.get([JobId("x")]))],
     "heartbeat": [_asking(lambda carrier: carrier.heartbeat([BUSY, IDLE], LEASE_MS))],
     "hold_control": [_asking(lambda carrier: carrier.hold_control("c", "one", LEASE_MS))],

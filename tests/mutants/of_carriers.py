@@ -132,6 +132,20 @@ REDIS: Final[tuple[Mutant, ...]] = (
         conformance="test_signals.py",
     ),
     mutant(
+        "unheld-accepted",
+        "a job whose unique key nobody holds is accepted where only holders' are",
+        ("brokers/redis/lua/enqueue.lua", "  if wish.shape.only_held and not is_held(wish) then\n    return ''\n  end\n", ""),
+        carrier="redis",
+        conformance="test_holding.py",
+    ),
+    mutant(
+        "fires-unseen",
+        "nothing is said to stand in the way of a fire time that was accepted",
+        ("brokers/redis/lua/find_held.lua", "  return job ~= '' and job or id\n", "  return nil\n"),
+        carrier="redis",
+        conformance="test_holding.py",
+    ),
+    mutant(
         "control-without-compare",
         "a control document is written whatever version is there",
         ("brokers/redis/lua/write_control.lua", " ~= ARGV[9] or present_version(name) ~= expected then", " ~= ARGV[9] then"),
@@ -211,6 +225,20 @@ SQLITE: Final[tuple[Mutant, ...]] = (
         ("brokers/sqlite/claim.py", "        while want.queue not in paused and room > 0:", "        while room > 0:"),
         carrier="sqlite",
         conformance="test_queues.py",
+    ),
+    mutant(
+        "sqlite-unheld-accepted",
+        "a job whose unique key nobody holds is accepted where only holders' are",
+        ("brokers/sqlite/holding.py", "        elif job.unique is None or not unique.stands_in_the_way(tx, job.unique):", "        elif job.unique is None:"),
+        carrier="sqlite",
+        conformance="test_holding.py",
+    ),
+    mutant(
+        "sqlite-old-keys-held",
+        "a key is said to be held when its record is no longer kept",
+        ("brokers/sqlite/holding.py", "None if row is None or is_old(self._retention, self._now, row[1], row[2]) else", "None if row is None else"),
+        carrier="sqlite",
+        conformance="test_holding.py",
     ),
     mutant(
         "sqlite-control-without-compare",

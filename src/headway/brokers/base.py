@@ -508,6 +508,32 @@ class Starter(Protocol):
         ...
 
 
+@runtime_checkable
+class KeyIndex(Protocol):
+    """Asks who holds what makes jobs one of a kind, so that it holds over several carriers of an app as well.
+
+    A unique key stands in the way of a job by the job's mode: always while its holder waits or runs (`reject`,
+    `keep_last`), while the holder waits (`debounce`), or within the window (`throttle`).
+    """
+
+    async def find_held(self, jobs: Sequence[NewJob]) -> list[JobId | None]:
+        """Return for each job the id of the one that stands in its way here; None: nothing does. Changes nothing.
+
+        That is the holder of its idempotency key, or of its unique key, or the job of the last fire time accepted of
+        its schedule when its own is not later. It is the job's own id where that was accepted here before, or where
+        nobody knows which job the fire was.
+        """
+        ...
+
+    async def enqueue_held(self, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
+        """As `enqueue`, but leave out (None) each job whose unique key stands in no one's way here; in one step.
+
+        So a carrier to which no route leads any more gets no new holders, and once a key is free there it stays free.
+        Each job must have a unique key; ValueError.
+        """
+        ...
+
+
 class Inspector(Protocol):
     """What the CLI, the API and the dashboard ask of a carrier."""
 

@@ -129,6 +129,13 @@ class Desk:
         """Tell which jobs were heard of: delivered, ended by hand or removed; their records may be gone by now."""
         return [document is not None for document in await self._changes.documents(ids)]
 
+    async def heard(self, ids: Sequence[JobId]) -> list[bool | None]:
+        """Tell which jobs were heard of and not removed; False: removed, None: never heard of."""
+        return [
+            None if document is None else not document.removed
+            for document in await self._changes.documents(ids)
+        ]
+
     async def gone(self, ids: Sequence[JobId]) -> list[bool]:
         """Tell which are known to be removed: whatever the dispatcher still shows of them."""
         return [document is not None and document.removed for document in await self._changes.documents(ids)]

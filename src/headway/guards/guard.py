@@ -58,6 +58,7 @@ class Guard:
         self.schedules = self._schedules.read
         self.pause_schedule = self._schedules.pause
         self.skip_fire = self._schedules.skip
+        self.find_fires = self._schedules.find
         self.reserve_fire = self._schedules.reserve_fire
         self.confirm_fire = self._schedules.confirm_fire
 

@@ -20,6 +20,8 @@ from headway.guards.document import ABANDONED_MS, REMOVED_GROUP, entry_key
 from headway.job import JobId
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.clock import Clock
     from headway.guards.base import GuardStore
     from headway.job import NewJob
@@ -89,6 +91,17 @@ class Reservations:
                 if known is None or known.group != REMOVED_GROUP:
                     return Reserved(holder, known=known is not None)
             await self._store.delete(there.key, there.version)
+
+    async def find(self, keys: Sequence[str | None]) -> list[Holder | None]:
+        """Return who has reserved the keys; whether its job exists is another matter. One command."""
+        wanted = {key: _entry_key(key) for key in keys if key is not None}
+        if not wanted:
+            return [None] * len(keys)
+        entries = await self._store.read(list(wanted.values()), now_ms=self._clock.now_ms())
+        found = {
+            key: None if entry is None else _holder(entry) for key, entry in zip(wanted, entries, strict=True)
+        }
+        return [None if key is None else found[key] for key in keys]
 
     async def free(self, key: str, job_id: JobId) -> None:
         """Free the key if this job holds it."""

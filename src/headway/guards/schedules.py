@@ -47,6 +47,13 @@ class Kept(Struct, frozen=True, omit_defaults=True):
     pending_job: JobId | None = None
 
 
+class Fired(Struct, frozen=True):
+    """The job of a fire time. Not `confirmed`: whoever reserved it may have died before that was created."""
+
+    id: JobId
+    confirmed: bool
+
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Kept).decode
 
@@ -114,6 +121,16 @@ class Schedules:
             return replace(old, last_fire_ms=at_ms, last_job=None, pending_ms=None, pending_job=None)
 
         await self._change(fire.schedule, step)
+
+    async def find(self, jobs: Sequence[NewJob]) -> list[Fired | None]:
+        """Return for each job that of the last fire of its schedule, when its own is not later. One command."""
+        names = list({job.fire.schedule for job in jobs if job.fire is not None})
+        if not names:
+            return [None] * len(jobs)
+        now = self._clock.now_ms()
+        entries = await self._store.read([_entry_key(name) for name in names], now_ms=now)
+        kept = {name: self._kept(entry, anew=False) for name, entry in zip(names, entries, strict=True)}
+        return [_fired(job, job.fire, kept[job.fire.schedule], now) if job.fire else None for job in jobs]
 
     async def reserve_fire(self, job: NewJob, fire: Fire) -> tuple[JobId, bool]:
         """Return the id under which the fire's job is to be created, and whether that is a duplicate.
@@ -223,6 +240,17 @@ def _declared(new: ScheduleRecord, old: Kept) -> Kept:
         last_fire_ms=new.last_fire_ms if old.last_fire_ms is None else old.last_fire_ms,
         declared_ms=new.declared_ms,
     )
+
+
+def _fired(job: NewJob, fire: Fire, kept: Kept | None, now_ms: int) -> Fired | None:
+    if kept is None:
+        return None
+    last, pending = last_fire(kept.last_fire_ms, now_ms), last_fire(kept.pending_ms, now_ms)
+    if last is not None and last >= fire.at_ms:
+        return Fired(kept.last_job or job.id, confirmed=True)
+    if pending is not None and pending >= fire.at_ms and kept.pending_job is not None:
+        return Fired(kept.pending_job, confirmed=False)
+    return None
 
 
 def _entry_key(name: str) -> str:

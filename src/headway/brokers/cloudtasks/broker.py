@@ -11,6 +11,7 @@ from headway.brokers.cloudtasks.auth.choice import make_verifier
 from headway.brokers.cloudtasks.counts import Counting
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
 from headway.brokers.cloudtasks.guard import Keeping
+from headway.brokers.cloudtasks.holding import Holding
 from headway.brokers.cloudtasks.inspect import Inspection
 from headway.brokers.cloudtasks.location import parse
 from headway.brokers.cloudtasks.manage import Acts
@@ -25,6 +26,7 @@ from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError, UnsupportedError
 from headway.guards.document import remembered_ms
 from headway.guards.url import from_url
+from headway.job import check_unique
 
 if TYPE_CHECKING:
     import builtins
@@ -94,6 +96,7 @@ class CloudTasksBroker:
         self._acts = Acts(
             self._link, self._target, waiting, self._enqueuer, names, self._keeping, self._clock
         )
+        self._holding = Holding(self._link, self._target, self._keeping)
         self._schedules = KeptSchedules(self._keeping)
         self._verifier = verifier
         self._proving: Verifier | None = None
@@ -159,6 +162,16 @@ class CloudTasksBroker:
         """Create a task for each job. Not all or none: PartlyAcceptedError names those that were accepted."""
         self._check_open()
         return await self._enqueuer.enqueue(jobs)
+
+    async def find_held(self, jobs: Sequence[NewJob]) -> builtins.list[JobId | None]:
+        """Return for each job the one that stands in its way, by idempotency key or fire time."""
+        self._check_open()
+        return await self._holding.find_held(jobs)
+
+    async def enqueue_held(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued | None]:
+        """Leave all of them out: nobody holds a unique key here."""
+        self._check_open()
+        return [None for _ in check_unique(jobs)]
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
         """Cancel waiting jobs; those that run are told at their next renewal."""

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import Capabilities
-from headway.brokers.redis import control, enqueue, inspect, lease, manage, schedules, server, settle, upkeep
+from headway.brokers.redis import (
+    control,
+    enqueue,
+    holding,
+    inspect,
+    lease,
+    manage,
+    schedules,
+    server,
+    settle,
+    upkeep,
+)
 from headway.brokers.redis.claim import Claims
 from headway.brokers.redis.events import Feed
 from headway.brokers.redis.keys import prefix
@@ -18,6 +29,7 @@ from headway.brokers.redis.wire.commands import Link
 from headway.brokers.redis.wire.connect import Target
 from headway.brokers.redis.wire.subscriptions import Listener
 from headway.control import check_body, check_limit, check_name, check_ttl
+from headway.job import check_unique
 
 if TYPE_CHECKING:
     import asyncio
@@ -120,6 +132,15 @@ class RedisBroker:
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Accept jobs, all or none."""
         return await enqueue.enqueue(self._session, jobs)
+
+    async def find_held(self, jobs: Sequence[NewJob]) -> list[JobId | None]:
+        """Return for each job the one that stands in its way."""
+        return await holding.find_held(self._session, jobs)
+
+    async def enqueue_held(self, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
+        """Accept the jobs whose unique key is held."""
+        jobs = check_unique(jobs)
+        return await holding.enqueue_held(self._session, jobs) if jobs else []
 
     def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
         """Send jobs on their way, if that can be done at once."""

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from headway.brokers.redis.wire.call import Argument, Call
     from headway.job import NewJob
 
-_MODES: Final = {
+MODES: Final = {
     UniqueMode.REJECT: "r",
     UniqueMode.THROTTLE: "t",
     UniqueMode.DEBOUNCE: "d",
     UniqueMode.KEEP_LAST: "k",
 }
 # The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
-_TRIES: Final = 3
+TRIES: Final = 3
 _MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
 _MAX_LENT: Final = 16 * 1024  # bytes: what an idle socket takes at once
 _ACCEPTED: Final = 0  # what enqueue_plain.lua answers
@@ -79,7 +79,7 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
             return None
         # At once, and not by whoever began: jobs that were sent meanwhile must not overtake these.
         return session.call(
-            "enqueue", *_arguments(session, jobs, {kind: number}), read=partial(_accepted, jobs)
+            "enqueue", *arguments_of(session, jobs, {kind: number}), read=partial(_accepted, jobs)
         )
 
     arguments = _plain_arguments(jobs, kind, number)
@@ -99,33 +99,47 @@ def _known_kind(session: Session, job: NewJob) -> tuple[Kind, bytes] | None:
 async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     plain = _are_plain(session, jobs)
     kinds = {Kind(job.priority, job.queue, job.task): None for job in (jobs[:1] if plain else jobs)}
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         numbers = await session.numbers(kinds)
         if plain:
             begun = begin(session, jobs)
             answers = None if begun is None else await begun
         else:
-            answers = _accepted(jobs, await session.run("enqueue", *_arguments(session, jobs, numbers)))
+            answers = _accepted(jobs, await session.run("enqueue", *arguments_of(session, jobs, numbers)))
         if answers is not None:
             return answers
         session.forget_kinds()
-    msg = "the server forgets what it was told: is somebody emptying it?"
-    raise BrokerRefusedError(msg)
+    raise forgetful()
+
+
+def forgetful() -> BrokerRefusedError:
+    """Word that the server has other numbers each time."""
+    return BrokerRefusedError("the server forgets what it was told: is somebody emptying it?")
 
 
 def _accepted(jobs: Sequence[NewJob], answer: Any) -> list[Enqueued] | None:  # noqa: ANN401 - the script's answer
-    """Read what enqueue.lua answers: which jobs were there before; None when it knows other numbers."""
+    """Read what enqueue.lua answers; None when it knows other numbers."""
+    found = duplicates(jobs, answer)
+    if found is None:
+        return None
+    accepted = [Enqueued(job.id) for job in jobs]
+    for at, holder in found.items():
+        accepted[at] = Enqueued(jobs[at].id, holder)
+    return accepted
+
+
+def duplicates(jobs: Sequence[NewJob], answer: Any) -> dict[int, JobId] | None:  # noqa: ANN401 - the script's answer
+    """Return by their places the jobs that were not accepted, and whose duplicates they are; empty: left out."""
     if answer == b"KINDS":
         return None
     if isinstance(answer, bytes):
         fire = jobs[int(answer.removeprefix(b"FIRE")) - 1].fire
         assert fire is not None  # noqa: S101 - for the type checkers
         raise early(fire)
-    accepted = [Enqueued(job.id) for job in jobs]
-    for place, holder in zip(answer[::2], answer[1::2], strict=True):
-        at = int(place) - 1
-        accepted[at] = Enqueued(jobs[at].id, JobId(holder.decode(errors="replace")))
-    return accepted
+    return {
+        int(place) - 1: JobId(holder.decode(errors="replace"))
+        for place, holder in zip(answer[::2], answer[1::2], strict=True)
+    }
 
 
 def _are_plain(session: Session, jobs: Sequence[NewJob]) -> bool:
@@ -160,7 +174,10 @@ def _plain_arguments(jobs: Sequence[NewJob], kind: Kind, number: bytes) -> list[
     return arguments
 
 
-def _arguments(session: Session, jobs: Sequence[NewJob], numbers: dict[Kind, bytes]) -> list[Argument]:
+def arguments_of(
+    session: Session, jobs: Sequence[NewJob], numbers: dict[Kind, bytes], *, only_held: bool = False
+) -> list[Argument]:
+    """Return what enqueue.lua is called with. `only_held`: to leave out those whose unique key nobody holds."""
     known = {(kind.priority, kind.queue, kind.task): number for kind, number in numbers.items()}
     kept = session.retention
     arguments: list[Argument] = [kept.succeeded_ms, kept.failed_ms, len(numbers)]
@@ -182,7 +199,7 @@ def _arguments(session: Session, jobs: Sequence[NewJob], numbers: dict[Kind, byt
         ids.append(job.id)
         blobs.append(b"%b:%b" % (number, job.payload))
         if not _is_plain(job):
-            special += _special(place, job)
+            special += _special(place, job, only_held=only_held)
     if last is not None:
         runs.append([last, length])
     arguments.append(len(runs))
@@ -195,11 +212,12 @@ def _arguments(session: Session, jobs: Sequence[NewJob], numbers: dict[Kind, byt
     return arguments
 
 
-def _special(place: int, job: NewJob) -> tuple[Argument, ...]:
+def _special(place: int, job: NewJob, *, only_held: bool) -> tuple[Argument, ...]:
     unique, fire = job.unique, job.fire
     due = "" if job.due_ms is None else job.due_ms
     expires = "" if job.expires_ms is None else job.expires_ms
-    mode, window = ("", 0) if unique is None else (_MODES[unique.mode], unique.window_ms)
+    mode, window = ("", 0) if unique is None else (MODES[unique.mode], unique.window_ms)
+    mode = mode.upper() if only_held else mode
     return (
         place,
         f"{due}|{expires}|{mode}|{window}|{'' if fire is None else fire.at_ms}",

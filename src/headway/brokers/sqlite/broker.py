@@ -13,6 +13,7 @@ from headway.brokers.sqlite import (
     control,
     enqueue,
     events,
+    holding,
     inspect,
     lease,
     manage,
@@ -30,6 +31,7 @@ from headway.brokers.sqlite.location import parse
 from headway.clock import SystemClock
 from headway.control import check_body, check_limit, check_name, check_ttl
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
+from headway.job import check_unique
 
 if TYPE_CHECKING:
     import builtins
@@ -81,6 +83,7 @@ class SqliteBroker:
         check_library()
         self._location = parse(url)
         self._namespace = settings.namespace
+        self._retention = settings.retention
         self._clock = SystemClock() if clock is None else clock
         self._presence = presence.Presence()
         self._asked: dict[WorkerId, int] = {}  # since when a heartbeat is not answered
@@ -146,6 +149,16 @@ class SqliteBroker:
         """Accept the jobs in one transaction."""
         jobs = list(jobs)
         return await self._write(lambda tx: enqueue.enqueue(tx, jobs)) if jobs else []
+
+    async def find_held(self, jobs: Sequence[NewJob]) -> builtins.list[JobId | None]:
+        """Return for each job the one that stands in its way."""
+        jobs, kept = list(jobs), self._retention
+        return await self._read(lambda db, app: holding.find_held(db, app, jobs, self._clock.now_ms(), kept))
+
+    async def enqueue_held(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued | None]:
+        """Accept the jobs whose unique key is held, in one transaction."""
+        jobs = check_unique(jobs)
+        return await self._write(lambda tx: holding.enqueue_held(tx, jobs)) if jobs else []
 
     def lend(self) -> None:
         """Nothing is to be lent: the thread that writes takes work from any other, at any time."""

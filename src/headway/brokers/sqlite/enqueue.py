@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
@@ -17,11 +17,13 @@ from headway.job import JobId
 from headway.schedules.fires import check_fire, last_fire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headway.brokers.sqlite.file.transaction import Transaction
     from headway.brokers.sqlite.records import Row
     from headway.job import Fire, NewJob
+
+T = TypeVar("T")
 
 _INSERT: Final = (
     "INSERT INTO job (app, id, state, queue, priority, pos, since_ms, due_ms, expires_ms, task, key, lock, payload) "
@@ -40,8 +42,13 @@ _NOT_STORABLE: Final = (
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Accept the jobs in their order, or tell whose duplicates they are. BrokerRefusedError names one that is wrong."""
+    return named(tx, jobs, _enqueue_all)
+
+
+def named(tx: Transaction, jobs: Sequence[NewJob], accept: Callable[[Transaction, Sequence[NewJob]], T]) -> T:
+    """Accept jobs; BrokerRefusedError names the one that holds what cannot be stored."""
     try:
-        return _enqueue_all(tx, jobs)
+        return accept(tx, jobs)
     except _NOT_STORABLE:
         for job in jobs:
             try:
@@ -63,7 +70,7 @@ def _enqueue_all(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
         else:
             _insert_many(tx, plain)
             plain.clear()
-            answers.append(_enqueue_one(tx, job))
+            answers.append(enqueue_one(tx, job))
     _insert_many(tx, plain)
     return answers
 
@@ -99,7 +106,8 @@ def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
             tx.event(EventKind.ENQUEUED, job.id, job.queue)
 
 
-def _enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
+def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
+    """Accept one job, or tell whose duplicate it is."""
     if tx.headers([job.id]):
         return Enqueued(job.id)
     if job.fire is not None and (first := _fired(tx, job, job.fire)) is not None:
@@ -131,7 +139,7 @@ def _key_holder(tx: Transaction, key: str) -> JobId | None:
     if row is None:
         return None
     header, since_ms = Header(*row[:-1]), row[-1]
-    if is_old(tx, header.state, since_ms):
+    if is_old(tx.settings.retention, tx.now, header.state, since_ms):
         delete(tx, [header])
         return None
     return header.id

@@ -56,6 +56,29 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
     return Accepted()
 
 
+def stands_in_the_way(tx: Transaction, unique: UniqueLock) -> bool:
+    """Tell whether somebody holds the key against a new job of this mode."""
+    while (lock := read(tx, unique.key)) is not None:
+        holder = holder_of(tx, lock, unique.key)
+        if holder is not None and expire(tx, holder):
+            continue  # whoever it held back holds it now
+        return is_held(unique, lock.since_ms, None if holder is None else holder.state, tx.now)
+    return False
+
+
+def is_held(unique: UniqueLock, since_ms: int, state: int | None, now_ms: int) -> bool:
+    """Tell the same of a lock taken at `since_ms` by a job in this state; None: that has ended."""
+    match unique.mode:
+        case UniqueMode.THROTTLE:
+            return now_ms < since_ms + unique.window_ms
+        case UniqueMode.DEBOUNCE:
+            return state is not None and state != RUNNING
+        case UniqueMode.REJECT | UniqueMode.KEEP_LAST:
+            return state is not None
+        case _:
+            assert_never(unique.mode)
+
+
 def _replace(tx: Transaction, old: Header, new: JobId) -> None:
     finish(tx, [Ending(old, CANCELLED, f"replaced by {new}")])
 

@@ -16,6 +16,7 @@ from headway.events import EventKind
 from headway.job import WorkerId
 
 if TYPE_CHECKING:
+    from headway.brokers.base import Retention
     from headway.brokers.sqlite.file.transaction import Transaction
 
 # Bounds of one call, so that it does not keep other processes from writing for seconds; the rest follows at once.
@@ -151,14 +152,13 @@ def _oldest_end(tx: Transaction, state: int) -> int | None:
     return None if row is None or not isinstance(row[0], int) else row[0]
 
 
-def is_old(tx: Transaction, state: int, since_ms: object) -> bool:
+def is_old(retention: Retention, now_ms: int, state: int, since_ms: object) -> bool:
     """Tell whether the record of a job that is complete since then is kept no longer."""
-    retention = tx.settings.retention
     if state <= RUNNING:
         return False
     if not isinstance(since_ms, int):
         return True  # damaged, and complete: nothing else could ever prune it
-    return since_ms <= tx.now - (retention.failed_ms if state == FAILED else retention.succeeded_ms)
+    return since_ms <= now_ms - (retention.failed_ms if state == FAILED else retention.succeeded_ms)
 
 
 def _prune(tx: Transaction) -> int:

@@ -4,8 +4,9 @@
 --         how many kinds, then number, text each; how many runs, then kind number, count each (jobs in order, cut where the
 --         kind changes); how many jobs, then their ids, then their blobs (kind:payload);
 --         then for each job that is not plain: place, shape, = and key, unique key, schedule. A shape is
---         due|expires|unique mode (r t d k)|window|fire; jobs that are made alike have the same.
--- Returns place, id pairs of the duplicates, flat; the string KINDS when the numbers are not those of this server; the string
+--         due|expires|unique mode (r t d k)|window|fire; jobs that are made alike have the same. A mode in upper case: leave the
+--         job out where nobody holds its unique key.
+-- Returns place, id pairs of the duplicates, flat, with an empty id for one that was left out; the string KINDS when the numbers are not those of this server; the string
 --         FIRE and a place when that job's fire time lies in the future: then nothing is written.
 -- @include base
 -- @include sound
@@ -95,7 +96,9 @@ local wanted_keys, wanted_locks, used = {}, {}, {}
 
 local function shape_of(text)
   local due, expires, mode, window, fire = string.match(text, '^(%-?%d*)|(%-?%d*)|(%a?)|(%d+)|(%-?%d*)$')
-  local shape = { due = due, expires = expires, mode = mode, window = tonumber(window), fire = fire }
+  local shape = { due = due, expires = expires, mode = string.lower(mode), window = tonumber(window), fire = fire }
+  shape.only_held = mode ~= shape.mode
+  mode = shape.mode
   used[mode] = true
   used.fire = used.fire or fire ~= ''
   used.expires = used.expires or expires ~= ''
@@ -229,6 +232,21 @@ local function lock_of(key)
   return lock
 end
 
+-- Whether somebody holds the unique key against this job.
+local function is_held(wish)
+  local lock, mode = lock_of(wish.unique), wish.shape.mode
+  if not lock then
+    return false
+  elseif mode == 't' then
+    return now < lock.enqueued + wish.shape.window
+  elseif lock.gone or mode == 'r' then
+    return not lock.gone
+  end
+  flush()
+  local holder = find(lock.id)
+  return holder ~= nil and (holder.state == 'D' or holder.state == 'Q' or mode == 'k' and holder.state == 'R')
+end
+
 -- The job that is in the way of this one by its unique key, or nil; second: true when this one is to be held.
 local function check_unique(id, wish)
   local lock, mode = lock_of(wish.unique), wish.shape.mode
@@ -328,6 +346,9 @@ end
 
 local PLAIN = { shape = { due = '', expires = '', mode = '', fire = '' } }
 local function accept(id, blob, run, wish)
+  if wish.shape.only_held and not is_held(wish) then
+    return ''
+  end
   local holder, held, stale_fire = blocked(id, wish)
   local shape = wish.shape
   if shape.fire ~= '' and not stale_fire then
