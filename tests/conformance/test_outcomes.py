@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway import Headway
-    from headway.app.task import PreparedJob
+    from headway.app.prepared import PreparedJob
     from headway.brokers.base import Carrier
     from headway.job import JobId, JobRecord
     from tests.conformance.store import Store

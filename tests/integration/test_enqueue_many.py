@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from headway.app.task import PreparedJob
+    from headway.app.prepared import PreparedJob
 
 
 @pytest.fixture

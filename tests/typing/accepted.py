@@ -21,12 +21,14 @@ from headway import (
     SyncJobHandle,
     Unique,
 )
-from headway.app.task import AsyncTask, PlainTask, PreparedJob
+from headway.app.prepared import PreparedJob
 from headway.brokers.base import LogLine, Progress
 from headway.testing import inline, inline_sync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+
+    from headway.app.task import AsyncTask, PlainTask
 
 app = Headway("typed", url="sqlite:///typed.db", lease="15s", concurrency=5)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 from headway.app.functions import alias_hint, check_function, qualified_name
 from headway.app.handle import JobHandle
 from headway.app.lifespan import make_resource
-from headway.app.opening import OpenApps
+from headway.app.opening import OpenApps, partly_accepted
 from headway.app.options import (
     checked_interval,
     checked_names,
@@ -19,7 +19,7 @@ from headway.app.options import (
 from headway.app.portal import Portal
 from headway.app.scheduled import ScheduledTask
 from headway.app.sync import SyncApp
-from headway.app.task import AsyncTask, PlainTask, PreparedJob, Task, TaskDecorator, make_task
+from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_task
 from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import load_settings
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from headway.app.lifespan import Resource, Resources
     from headway.app.managing import Jobs, Queues
     from headway.app.options import RunIn
+    from headway.app.prepared import PreparedJob
     from headway.app.unique import Unique
     from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
     from headway.cache.base import Cache, Limiter
@@ -321,7 +322,23 @@ class Headway:
         Each thousand is accepted whole or not at all. PartlyAcceptedError has the ids that were accepted, when the
         carrier fails behind the first thousand, or an iterator raises there. Those of a list are all checked before.
         """
-        return await self._opened.here().enqueue_many(self, jobs)
+        handles: list[JobHandle[R]] = []
+        try:
+            async for batch, answers in self._opened.here().enqueue_many(jobs):
+                handles += [
+                    JobHandle(
+                        self,
+                        answer.duplicate_of or answer.id,
+                        result_type=job.result_type,
+                        duplicate=answer.duplicate_of is not None,
+                    )
+                    for job, answer in zip(batch, answers, strict=True)
+                ]
+        except Exception as error:
+            if not handles:
+                raise
+            raise partly_accepted([handle.id for handle in handles], error) from error
+        return handles
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Accept one job, together with the others of this loop turn."""

@@ -9,7 +9,7 @@ from headway.text import real
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.app.app import Headway
+    from headway.app.interface import App
     from headway.app.lifespan import Resource, Resources
     from headway.job import JobId
 
@@ -70,7 +70,7 @@ class Context:
         attempt: int,
         crashes: int,
         headers: Mapping[str, str],
-        app: Headway | None,
+        app: App | None,
         channel: ContextChannel,
         resources: Resources,
     ) -> None:
@@ -88,7 +88,7 @@ class Context:
         self._resources = resources
 
     @property
-    def app(self) -> Headway:
+    def app(self) -> App:
         """The app that the job belongs to."""
         if self._app is None:
             msg = "ctx.app: there is no app in this context"

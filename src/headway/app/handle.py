@@ -17,8 +17,8 @@ from headway.job import JobId, JobRecord, JobState
 from headway.text import storable
 
 if TYPE_CHECKING:
-    from headway.app.app import Headway
     from headway.app.info import JobInfo
+    from headway.app.parts import JobSource
     from headway.brokers.base import LogLine, Progress
     from headway.clock import Duration
 
@@ -32,7 +32,7 @@ class JobHandle(Generic[R_co]):
 
     def __init__(
         self,
-        app: Headway,
+        app: JobSource,
         job_id: JobId,
         *,
         result_type: Any = Any,  # noqa: ANN401 - any type

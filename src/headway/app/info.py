@@ -15,7 +15,7 @@ from headway.job import JobId, JobRecord, JobState
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from headway.app.app import Headway
+    from headway.app.parts import JobSource
     from headway.brokers.base import QueueCounts
 
 
@@ -98,7 +98,7 @@ class QueueInfo(Struct, frozen=True):
     oldest_ready_at: datetime | None = None
 
 
-async def job_info(app: Headway, record: JobRecord, *, fetch: bool) -> JobInfo:
+async def job_info(app: JobSource, record: JobRecord, *, fetch: bool) -> JobInfo:
     """Read a record; never raises for what is in it. `fetch`: also what lies in the offload store."""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def queue_info(counts: QueueCounts) -> QueueInfo:
     return QueueInfo(counts.queue, counts.paused, dict(counts.counts), _instant(counts.oldest_ready_ms))
 
 
-async def _whole(app: Headway, payload: bytes, *, fetch: bool) -> bytes:
+async def _whole(app: JobSource, payload: bytes, *, fetch: bool) -> bytes:
     if not is_reference(payload):
         return payload
     if not fetch:

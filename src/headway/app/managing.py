@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    from headway.app.app import Headway
     from headway.app.handle import JobHandle, SyncJobHandle
+    from headway.app.parts import JobSource
+    from headway.app.portal import Portal
 
     OneJob: TypeAlias = str | JobHandle[Any] | SyncJobHandle[Any] | JobInfo
 
@@ -29,7 +30,7 @@ class Jobs:
 
     __slots__ = ("_app",)
 
-    def __init__(self, app: Headway) -> None:
+    def __init__(self, app: JobSource) -> None:
         """Made by the app."""
         self._app = app
 
@@ -89,7 +90,7 @@ class Queues(list[str]):
 
     __slots__ = ("_app",)
 
-    def __init__(self, app: Headway, names: Iterable[str]) -> None:
+    def __init__(self, app: JobSource, names: Iterable[str]) -> None:
         """Made by the app."""
         super().__init__(names)
         self._app = app
@@ -121,11 +122,12 @@ class Queues(list[str]):
 class SyncJobs:
     """The blocking twin of Jobs."""
 
-    __slots__ = ("_app",)
+    __slots__ = ("_own", "_portal")
 
-    def __init__(self, app: Headway) -> None:
+    def __init__(self, own: Jobs, portal: Portal) -> None:
         """Made by the app."""
-        self._app = app
+        self._own = own
+        self._portal = portal
 
     def list(
         self,
@@ -138,59 +140,60 @@ class SyncJobs:
         after: str | None = None,
     ) -> JobList:
         """Return jobs; see `Jobs.list`."""
-        return self._app.portal.call(
-            self._app.jobs.list, state=state, queue=queue, task=task, search=search, limit=limit, after=after
+        return self._portal.call(
+            self._own.list, state=state, queue=queue, task=task, search=search, limit=limit, after=after
         )
 
     def get(self, *jobs: OneJob) -> builtins.list[JobInfo | None]:
         """Return what is known of these jobs; see `Jobs.get`."""
-        return self._app.portal.call(self._app.jobs.get, *jobs)
+        return self._portal.call(self._own.get, *jobs)
 
     def cancel(self, *jobs: OneJob, reason: str = "") -> builtins.list[JobState | None]:
         """Cancel jobs; see `Jobs.cancel`."""
-        return self._app.portal.call(self._app.jobs.cancel, *jobs, reason=reason)
+        return self._portal.call(self._own.cancel, *jobs, reason=reason)
 
     def retry(self, *jobs: OneJob) -> builtins.list[bool]:
         """Give jobs a new life; see `Jobs.retry`."""
-        return self._app.portal.call(self._app.jobs.retry, *jobs)
+        return self._portal.call(self._own.retry, *jobs)
 
     def promote(self, *jobs: OneJob) -> builtins.list[bool]:
         """Make scheduled jobs ready now; see `Jobs.promote`."""
-        return self._app.portal.call(self._app.jobs.promote, *jobs)
+        return self._portal.call(self._own.promote, *jobs)
 
     def remove(self, *jobs: OneJob) -> builtins.list[bool]:
         """Forget jobs; see `Jobs.remove`."""
-        return self._app.portal.call(self._app.jobs.remove, *jobs)
+        return self._portal.call(self._own.remove, *jobs)
 
 
 class SyncQueues:
     """The blocking twin of Queues."""
 
-    __slots__ = ("_app",)
+    __slots__ = ("_own", "_portal")
 
-    def __init__(self, app: Headway) -> None:
+    def __init__(self, own: Queues, portal: Portal) -> None:
         """Made by the app."""
-        self._app = app
+        self._own = own
+        self._portal = portal
 
     def counts(self, *names: str) -> list[QueueInfo]:
         """Return these queues, or all; see `Queues.counts`."""
-        return self._app.portal.call(self._app.queues.counts, *names)
+        return self._portal.call(self._own.counts, *names)
 
     def pause(self, *names: str) -> None:
         """Hand out no more jobs of these queues; see `Queues.pause`."""
-        self._app.portal.call(self._app.queues.pause, *names)
+        self._portal.call(self._own.pause, *names)
 
     def resume(self, *names: str) -> None:
         """Hand out jobs of these queues again."""
-        self._app.portal.call(self._app.queues.resume, *names)
+        self._portal.call(self._own.resume, *names)
 
     def paused(self) -> frozenset[str]:
         """Return the names of the paused queues."""
-        return self._app.portal.call(self._app.queues.paused)
+        return self._portal.call(self._own.paused)
 
     def drain(self, name: str) -> int:
         """Remove all jobs that wait in the queue; return how many."""
-        return self._app.portal.call(self._app.queues.drain, name)
+        return self._portal.call(self._own.drain, name)
 
 
 def _ids(jobs: Iterable[OneJob]) -> list[JobId]:

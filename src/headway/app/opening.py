@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from headway.app.handle import JobHandle
 from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
-    from headway.app.app import Headway
     from headway.app.batching import Batcher
-    from headway.app.task import PreparedJob, Task
+    from headway.app.prepared import PreparedJob
+    from headway.app.task import Task
     from headway.brokers.base import (
         BrokerSettings,
         Capabilities,
@@ -111,41 +110,26 @@ class OpenApp:
         """Return the jobs with large payloads offloaded, if the app has a store for them."""
         return jobs if self._offload is None else await self._offload.shrunk(jobs, self._over)
 
-    async def enqueue_many(self, app: Headway, jobs: Iterable[PreparedJob[R]]) -> list[JobHandle[R]]:
-        """Enqueue in batches; see `Headway.enqueue_many`."""
-        handles: list[JobHandle[R]] = []
-        batch: list[PreparedJob[R]] = []
-
-        async def flush() -> None:
-            answers = await self.carrier.enqueue(await self.shrunk([job.new for job in batch]))
-            handles.extend(
-                JobHandle(
-                    app,
-                    answer.duplicate_of or answer.id,
-                    result_type=job.result_type,
-                    duplicate=answer.duplicate_of is not None,
-                )
-                for job, answer in zip(batch, answers, strict=True)
-            )
-            batch.clear()
-
+    async def enqueue_many(
+        self, jobs: Iterable[PreparedJob[R]]
+    ) -> AsyncIterator[tuple[list[PreparedJob[R]], list[Enqueued]]]:
+        """Enqueue in batches, and yield each with its answers; see `Headway.enqueue_many`."""
         if at_hand := isinstance(jobs, Sequence):
             for job in jobs:  # all of them, before the first is written
                 self._check(job.new)
-        try:
-            for job in jobs:
-                if not at_hand:
-                    self._check(job.new)
-                batch.append(job)
-                if len(batch) == _BATCH:
-                    await flush()
-            if batch:
-                await flush()
-        except Exception as error:
-            if not handles:
-                raise
-            raise _partly([handle.id for handle in handles], error) from error
-        return handles
+        batch: list[PreparedJob[R]] = []
+        for job in jobs:
+            if not at_hand:
+                self._check(job.new)
+            batch.append(job)
+            if len(batch) == _BATCH:
+                yield batch, await self._enqueue(batch)
+                batch = []
+        if batch:
+            yield batch, await self._enqueue(batch)
+
+    async def _enqueue(self, batch: list[PreparedJob[R]]) -> list[Enqueued]:
+        return await self.carrier.enqueue(await self.shrunk([job.new for job in batch]))
 
     def _check(self, job: NewJob) -> None:
         limits = self._limits
@@ -287,7 +271,7 @@ class OpenApps:
         return True
 
 
-def _partly(accepted: list[JobId], error: Exception) -> PartlyAcceptedError:
+def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedError:
     """Say what was accepted before the batch that failed, and of that batch by a carrier that takes each by itself."""
     if isinstance(error, PartlyAcceptedError):
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error

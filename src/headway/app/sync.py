@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from headway.app.app import Headway
+    from headway.app.interface import App
     from headway.app.managing import SyncJobs, SyncQueues
-    from headway.app.task import PreparedJob
+    from headway.app.prepared import PreparedJob
 
 R = TypeVar("R")
 
@@ -22,7 +22,7 @@ class SyncApp:
 
     __slots__ = ("_app",)
 
-    def __init__(self, app: Headway) -> None:
+    def __init__(self, app: App) -> None:
         """Made by the app."""
         self._app = app
 
@@ -31,14 +31,14 @@ class SyncApp:
         """The jobs, whatever became of them; see `Headway.jobs`."""
         from headway.app.managing import SyncJobs  # noqa: PLC0415 - `import headway` need not pay for it
 
-        return SyncJobs(self._app)
+        return SyncJobs(self._app.jobs, self._app.portal)
 
     @property
     def queues(self) -> SyncQueues:
         """What is done with queues; see `Headway.queues`."""
         from headway.app.managing import SyncQueues  # noqa: PLC0415 - as above
 
-        return SyncQueues(self._app)
+        return SyncQueues(self._app.queues, self._app.portal)
 
     def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[SyncJobHandle[R]]:
         """Accept jobs made with `task.job(...)`; see `Headway.enqueue_many`."""

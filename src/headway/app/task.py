@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from headway.app.handle import JobHandle, SyncJobHandle
 from headway.app.options import PLAIN, JobOptions, TaskOptions, job_options
+from headway.app.prepared import PreparedJob
 from headway.app.signature import Signature
 from headway.errors import DeclarationError
 from headway.job import Fire, JobId, NewJob, new_job_id
@@ -17,31 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from datetime import datetime
 
-    from headway.app.app import Headway
     from headway.app.context import Context
+    from headway.app.interface import App
     from headway.app.unique import Unique
     from headway.clock import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class PreparedJob(Generic[R_co]):
-    """A job made but not yet enqueued: `task.job(...)`, for `app.enqueue_many`."""
-
-    __slots__ = ("new", "result_type")
-
-    def __init__(self, new: NewJob, result_type: Any) -> None:  # noqa: ANN401 - any type
-        """Made by `task.job`."""
-        self.new = new
-        self.result_type = result_type
 
 
 class Task(Generic[P, R]):
     """A task of an app. `fn` is the function as written."""
 
-    def __init__(self, app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> None:
+    def __init__(self, app: App, name: str, function: Callable[..., Any], options: TaskOptions) -> None:
         """Made by `@app.task`."""
         self.app = app
         self.name = name
@@ -247,7 +236,7 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
 
 
-def make_task(app: Headway, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
+def make_task(app: App, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
     """Make the task that fits the function; DeclarationError when it cannot run as asked."""
     is_async = inspect.iscoroutinefunction(function)
     if options.run_in == "async" and not is_async:

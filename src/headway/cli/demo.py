@@ -59,22 +59,22 @@ def demo(
         if url is not None or processes is not None:
             msg = "--push has an emulator and receivers of its own: it goes without --url and --processes"
             raise click.UsageError(msg)
-        from headway.cli.demo_push import demo_push  # noqa: PLC0415 - when it is needed
+        from headway.cli.demo_push import demo_push
 
         return demo_push(limit=limit, seed=seed, keep=keep, as_json=as_json)
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
-    import logging  # noqa: PLC0415 - as above
-    import os  # noqa: PLC0415 - as above
+    import asyncio
+    import logging
+    import os
 
-    from headway.cli.demo_output import Screen, print_outcome  # noqa: PLC0415 - as above
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.demo.place import place  # noqa: PLC0415 - as above
-    from headway.runtime.limits import cpu_quota  # noqa: PLC0415 - as above
+    from headway.cli.demo_output import Screen, print_outcome
+    from headway.cli.output import print_json
+    from headway.demo.place import place
+    from headway.runtime.limits import cpu_quota
 
     with place(url, keep=keep) as here:
         logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
         # The app reads its settings when it is imported: only now.
-        from headway.demo.run import Plan, run  # noqa: PLC0415 - as above
+        from headway.demo.run import Plan, run
 
         plan = Plan(processes or max(2, min(4, cpu_quota())), seed, limit)
         screen = Screen()
@@ -93,7 +93,7 @@ def demo(
 
 def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
     """Return what `--json` prints of a demo."""
-    import msgspec  # noqa: PLC0415 - when it is needed
+    import msgspec
 
     fields: dict[str, Any] = msgspec.to_builtins(outcome)
     return {**fields, "seed": seed, "ok": outcome.ledger.sound}

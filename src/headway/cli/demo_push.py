@@ -13,20 +13,20 @@ def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int
     if any(find_spec(name) is None for name in ("grpc", "starlette", "httpx", "jwt", "uvicorn")):
         msg = "headway demo --push needs more packages: pip install 'headway[emulator]'"
         raise ConfigError(msg)
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
-    import logging  # noqa: PLC0415 - as above
-    import os  # noqa: PLC0415 - as above
+    import asyncio
+    import logging
+    import os
 
-    from headway.cli.demo import outcome_fields  # noqa: PLC0415 - as above
-    from headway.cli.demo_output import Screen, print_outcome  # noqa: PLC0415 - as above
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.demo.push_place import push_place  # noqa: PLC0415 - as above
+    from headway.cli.demo import outcome_fields
+    from headway.cli.demo_output import Screen, print_outcome
+    from headway.cli.output import print_json
+    from headway.demo.push_place import push_place
 
     with push_place(keep=keep) as here:
         logging.getLogger("headway").setLevel(os.environ["HEADWAY_LOG_LEVEL"])
         # The app reads its settings when it is imported: only now.
-        from headway.demo.push import run  # noqa: PLC0415 - as above
-        from headway.demo.run import Plan  # noqa: PLC0415 - as above
+        from headway.demo.push import run
+        from headway.demo.run import Plan
 
         screen = Screen()
         try:

@@ -107,15 +107,15 @@ def emulator(  # noqa: PLR0913 - one for each option
     tokens, rates and retries. With --state it is also a dispatcher to rely on: what it accepted survives a crash.
     PUBSUB_EMULATOR_HOST is where the messages of scheduled Pub/Sub jobs go.
     """
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import asyncio
 
-    from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
+    from headway.runtime.logs import configure_logging
 
     try:
-        from headway.emulator.faults import parse_faults  # noqa: PLC0415 - as above
-        from headway.emulator.standalone import running  # noqa: PLC0415 - an extra
-        from headway.emulator.tokens import GOOGLE_ISSUER  # noqa: PLC0415 - an extra
-        from headway.http.server import name_lack_of_descriptors  # noqa: PLC0415 - an extra
+        from headway.emulator.faults import parse_faults
+        from headway.emulator.standalone import running
+        from headway.emulator.tokens import GOOGLE_ISSUER
+        from headway.http.server import name_lack_of_descriptors
     except ModuleNotFoundError as error:
         msg = f"the emulator needs the package of {error.name}: pip install 'headway[emulator]'"
         raise ConfigError(msg) from error
@@ -150,8 +150,8 @@ def emulator(  # noqa: PLR0913 - one for each option
 
 
 def _stop_signal() -> asyncio.Event:
-    import asyncio  # noqa: PLC0415 - as above
-    import signal  # noqa: PLC0415 - as above
+    import asyncio
+    import signal
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -163,7 +163,7 @@ def _stop_signal() -> asyncio.Event:
 
 def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:
     """Say that it is ready: what tests, scripts and service managers wait for."""
-    from headway.emulator.tokens import CERTS_PATH  # noqa: PLC0415 - an extra
+    from headway.emulator.tokens import CERTS_PATH
 
     certificates = f"{started.http_address}{CERTS_PATH}"
     if as_json:

@@ -60,9 +60,9 @@ def enqueue(app: str, words: tuple[str, ...], /, as_json: bool, **options: Any) 
     quarterly is "quarterly". What is neither, such as [1, or 01 or True, is refused. The task's signature is checked
     before anything is written.
     """
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import asyncio
 
-    from headway.cli.target import import_app  # noqa: PLC0415 - as above
+    from headway.cli.target import import_app
 
     if not words:
         msg = "Missing argument 'TASK'."
@@ -118,7 +118,7 @@ def parse_keywords(text: str | None) -> dict[str, Any]:
 
 
 def _strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    import json  # noqa: PLC0415 - when it is needed
+    import json
 
     def refuse(word: str) -> None:
         msg = f"{word} is not JSON"
@@ -155,7 +155,7 @@ async def _accept(  # noqa: PLR0913 - the options of the command
 
 
 def _print_accepted(handle: JobHandle[Any], *, as_json: bool) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     if as_json:
         print_json({"id": handle.id, "duplicate": handle.duplicate})
@@ -164,10 +164,10 @@ def _print_accepted(handle: JobHandle[Any], *, as_json: bool) -> None:
 
 
 async def _print_result(handle: JobHandle[Any], wait: float, *, as_json: bool) -> int:
-    from headway.cli.failures import EXIT_FAILURE, one_line  # noqa: PLC0415 - as above
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.cli.render import job_contents, job_fields  # noqa: PLC0415 - as above
-    from headway.errors import JobError  # noqa: PLC0415 - as above
+    from headway.cli.failures import EXIT_FAILURE, one_line
+    from headway.cli.output import print_json
+    from headway.cli.render import job_contents, job_fields
+    from headway.errors import JobError
 
     failure: JobError | None = None
     try:

@@ -57,7 +57,7 @@ def retry(
     ask("Retry all jobs in the dead-letter state that match?", yes=yes)
 
     async def retry_all(opened: OpenTarget) -> list[JobId]:
-        from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
+        from headway.brokers.base import JobQuery
 
         query = JobQuery((JobState.FAILED,), queues, task)
         found: list[JobId] = []
@@ -103,7 +103,7 @@ def cancel(target: Target, *, ids: tuple[str, ...], reason: str, as_json: bool) 
     asked = [job for job in checked if states.get(job) is JobState.RUNNING]
     others = [job for job in checked if job not in {*done, *asked}]
     if as_json:
-        from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+        from headway.cli.output import print_json
 
         print_json({"cancelled": done, "asked_to_stop": asked, "not_cancelled": others})
     else:
@@ -171,6 +171,6 @@ def _say_not(done: str, no: Sequence[JobId]) -> int:
 
 
 def _print_acted(done: str, yes: Sequence[JobId], no: Sequence[JobId]) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     print_json({done: yes, f"not_{done}": no})

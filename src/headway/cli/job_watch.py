@@ -41,9 +41,9 @@ def watch(
     as_json: bool,
 ) -> None:
     """Print what happens to jobs, as it happens, until Ctrl-C."""
-    from headway.cli.output import print_json_line, printable, state_colour  # noqa: PLC0415 - when it is needed
-    from headway.cli.render import event_fields, iso  # noqa: PLC0415 - as above
-    from headway.events import EventKind  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json_line, printable, state_colour
+    from headway.cli.render import event_fields, iso
+    from headway.events import EventKind
 
     known = {kind.value for kind in EventKind}
     for kind in kinds:

@@ -67,9 +67,9 @@ def list_jobs(
 
     For each job: the worker that has or had it, how far it said it is, and the reason it was given, or its last error.
     """
-    from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.cli.render import job_fields  # noqa: PLC0415 - as above
+    from headway.brokers.base import JobQuery
+    from headway.cli.output import print_json
+    from headway.cli.render import job_fields
 
     query = JobQuery(tuple(JobState(state) for state in states), queues, task, search)
     page = with_target(target, lambda opened: opened.carrier.list(query, after=after, limit=limit))
@@ -80,9 +80,9 @@ def list_jobs(
 
 
 def _print_page(page: JobPage) -> None:
-    from headway.cli.output import Column, print_table, state_colour  # noqa: PLC0415 - when it is needed
-    from headway.cli.render import progress_text, relative, why_text  # noqa: PLC0415 - as above
-    from headway.clock import SystemClock  # noqa: PLC0415 - as above
+    from headway.cli.output import Column, print_table, state_colour
+    from headway.cli.render import progress_text, relative, why_text
+    from headway.clock import SystemClock
 
     now = SystemClock().now_ms()
     print_table(
@@ -132,10 +132,10 @@ def _print_page(page: JobPage) -> None:
 @takes_target
 def show(target: Target, *, job_id: str, as_json: bool) -> None:
     """Show all that is known of a job: its arguments, result, attempts' errors, log."""
-    from headway.cli.output import print_fields, print_json  # noqa: PLC0415 - when it is needed
-    from headway.cli.render import job_contents, job_fields  # noqa: PLC0415 - as above
-    from headway.cli.stored import fetched  # noqa: PLC0415 - as above
-    from headway.errors import JobNotFoundError  # noqa: PLC0415 - as above
+    from headway.cli.output import print_fields, print_json
+    from headway.cli.render import job_contents, job_fields
+    from headway.cli.stored import fetched
+    from headway.errors import JobNotFoundError
 
     (checked,) = checked_ids([job_id])
 
@@ -161,7 +161,7 @@ def _shown(name: str, value: Any) -> str:  # noqa: ANN401 - any plain value
         return value
     if name in {"errors", "logs"}:
         return "\n".join(_shown_item(item) for item in value)
-    from headway.cli.output import json_text  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import json_text
 
     text = json_text(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}... ({len(text):,} characters; --json shows all)"

@@ -71,7 +71,7 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document, indented."""
-    import msgspec  # noqa: PLC0415 - only where it is printed
+    import msgspec
 
     emit(_escaped(msgspec.json.format(json_text(document), indent=2)))
 
@@ -84,12 +84,12 @@ def print_json_line(document: Any) -> None:  # noqa: ANN401 - any plain value
 
 def json_text(document: Any) -> str:  # noqa: ANN401 - any plain value
     """Return the JSON of plain values, whatever numbers and texts a damaged record holds."""
-    import msgspec  # noqa: PLC0415 - only where it is printed
+    import msgspec
 
     try:
         return msgspec.json.encode(document).decode()
     except (OverflowError, UnicodeEncodeError):  # an integer beyond 64 bits, half of a surrogate pair
-        import json  # noqa: PLC0415 - hardly ever
+        import json
 
         return json.dumps(document)
 
@@ -98,7 +98,7 @@ def _escaped(text: str) -> str:
     """Return JSON with escapes for what the terminal's encoding has not; then all but ASCII is escaped."""
     if text.isascii():
         return text
-    import json  # noqa: PLC0415 - as above
+    import json
 
     return fitting(sys.stdout, text, "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text))
 

@@ -61,11 +61,11 @@ def push(
     if any(find_spec(name) is None for name in ("uvicorn", "httpx", "jwt")):
         msg = "the receiver needs more packages: pip install 'headway[push]'"
         raise ConfigError(msg)
-    from headway.cli.target import import_app  # noqa: PLC0415 - when it is needed
-    from headway.config import load_settings  # noqa: PLC0415 - as above
-    from headway.push.receiver import receiver  # noqa: PLC0415 - as above
-    from headway.push.serve import bind, run  # noqa: PLC0415 - as above
-    from headway.runtime.logs import adopt_logging, configure_logging  # noqa: PLC0415 - as above
+    from headway.cli.target import import_app
+    from headway.config import load_settings
+    from headway.push.receiver import receiver
+    from headway.push.serve import bind, run
+    from headway.runtime.logs import adopt_logging, configure_logging
 
     try:
         load_settings({"push_lease": lease, "push_grace": grace})

@@ -44,9 +44,9 @@ def queues() -> None:
 @takes_target
 def list_queues(target: Target, *, as_json: bool) -> None:
     """List the queues that hold a job or are paused, and those of the app's tasks."""
-    from headway.brokers.base import QueueCounts  # noqa: PLC0415 - when it is needed
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.cli.render import queue_fields  # noqa: PLC0415 - as above
+    from headway.brokers.base import QueueCounts
+    from headway.cli.output import print_json
+    from headway.cli.render import queue_fields
 
     async def read(opened: OpenTarget) -> list[QueueCounts]:
         found = {counts.queue: counts for counts in await opened.carrier.counts()}
@@ -62,9 +62,9 @@ def list_queues(target: Target, *, as_json: bool) -> None:
 
 
 def _print_counts(found: list[QueueCounts]) -> None:
-    from headway.cli.output import Column, print_table, state_colour, yellow  # noqa: PLC0415 - when it is needed
-    from headway.cli.render import relative  # noqa: PLC0415 - as above
-    from headway.clock import SystemClock  # noqa: PLC0415 - as above
+    from headway.cli.output import Column, print_table, state_colour, yellow
+    from headway.cli.render import relative
+    from headway.clock import SystemClock
 
     def coloured(state: JobState) -> Column:
         def colour(cell: str) -> str | None:
@@ -114,7 +114,7 @@ def resume(target: Target, *, names: tuple[str, ...], force: bool, as_json: bool
 
 
 def _switch(target: Target, names: tuple[str, ...], *, paused: bool, force: bool, as_json: bool) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     async def switch(opened: OpenTarget) -> tuple[list[str], list[str], list[str]]:
         there, unknown = await _sorted_out(opened, names, force=force)
@@ -135,7 +135,7 @@ async def _sorted_out(
     opened: OpenTarget, names: Sequence[str], *, force: bool = False
 ) -> tuple[list[str], list[str]]:
     """Return those of the queues that are known, and the others; with `force` all count as known."""
-    from headway.names import checked_name  # noqa: PLC0415 - when it is needed
+    from headway.names import checked_name
 
     wanted = [checked_name("queue", name) for name in dict.fromkeys(names)]
     if force or not wanted:
@@ -225,7 +225,7 @@ def clean(
 
 
 def _print_removed(count: int, *, as_json: bool) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     if as_json:
         print_json({"removed": count})

@@ -148,7 +148,7 @@ def _bound(payload: bytes) -> None:
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any decoded value
     """Return a decoded value as JSON can hold it: keys as texts, bytes as base64, other things as their text."""
-    import msgspec  # noqa: PLC0415 - only where contents are shown
+    import msgspec
 
     return msgspec.to_builtins(value, builtin_types=(), str_keys=True, enc_hook=str)
 

@@ -38,7 +38,7 @@ def schedules() -> None:
 @takes_target
 def list_schedules(target: Target, *, as_json: bool) -> None:
     """List the schedules that workers made known; with --app also those just declared, and their next fire times."""
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     found = with_target(target, _read)
     if as_json:
@@ -48,9 +48,9 @@ def list_schedules(target: Target, *, as_json: bool) -> None:
 
 
 async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
-    from headway.cli.render import iso  # noqa: PLC0415 - when it is needed
-    from headway.clock import SystemClock, from_ms, to_ms  # noqa: PLC0415 - as above
-    from headway.schedules.schedule import ScheduleError, next_wake  # noqa: PLC0415 - as above
+    from headway.cli.render import iso
+    from headway.clock import SystemClock, from_ms, to_ms
+    from headway.schedules.schedule import ScheduleError, next_wake
 
     known = {record.name: record for record in await opened.carrier.schedules()}
     declared = dict(opened.app.schedules) if opened.app is not None else {}
@@ -82,7 +82,7 @@ def _field(record: ScheduleRecord | None, name: str) -> str:
 
 
 def _print_schedules(found: list[dict[str, Any]]) -> None:
-    from headway.cli.output import Column, print_table, yellow  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import Column, print_table, yellow
 
     print_table(
         [
@@ -127,7 +127,7 @@ def resume(target: Target, *, names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     async def switch(opened: OpenTarget) -> tuple[list[str], list[str]]:
         carrier = opened.carrier
@@ -136,7 +136,7 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
             name not in records and name in opened.app.schedules for name in names
         ):
             # Declared in the code, but no worker has run since: make it known, as a worker would.
-            from headway.runtime.scheduler import declare_schedules  # noqa: PLC0415 - when it is needed
+            from headway.runtime.scheduler import declare_schedules
 
             await declare_schedules(opened.app)
         if not paused:
@@ -158,8 +158,8 @@ def _switch(target: Target, names: tuple[str, ...], *, paused: bool, as_json: bo
 
 async def _drop_missed(carrier: ScheduleStore, names: tuple[str, ...]) -> None:
     """Drop the fire times of the pause: where no scheduler ran meanwhile, nobody has done so yet."""
-    from headway.clock import SystemClock  # noqa: PLC0415 - when it is needed
-    from headway.job import Fire  # noqa: PLC0415 - as above
+    from headway.clock import SystemClock
+    from headway.job import Fire
 
     now = SystemClock().now_ms()
     for record in await carrier.schedules():
@@ -173,7 +173,7 @@ async def _drop_missed(carrier: ScheduleStore, names: tuple[str, ...]) -> None:
 @takes_target
 def run(target: Target, *, name: str, as_json: bool) -> None:
     """Enqueue a schedule's job now, beside its fire times. Needs --app: its arguments are in the code."""
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     if target.app is None:
         msg = "schedules run needs --app: a schedule's arguments are in its code"

@@ -43,8 +43,8 @@ def prune(target: Target, *, older_than: float, dry_run: bool, as_json: bool) ->
 
     What a job still needs stays, however old it is.
     """
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
-    from headway.offload.pruning import Pruned, prune_offloaded  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json
+    from headway.offload.pruning import Pruned, prune_offloaded
 
     async def work(opened: OpenTarget) -> Pruned:
         store = store_of(opened)
@@ -68,21 +68,21 @@ def store_of(opened: OpenTarget) -> Offload | None:
         return opened.app.offload
     if not opened.settings.offload:
         return None
-    from headway.clock import SystemClock  # noqa: PLC0415 - when it is needed
-    from headway.offload.payloads import Offload  # noqa: PLC0415 - as above
+    from headway.clock import SystemClock
+    from headway.offload.payloads import Offload
 
     return Offload(opened.settings, opened.settings.namespace, SystemClock())
 
 
 async def fetched(opened: OpenTarget, record: JobRecord) -> tuple[JobRecord, list[str]]:
     """Return the record with its call and its result whole, and what of them could not be had, and why."""
-    from msgspec import structs  # noqa: PLC0415 - when it is needed
+    from msgspec import structs
 
-    from headway.codec import is_reference  # noqa: PLC0415 - as above
+    from headway.codec import is_reference
 
     if not (is_reference(record.payload) or is_reference(record.result)):
         return record, []
-    from headway.offload.payloads import whole  # noqa: PLC0415 - as above
+    from headway.offload.payloads import whole
 
     store = store_of(opened)
     unreadable: list[str] = []

@@ -39,7 +39,7 @@ def open_streams() -> None:
 
 def say(text: str) -> None:
     """Say something beside the results, on stderr; whether anybody hears it makes no difference to the command."""
-    from headway.runtime.stderr import write_stderr  # noqa: PLC0415 - when it is needed
+    from headway.runtime.stderr import write_stderr
 
     write_stderr(f"{text}\n")
 
@@ -62,7 +62,7 @@ def finish_stdout() -> None:
 
 def announce(event: dict[str, Any]) -> None:
     """Print what a service has to tell, as JSON on a line of stdout; that nobody reads it does not end the service."""
-    from headway.cli.output import print_json_line  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json_line
 
     try:
         print_json_line(event)

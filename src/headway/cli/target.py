@@ -74,14 +74,14 @@ def chosen_target(app: str | None, url: str | None, namespace: str | None) -> Ta
 
 def settings_of(target: Target) -> Settings:
     """Read the settings for a target without code."""
-    from headway.config import load_settings  # noqa: PLC0415 - when it is needed
+    from headway.config import load_settings
 
     return load_settings({"url": target.url, "namespace": target.namespace})
 
 
 def import_app(path: str) -> Headway:
     """Import an app; ConfigError in one line also for what its module raises."""
-    from headway.runtime.loading import load_app  # noqa: PLC0415 - when it is needed
+    from headway.runtime.loading import load_app
 
     try:
         return load_app(path)
@@ -110,8 +110,8 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     if not settings.namespace:
         msg = "whose jobs? give --app module:name, or --namespace with the app's name (and --url)"
         raise ConfigError(msg)
-    from headway.app.opening import broker_settings  # noqa: PLC0415 - as above
-    from headway.brokers.url import from_url  # noqa: PLC0415 - when it is needed
+    from headway.app.opening import broker_settings
+    from headway.brokers.url import from_url
 
     async with from_url(settings.url, broker_settings(settings.namespace, settings)) as carrier:
         yield OpenTarget(carrier, settings, None)
@@ -119,7 +119,7 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
 
 def with_target(target: Target, work: Callable[[OpenTarget], Awaitable[T]]) -> T:
     """Run work on the opened target, on a loop of its own."""
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import asyncio
 
     async def run() -> T:
         async with opened(target) as target_:

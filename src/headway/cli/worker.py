@@ -63,7 +63,7 @@ def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of t
 @json_option("when it is ready and when it has ended, one line each,")
 def dev(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
     """Run the jobs of APP in one process, started anew whenever one of its source files changes."""
-    from headway.cli.watch import ChangedFiles  # noqa: PLC0415 - when it is needed
+    from headway.cli.watch import ChangedFiles
 
     return _serve(
         app, watch=ChangedFiles(), processes=1, lease=None, max_jobs=None, max_memory_mb=None, **given
@@ -83,13 +83,13 @@ def _serve(  # noqa: PLR0913 - the options of the command
     as_json: bool,
     watch: Callable[[list[str]], list[str]] | None,
 ) -> int:
-    import asyncio  # noqa: PLC0415 - costs 30 ms that --help need not pay
+    import asyncio
 
-    from headway.brokers.url import from_url, pulled  # noqa: PLC0415 - as above
-    from headway.config import load_settings  # noqa: PLC0415 - as above
-    from headway.runtime.control import WorkerOptions  # noqa: PLC0415 - as above
-    from headway.runtime.logs import configure_logging  # noqa: PLC0415 - as above
-    from headway.runtime.supervisor import Supervisor  # noqa: PLC0415 - as above
+    from headway.brokers.url import from_url, pulled
+    from headway.config import load_settings
+    from headway.runtime.control import WorkerOptions
+    from headway.runtime.logs import configure_logging
+    from headway.runtime.supervisor import Supervisor
 
     module, colon, name = app.partition(":")
     if not (module and colon and name):
@@ -124,8 +124,8 @@ def _serve(  # noqa: PLR0913 - the options of the command
 
 
 def _obey_signals(supervisor: Supervisor) -> None:
-    import asyncio  # noqa: PLC0415 - as above
-    import signal  # noqa: PLC0415 - as above
+    import asyncio
+    import signal
 
     loop = asyncio.get_running_loop()
     heard: list[int] = []

@@ -29,7 +29,7 @@ def workers(target: Target, *, as_json: bool) -> None:
 
     One that waits for work is listed with 0; `headway doctor` tells which queue nobody serves.
     """
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     found = with_target(target, _read)
     if as_json:
@@ -39,7 +39,7 @@ def workers(target: Target, *, as_json: bool) -> None:
 
 
 async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
-    from headway.brokers.base import JobQuery  # noqa: PLC0415 - when it is needed
+    from headway.brokers.base import JobQuery
 
     holders = await opened.carrier.workers()
     running: list[JobRecord] = []
@@ -55,7 +55,7 @@ async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
 
 def worker_fields(holders: Sequence[WorkerRecord], running: Sequence[JobRecord]) -> list[dict[str, Any]]:
     """Return the workers for JSON, by name: those that hold a lease, and those of the jobs that run."""
-    from headway.cli.render import iso  # noqa: PLC0415 - when it is needed
+    from headway.cli.render import iso
 
     leases: dict[str, WorkerRecord] = {worker.id: worker for worker in holders}
     jobs: dict[str, list[JobRecord]] = {}
@@ -91,7 +91,7 @@ def _place(worker: str) -> tuple[str | None, int | None]:
 
 
 def _print_workers(found: list[dict[str, Any]]) -> None:
-    from headway.cli.output import Column, print_table  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import Column, print_table
 
     print_table(
         [

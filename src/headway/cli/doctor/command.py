@@ -32,7 +32,7 @@ def doctor(target: Target, *, as_json: bool) -> int:
 
     Exit code 1 when something is wrong (error); warnings do not count.
     """
-    from headway.cli.doctor.finding import Level  # noqa: PLC0415 - when it is needed
+    from headway.cli.doctor.finding import Level
 
     settings, namespace = _settings(target)
     findings = _examine(target, settings, namespace)
@@ -53,18 +53,18 @@ def _settings(target: Target) -> tuple[Settings, str]:
 
 
 def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding]:
-    import asyncio  # noqa: PLC0415 - when it is needed
+    import asyncio
 
-    from headway.cli.doctor.finding import Level, error  # noqa: PLC0415 - as above
-    from headway.cli.doctor.schedules import check_schedules  # noqa: PLC0415 - as above
-    from headway.cli.doctor.work import WORK_CHECKS  # noqa: PLC0415 - as above
-    from headway.errors import BrokerError  # noqa: PLC0415 - as above
+    from headway.cli.doctor.finding import Level, error
+    from headway.cli.doctor.schedules import check_schedules
+    from headway.cli.doctor.work import WORK_CHECKS
+    from headway.errors import BrokerError
 
     findings: list[Finding]
     try:
         if settings.url.startswith("sqlite:"):
-            from headway.cli.doctor.sqlite import SQLITE_CHECKS  # noqa: PLC0415 - as above
-            from headway.cli.doctor.sqlite_probe import sqlite_facts  # noqa: PLC0415 - as above
+            from headway.cli.doctor.sqlite import SQLITE_CHECKS
+            from headway.cli.doctor.sqlite_probe import sqlite_facts
 
             seen = sqlite_facts(settings.url)
             findings = [check(seen) for check in SQLITE_CHECKS]
@@ -73,10 +73,10 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
         elif settings.url.startswith("cloudtasks:"):
             findings = _pushed(settings, namespace)
         else:
-            from headway.brokers.base import BrokerSettings  # noqa: PLC0415 - as above
-            from headway.brokers.url import from_url  # noqa: PLC0415 - as above
-            from headway.cli.doctor.redis import REDIS_CHECKS  # noqa: PLC0415 - as above
-            from headway.cli.doctor.redis_probe import redis_facts  # noqa: PLC0415 - as above
+            from headway.brokers.base import BrokerSettings
+            from headway.brokers.url import from_url
+            from headway.cli.doctor.redis import REDIS_CHECKS
+            from headway.cli.doctor.redis_probe import redis_facts
 
             from_url(
                 settings.url, BrokerSettings("headway-doctor")
@@ -92,8 +92,8 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
 
 
 async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts]:
-    from headway.cli.doctor.schedules import schedule_facts  # noqa: PLC0415 - when it is needed
-    from headway.cli.doctor.work import work_facts  # noqa: PLC0415 - as above
+    from headway.cli.doctor.schedules import schedule_facts
+    from headway.cli.doctor.work import work_facts
 
     return (
         await work_facts(opened.carrier, opened.settings),
@@ -102,32 +102,32 @@ async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts]:
 
 
 def _pushed(settings: Settings, namespace: str) -> list[Finding]:
-    import asyncio  # noqa: PLC0415 - when it is needed
+    import asyncio
 
-    from headway.brokers.base import BrokerSettings  # noqa: PLC0415 - as above
-    from headway.brokers.url import from_url  # noqa: PLC0415 - as above
+    from headway.brokers.base import BrokerSettings
+    from headway.brokers.url import from_url
 
     from_url(settings.url, BrokerSettings("headway-doctor"))  # says what is wrong with a URL or missing
-    from headway.cli.doctor.push import PUSH_CHECKS  # noqa: PLC0415 - as above
-    from headway.cli.doctor.push_probe import push_facts  # noqa: PLC0415 - as above
+    from headway.cli.doctor.push import PUSH_CHECKS
+    from headway.cli.doctor.push_probe import push_facts
 
     facts = asyncio.run(push_facts(settings, namespace))
     return [check(facts) for check in PUSH_CHECKS]
 
 
 def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
-    from dataclasses import asdict  # noqa: PLC0415 - when it is needed
+    from dataclasses import asdict
 
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
-    from headway.text import redact  # noqa: PLC0415 - as above
+    from headway.cli.output import print_json
+    from headway.text import redact
 
     print_json({"url": redact(url), "ok": not failed, "findings": [asdict(finding) for finding in findings]})
 
 
 def _print(url: str, findings: list[Finding]) -> None:
-    from headway.cli.doctor.finding import Level  # noqa: PLC0415 - as above
-    from headway.cli.output import printable  # noqa: PLC0415 - as above
-    from headway.text import redact  # noqa: PLC0415 - when it is needed
+    from headway.cli.doctor.finding import Level
+    from headway.cli.output import printable
+    from headway.text import redact
 
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
     emit(redact(url))

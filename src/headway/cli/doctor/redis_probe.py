@@ -19,7 +19,7 @@ _NODE_TIMEOUT: Final = 3.0  # seconds
 
 async def redis_facts(url: str, namespace: str) -> RedisFacts:
     """Ask the server that the URL names; BrokerError when it cannot be reached, ConfigError for a wrong URL."""
-    from headway.brokers.redis.broker import RedisBroker  # noqa: PLC0415 - needs the extra
+    from headway.brokers.redis.broker import RedisBroker
 
     location = parse(url)
     async with RedisBroker.from_url(url, BrokerSettings(namespace=namespace or "headway-doctor")) as broker:
@@ -86,8 +86,8 @@ def _problem(address: Address, problem: str | None) -> NodeHealth:
 async def _ask(
     location: Location, address: Address, *command: str, user: str | None, password: str | None
 ) -> Any:  # noqa: ANN401 - the server's answer, or the error that came instead
-    from redis import exceptions  # noqa: PLC0415 - an extra
-    from redis.asyncio import Redis  # noqa: PLC0415 - an extra
+    from redis import exceptions
+    from redis.asyncio import Redis
 
     options: dict[str, Any] = {"ssl": True, **dict(location.tls_options)} if location.tls else {}
     if "ssl_check_hostname" in options:

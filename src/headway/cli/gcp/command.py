@@ -78,8 +78,8 @@ def destroy(project: Project, *, yes: bool, as_json: bool) -> None:
     """
 
     async def work(survey: Survey) -> tuple[Step, ...]:
-        from headway.gcp.diff import diff  # noqa: PLC0415 - when it is needed
-        from headway.gcp.resources import Kind  # noqa: PLC0415 - as above
+        from headway.gcp.diff import diff
+        from headway.gcp.resources import Kind
 
         ours = [seen for seen in survey.seen if seen.resource.kind is not Kind.BINDING]
         return await _carry_out(diff([], ours, force=True), survey, yes=yes, as_json=as_json, force=True)
@@ -112,10 +112,10 @@ def resume(project: Project, names: tuple[str, ...], *, as_json: bool) -> None:
 @takes_project
 def status(project: Project, *, as_json: bool) -> None:
     """List all that belongs to the app: as declared, drifted, missing, paused, failed, not declared."""
-    from headway.cli.output import Column, print_json, print_table, yellow  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import Column, print_json, print_table, yellow
 
     async def work(survey: Survey) -> list[dict[str, Any]]:
-        from headway.cli.gcp.render import state_fields  # noqa: PLC0415 - when it is needed
+        from headway.cli.gcp.render import state_fields
 
         return state_fields(survey.wanted, survey.seen, await _planned(survey))
 
@@ -144,7 +144,7 @@ def somebody_is_there() -> bool:
 
 
 async def _planned(survey: Survey) -> Plan:
-    from headway.gcp.diff import diff  # noqa: PLC0415 - when it is needed
+    from headway.gcp.diff import diff
 
     return diff(survey.wanted, survey.seen)
 
@@ -153,8 +153,8 @@ async def _carry_out(
     plan: Plan, survey: Survey, *, yes: bool, as_json: bool, force: bool = False
 ) -> tuple[Step, ...]:
     """Show the plan, ask where it takes something away, and do it."""
-    from headway.cli.gcp.render import done_line, print_plan  # noqa: PLC0415 - when it is needed
-    from headway.gcp.apply import apply as carry_out  # noqa: PLC0415 - as above
+    from headway.cli.gcp.render import done_line, print_plan
+    from headway.gcp.apply import apply as carry_out
 
     if not as_json:
         print_plan(plan)
@@ -173,10 +173,10 @@ async def _carry_out(
 
 
 def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: bool) -> None:
-    from headway.cli.output import print_json  # noqa: PLC0415 - when it is needed
+    from headway.cli.output import print_json
 
     async def work(survey: Survey) -> list[str]:
-        from headway.gcp.switch import switch  # noqa: PLC0415 - when it is needed
+        from headway.gcp.switch import switch
 
         return await switch(
             project.app, survey.wanted, survey.seen, survey.cloud, names=names, paused=paused, warn=warn
@@ -196,8 +196,8 @@ def _switch(project: Project, names: tuple[str, ...], *, paused: bool, as_json: 
 
 
 def _print_plan(plan: Plan, *, as_json: bool) -> None:
-    from headway.cli.gcp.render import print_plan, step_fields  # noqa: PLC0415 - when it is needed
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+    from headway.cli.gcp.render import print_plan, step_fields
+    from headway.cli.output import print_json
 
     if as_json:
         print_json({"pending": bool(plan.pending), "steps": [step_fields(step) for step in plan.steps]})
@@ -206,8 +206,8 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _print_done(steps: tuple[Step, ...], *, as_json: bool) -> None:
-    from headway.cli.gcp.render import step_fields  # noqa: PLC0415 - when it is needed
-    from headway.cli.output import print_json  # noqa: PLC0415 - as above
+    from headway.cli.gcp.render import step_fields
+    from headway.cli.output import print_json
 
     if as_json:
         print_json({"done": [step_fields(step) for step in steps]})

@@ -97,7 +97,7 @@ def takes_project_and_names(
 
 
 def _project(path: str, deployment: str | None) -> Project:
-    from headway.cli.target import import_app  # noqa: PLC0415 - when it is needed
+    from headway.cli.target import import_app
 
     app = import_app(path)
     return Project(app, _deployment(path, deployment))
@@ -105,7 +105,7 @@ def _project(path: str, deployment: str | None) -> Project:
 
 def _deployment(app: str, path: str | None) -> Deployment:
     """Import the deployment; an app that declares none has its queues and schedules."""
-    from headway.gcp import Deployment  # noqa: PLC0415 - when it is needed
+    from headway.gcp import Deployment
 
     wanted = path or f"{app.partition(':')[0]}:deployment"
     module_name, colon, attribute = wanted.partition(":")
@@ -129,7 +129,7 @@ def _deployment(app: str, path: str | None) -> Deployment:
 def with_cloud(project: Project, work: Callable[[Survey], Awaitable[T]]) -> T:
     """Look at the cloud and run work on what was seen, on a loop of its own."""
     _check_installed()
-    import asyncio  # noqa: PLC0415 - when it is needed
+    import asyncio
 
     async def run() -> T:
         async with _surveyed(project) as survey:
@@ -140,8 +140,8 @@ def with_cloud(project: Project, work: Callable[[Survey], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _surveyed(project: Project) -> AsyncGenerator[Survey]:
-    from headway.gcp.cloud import number_of, open_cloud  # noqa: PLC0415 - Google's clients take a second
-    from headway.gcp.desired import desired, namespace_of, needs_number, place_of  # noqa: PLC0415 - as above
+    from headway.gcp.cloud import number_of, open_cloud
+    from headway.gcp.desired import desired, namespace_of, needs_number, place_of
 
     app, deployment = project
     place = place_of(app, deployment)
