@@ -5,7 +5,7 @@ means of bounded random variables by betting", JRSS B 2024, arXiv:2010.09686). I
 the claim is true, no strategy makes the capital grow on average, so by Ville's inequality (1939) the probability that
 it *ever* reaches 1/a, over all looks and all times, is at most a. When it does, the claim is refused. Nothing depends
 on when one looks, how often, or how many jobs were planned; the false alarms of a test of fixed size grow with each
-look (Johari, Koomen, Pekelis and Walsh, "Peeking at A/B tests", KDD 2017, arXiv:1512.04922).
+look (Johari, Pekelis and Walsh, "Always valid inference", Operations Research 2022, arXiv:1512.04922).
 
 **What is bet on.** Of n jobs that ended between two looks, x were bad: failed, or slower than a limit. Against the
 claim "at most a share m is bad", each bad job multiplies the capital by 1 + s(1 - m) and each good one by 1 - sm. On
@@ -42,7 +42,7 @@ PATIENCE: Final = 50
 """At the i-th look of a step, one part in PATIENCE + i of the reserve is staked."""
 _MOST: Final = 1e250
 """Where capital stops growing: far beyond any threshold, far below what a float can hold."""
-_BISECTIONS: Final = 12
+_BISECTIONS: Final = 8
 
 
 class Evidence(Struct, frozen=True, array_like=True):
@@ -132,7 +132,7 @@ def _growth(new: Side, other: Side, claim: Claim, expected: float, odds: float) 
     low, high = expected, (worse - claim.points) / claim.times
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        at = claim.bound(middle)
+        at = claim.times * middle + claim.points
         if (middle - expected) / (middle * (1 - middle)) > ratio * (worse - at) / (at * (1 - at)):
             high = middle
         else:
