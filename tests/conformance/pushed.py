@@ -29,11 +29,11 @@ from headway.brokers.base import (
     LeaseState,
     PushRequest,
     PushResponse,
-    PushSettings,
     SettleResult,
     Tended,
 )
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
+from headway.config import Settings
 from headway.emulator.credentials import Credentials
 from headway.emulator.model import RateLimits
 from headway.emulator.rates import TokenBucket
@@ -200,10 +200,12 @@ class PushedCarrier(CloudTasksBroker):
     """The carrier with the verbs of one that is pulled."""
 
     def __init__(self, hub: Hub, settings: BrokerSettings) -> None:
-        push = PushSettings(
-            guard=hub.guard_url, target="http://127.0.0.1:9/receiver", secret=_SECRET.decode(), timeout_ms=0
+        push = Settings(
+            guard=hub.guard_url,
+            target="http://127.0.0.1:9/receiver",
+            push_secret=_SECRET.decode(),
         )
-        super().__init__(hub.url, replace(settings, push=push), clock=hub.clock)
+        super().__init__(hub.url, replace(settings, options=push, timeout_ms=0), clock=hub.clock)
         self._hub = hub
         self._watched: Guard | None = None
 

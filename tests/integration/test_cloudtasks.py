@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
 from headway import Headway
 from headway.app.opening import broker_settings
-from headway.brokers.base import BrokerSettings, PushSettings
+from headway.brokers.base import BrokerSettings
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.enqueue import MAX_PAYLOAD
 from headway.codec import Codec
+from headway.config import Settings
 from headway.emulator.faults import Faults
 from headway.emulator.model import OidcToken
 from headway.emulator.server import Emulator
@@ -44,13 +45,15 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-def push(tmp_path: Path) -> PushSettings:
-    return PushSettings(guard=f"sqlite:///{tmp_path}/guard.db", target=_TARGET)
+def push(tmp_path: Path) -> Settings:
+    return Settings(guard=f"sqlite:///{tmp_path}/guard.db", target=_TARGET)
 
 
-def _broker(emulator: Emulator, push: PushSettings, options: str = "", app: str = "shop") -> CloudTasksBroker:
+def _broker(
+    emulator: Emulator, push: Settings, options: str = "", app: str = "shop", **limits: Any
+) -> CloudTasksBroker:
     url = f"cloudtasks://p1/here?emulator={emulator.grpc_address}{options}"
-    return CloudTasksBroker(url, BrokerSettings(namespace=app, push=push))
+    return CloudTasksBroker(url, BrokerSettings(namespace=app, options=push, **limits))
 
 
 def _job(**changes: object) -> NewJob:
@@ -66,11 +69,11 @@ def _tasks(emulator: Emulator) -> dict[str, list[Task]]:
     }
 
 
-async def test_a_task_says_all_that_its_dispatch_needs(emulator: Emulator, push: PushSettings) -> None:
-    settings = replace(push, service_account="sa@p1.example", timeout_ms=100_000)
+async def test_a_task_says_all_that_its_dispatch_needs(emulator: Emulator, push: Settings) -> None:
+    settings = replace(push, service_account="sa@p1.example")
     payload = Codec().encode_call("t", (1,), {}, {"traceparent": "00-a-b-01"})
     job = _job(payload=payload, queue="mail", task="shop.größe")
-    async with _broker(emulator, settings) as broker:
+    async with _broker(emulator, settings, timeout_ms=100_000) as broker:
         await broker.enqueue([job])
     [[task]] = _tasks(emulator).values()
     request = task.spec.request
@@ -93,7 +96,7 @@ async def test_a_task_says_all_that_its_dispatch_needs(emulator: Emulator, push:
     ("timeout_ms", "deadline_ms"), [(1, 30_001), (60_000, 90_000), (3_600_000, 1_800_000)]
 )
 async def test_the_deadline_follows_the_time_limit_of_the_call(
-    emulator: Emulator, push: PushSettings, timeout_ms: int, deadline_ms: int
+    emulator: Emulator, push: Settings, timeout_ms: int, deadline_ms: int
 ) -> None:
     payload = Codec().encode_call("t", (), {}, timeout_ms=timeout_ms)
     async with _broker(emulator, push) as broker:
@@ -102,10 +105,8 @@ async def test_the_deadline_follows_the_time_limit_of_the_call(
     assert task.spec.deadline_ms == deadline_ms
 
 
-async def test_the_deadline_follows_the_time_limit_of_the_task(
-    emulator: Emulator, push: PushSettings
-) -> None:
-    async with _broker(emulator, replace(push, timeouts={"slow": 1_200_000})) as broker:
+async def test_the_deadline_follows_the_time_limit_of_the_task(emulator: Emulator, push: Settings) -> None:
+    async with _broker(emulator, push, timeouts={"slow": 1_200_000}) as broker:
         await broker.enqueue([_job(task="slow", queue="a"), _job(task="t", queue="b")])
     tasks = _tasks(emulator)
     assert tasks["shop-a"][0].spec.deadline_ms == 1_230_000
@@ -118,11 +119,11 @@ async def test_an_app_tells_its_carrier_the_time_limits_of_its_tasks() -> None:
     @app.task(name="slow", timeout=1200)
     async def slow() -> None: ...
 
-    assert broker_settings("shop", app.settings, app.tasks).push.timeouts == {"slow": 1_200_000}
+    assert broker_settings("shop", app.settings, app.tasks).timeouts == {"slow": 1_200_000}
     assert slow.name == "slow"
 
 
-async def test_queues_have_their_own_receivers_and_audience(emulator: Emulator, push: PushSettings) -> None:
+async def test_queues_have_their_own_receivers_and_audience(emulator: Emulator, push: Settings) -> None:
     settings = replace(
         push,
         targets={"slow": "https://slow.example/"},
@@ -137,8 +138,8 @@ async def test_queues_have_their_own_receivers_and_audience(emulator: Emulator, 
     assert tasks["shop-slow"][0].spec.request.token == OidcToken("sa@x", "https://aud.example")
 
 
-async def test_priorities_go_to_queues_of_their_own(emulator: Emulator, push: PushSettings) -> None:
-    async with _broker(emulator, replace(push, priority_bands=(4, 8))) as broker:
+async def test_priorities_go_to_queues_of_their_own(emulator: Emulator, push: Settings) -> None:
+    async with _broker(emulator, replace(push, priority_bands=[4, 8])) as broker:
         jobs = [_job(priority=priority) for priority in range(10)]
         await broker.enqueue(jobs)
         counts = {name: len(tasks) for name, tasks in _tasks(emulator).items()}
@@ -151,7 +152,7 @@ async def test_priorities_go_to_queues_of_their_own(emulator: Emulator, push: Pu
 
 
 async def test_a_producer_of_plain_jobs_needs_no_guard(emulator: Emulator) -> None:
-    async with _broker(emulator, PushSettings(target=_TARGET)) as broker:
+    async with _broker(emulator, Settings(target=_TARGET)) as broker:
         job = _job()
         assert [answer.duplicate_of for answer in await broker.enqueue([job])] == [None]
         await broker.declare_schedules([])
@@ -167,15 +168,13 @@ async def test_a_producer_of_plain_jobs_needs_no_guard(emulator: Emulator) -> No
 
 
 async def test_a_job_without_a_receiver_is_refused_before_anything_is_written(emulator: Emulator) -> None:
-    async with _broker(emulator, PushSettings(targets={"mail": _TARGET})) as broker:
+    async with _broker(emulator, Settings(targets={"mail": _TARGET})) as broker:
         with pytest.raises(ConfigError, match=r"'other'.*HEADWAY_TARGET"):
             await broker.enqueue([_job(), _job(queue="other")])
     assert _tasks(emulator) == {}
 
 
-async def test_a_missing_queue_is_named_where_none_may_be_created(
-    emulator: Emulator, push: PushSettings
-) -> None:
+async def test_a_missing_queue_is_named_where_none_may_be_created(emulator: Emulator, push: Settings) -> None:
     async with _broker(emulator, push, "&create_queues=0") as broker:
         with pytest.raises(BrokerRefusedError, match=r"shop-mail.*headway gcp apply"):
             await broker.enqueue([_job()])
@@ -183,9 +182,7 @@ async def test_a_missing_queue_is_named_where_none_may_be_created(
             await broker.pause("mail")
 
 
-async def test_of_many_jobs_those_that_were_accepted_are_named(
-    emulator: Emulator, push: PushSettings
-) -> None:
+async def test_of_many_jobs_those_that_were_accepted_are_named(emulator: Emulator, push: Settings) -> None:
     async with _broker(emulator, push) as broker:
         await broker.enqueue([_job(queue="there")])
     async with _broker(emulator, push, "&create_queues=0") as broker:
@@ -195,7 +192,7 @@ async def test_of_many_jobs_those_that_were_accepted_are_named(
         assert caught.value.accepted == (jobs[0].id, jobs[2].id)
 
 
-async def test_a_key_whose_first_producer_died_is_not_blocked(emulator: Emulator, push: PushSettings) -> None:
+async def test_a_key_whose_first_producer_died_is_not_blocked(emulator: Emulator, push: Settings) -> None:
     """It reserved the key and did not live to create the task: whoever comes next creates that very job."""
     dead = _job(key="order-1")
     async with _broker(emulator, push) as broker:
@@ -209,7 +206,7 @@ async def test_a_key_whose_first_producer_died_is_not_blocked(emulator: Emulator
         assert await broker.get([answer.id]) == [None]
 
 
-async def test_a_fire_whose_scheduler_died_is_not_skipped(emulator: Emulator, push: PushSettings) -> None:
+async def test_a_fire_whose_scheduler_died_is_not_skipped(emulator: Emulator, push: Settings) -> None:
     dead = _job(fire=Fire("daily", 1_000))
     async with _broker(emulator, push) as broker:
         guard = await broker._keeping.guard("the test")
@@ -221,7 +218,7 @@ async def test_a_fire_whose_scheduler_died_is_not_skipped(emulator: Emulator, pu
 
 
 async def test_a_retry_by_hand_that_failed_half_way_is_mended_by_another(
-    emulator: Emulator, push: PushSettings, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, push: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard has the job's new life, Cloud Tasks not its task: nothing but this brings it back."""
     job = _job()
@@ -244,7 +241,7 @@ async def test_a_retry_by_hand_that_failed_half_way_is_mended_by_another(
         assert record.state is JobState.READY
 
 
-async def test_lost_answers_and_refused_calls_neither_lose_nor_double_a_job(push: PushSettings) -> None:
+async def test_lost_answers_and_refused_calls_neither_lose_nor_double_a_job(push: Settings) -> None:
     async with (
         Emulator(automatic=False, faults=Faults(unavailable=0.2, lost=0.2, seed=7)) as emulator,
         _broker(emulator, push) as broker,
@@ -258,16 +255,14 @@ async def test_lost_answers_and_refused_calls_neither_lose_nor_double_a_job(push
         )
 
 
-async def test_the_largest_payload_with_the_longest_names_fits(
-    emulator: Emulator, push: PushSettings
-) -> None:
+async def test_the_largest_payload_with_the_longest_names_fits(emulator: Emulator, push: Settings) -> None:
     job = _job(
         task="\N{SNOWMAN}" * 200,
         queue="\U0001f680" * 200,
         key="\U0001f680" * 500,
         payload=b"\x00" * MAX_PAYLOAD,
     )
-    async with _broker(emulator, replace(push, secret="s" * 40), app="\U0001f680" * 200) as broker:
+    async with _broker(emulator, replace(push, push_secret="s" * 40), app="\U0001f680" * 200) as broker:
         await broker.enqueue([job])
         [record] = await broker.get([job.id])
         assert record is not None
@@ -277,7 +272,7 @@ async def test_the_largest_payload_with_the_longest_names_fits(
 
 
 async def test_an_empty_queue_keeps_its_name_when_its_id_is_a_hash(
-    emulator: Emulator, push: PushSettings
+    emulator: Emulator, push: Settings
 ) -> None:
     async with _broker(emulator, push) as broker:
         await broker.pause("mail.eu")
@@ -289,7 +284,7 @@ async def test_an_empty_queue_keeps_its_name_when_its_id_is_a_hash(
         assert await foreign.paused() == frozenset()
 
 
-async def test_apps_whose_names_nearly_meet_are_apart(emulator: Emulator, push: PushSettings) -> None:
+async def test_apps_whose_names_nearly_meet_are_apart(emulator: Emulator, push: Settings) -> None:
     async with _broker(emulator, push, app="a") as one, _broker(emulator, push, app="a-b") as two:
         await one.enqueue([_job(queue="b-c")])
         await two.enqueue([_job(queue="c"), _job(queue="c.d")])
@@ -299,8 +294,8 @@ async def test_apps_whose_names_nearly_meet_are_apart(emulator: Emulator, push: 
         assert len(_tasks(emulator)["a-b-c"]) == 1
 
 
-async def test_an_emulator_that_is_not_there_is_told(push: PushSettings) -> None:
-    settings = BrokerSettings(namespace="shop", push=push)
+async def test_an_emulator_that_is_not_there_is_told(push: Settings) -> None:
+    settings = BrokerSettings(namespace="shop", options=push)
     broker = CloudTasksBroker("cloudtasks://p1/here?emulator=127.0.0.1:9", settings)
     broker._link._patience_s = 0.3
     async with broker, asyncio.timeout(20):
@@ -308,7 +303,7 @@ async def test_an_emulator_that_is_not_there_is_told(push: PushSettings) -> None
             await broker.enqueue([_job()])
 
 
-async def test_a_closed_carrier_says_so(emulator: Emulator, push: PushSettings) -> None:
+async def test_a_closed_carrier_says_so(emulator: Emulator, push: Settings) -> None:
     broker = _broker(emulator, push)
     with pytest.raises(BrokerUnavailableError, match="not open"):
         await broker.enqueue([_job()])
@@ -316,7 +311,7 @@ async def test_a_closed_carrier_says_so(emulator: Emulator, push: PushSettings) 
         broker.events()
 
 
-async def test_the_guards_store_is_left_alone_by_another_app(emulator: Emulator, push: PushSettings) -> None:
+async def test_the_guards_store_is_left_alone_by_another_app(emulator: Emulator, push: Settings) -> None:
     store = guard_store(push.guard, namespace="other")
     await store.open()
     async with _broker(emulator, push) as broker:
@@ -331,13 +326,13 @@ async def test_the_guards_store_is_left_alone_by_another_app(emulator: Emulator,
         ({"target": "receiver.example"}, "target"),
         ({"target": "ftp://receiver.example"}, "target"),
         ({"targets": {"mail": "nowhere"}}, r"targets\.mail"),
-        ({"priority_bands": (5, 3)}, "priority_bands"),
-        ({"priority_bands": (0,)}, "priority_bands"),
-        ({"priority_bands": (10,)}, "priority_bands"),
+        ({"priority_bands": [5, 3]}, "priority_bands"),
+        ({"priority_bands": [0]}, "priority_bands"),
+        ({"priority_bands": [10]}, "priority_bands"),
         ({"guard": "nothing"}, "guard"),
     ],
 )
-def test_a_wrong_setting_is_named(push: PushSettings, changes: dict[str, object], named: str) -> None:
-    settings = BrokerSettings(namespace="shop", push=replace(push, **changes))
+def test_a_wrong_setting_is_named(push: Settings, changes: dict[str, object], named: str) -> None:
+    settings = BrokerSettings(namespace="shop", options=replace(push, **changes))
     with pytest.raises(ConfigError, match=named):
         CloudTasksBroker("cloudtasks://p1/here", settings)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from msgspec.structs import replace
 
-from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.base import BrokerSettings, PushRequest
 from headway.brokers.cloudtasks.api.resources import RemoteQueue, RemoteTask
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE
 from headway.codec import Codec
+from headway.config import Settings
 from headway.guards.document import entry_key
 from headway.job import Delivery, JobId, NewJob, WorkerId, new_job_id
 from headway.testing import FakeClock
@@ -113,7 +114,7 @@ class CloudScene:
         self.api = FakeApi()
         self.clock = FakeClock(time.time_ns() // 1_000_000)  # that of the ids
         self.push = replace(
-            PushSettings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", secret="s"),
+            Settings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", push_secret="s"),
             **push,
         )
         self.patience_s = patience_s
@@ -128,7 +129,7 @@ class CloudScene:
 
         carrier = CloudTasksBroker(
             "cloudtasks://project/here?emulator=127.0.0.1:1",
-            BrokerSettings(APP, push=replace(self.push, **changes)),
+            BrokerSettings(APP, options=replace(self.push, **changes)),
             clock=self.clock,
             connect=connect,
             verifier=Trusting(),

@@ -10,12 +10,13 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.base import BrokerSettings, PushRequest
 from headway.brokers.cloudtasks.auth.choice import EitherVerifier, Refusing, make_verifier
 from headway.brokers.cloudtasks.auth.hmac import HmacVerifier, sign_until
 from headway.brokers.cloudtasks.auth.oidc import OidcVerifier
 from headway.brokers.cloudtasks.auth.verifier import UnverifiedError
 from headway.brokers.cloudtasks.target import Target
+from headway.config import Settings
 from headway.errors import ConfigError
 from headway.guards.document import PushedJob
 from headway.job import NewJob, new_job_id
@@ -64,14 +65,14 @@ async def test_what_is_stored_and_sent_later_carries_a_date() -> None:
 
 async def test_the_secret_can_be_replaced_while_tasks_signed_with_the_old_one_wait() -> None:
     """A task waits for up to 30 days with the signature that it was created with."""
-    made = BrokerSettings("shop", push=PushSettings(target="https://x.example/", secret=SECRET))
+    made = BrokerSettings("shop", options=Settings(target="https://x.example/", push_secret=SECRET))
     spec = Target(made).spec(PushedJob(NewJob(new_job_id(), "add", "mail", b"payload"), 0), CLOCK.now_ms())
     waiting = PushRequest({name.lower(): value for name, value in spec.headers.items()}, spec.body)
-    push = PushSettings(target="https://x.example/", secret=f"the new one, {SECRET}")
+    push = Settings(target="https://x.example/", push_secret=f"the new one, {SECRET}")
     verifier = make_verifier(push, CLOCK)
     await verifier.verify(waiting)
     await verifier.verify(request(signed(secret="the new one")))
-    for wrong in ("", ",", push.secret, "the new one,", "third"):
+    for wrong in ("", ",", push.push_secret, "the new one,", "third"):
         with pytest.raises(UnverifiedError) as raised:
             await verifier.verify(request(signed(secret=wrong)))
         assert SECRET not in str(raised.value)
@@ -79,7 +80,7 @@ async def test_the_secret_can_be_replaced_while_tasks_signed_with_the_old_one_wa
         assert SECRET not in shown
         assert "the new one" not in shown
     # From now on tasks are signed with the first one, and when no old task waits any more the old one goes.
-    spec = Target(structs.replace(made, push=push)).spec(
+    spec = Target(structs.replace(made, options=push)).spec(
         PushedJob(NewJob(new_job_id(), "add", "mail", b"payload"), 0), CLOCK.now_ms()
     )
     alone = HmacVerifier(["the new one"], CLOCK)
@@ -98,7 +99,7 @@ async def test_what_carries_no_signature_sends_no_body() -> None:
 
 @pytest.mark.parametrize("secret", ["", ",", " , "])
 def test_an_empty_secret_verifies_nothing(secret: str) -> None:
-    assert isinstance(make_verifier(PushSettings(secret=secret), CLOCK), Refusing)
+    assert isinstance(make_verifier(Settings(push_secret=secret), CLOCK), Refusing)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ async def test_without_anything_that_proves_everything_is_refused_and_said_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
-        verifier = make_verifier(PushSettings(), CLOCK)
+        verifier = make_verifier(Settings(), CLOCK)
     assert "service_account" in caplog.text
     assert "push_secret" in caplog.text
     for one in (request(None), request(signed()), request(None, authorization="Bearer x")):
@@ -146,22 +147,22 @@ async def test_without_anything_that_proves_everything_is_refused_and_said_so(
 
 
 def test_the_settings_choose() -> None:
-    assert isinstance(make_verifier(PushSettings(secret=SECRET), CLOCK), HmacVerifier)
-    tokens = PushSettings(service_account="a@b", target="https://x.example/")
+    assert isinstance(make_verifier(Settings(push_secret=SECRET), CLOCK), HmacVerifier)
+    tokens = Settings(service_account="a@b", target="https://x.example/")
     assert isinstance(make_verifier(tokens, CLOCK), OidcVerifier)
-    both = PushSettings(service_account="a@b", audience="x", secret=SECRET)
+    both = Settings(service_account="a@b", audience="x", push_secret=SECRET)
     assert isinstance(make_verifier(both, CLOCK), EitherVerifier)
 
 
 def test_a_setting_that_is_missing_or_unsafe_is_named() -> None:
     with pytest.raises(ConfigError, match="HEADWAY_AUDIENCE"):
-        make_verifier(PushSettings(service_account="a@b"), CLOCK)
+        make_verifier(Settings(service_account="a@b"), CLOCK)
     with pytest.raises(ConfigError, match="token_keys"):
-        make_verifier(PushSettings(service_account="a@b", audience="x", token_keys="http://x.example"), CLOCK)
+        make_verifier(Settings(service_account="a@b", audience="x", token_keys="http://x.example"), CLOCK)
 
 
 async def test_with_both_a_token_is_not_made_good_by_a_signature() -> None:
-    both = make_verifier(PushSettings(service_account="a@b", audience="x", secret=SECRET), CLOCK)
+    both = make_verifier(Settings(service_account="a@b", audience="x", push_secret=SECRET), CLOCK)
     await both.verify(request(signed()))
     for one in (request(signed(), authorization="Bearer x"), request(None), request(signed(b"other"))):
         with pytest.raises(UnverifiedError):

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from headway.brokers.base import PushRequest, PushSettings
+from headway.brokers.base import PushRequest
 from headway.brokers.cloudtasks.auth.choice import make_verifier
 from headway.brokers.cloudtasks.auth.keys import Keys, checked_keys_url, max_age, read_keys
 from headway.brokers.cloudtasks.auth.oidc import OidcVerifier
 from headway.brokers.cloudtasks.auth.verifier import UnverifiedError
+from headway.config import Settings
 from headway.errors import BrokerUnavailableError, ConfigError
 from headway.testing import FakeClock
 
@@ -334,7 +335,7 @@ async def test_the_headers_alone_prove_it() -> None:
 
 
 async def test_the_account_can_be_replaced_while_tasks_of_the_old_one_wait() -> None:
-    push = PushSettings(service_account=f"new@x.example, {ACCOUNT}", audience=URL)
+    push = Settings(service_account=f"new@x.example, {ACCOUNT}", audience=URL)
     verifier = make_verifier(push, CLOCK)
     assert isinstance(verifier, OidcVerifier)
     verifier._keys = Issuer().store

@@ -8,7 +8,8 @@ import pytest
 
 from headway import Headway
 from headway.app.opening import broker_settings
-from headway.brokers.base import BrokerSettings, PushSettings
+from headway.brokers.base import BrokerSettings
+from headway.config import Settings
 from headway.guards.beginning import Started
 from headway.guards.guard import Guard
 from headway.guards.transitions import PushedJob
@@ -44,7 +45,7 @@ async def test_a_budget_that_is_exceeded_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, budget: float, warnings: int
 ) -> None:
     store = from_url(f"sqlite:///{tmp_path}/guard.db", namespace="shop")
-    settings = BrokerSettings("shop", push=PushSettings(guard_budget=budget))
+    settings = BrokerSettings("shop", options=Settings(guard_budget=budget))
     guard = Guard(store, settings=settings, clock=FakeClock())
     await guard.open()
     for _ in range(120):
@@ -61,4 +62,4 @@ async def test_a_budget_that_is_exceeded_is_told_once(
 
 def test_an_app_tells_its_carrier_the_budget() -> None:
     app = Headway("shop", guard_budget=3)
-    assert broker_settings("shop", app.settings).push.guard_budget == 3
+    assert broker_settings("shop", app.settings).options.guard_budget == 3

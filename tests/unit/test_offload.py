@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from headway import Headway, JobState, Retry
-from headway.brokers.base import BrokerSettings, Capabilities, PushSettings
+from headway.brokers.base import BrokerSettings, Capabilities
 from headway.brokers.cloudtasks.target import Target
 from headway.codec import REFERENCE, decode_call, decode_history, is_reference
 from headway.config import Settings
@@ -574,6 +574,6 @@ async def test_a_reference_tells_its_carrier_what_the_call_does(tmp_path: Path) 
     (job,) = await _offload(tmp_path).shrunk([_job(call)], 1 << 20)
     reference = read_reference(job.payload)
     assert (reference.timeout_ms, reference.traceparent) == (7_000, "00-" + "a" * 52)
-    target = Target(BrokerSettings("shop", push=PushSettings(target="http://127.0.0.1:1/")))
+    target = Target(BrokerSettings("shop", options=Settings(target="http://127.0.0.1:1/")))
     spec = target.spec(PushedJob(job), 0)
     assert (spec.deadline_ms, spec.headers["traceparent"]) == (37_000, reference.traceparent)

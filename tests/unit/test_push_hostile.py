@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway import Headway
-from headway.brokers.base import BrokerSettings, JobQuery, PushSettings
+from headway.brokers.base import BrokerSettings, JobQuery
 from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.brokers.cloudtasks.receive import FIRE_TYPE
 from headway.codec import Codec
+from headway.config import Settings
 from headway.guards.document import PushedJob
 from headway.job import JobState, NewJob, new_job_id
 from headway.push import receiver
@@ -33,10 +34,10 @@ FOREVER = 253_402_300_799
 
 
 def broker(folder: Path, name: str = "hostile") -> CloudTasksBroker:
-    push = PushSettings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", secret=SECRET)
+    push = Settings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", push_secret=SECRET)
     # Nobody listens there: a receiver needs Cloud Tasks only where a job goes on.
     return CloudTasksBroker(
-        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings(name, push=push)
+        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings(name, options=push)
     )
 
 
@@ -240,9 +241,9 @@ async def test_whom_nobody_knows_learns_nothing_of_the_queues(tmp_path: Path) ->
 
 async def test_a_stranger_is_refused_while_the_guard_is_away(tmp_path: Path) -> None:
     """It costs the guard nothing, and says nothing of it."""
-    push = PushSettings(guard="redis://127.0.0.1:1/0", target="https://x.example/", secret=SECRET)
+    push = Settings(guard="redis://127.0.0.1:1/0", target="https://x.example/", push_secret=SECRET)
     carrier = CloudTasksBroker(
-        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings("hostile", push=push)
+        "cloudtasks://project/europe-west1?emulator=127.0.0.1:1", BrokerSettings("hostile", options=push)
     )
     async with carrier:
         refused = await carrier.admit({})
@@ -310,10 +311,10 @@ async def test_two_deliveries_in_one_moment_run_the_job_once(tmp_path: Path) -> 
     """Both come to one process at one instant by its clock: nothing but the name of the holder tells them apart."""
     entered, leave = asyncio.Event(), asyncio.Event()
     ran: list[int] = []
-    push = PushSettings(guard=f"sqlite:///{tmp_path}/guard.db", target="https://x.example/", secret=SECRET)
+    push = Settings(guard=f"sqlite:///{tmp_path}/guard.db", target="https://x.example/", push_secret=SECRET)
     carrier = CloudTasksBroker(
         "cloudtasks://project/europe-west1?emulator=127.0.0.1:1",
-        BrokerSettings("hostile", push=push),
+        BrokerSettings("hostile", options=push),
         clock=FakeClock(),
     )
     app = Headway("hostile", carrier=carrier)

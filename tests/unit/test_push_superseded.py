@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headway.brokers.base import BrokerSettings, PushRequest, PushSettings
+from headway.brokers.base import BrokerSettings, PushRequest
 from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.broker import CloudTasksBroker
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.codec import Codec
+from headway.config import Settings
 from headway.guards.document import PushedJob
 from headway.job import Delivery, JobState, NewJob, Released, RetryAt, Succeeded, WorkerId, new_job_id
 from headway.testing import FakeClock
@@ -29,10 +30,10 @@ class Scene:
     """A carrier that has nobody to create tasks with: its guard is a file, Cloud Tasks is away."""
 
     def __init__(self, folder: Path, clock: FakeClock) -> None:
-        push = PushSettings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", secret=SECRET)
+        push = Settings(guard=f"sqlite:///{folder}/guard.db", target="https://x.example/", push_secret=SECRET)
         self.carrier = CloudTasksBroker(
             "cloudtasks://project/europe-west1?emulator=127.0.0.1:1",
-            BrokerSettings("late", push=push),
+            BrokerSettings("late", options=push),
             clock=clock,
         )
         job = NewJob(new_job_id(), "add", "default", Codec().encode_call("add", [1], {}))

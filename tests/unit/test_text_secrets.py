@@ -6,7 +6,6 @@ import pytest
 
 from headway import Headway
 from headway.app.opening import broker_settings
-from headway.brokers.base import PushSettings
 from headway.config import Settings
 from headway.text import redact
 
@@ -40,12 +39,11 @@ def test_the_settings_of_an_app_show_no_secret() -> None:
 
 def test_what_a_driver_is_opened_with_shows_none_either() -> None:
     settings = broker_settings("shop", Headway("shop", **SECRETS).settings)  # type: ignore[arg-type]
-    assert settings.push.secret == HUSH
-    assert settings.push.guard == SECRETS["guard"]
-    for value in (settings, settings.push):
+    assert settings.options.push_secret == HUSH
+    assert settings.options.guard == SECRETS["guard"]
+    for value in (settings, settings.options):
         for text in texts_of(value):
             assert HUSH not in text
-    assert "secret=''" in repr(PushSettings())
 
 
 @pytest.mark.parametrize("text", ["", "plain", "sqlite:///headway.db", "https://host/path?x=1"])

@@ -294,7 +294,7 @@ def broker_settings(
     name: str, settings: Settings, tasks: Mapping[str, Task[Any, Any]] | None = None
 ) -> BrokerSettings:
     """Return what a driver is opened with for an app of this name."""
-    from headway.brokers.base import BrokerSettings, PushSettings, Retention  # noqa: PLC0415 - as above
+    from headway.brokers.base import BrokerSettings, Retention  # noqa: PLC0415 - as above
 
     return BrokerSettings(
         namespace=settings.namespace or name,
@@ -304,18 +304,7 @@ def broker_settings(
             max_succeeded=settings.max_succeeded,
         ),
         record_events=settings.record_events,
-        push=PushSettings(
-            guard=settings.guard,
-            target=settings.target,
-            targets=settings.targets,
-            service_account=settings.service_account,
-            audience=settings.audience,
-            secret=settings.push_secret,
-            token_keys=settings.token_keys,
-            token_issuer=settings.token_issuer,
-            priority_bands=tuple(settings.priority_bands),
-            guard_budget=settings.guard_budget,
-            timeout_ms=round(settings.timeout * 1000),
-            timeouts={task.name: task.options_declared.timeout_ms for task in (tasks or {}).values()},
-        ),
+        timeout_ms=round(settings.timeout * 1000),
+        timeouts={task.name: task.options_declared.timeout_ms for task in (tasks or {}).values()},
+        options=settings,
     )

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from headway.config import Settings
 from headway.job import Delivery, Fire, JobId, JobRecord, JobState, Lease, NewJob, Outcome, WorkerId
-from headway.text import MAX_LINE, real, shown, shown_fields, storable
+from headway.text import MAX_LINE, real, storable
 
 if TYPE_CHECKING:
     import asyncio
     import builtins  # in Inspector `list` is a method
     from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Self
 
     from headway.control import ControlDocument, Fence
     from headway.events import Event
@@ -63,33 +64,6 @@ class Retention(Struct, frozen=True):
     )
 
 
-class PushSettings(Struct, frozen=True):
-    """Where a push carrier sends jobs, how it proves who it is, and where the guard keeps what became of them."""
-
-    guard: str = ""  # URL of the guard store; empty: jobs can be enqueued, not looked up or received
-    target: str = ""  # URL of the receiver
-    targets: dict[str, str] = {}  # by queue, where one service does not serve all
-    service_account: str = (
-        ""  # the identity in the OIDC tokens; further ones, behind commas, are accepted as well
-    )
-    audience: str = ""  # of the tokens; empty: the target's URL
-    secret: str = ""  # signs and verifies requests with HMAC instead of a token; further ones verify only
-    priority_bands: tuple[int, ...] = ()  # each starts a queue of its own for the priorities from there on
-    timeout_ms: int = 600_000  # of a job whose call names no time limit: the dispatch deadline is behind it
-    timeouts: dict[str, int] = {}  # the same by task, in ms, as far as tasks are declared here
-    token_keys: str = ""  # URL of the keys that tokens are verified with; empty: Google's
-    token_issuer: str = ""  # of the tokens; empty: Google
-    guard_budget: float = 0.0  # commands for each job, beyond which a warning is logged; 0: never
-
-    def __repr__(self) -> str:
-        """Show all but secrets: settings end up in logs and in reports of errors."""
-        return shown(self, secrets=("secret",))
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """As `__repr__`, for rich."""
-        return shown_fields(self, secrets=("secret",))
-
-
 class BrokerSettings(Struct, frozen=True):
     """What a driver is opened with, beside its URL."""
 
@@ -97,7 +71,9 @@ class BrokerSettings(Struct, frozen=True):
     retention: Retention = Retention()
     record_events: bool = False  # keep events also while nobody watches
     max_log_lines: int = 1000  # kept per job
-    push: PushSettings = PushSettings()
+    timeout_ms: int = 600_000  # the time limit of a job whose call and task name none
+    timeouts: dict[str, int] = {}  # the same by task, in ms, as far as tasks are declared here
+    options: Settings = Settings()  # those of the app: each driver reads its own among them
 
 
 class Enqueued(Struct, frozen=True):

@@ -46,7 +46,7 @@ class Guard:
         self._store = store
         self._max_lines = settings.max_log_lines
         self._changes = Changes(store, clock, settings.retention)
-        self._budget = Budget(settings.push.guard_budget)
+        self._budget = Budget(settings.options.guard_budget)
         self._jobs = 0
         self._superseded = 0
         self._beginning = Beginning(store, self._changes)

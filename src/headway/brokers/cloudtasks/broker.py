@@ -81,8 +81,8 @@ class CloudTasksBroker:
         self._location = parse(url)
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        push = settings.push
-        store = from_url(push.guard, namespace=settings.namespace) if push.guard else None
+        guard = settings.options.guard
+        store = from_url(guard, namespace=settings.namespace) if guard else None
         self._target = Target(settings)
         self._keeping = Keeping(store, settings, self._clock)
         self._link = Link(self._location, service_account=self._target.service_account, connect=connect)
@@ -247,7 +247,7 @@ class CloudTasksBroker:
 
     def _proof(self) -> Verifier:
         if self._proving is None:
-            self._proving = self._verifier or make_verifier(self._settings.push, self._clock)
+            self._proving = self._verifier or make_verifier(self._settings.options, self._clock)
         return self._proving
 
     # --- looking and acting -------------------------------------------------------------------------------------

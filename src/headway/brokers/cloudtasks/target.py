@@ -42,16 +42,16 @@ class Target:
 
     def __init__(self, settings: BrokerSettings) -> None:
         """ConfigError names the setting that is wrong."""
-        push = settings.push
+        options = settings.options
         self.namespace = settings.namespace
-        self.service_account = first(push.service_account)
-        self._url = _checked_url("target", push.target) if push.target else ""
-        self._urls = {queue: _checked_url(f"targets.{queue}", url) for queue, url in push.targets.items()}
-        self._audience = push.audience
-        self._secret = first(push.secret).encode()
-        self._timeout_ms = push.timeout_ms
-        self._timeouts = push.timeouts
-        self.bands = _checked_bands(push.priority_bands)
+        self.service_account = first(options.service_account)
+        self._url = _checked_url("target", options.target) if options.target else ""
+        self._urls = {queue: _checked_url(f"targets.{queue}", url) for queue, url in options.targets.items()}
+        self._audience = options.audience
+        self._secret = first(options.push_secret).encode()
+        self._timeout_ms = settings.timeout_ms
+        self._timeouts = settings.timeouts
+        self.bands = _checked_bands(tuple(options.priority_bands))
 
     def queue_id(self, queue: str, priority: int) -> str:
         """Return the Cloud Tasks queue of a job."""

@@ -13,9 +13,10 @@ from headway.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headway.brokers.base import BodySums, PushRequest, PushSettings
+    from headway.brokers.base import BodySums, PushRequest
     from headway.brokers.cloudtasks.auth.verifier import Verifier
     from headway.clock import Clock
+    from headway.config import Settings
 
 _log = logging.getLogger("headway.push")
 
@@ -62,10 +63,10 @@ class EitherVerifier:
         return self._signatures if signed else self._tokens
 
 
-def make_verifier(push: PushSettings, clock: Clock) -> Verifier:
+def make_verifier(settings: Settings, clock: Clock) -> Verifier:
     """Return what verifies requests by these settings; ConfigError names a setting that is missing or wrong."""
-    accounts, secrets = several(push.service_account), several(push.secret)
-    by_token = _by_token(push, accounts, clock) if accounts else None
+    accounts, secrets = several(settings.service_account), several(settings.push_secret)
+    by_token = _by_token(settings, accounts, clock) if accounts else None
     by_signature = HmacVerifier(secrets, clock) if secrets else None
     if by_token is not None and by_signature is not None:
         return EitherVerifier(by_token, by_signature)
@@ -79,8 +80,10 @@ def make_verifier(push: PushSettings, clock: Clock) -> Verifier:
     return verifier
 
 
-def _by_token(push: PushSettings, accounts: tuple[str, ...], clock: Clock) -> Verifier:
-    audiences = {push.audience} if push.audience else {push.target, *push.targets.values()} - {""}
+def _by_token(settings: Settings, accounts: tuple[str, ...], clock: Clock) -> Verifier:
+    audiences = (
+        {settings.audience} if settings.audience else {settings.target, *settings.targets.values()} - {""}
+    )
     if not audiences:
         msg = (
             "service_account is set, but not for whom its tokens are: set `target` (HEADWAY_TARGET) to this "
@@ -94,9 +97,9 @@ def _by_token(push: PushSettings, accounts: tuple[str, ...], clock: Clock) -> Ve
         msg = "verifying tokens needs the packages httpx and pyjwt: pip install 'headway[push]'"
         raise ConfigError(msg) from error
     return OidcVerifier(
-        keys=Keys(push.token_keys or GOOGLE_KEYS),
+        keys=Keys(settings.token_keys or GOOGLE_KEYS),
         audiences=audiences,
         service_accounts=accounts,
-        issuers={push.token_issuer} if push.token_issuer else GOOGLE_ISSUERS,
+        issuers={settings.token_issuer} if settings.token_issuer else GOOGLE_ISSUERS,
         clock=clock,
     )
