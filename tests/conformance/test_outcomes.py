@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from headway import Headway
     from headway.app.prepared import PreparedJob
     from headway.brokers.base import Carrier
-    from headway.job import JobId, JobRecord
+    from headway.job import JobId, JobRecord, Outcome
+    from headway.runtime.run import JobRun, Reports
     from tests.conformance.store import Store
 
 _AT_ONCE: Final = 20
@@ -85,6 +86,20 @@ def _job(app: Headway, place: str, name: str) -> PreparedJob[Any]:
     return app.find_task(place).job(throwing.Argument(name) if place == "argument" else name)
 
 
+class _Source:
+    """Where the deliveries come from."""
+
+    number = 0
+
+    def __init__(self, reporter: Reports, settler: Settler) -> None:
+        self.reporter = reporter
+        self.runs: dict[JobId, JobRun] = {}
+        self._settler = settler
+
+    def run_ended(self, run: JobRun, outcome: Outcome) -> None:
+        self._settler.settle(run.delivery, outcome)
+
+
 async def _run(app: Headway, carrier: Carrier, ids: list[JobId]) -> dict[JobId, JobRecord]:
     """Claim, run and settle until all jobs are terminal."""
     services = Services(logging.getLogger("headway.test"), "test")
@@ -92,18 +107,14 @@ async def _run(app: Headway, carrier: Carrier, ids: list[JobId]) -> dict[JobId, 
     processes = Processes("tests.conformance.throwing:app", kill_after=30)
     settler = Settler(carrier, lambda _: None, services.watch("settle"))
     executor = Executor(app, threads=threads, processes=processes)
-    runners = Runners(
-        executor,
-        Reporter(carrier, app.clock, services.remarks),
-        _AT_ONCE,
-        lambda run, outcome: settler.settle(run.delivery, outcome),
-    )
+    source = _Source(Reporter(carrier, app.clock, services.remarks), settler)
+    runners = Runners(executor, _AT_ONCE, [source])
     try:
         while True:
             wants = [QueueWant("default", 200), QueueWant("processes", 4)]
             claimed = await carrier.claim(wants, worker=WorkerId("w"), limit=200, lease_ms=1000 * HOUR)
             for delivery in claimed.deliveries:
-                runners.add(delivery)
+                runners.add(delivery, source)
             while runners.running or runners.waiting_since() is not None:
                 await runners.wait(60)
             await settler.finish()

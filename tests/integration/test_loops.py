@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import Heartbeat
     from headway.service import Service, Services
+    from headway.testing.wrapper import Verb
 
 DEADLINE: Final = 15.0
 TIMES: Final = 3  # faults in a row, in each loop
@@ -47,7 +48,7 @@ FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
 
 ENDLESS: Final = {
     "service:Service.run": "the mechanism itself",
-    "runtime.worker:Worker._fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
+    "runtime.lane:Lane.fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
     "brokers.redis.wire.commands:Link._run": "connects again after whatever ended the connection",
     "brokers.redis.wire.subscriptions:Listener._run": "connects again after whatever ended the connection",
 }
@@ -91,14 +92,37 @@ class Tried:
         self.nudge = nudge
 
 
+LANE: Final[tuple[Verb, ...]] = ("claim", "heartbeat", "settle", "report", "tend", "signals")
+"""What the loops of a lane ask of its carrier."""
+
+
+@asynccontextmanager
+async def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    """One of two: what befalls it is nothing to the other."""
+    async with working(tmp_path, monkeypatch, LANE) as (one, tried):
+        tried.services = one.lanes[0].services
+        yield tried
+        assert not [service.name for service in one.lanes[1].services if service.failures]
+
+
 @asynccontextmanager
 async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
-    monkeypatch.setattr("headway.runtime.worker.first_look", lambda: 0.0)
+    async with working(tmp_path, monkeypatch, ("schedules",)) as (_, tried):
+        yield tried
+
+
+@asynccontextmanager
+async def working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verbs: Sequence[Verb]
+) -> AsyncGenerator[tuple[Worker, Tried]]:
+    """A worker of two carriers, the first of which fails."""
+    monkeypatch.setattr("headway.runtime.lane.first_look", lambda: 0.0)
     monkeypatch.setattr("headway.runtime.maintenance._BUSY", 0.1)
     monkeypatch.setattr("headway.runtime.maintenance._SHORTEST", 0.1)
     url = f"sqlite:///{tmp_path / 'loops.db'}"
     faulty = FaultyBroker(pulled(from_url(url, BrokerSettings("loops"))))
-    app = Headway("loops", carrier=faulty, lease=3.0, concurrency=4, url=url)
+    other = pulled(from_url(f"sqlite:///{tmp_path / 'other.db'}", BrokerSettings("loops")))
+    app = Headway("loops", carrier={"first": faulty, "second": other}, lease=3.0, concurrency=4, url=url)
     stop = asyncio.Event()
     fired: list[int] = []
 
@@ -125,7 +149,7 @@ async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenera
         await until(lambda: one.holds)
 
         def fail(error: Callable[[], BaseException]) -> None:
-            for verb in ("claim", "heartbeat", "settle", "report", "tend", "signals", "schedules"):
+            for verb in verbs:
                 faulty.fail_next(verb, times=TIMES, error=error())
 
         async def works() -> None:
@@ -138,7 +162,7 @@ async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenera
             assert record is not None
             assert record.state is JobState.SUCCEEDED
 
-        yield Tried(one.services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
+        yield one, Tried(one.services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
         feeding.cancel()
         stop.set()
         one.stop()
@@ -270,7 +294,7 @@ async def supervising(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
     group.carrier.on_beat = beat
     monkeypatch.setattr(group.carrier, "open", open_carrier)
     await group.ready()
-    group.places[0].slots.held = 1
+    group.places[0].slots.hold(1)
 
     def fail(error: Callable[[], BaseException]) -> None:
         for met in errors.values():
@@ -289,6 +313,7 @@ async def supervising(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
 
 OWNERS: Final[dict[str, Any]] = {
     "runtime.supervisor": supervising,
+    "runtime.lane": lane,
     "runtime.worker": worker,
     "push.run": receiving,
     "emulator.driven": emulator,
@@ -297,7 +322,7 @@ OWNERS: Final[dict[str, Any]] = {
 ELSEWHERE: Final = {
     ("demo.push", "schedules"): "the round of the workers' own",
     ("brokers.redis.events", "presence"): "one command; tried below",
-    ("runtime.worker", "connection"): "where there is a connection: test_redis_outage",
+    ("runtime.lane", "connection"): "where there is a connection: test_redis_outage",
     ("guards.doubts", "leases in doubt"): "begun by a store that did not answer: test_cloudtasks_answers",
 }
 

@@ -88,7 +88,7 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "lost-lease-unheard",
         "a worker that lost its lease goes on with its jobs",
-        ("runtime/worker.py", "            run.interrupt(Stop.LOST)", "            pass"),
+        ("runtime/lane.py", "            run.interrupt(Stop.LOST)", "            pass"),
         faults="test_freeze.py",
     ),
     mutant(

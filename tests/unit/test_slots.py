@@ -59,7 +59,7 @@ slots = Slots.attach(int(sys.argv[1]))
 ids = [new_job_id() for _ in range(3)]
 taken = [slots.start(Lease(job_id, WorkerId("w"), 1), 100.0 + n) for n, job_id in enumerate(ids)]
 slots.end(taken[1])
-slots.held = 7
+slots.hold(7)
 print(ids[0], ids[2], flush=True)
 sys.stdin.readline()
 slots.end(taken[0])
@@ -79,14 +79,14 @@ def test_the_supervisor_sees_what_the_worker_writes_also_after_its_death(slots: 
         try:
             first, third = worker.stdout.readline().split()
             assert {(job.job_id, job.deadline) for job in slots.started()} == {(first, 100.0), (third, 102.0)}
-            assert (slots.done, slots.held) == (1, 7)
+            assert (slots.done, slots.held()) == (1, 7)
             worker.stdin.write("go\n")
             worker.stdin.flush()
             assert worker.stdout.readline() == "ended\n"
         finally:
             worker.kill()
     assert [(job.job_id, job.deadline) for job in slots.started()] == [(third, 102.0)]
-    assert (slots.done, slots.held) == (2, 7)
+    assert (slots.done, slots.held()) == (2, 7)
 
 
 def test_something_else_is_no_table() -> None:

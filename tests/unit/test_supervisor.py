@@ -195,7 +195,8 @@ async def _until(condition: Callable[[], object]) -> None:
 async def test_a_worker_that_ends_while_its_heartbeat_is_answered_stops_no_heart(scene: Scene) -> None:
     await scene.ready()
     first, second = scene.places
-    first.slots.held = second.slots.held = 1
+    first.slots.hold(1)
+    second.slots.hold(1)
 
     async def end_one(workers: Sequence[WorkerId]) -> list[Heartbeat]:
         scene.carrier.on_beat = all_held
@@ -233,7 +234,7 @@ async def test_a_heart_that_fails_says_so_once_and_goes_on(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     await scene.ready()
-    scene.places[0].slots.held = 1
+    scene.places[0].slots.hold(1)
 
     async def fail(_: object) -> list[Heartbeat]:
         msg = "a fault of ours"
@@ -251,13 +252,13 @@ async def test_a_process_that_holds_the_line_of_a_dead_worker_delays_nothing(sce
     """What the worker forked has its end of the line, and may keep it for ever."""
     await scene.ready()
     dead, other = scene.places
-    dead.slots.held = 1
+    dead.slots.hold(1)
     dead.slots.start(_lease(JOB), 0.0)
     dead.child.end(-9)  # its line stays open
     await _until(lambda: "w0" in scene.carrier.surrendered)
     assert scene.carrier.surrendered[WorkerId("w0")] == [JOB]
     await _until(lambda: len(scene.places) == 3)
-    other.slots.held = 1
+    other.slots.hold(1)
     await scene.beats()
     assert scene.carrier.beats[-1] == ["w1"]
 
@@ -266,7 +267,8 @@ async def test_no_heartbeat_for_the_dead(scene: Scene, monkeypatch: pytest.Monke
     await scene.ready()
     monkeypatch.setattr(supervisor_module, "_LAST_WORDS", 30.0)
     dead, other = scene.places
-    dead.slots.held = other.slots.held = 1
+    dead.slots.hold(1)
+    other.slots.hold(1)
     await scene.beats()
     assert scene.carrier.beats[-1] == ["w0", "w1"]
     dead.child.end(-9)
@@ -280,7 +282,8 @@ async def test_no_heartbeat_for_the_dead(scene: Scene, monkeypatch: pytest.Monke
 async def test_a_job_begun_while_the_heartbeat_was_answered_is_not_interrupted(scene: Scene) -> None:
     await scene.ready()
     new, old = scene.places
-    new.slots.held = old.slots.held = 1
+    new.slots.hold(1)
+    old.slots.hold(1)
     old.slots.start(_lease(JobId("1" * 20)), 0.0)
 
     async def begin(workers: Sequence[WorkerId]) -> list[Heartbeat]:
@@ -297,7 +300,7 @@ async def test_a_job_begun_while_the_heartbeat_was_answered_is_not_interrupted(s
 async def test_a_failed_heartbeat_says_nothing_of_leases(scene: Scene) -> None:
     await scene.ready()
     place, _ = scene.places
-    place.slots.held = 1
+    place.slots.hold(1)
     place.slots.start(_lease(JOB), 0.0)
 
     async def fail(_: object) -> list[Heartbeat]:

@@ -68,14 +68,14 @@ class Headway:
     """An app. Apps of different names share a carrier without seeing each other.
 
     Settings come from the arguments, `HEADWAY_*` variables and `headway.toml`, in this order; ConfigError names a
-    wrong one. `carrier` replaces the one that the URL names, for tests.
+    wrong one. `carrier` replaces the one that the URL names, for tests; several by their names.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        carrier: Store | None = None,
+        carrier: Store | Mapping[str, Store] | None = None,
         clock: Clock | None = None,
         **settings: Unpack[GivenSettings],
     ) -> None:
@@ -392,6 +392,11 @@ class Headway:
     def carrier(self) -> Store:
         """The carrier that is open on the running event loop; HeadwayError when the app is not open there."""
         return self._opened.here().carrier
+
+    @property
+    def carriers(self) -> Mapping[str, Store]:
+        """All carriers that are open on the running event loop, by name; HeadwayError as `carrier`."""
+        return self._opened.here().carriers
 
     @property
     def pull_carrier(self) -> Carrier:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -11,7 +11,7 @@ from headway.errors import HeadwayError, PartlyAcceptedError, UnsupportedError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from headway.app.batching import Batcher
     from headway.app.prepared import PreparedJob
@@ -45,9 +45,12 @@ class OpenApp:
         enqueuer: Batcher[NewJob, Enqueued],
         clock: Clock,
         offload: Offload | None,
+        *,
+        carriers: Mapping[str, Store] | None = None,
     ) -> None:
         self.loop = loop
         self.carrier = carrier
+        self.carriers: Mapping[str, Store] = {"main": carrier} if carriers is None else carriers
         self.enqueuer = enqueuer
         self.users = 0
         self.cache: OpenCache | None = None
@@ -156,7 +159,7 @@ class OpenApps:
         self,
         name: str,
         settings: Settings,
-        carrier: Store | None,
+        carrier: Store | Mapping[str, Store] | None,
         clock: Clock | None,
         *,
         offload: Offload | None = None,
@@ -235,21 +238,26 @@ class OpenApps:
             del self._by_loop[stale]
         opened = self._by_loop.get(loop)
         if opened is None:
-            carrier = self._given or from_url(
+            given = self._given or from_url(
                 self._settings.url,
                 broker_settings(self._name, self._settings, self._tasks),
                 clock=self._clock,
             )
-            opened = OpenApp(loop, carrier, enqueuer_of(carrier), self._clock or SystemClock(), self._offload)
+            carriers = given if isinstance(given, Mapping) else {"main": given}
+            carrier = next(iter(carriers.values()))
+            clock = self._clock or SystemClock()
+            opened = OpenApp(loop, carrier, enqueuer_of(carrier), clock, self._offload, carriers=carriers)
             self._by_loop[loop] = opened
             opened.users += 1
             try:
                 if self._offload is not None:
                     await self._offload.open()
-                await carrier.open()
+                for one in carriers.values():
+                    await one.open()
             except BaseException:
                 self._by_loop.pop(loop, None)
-                await carrier.close()
+                for one in carriers.values():
+                    await one.close()
                 raise
             return opened
         opened.users += 1
@@ -265,7 +273,8 @@ class OpenApps:
             await opened.enqueuer.finish()
         finally:
             self._by_loop.pop(opened.loop, None)
-            await opened.carrier.close()
+            for carrier in opened.carriers.values():
+                await carrier.close()
             if opened.cache is not None:
                 await opened.cache.close()
         return True

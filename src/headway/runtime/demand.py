@@ -19,6 +19,9 @@ _WINDOW_SECONDS: Final = 0.05
 class Demand:
     """How many jobs of which queues a worker wants now."""
 
+    patience: float | None = None
+    """Seconds after which a lane that found no room looks again although nothing changed; None: it need not."""
+
     def __init__(
         self,
         queues: Sequence[str],
@@ -35,7 +38,8 @@ class Demand:
         self._weighted = len(set(self._weights)) > 1
         self._held: Counter[str] = Counter()
         self.held = 0
-        self._backlog = False  # the last claim was answered in full: there may be more
+        self.reserved = 0  # of these by claims that are under way, where several lanes share the places
+        self.backlog = False  # the last claim was answered in full: there may be more
         self._rate = 0.0  # jobs that end here in a second, smoothed
         self._ended = 0  # in the present window
         self._window_began = 0.0
@@ -47,11 +51,37 @@ class Demand:
 
         Only while there is a backlog: a lone job belongs to a worker that has a place for it.
         """
-        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS)) if self._backlog else 0
+        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS)) if self.backlog else 0
 
     def claimed(self, room: int, count: int) -> None:
         """Learn that a claim of `room` jobs was answered with `count`."""
-        self._backlog = count >= room > 0
+        self.backlog = count >= room > 0
+
+    def failed(self) -> bool:
+        """Learn that a claim failed; true: the carrier is asked for nothing until it answers such a claim."""
+        return False
+
+    def none(self) -> int:
+        """No room, whatever is free."""
+        return 0
+
+    def leave(self) -> None:
+        """Learn that its lane is about to leave the idle list of its carrier."""
+
+    def reserve(self, room: int, wants: Sequence[QueueWant]) -> None:
+        """Count what a claim asks for as held, while it is under way."""
+        self._reserve(room, wants, 1)
+
+    def release(self, room: int, wants: Sequence[QueueWant]) -> None:
+        """Take back what `reserve` did."""
+        self._reserve(room, wants, -1)
+
+    def _reserve(self, room: int, wants: Sequence[QueueWant], sign: int) -> None:
+        self.held += sign * room
+        self.reserved += sign * room
+        for want in wants:
+            if want.queue in self._limits:
+                self._held[want.queue] += sign * want.limit
 
     def take(self, queue: str) -> None:
         """Count a job as held."""

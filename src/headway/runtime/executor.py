@@ -141,7 +141,7 @@ class Executor:
             return self.outcomes.postponed(run.delivery, _SUSPECT_PAUSE)
         if self._slots is not None:
             # It is ended there, without harm to this process.
-            run.slot = self._slots.start(run.delivery.lease, 0.0, apart=True)
+            run.slot = self._slots.start(run.delivery.lease, 0.0, run.lane, apart=True)
         # What the fetch of an offloaded call took is gone.
         left = run.seconds_left(call.timeout) if is_reference(run.delivery.payload) else call.timeout
         return await processes.run(run, left, self.outcomes, suspect=suspect)
@@ -149,7 +149,7 @@ class Executor:
     def _enter(self, run: JobRun, seconds: float) -> None:
         """Enter the run into the table that the supervisor watches, with its hard end in so many seconds."""
         if self._slots is not None:
-            run.slot = self._slots.start(run.delivery.lease, time.monotonic() + seconds)
+            run.slot = self._slots.start(run.delivery.lease, time.monotonic() + seconds, run.lane)
 
     async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
         """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails.

@@ -21,14 +21,16 @@ def first_look() -> float:
     return random.uniform(_SHORTEST, _BUSY)  # noqa: S311 - spread, not a secret
 
 
-async def tend(broker: PullBroker, *, busy: bool, kept: float) -> float:
+async def tend(broker: PullBroker, *, busy: bool, kept: float, name: str = "") -> float:
     """Tend the carrier once; return the seconds until it asks for the next time, spread as well.
 
-    `kept` is for how many seconds records are kept at least: a job that completes while this waits is then due.
+    `kept` is for how many seconds records are kept at least: a job that completes while this waits is then due. `name`
+    is the carrier's, where there are several.
     """
     tended = await broker.tend()
     if tended.reclaimed:
-        _log.warning("%d jobs of workers that died were taken back", tended.reclaimed)
+        where = f"carrier {name}: " if name else ""
+        _log.warning("%s%d jobs of workers that died were taken back", where, tended.reclaimed)
     longest = _BUSY if busy else min(_LONGEST, max(_SHORTEST, kept))
     due = longest if tended.next_in_ms is None else tended.next_in_ms / 1000
     shortest = _BEHIND if tended.next_in_ms == 0 else _SHORTEST

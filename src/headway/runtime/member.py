@@ -157,7 +157,7 @@ class Member:
     @property
     def needs_heartbeat(self) -> bool:
         """True when it holds jobs and works: a frozen one must lose its lease, an ended one's jobs are taken back."""
-        return not self.ended and self.slots.held > 0 and not is_frozen(self.pid)
+        return not self.ended and self.slots.held() > 0 and not is_frozen(self.pid)
 
     @property
     def memory_mb(self) -> float:

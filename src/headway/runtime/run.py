@@ -58,6 +58,7 @@ class JobRun:
         "deadline",
         "delivery",
         "given_up",
+        "lane",
         "late_since",
         "reason",
         "reporter",
@@ -67,9 +68,15 @@ class JobRun:
         "task",
     )
 
-    def __init__(self, delivery: Delivery, reporter: Reports, task: asyncio.Task[None] | None = None) -> None:
-        """`task` is the one that performs it, when that is known: asking for it is slow before Python 3.12."""
+    def __init__(
+        self, delivery: Delivery, reporter: Reports, task: asyncio.Task[None] | None = None, lane: int = 0
+    ) -> None:
+        """`task` is the one that performs it, when that is known: asking for it is slow before Python 3.12.
+
+        `lane` is the number of the lane, in its worker, that the delivery came from.
+        """
         self.task = task
+        self.lane = lane
         self.delivery = delivery
         self.stop: Stop | None = None
         self.reason = ""

@@ -13,73 +13,83 @@ import contextvars
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from headway.runtime.current import Place, current_run
 from headway.runtime.run import JobRun, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from headway.job import Delivery, JobId, Outcome
     from headway.runtime.executor import Executor
-    from headway.runtime.reporter import Reporter
+    from headway.runtime.run import Reports
 
 _log = logging.getLogger("headway.worker")
 _SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop may look after everything else
 
 
+class Source(Protocol):
+    """Where a delivery came from, so where it is reported and settled."""
+
+    number: int
+    reporter: Reports
+    runs: dict[JobId, JobRun]
+    """What of it is under way: the same job may come from another source meanwhile."""
+
+    def run_ended(self, run: JobRun, outcome: Outcome, /) -> None:
+        """Take the outcome of a run, once its reports are recorded."""
+        ...
+
+
 class Runners:
     """Runs deliveries, at most `count` at once."""
 
-    def __init__(
-        self,
-        executor: Executor,
-        reporter: Reporter,
-        count: int,
-        ended: Callable[[JobRun, Outcome], None],
-    ) -> None:
-        """`ended` is told the outcome of each run, once its reports are recorded."""
+    def __init__(self, executor: Executor, count: int, sources: Sequence[Source]) -> None:
+        """`sources` are all from which deliveries may come, by their numbers; they may be added later."""
         self._executor = executor
-        self._reporter = reporter
         self._count = count
-        self._ended = ended
-        self._buffer: deque[tuple[Delivery, float]] = deque()
-        self._runs: dict[JobId, JobRun] = {}
+        self._sources = sources
+        self._buffer: deque[tuple[Delivery, Source, float]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stuck = 0  # places whose job was given up and goes on
         self._spare = False  # a place has been opened that did not begin yet
         self._paused = False  # a place makes way for the loop and will go on with the buffer
         executor.on_give_up(self._give_up)
 
-    def add(self, delivery: Delivery) -> None:
+    def add(self, delivery: Delivery, source: Source) -> None:
         """Run the delivery as soon as there is a place."""
-        self._buffer.append((delivery, time.monotonic()))
+        self._buffer.append((delivery, source, time.monotonic()))
         self._open_place()
 
     @property
     def running(self) -> list[JobRun]:
         """The runs under way."""
-        return list(self._runs.values())
+        return [run for source in self._sources for run in source.runs.values()]
 
     def waiting_since(self) -> float | None:
         """Return the time.monotonic() since which the first delivery waits for a place; None when none waits."""
-        return self._buffer[0][1] if self._buffer else None
+        return self._buffer[0][2] if self._buffer else None
 
-    def take_waiting(self) -> list[Delivery]:
-        """Take out all deliveries that wait for a place."""
-        waiting = [delivery for delivery, _ in self._buffer]
-        self._buffer.clear()
+    def take_waiting(self, source: Source) -> list[Delivery]:
+        """Take out all deliveries of a source that wait for a place."""
+        waiting = [delivery for delivery, its, _ in self._buffer if its is source]
+        if len(waiting) == len(self._buffer):
+            self._buffer.clear()
+        else:
+            others = [item for item in self._buffer if item[1] is not source]
+            self._buffer.clear()
+            self._buffer.extend(others)
         return waiting
 
-    def cancel(self, job_id: JobId) -> Delivery | None:
-        """Stop the run of this job softly; a delivery of it that still waits is taken out and returned."""
-        run = self._runs.get(job_id)
+    def cancel(self, job_id: JobId, source: Source) -> Delivery | None:
+        """Stop the source's run of this job softly; a delivery that still waits is taken out and returned."""
+        run = source.runs.get(job_id)
         if run is not None:
             run.interrupt(Stop.CANCEL)
             return None
         for item in self._buffer:
-            if item[0].lease.job_id == job_id:
+            if item[1] is source and item[0].lease.job_id == job_id:
                 self._buffer.remove(item)
                 return item[0]
         return None
@@ -112,10 +122,10 @@ class Runners:
         task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
         while self._buffer and not self._paused:
-            delivery, _ = self._buffer.popleft()
+            delivery, source, _ = self._buffer.popleft()
             if self._buffer and not self._spare:
                 self._open_place()
-            await self._run(JobRun(delivery, self._reporter, task), place)
+            await self._run(JobRun(delivery, source.reporter, task, source.number), source, place)
             try:
                 if contextvars.copy_context() != clean:
                     return
@@ -129,9 +139,10 @@ class Runners:
                     self._paused = False
                 pause_at = time.monotonic() + _SLICE
 
-    async def _run(self, run: JobRun, place: Place) -> None:
+    async def _run(self, run: JobRun, source: Source, place: Place) -> None:
         job_id = run.delivery.lease.job_id
-        self._runs[job_id] = run
+        runs = source.runs
+        runs[job_id] = run
         place.run = run
         try:
             outcome = await self._executor.run(run)
@@ -140,18 +151,19 @@ class Runners:
             outcome = self._executor.outcomes.of_error(run, error)
         finally:
             place.run = None
-            if self._runs.get(job_id) is run:
-                del self._runs[job_id]
+            if runs.get(job_id) is run:
+                del runs[job_id]
         if run.given_up:
             self._stuck -= 1
         else:
-            self._ended(run, outcome)
+            source.run_ended(run, outcome)
 
     def _give_up(self, run: JobRun, outcome: Outcome) -> None:
         """End a run whose place goes on with it: another place may be opened in its stead."""
         self._stuck += 1
-        if self._runs.get(run.delivery.lease.job_id) is run:
-            del self._runs[run.delivery.lease.job_id]
-        self._ended(run, outcome)
+        source = self._sources[run.lane]
+        if source.runs.get(run.delivery.lease.job_id) is run:
+            del source.runs[run.delivery.lease.job_id]
+        source.run_ended(run, outcome)
         if self._buffer:
             self._open_place()

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
     from headway.job import Lease
 
+MAX_LANES: Final = 32
+"""Carriers that one worker can serve."""
 _HEADER: Final = struct.Struct(
-    "<4sIQQQi4x"
-)  # magic, slots, jobs done, jobs held, answers given, the last answer
-_SLOT: Final = struct.Struct("<20sdQ?3x")  # job id, hard deadline (monotonic seconds, 0: none), epoch, apart
-_MAGIC: Final = b"HWS2"
+    f"<4sIQQi4x{8 * MAX_LANES}x"
+)  # magic, slots, jobs done, answers given, the last answer, jobs held of each lane
+# job id, hard deadline (monotonic seconds, 0: none), epoch, apart, lane
+_SLOT: Final = struct.Struct("<20sdQ?B2x")
+_MAGIC: Final = b"HWS3"
 _DONE_AT: Final = 8
-_HELD_AT: Final = 16
-_ANSWERS_AT: Final = 24
+_ANSWERS_AT: Final = 16
+_HELD_AT: Final = 32
 _COUNT: Final = struct.Struct("<Q")
 _ANSWER: Final = struct.Struct("<Qi")
 _ABANDONED: Final = b"~"  # stands in the slot of what goes on although its job has ended
@@ -41,13 +44,15 @@ _EMPTY: Final = b"\0" * _SLOT.size
 class Started(Struct, frozen=True):
     """A started job. `deadline` is the time.monotonic() at which the process is ended for it; 0: never.
 
-    `apart`: it runs in a process of its own, so that it cannot end this one.
+    `apart`: it runs in a process of its own, so that it cannot end this one. `lane` is the number of the lane that it
+    came from.
     """
 
     job_id: JobId
     deadline: float
     epoch: int = 0
     apart: bool = False
+    lane: int = 0
 
 
 class Slots:
@@ -66,7 +71,7 @@ class Slots:
         descriptor = _nameless_file()
         os.ftruncate(descriptor, size)
         memory = mmap.mmap(descriptor, size)
-        _HEADER.pack_into(memory, 0, _MAGIC, count, 0, 0, 0, -1)
+        _HEADER.pack_into(memory, 0, _MAGIC, count, 0, 0, -1)
         return cls(descriptor, memory, count)
 
     @classmethod
@@ -79,13 +84,13 @@ class Slots:
             raise ValueError(msg)
         return cls(descriptor, memory, count)
 
-    def start(self, lease: Lease, deadline: float, *, apart: bool = False) -> int:
+    def start(self, lease: Lease, deadline: float, lane: int = 0, *, apart: bool = False) -> int:
         """Enter a job and return its slot; -1 when the table is full (it is then no suspect, and has no hard end)."""
         if not self._free:
             return -1
         slot = self._free.pop()
         at = _HEADER.size + slot * _SLOT.size
-        _SLOT.pack_into(self._memory, at, lease.job_id.encode(), deadline, lease.epoch, apart)
+        _SLOT.pack_into(self._memory, at, lease.job_id.encode(), deadline, lease.epoch, apart, lane)
         return slot
 
     def abandon(self, slot: int) -> None:
@@ -106,10 +111,12 @@ class Slots:
         """Return the started jobs."""
         found: list[Started] = []
         for slot in range(self._count):
-            raw, deadline, epoch, apart = _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size)
+            raw, deadline, epoch, apart, lane = _SLOT.unpack_from(
+                self._memory, _HEADER.size + slot * _SLOT.size
+            )
             job_id = raw.rstrip(b"\0")
             if job_id not in {b"", _ABANDONED}:
-                found.append(Started(JobId(job_id.decode("ascii", "replace")), deadline, epoch, apart))
+                found.append(Started(JobId(job_id.decode("ascii", "replace")), deadline, epoch, apart, lane))
         return found
 
     @property
@@ -125,14 +132,13 @@ class Slots:
         """How many jobs ended here."""
         return int(_COUNT.unpack_from(self._memory, _DONE_AT)[0])
 
-    @property
-    def held(self) -> int:
-        """How many jobs the worker holds or is about to claim; 0: it needs no heartbeat."""
-        return int(_COUNT.unpack_from(self._memory, _HELD_AT)[0])
+    def held(self, lane: int = 0) -> int:
+        """How many jobs of this lane the worker holds or is about to claim; 0: it needs no heartbeat there."""
+        return int(_COUNT.unpack_from(self._memory, _HELD_AT + 8 * lane)[0])
 
-    @held.setter
-    def held(self, count: int) -> None:
-        _COUNT.pack_into(self._memory, _HELD_AT, count)
+    def hold(self, count: int, lane: int = 0) -> None:
+        """Say so."""
+        _COUNT.pack_into(self._memory, _HELD_AT + 8 * lane, count)
 
     def answer(self, slot: int) -> None:
         """Say, because the supervisor asked, which slot's job the loop is busy with; -1: none."""

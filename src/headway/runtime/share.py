@@ -1,0 +1,195 @@
+"""How the lanes of a worker share its places: who may ask for how many, so that neither hoards and neither starves.
+
+Only a worker with several carriers has shares; a lane that is alone has the demand for itself.
+
+- Room is reserved before a claim, and what was not delivered is given back with the answer: two lanes never ask for the
+  same place.
+- While several lanes have jobs, each has an equal part of the places; the last odd one goes to whoever was served
+  longest ago. So at concurrency 1 they take turns.
+- A carrier that does not answer keeps its reservation for a moment only, and is asked for nothing until it answers.
+- A worker that stays full says so to every carrier (it leaves their idle lists), and hands back what waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.brokers.base import QueueWant
+    from headway.runtime.demand import Demand
+
+_PATIENCE: Final = 0.25  # seconds that a claim may keep places which another lane could use
+_FULL: Final = (
+    0.05  # seconds without an end of a job, after which a full worker is offered none; short ones end before
+)
+
+
+class Places:
+    """The places of one worker and its lanes' shares of them."""
+
+    def __init__(self, demand: Demand, stay_full: Callable[[], None]) -> None:
+        """`stay_full` is called when all places have been taken for a while."""
+        self.demand = demand
+        self.shares: list[Share] = []
+        self.turns = count(1)
+        self._stay_full = stay_full
+        self._freed = 0
+        self._watching = False
+        self._rng = random.Random()  # noqa: S311 - fairness, not a secret
+
+    def share(self, changed: Callable[[], None]) -> Share:
+        """Return the share of one more lane; `changed` tells it that there may be room for it."""
+        share = Share(self, changed)
+        self.shares.append(share)
+        return share
+
+    def tell(self) -> None:
+        """Tell all lanes that places may be free; in any order, because the first may take what each wants."""
+        for share in self._rng.sample(self.shares, len(self.shares)):
+            share.changed()
+
+    def freed(self) -> None:
+        """Learn that a place is free."""
+        self._freed += 1
+        self.tell()
+
+    def watch(self) -> None:
+        """See whether the places stay taken, from now on."""
+        if not self._watching and self.demand.held >= self.demand.concurrency:
+            self._watching = True
+            asyncio.get_running_loop().call_later(_FULL, self._look, self._freed)
+
+    def _look(self, freed: int) -> None:
+        self._watching = False
+        if self._freed != freed:
+            self.watch()
+        elif self.demand.held >= self.demand.concurrency:
+            self._stay_full()
+
+
+class Share:
+    """One lane's part of the places: what it sees in place of the worker's demand."""
+
+    def __init__(self, places: Places, changed: Callable[[], None]) -> None:
+        """Made by `Places`."""
+        self.changed = changed
+        self.held = 0
+        self.patience: float | None = None
+        self._places = places
+        self._demand = places.demand
+        self._hungry = True  # it claims as soon as there is room
+        self._silent = False  # its carrier does not answer
+        self._full_answer = False  # the last claim was answered in full
+        self._turn = 0  # of the worker's claims that brought something, its last
+        self._reserved: list[QueueWant] | None = None  # while a claim is under way
+        self._room = 0
+        self._asked_at = 0.0
+
+    # What a lane asks of its demand; see there.
+
+    def room(self) -> int:
+        """How many jobs to claim now, as far as the others have not a better claim to the places."""
+        if self._silent:
+            return 0
+        self._hungry = True
+        now = time.monotonic()
+        rivals = [one for one in self._places.shares if one is not self and one.rivals(now)]
+        free = self._demand.room()
+        # Who is denied what another one has, or is to get, looks again: that carrier may have stopped to answer.
+        self.patience = _PATIENCE if free or self._demand.reserved else None
+        if not rivals or not free:
+            return free
+        quota = -(-(self._demand.concurrency + self._demand.prefetch) // (len(rivals) + 1))
+        due = sum(max(0, quota - one.taken) for one in rivals if one.before(self))
+        return max(0, min(free - due, quota - self.held))
+
+    def none(self) -> int:
+        """No room, whatever is free: the others need not leave it any."""
+        self._hungry = False
+        return 0
+
+    def leave(self) -> None:
+        """Learn that the lane is about to leave the idle list of its carrier, which may not answer."""
+        self._hungry = False
+
+    def wants(self, room: int) -> list[QueueWant]:
+        """What to claim, reserved until `claimed` or `failed`."""
+        wants = self._demand.wants(room)
+        if wants:
+            self._demand.reserve(room, wants)
+            self._reserved, self._room, self._asked_at = wants, room, time.monotonic()
+        else:
+            self._hungry = False
+        return wants
+
+    def claimed(self, room: int, count: int) -> None:
+        """Learn that a claim was answered; what was not delivered is there for the others."""
+        self._release()
+        self._silent = False
+        self._full_answer = count >= room > 0
+        if count:
+            self._turn = next(self._places.turns)
+        if room and not self._full_answer:
+            self._hungry = False
+        self._demand.backlog = any(share.has_backlog for share in self._places.shares)
+        self._places.tell()
+        self._places.watch()
+
+    def failed(self) -> bool:
+        """Learn that a claim failed; true: the carrier is asked for nothing until it answers such a claim."""
+        self._release()
+        self._silent = True
+        self._full_answer = False
+        self._places.tell()
+        return True
+
+    def take(self, queue: str) -> None:
+        """Count a job as held."""
+        self.held += 1
+        self._demand.take(queue)
+        if self._reserved is None:  # handed over by the carrier
+            self._places.watch()
+
+    def give(self, queue: str) -> None:
+        """Count a job as no longer held."""
+        self.held -= 1
+        self._demand.give(queue)
+        self._places.freed()
+
+    def ended(self, seconds: float, now: float) -> None:
+        """Learn from a job that has ended."""
+        self._demand.ended(seconds, now)
+
+    # What the shares ask of each other.
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether more jobs wait there than it could take."""
+        return self._full_answer
+
+    @property
+    def taken(self) -> int:
+        """How many places it has, or has asked for."""
+        return self.held + (0 if self._reserved is None else self._room)
+
+    def rivals(self, now: float) -> bool:
+        """Tell whether there may be jobs for it. A carrier that keeps places and does not answer gets none."""
+        if self._reserved is not None and now - self._asked_at > _PATIENCE:
+            self._release()
+            self._silent = True
+        return self._hungry and not self._silent
+
+    def before(self, other: Share) -> bool:
+        """Tell whether it is served before the other, when there is one place for both."""
+        return self._turn < other._turn
+
+    def _release(self) -> None:
+        if self._reserved is not None:
+            self._demand.release(self._room, self._reserved)
+            self._reserved = None
