@@ -13,7 +13,6 @@ import pytest
 from headway import Headway
 from headway.brokers.redis.wire import spin
 from headway.brokers.redis.wire.commands import Link
-from headway.brokers.redis.wire.connect import transport_of
 from headway.errors import BrokerRefusedError
 from headway.job import JobState
 from tests.integration.redis_app import broker, job
@@ -21,7 +20,7 @@ from tests.integration.redis_app import broker, job
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from headway.brokers.redis.wire.connect import Wire
+    from headway.brokers.redis.wire.greeting import Wire
     from tests.servers import TcpProxy
 
 LONE = "wrong \ud800 month"  # a lone surrogate: no encoding has it
@@ -101,7 +100,7 @@ async def test_a_connection_that_cannot_be_taken_over_is_replaced(
     async def once_too_late(self: Link, wire: Wire) -> None:
         if not ended:
             ended.append(wire)
-            transport = transport_of(wire)
+            transport = wire.transport
             transport.abort()
             while transport.get_extra_info("socket").fileno() != -1:  # noqa: ASYNC110 - its end is told to nobody who cares
                 await asyncio.sleep(0)
@@ -126,7 +125,7 @@ async def test_a_fault_of_ours_ends_no_link_and_closing_raises_nothing_of_it(
         times.append(1)
         if len(times) == 3:
             failed.set()
-        await wire.disconnect(nowait=True)
+        wire.close()
         msg = "a fault of ours"
         raise LookupError(msg)
 

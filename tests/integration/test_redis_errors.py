@@ -7,10 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from redis import exceptions
-from redis.connection import DefaultParser
 
-from headway.brokers.redis.wire.errors import Answer, classify, refused, unavailable
+from headway.brokers.redis.wire.errors import Answer, WireError, classify, error_of, refused, unavailable
 from headway.errors import BrokerUnavailableError
 from tests.integration.redis_app import broker, claim, job
 
@@ -36,20 +34,16 @@ WAITING = {
 }
 
 
-def _error(text: str) -> Exception:
-    return DefaultParser.parse_error(text)  # type: ignore[no-untyped-call, no-any-return]
-
-
 @pytest.mark.parametrize("text", REFUSALS)
 def test_a_refusal_says_what_to_do(text: str) -> None:
-    message = str(refused("redis://h:1", _error(text)))
+    message = str(refused("redis://h:1", error_of(text)))
     assert message.startswith("redis://h:1 refused the call: ")
     assert re.search(REFUSALS[text], message)
 
 
 @pytest.mark.parametrize("text", WAITING)
 def test_a_server_that_can_do_nothing_now_is_not_called_unreachable(text: str) -> None:
-    error = _error(text)
+    error = error_of(text)
     assert classify(error) is Answer.WAIT
     message = str(unavailable("redis://h:1", error))
     assert message.startswith("redis://h:1 answers, but does nothing for now: ")
@@ -57,7 +51,7 @@ def test_a_server_that_can_do_nothing_now_is_not_called_unreachable(text: str) -
 
 
 def test_a_server_that_does_not_answer_is_called_unreachable() -> None:
-    for problem in ("", "no answer for 4 s", exceptions.ConnectionError("refused"), TimeoutError()):
+    for problem in ("", "no answer for 4 s", WireError("refused"), TimeoutError()):
         assert "cannot be reached (" in str(unavailable("redis://h:1", problem))
 
 

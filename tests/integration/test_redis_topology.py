@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.crc import key_slot
 
 from headway.brokers.redis.location import parse
+from headway.brokers.redis.wire.connect import slot_of
 from headway.errors import BrokerRefusedError, ConfigError
 from headway.job import JobState
 from tests.integration.redis_app import broker, claim, job, succeed
@@ -67,7 +67,7 @@ async def test_a_slot_that_moves_is_followed(namespace: str) -> None:
         async with broker(cluster.url, namespace) as carrier:
             jobs = [job() for _ in range(10)]
             await carrier.enqueue(jobs)
-            slot = int(key_slot(f"{{{namespace}}}".encode()))
+            slot = slot_of(f"{{{namespace}}}".encode())
             ids = {node.port: str(node.call("CLUSTER", "MYID")) for node in cluster.nodes}
             source = next(
                 node for node in cluster.nodes if int(str(node.call("CLUSTER", "COUNTKEYSINSLOT", slot)))

@@ -10,6 +10,7 @@ import hiredis
 import pytest
 
 from headway.brokers.redis.wire.blocking import NO_ANSWER, Loan, Stage
+from headway.brokers.redis.wire.errors import ProtocolError
 from headway.brokers.redis.wire.socket import Handle
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def test_an_ended_connection_is_unusable(scene: Scene) -> None:
 
 
 def test_what_is_no_reply_is_unusable(scene: Scene) -> None:
-    from redis.exceptions import InvalidResponse  # noqa: PLC0415 - only here
-
-    reader = hiredis.Reader(protocolError=InvalidResponse, notEnoughData=NOTHING)
+    reader = hiredis.Reader(protocolError=ProtocolError, notEnoughData=NOTHING)
     loan = Loan(scene.near, reader, NOTHING, lambda: None)
     scene.far.sendall(b"?!\r\n")
     assert loan.call(CALL) is NO_ANSWER

@@ -83,8 +83,8 @@ def pushed(store: Store) -> PushCarrier:
 
 def _redis() -> _RedisDriver:
     try:
-        import_module("redis.asyncio")
+        import_module("hiredis")
     except ImportError as error:
-        msg = "the redis carrier needs the package redis: pip install 'headway[redis]'"
+        msg = "the redis carrier needs the package hiredis: pip install 'headway[redis]'"
         raise ConfigError(msg) from error
     return cast("_RedisDriver", import_module("headway.brokers.redis.broker").RedisBroker)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from headway.brokers.redis.keys import prefix
 from headway.brokers.redis.location import parse
-
-if TYPE_CHECKING:
-    from headway.brokers.redis.wire.connect import Wire
 
 _STEP: Final = 1000
 
 
 async def forget_namespace(url: str, namespace: str) -> int:
-    """Remove every key of the namespace, and return how many; raises what redis-py raises.
+    """Remove every key of the namespace, and return how many; raises what the connection raises.
 
     All of them are on one server, also in a Cluster. No process may use the namespace any more.
     """
@@ -25,18 +22,11 @@ async def forget_namespace(url: str, namespace: str) -> int:
     try:
         removed, cursor = 0, "0"
         while True:
-            following, keys = await _ask(wire, "SCAN", cursor, "MATCH", f"{start}*", "COUNT", _STEP)
+            ((following, keys),) = await wire.ask(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", _STEP))
             if keys:
-                removed += int(await _ask(wire, "UNLINK", *keys))
+                removed += sum(await wire.ask(("UNLINK", *keys)))
             cursor = following.decode()
             if cursor == "0":
                 return removed
     finally:
-        await wire.disconnect()
-
-
-async def _ask(wire: Wire, *command: bytes | str | int) -> Any:  # noqa: ANN401 - the server's answer
-    from headway.brokers.redis.wire.connect import pack  # noqa: PLC0415 - as above
-
-    await wire.send_packed_command([pack(*command)], check_health=False)
-    return await wire.read_response(disable_decoding=True)
+        wire.close()

@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import InvalidResponse
+from headway.brokers.redis.wire.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,7 @@ class Loan:
                 reader.feed(data)
         except TimeoutError:
             return NO_ANSWER
-        except (OSError, InvalidResponse):
+        except (OSError, ProtocolError):
             self.stage = Stage.UNUSABLE
             return NO_ANSWER
         self.stage = Stage.QUIET

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from headway.brokers.redis.wire.connect import pack
+from headway.brokers.redis.wire.greeting import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

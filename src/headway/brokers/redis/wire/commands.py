@@ -11,16 +11,21 @@ import asyncio
 import logging
 import random
 from collections import deque
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, assert_never, cast
-
-from redis import exceptions
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from headway.brokers.redis.wire.blocking import Stage
 from headway.brokers.redis.wire.call import Call
-from headway.brokers.redis.wire.connect import transport_of
 from headway.brokers.redis.wire.connection import Pipe
-from headway.brokers.redis.wire.errors import REPLY_ERRORS, Answer, classify, refused, unavailable, unwritable
+from headway.brokers.redis.wire.errors import (
+    Answer,
+    ErrorReply,
+    ProtocolError,
+    WireError,
+    classify,
+    refused,
+    unavailable,
+    unwritable,
+)
 from headway.brokers.redis.wire.lending import Lending
 from headway.brokers.redis.wire.spin import Vigil
 from headway.errors import BrokerError, BrokerUnavailableError
@@ -32,7 +37,8 @@ if TYPE_CHECKING:
 
     from headway.brokers.redis.location import Address
     from headway.brokers.redis.wire.blocking import Loan
-    from headway.brokers.redis.wire.connect import Target, Wire
+    from headway.brokers.redis.wire.connect import Target
+    from headway.brokers.redis.wire.greeting import Wire
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +53,7 @@ _TROUBLE_AFTER: Final = 2.0  # seconds: a cut connection is usually there again 
 _BACKOFF_FIRST: Final = 0.02
 _BACKOFF_MAX: Final = 2.0
 
-_CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
+_CUT: Final = (WireError, OSError, TimeoutError)
 
 
 class Link:
@@ -166,7 +172,7 @@ class Link:
                 self._flush()
             case Stage.UNUSABLE:
                 self._pipe = None  # nothing may be written behind what was cut off
-                self._ended(exceptions.ConnectionError("the connection ended under a blocking call"))
+                self._ended(WireError("the connection ended under a blocking call"))
             case _:
                 assert_never(stage)
 
@@ -192,8 +198,7 @@ class Link:
             else:
                 delay = _BACKOFF_FIRST
             finally:
-                with suppress(*_CUT):
-                    await wire.disconnect(nowait=True)
+                wire.close()
             wire = None
             self._take_back()
 
@@ -223,7 +228,7 @@ class Link:
         self._stalled.clear()
         self._last_answer = asyncio.get_running_loop().time()
         pipe = Pipe(self._answered, self._ended, self._flush)
-        pipe.take_over(transport_of(wire))
+        pipe.take_over(wire.transport)
         self._pipe = pipe
         try:
             self._flush()
@@ -262,7 +267,7 @@ class Link:
         self._last_answer = asyncio.get_running_loop().time()
         self._vigil.answered()
         if not self._in_flight:
-            self._ended(exceptions.InvalidResponse("an answer to no call"))
+            self._ended(ProtocolError("an answer to no call"))
             return
         call = self._in_flight.popleft()
         if call.future.done():
@@ -352,7 +357,7 @@ class Link:
 
     def _check_refusal(self, error: Exception) -> None:
         self._problem = error
-        if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
+        if isinstance(error, ErrorReply) and classify(error) is Answer.REFUSED:
             raise refused(self._target.name, error) from error
 
     def _unavailable(self) -> BrokerUnavailableError:
@@ -360,7 +365,8 @@ class Link:
 
 
 def _new_address(error: Exception) -> Address | None:
-    if not isinstance(error, exceptions.MovedError):
+    """Read `MOVED 3999 host:6381`; None when the server does not know its own name, or it says READONLY."""
+    if not isinstance(error, ErrorReply) or error.code != "MOVED":
         return None
-    host = str(cast("Any", error).host)
-    return (host, int(error.port)) if host else None  # empty: the server does not know its own name
+    host, _, port = str(error).rpartition(" ")[2].rpartition(":")
+    return (host, int(port)) if host and port.isdecimal() else None

@@ -4,57 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from binascii import crc_hqx
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import hiredis
-from redis import exceptions
-from redis.asyncio.connection import Connection, SSLConnection
-from redis.crc import key_slot
-
-from headway.errors import ConfigError
+from headway.brokers.redis.wire.errors import ErrorReply, WireError
+from headway.brokers.redis.wire.greeting import CONNECT_TIMEOUT, greeting, open_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable
 
     from headway.brokers.redis.location import Address, Location
+    from headway.brokers.redis.wire.greeting import Command, Wire
 
-CONNECT_TIMEOUT: Final = 3.0  # seconds for the connection and its greeting
-# hiredis annotates it as taking one part, and says nothing of the result.
-_pack = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-_KEEPALIVE_IDLE: Final = 15  # seconds: below the idle limit of every host and balancer that is known to cut
-_KEEPALIVE: Final = {
-    option: value
-    for name, value in (("TCP_KEEPIDLE", _KEEPALIVE_IDLE), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-    if (option := getattr(socket, name, None)) is not None
-}
-
-
-class Wire(Protocol):
-    """The part of redis-py's connection that is used: it connects, greets, packs and parses."""
-
-    async def connect(self) -> None:
-        """Connect and greet: TLS, AUTH, SELECT, CLIENT SETNAME."""
-        ...
-
-    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
-        """Close the socket."""
-        ...
-
-    async def send_packed_command(self, command: Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
-        """Write packed commands."""
-        ...
-
-    async def read_response(
-        self,
-        *,
-        disable_decoding: bool = False,
-        timeout: float | None = None,  # noqa: ASYNC109 - redis-py's signature
-        disconnect_on_error: bool = True,
-    ) -> Any:  # noqa: ANN401 - whatever the server answers
-        """Read one reply; an error reply is raised."""
-        ...
+_SLOTS: Final = 16384  # of a Cluster
 
 
 class Target:
@@ -66,7 +28,7 @@ class Target:
         # Redis takes visible ASCII only.
         plain = "".join(character if "!" <= character <= "~" else "_" for character in namespace)
         self._client = f"headway:{plain}"
-        self._slot = int(key_slot(key.encode()))
+        self._slot = slot_of(key.encode())
         self._learnt: list[Address] = []
         self._owner: Address | None = None
 
@@ -85,16 +47,18 @@ class Target:
         self._owner = address
 
     async def connect(self, role: str) -> Wire:
-        """Open a connection for `role`. Raises what redis-py raises, or TimeoutError."""
+        """Open a connection for `role`. Raises WireError (an ErrorReply too), TimeoutError or ConfigError."""
         async with asyncio.timeout(CONNECT_TIMEOUT * 2):
-            wire = self._wire(await self._locate(), role)
+            address = await self._locate()
             try:
-                await wire.connect()
-                await self._check_role(wire)
+                wire = await self._wire(address, role)
+                try:
+                    await self._check_role(wire)
+                except BaseException:
+                    wire.close()
+                    raise
             except BaseException:
                 self._owner = None
-                with suppress(exceptions.RedisError, OSError):
-                    await wire.disconnect(nowait=True)
                 raise
             return wire
 
@@ -111,44 +75,39 @@ class Target:
                 return self._owner
 
     async def _ask_all(self, addresses: tuple[Address, ...], ask: Any) -> Address:  # noqa: ANN401 - a bound method
-        failure: Exception = exceptions.ConnectionError("no address answered")
+        failure: Exception = WireError("no address answered")
         for address in addresses:
             try:
                 return cast("Address", await ask(address))
-            except exceptions.AuthenticationError:
-                raise
-            except (exceptions.RedisError, OSError, TimeoutError) as error:
+            except (WireError, OSError, TimeoutError) as error:
+                if isinstance(error, ErrorReply) and error.is_of_login:
+                    raise
                 failure = error
         raise failure
 
     async def _ask_sentinel(self, address: Address) -> Address:
         where = self.location
-        wire = _build(
-            where,
-            address,
-            username=where.sentinel_username,
-            password=where.sentinel_password,
-            client="",
-            db=0,
+        login = greeting(username=where.sentinel_username, password=where.sentinel_password, client="", db=0)
+        reply = await _ask_once(
+            open_wire(where, address, login),
+            (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", where.service.encode()),
         )
-        reply = await _ask_once(wire, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", where.service.encode())
         if not reply:
             msg = f"Sentinel {address[0]}:{address[1]} knows no primary {where.service!r}"
-            raise exceptions.ConnectionError(msg)
+            raise WireError(msg)
         return reply[0].decode(), int(reply[1])
 
     async def _ask_node(self, address: Address) -> Address:
-        wire = self._wire(address, "seek")
         owner: Address | None = None
         seen: list[Address] = []
-        for first, last, primary, *_ in await _ask_once(wire, b"CLUSTER", b"SLOTS"):
+        for first, last, primary, *_ in await _ask_once(self._wire(address, "seek"), (b"CLUSTER", b"SLOTS")):
             host = primary[0].decode() if primary[0] else address[0]
             seen.append((host, int(primary[1])))
             if first <= self._slot <= last:
                 owner = seen[-1]
         if owner is None:
             msg = f"no node of the Cluster serves slot {self._slot}"
-            raise exceptions.ConnectionError(msg)
+            raise WireError(msg)
         self._learnt = list(dict.fromkeys(seen))
         return owner
 
@@ -156,69 +115,30 @@ class Target:
         if self.location.layout != "sentinel":
             return
         # Sentinels may still name a primary that has just been replaced.
-        reply = await _ask(wire, b"ROLE")
+        (reply,) = await wire.ask((b"ROLE",))
         if reply[0] != b"master":
             msg = f"the server that Sentinel named is no primary of {self.location.service!r} (yet)"
-            raise exceptions.ConnectionError(msg)
+            raise WireError(msg)
 
-    def _wire(self, address: Address, role: str) -> Wire:
+    async def _wire(self, address: Address, role: str) -> Wire:
         where = self.location
         client = f"{self._client}:{role}:{os.getpid()}"
-        return _build(
-            where, address, username=where.username, password=where.password, client=client, db=where.db
-        )
+        login = greeting(username=where.username, password=where.password, client=client, db=where.db)
+        return await open_wire(where, address, login)
 
 
-def _build(
-    where: Location, address: Address, *, username: str | None, password: str | None, client: str, db: int
-) -> Wire:
-    options: dict[str, Any] = {
-        "host": address[0],
-        "port": address[1],
-        "db": db,
-        "username": username,
-        "password": password,
-        "client_name": client or None,
-        "socket_timeout": None,  # redis-py's 5 s would cut a connection that waits
-        "socket_connect_timeout": CONNECT_TIMEOUT,
-        "socket_keepalive": True,
-        "socket_keepalive_options": _KEEPALIVE,
-        "protocol": 2,
-        "driver_info": None,  # no CLIENT SETINFO: Redis 6.2 does not know it
-        "socket_read_size": 256 * 1024,
-    }
-    if not where.tls:
-        return cast("Wire", Connection(**options))
-    options.update(where.tls_options)
-    if options.get("ssl_check_hostname") is not None:
-        options["ssl_check_hostname"] = options["ssl_check_hostname"].lower() not in {"0", "false", "no"}
-    try:
-        return cast("Wire", SSLConnection(**options))
-    except exceptions.RedisError as error:
-        msg = f"{where.name}: {error}"
-        raise ConfigError(msg) from error
+def slot_of(key: bytes) -> int:
+    """Return the slot of a key in a Cluster: of what stands in its first braces, if anything does."""
+    _, brace, rest = key.partition(b"{")
+    tag, closing, _ = rest.partition(b"}")
+    return crc_hqx(tag if brace and closing and tag else key, 0) % _SLOTS
 
 
-def pack(*parts: bytes | str | int) -> bytes:
-    """Write one command in the protocol of Redis."""
-    return _pack(parts)
-
-
-def transport_of(wire: Wire) -> asyncio.Transport:
-    """Return the open transport below a connection: redis-py has no public way to it."""
-    return cast("asyncio.Transport", cast("Any", wire)._writer.transport)  # noqa: SLF001 - see above
-
-
-async def _ask(wire: Wire, *command: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
-    await wire.send_packed_command([pack(*command)], check_health=False)
-    return await wire.read_response(disable_decoding=True, timeout=None)
-
-
-async def _ask_once(wire: Wire, *command: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            await wire.connect()
-            return await _ask(wire, *command)
-    finally:
-        with suppress(exceptions.RedisError, OSError):
-            await wire.disconnect(nowait=True)
+async def _ask_once(opening: Awaitable[Wire], command: Command) -> Any:  # noqa: ANN401 - whatever the server answers
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        wire = await opening
+        try:
+            (reply,) = await wire.ask(command)
+        finally:
+            wire.close()
+        return reply

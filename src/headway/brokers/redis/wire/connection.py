@@ -1,20 +1,18 @@
 """An open connection as a protocol of the loop: replies are parsed and handed on as their bytes arrive.
 
-redis-py connects and greets; from then on its stream layer is out of the way: it costs two turns of the loop and a
-task for each reply.
+The streams over which it was greeted are out of the way: they cost two turns of the loop and a task for each reply.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
-from redis import exceptions
-from redis.connection import DefaultParser
 
 from headway.brokers.redis.wire.blocking import PATIENCE, Loan
+from headway.brokers.redis.wire.errors import ProtocolError, WireError, error_of
 from headway.brokers.redis.wire.socket import Handle
 
 if TYPE_CHECKING:
@@ -37,8 +35,8 @@ class Pipe(asyncio.Protocol):
         self._ended = ended
         self._writable = writable
         self._reader = hiredis.Reader(
-            protocolError=exceptions.InvalidResponse,
-            replyError=cast("Callable[[str], Exception]", DefaultParser.parse_error),
+            protocolError=ProtocolError,
+            replyError=error_of,
             notEnoughData=_NOTHING,
         )
         self._transport: asyncio.Transport | None = None
@@ -47,10 +45,10 @@ class Pipe(asyncio.Protocol):
         self.full = False  # the socket takes no more for now
 
     def take_over(self, transport: asyncio.Transport) -> None:
-        """Become the protocol of an open transport, all of whose replies have been read; raises a ConnectionError."""
+        """Become the protocol of an open transport, all of whose replies have been read; raises a WireError."""
         if transport.is_closing():  # nobody would tell us of its end
             msg = "the connection ended as soon as it was made"
-            raise exceptions.ConnectionError(msg)
+            raise WireError(msg)
         self._transport = transport
         transport.set_protocol(self)
         self._lendable = _second_handle(transport)
@@ -82,7 +80,7 @@ class Pipe(asyncio.Protocol):
         try:
             while (reply := reader.gets()) is not _NOTHING:
                 self._answered(reply)
-        except exceptions.InvalidResponse as error:
+        except ProtocolError as error:
             self._end(error)
 
     def pause_writing(self) -> None:
@@ -96,7 +94,7 @@ class Pipe(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner."""
-        self._end(exc or exceptions.ConnectionError("the server closed the connection"))
+        self._end(exc or WireError("the server closed the connection"))
 
     def let_go(self) -> None:
         """Close the handle that is lent: not under a borrower, who would go on with somebody else's socket."""

@@ -6,18 +6,44 @@ import re
 from enum import Enum, auto
 from typing import Final
 
-from redis import exceptions
-
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 
-REPLY_ERRORS: Final = (
-    exceptions.ResponseError,
-    exceptions.AuthenticationError,
-    exceptions.AuthorizationError,
-    exceptions.BusyLoadingError,
-    exceptions.ClusterError,
+_CODES: Final = frozenset(
+    {
+        *("ERR", "OOM", "WRONGPASS", "NOAUTH", "NOPERM", "EXECABORT", "NOSCRIPT", "LOADING", "READONLY"),
+        *("MASTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT"),
+    }
 )
-"""Errors that are an answer: the connection is sound. redis-py derives some of them from its ConnectionError."""
+_OF_LOGIN: Final = ("invalid password", "AUTH <password> called without any password")
+_PASSING: Final = ("ERR max number of clients reached", "ERR problem with LDAP service")
+
+
+class WireError(Exception):
+    """There is no connection, or it ended: what was sent may have been applied."""
+
+
+class ProtocolError(WireError):
+    """What came is no reply of a Redis."""
+
+
+class ErrorReply(WireError):  # noqa: N818 - an answer
+    """The server answered with an error; the connection is sound. `code` is its first word."""
+
+    def __init__(self, text: str) -> None:
+        """A code that everybody knows is left out of the message."""
+        self.code, _, rest = text.partition(" ")
+        super().__init__(rest if rest and self.code in _CODES else text)
+
+    @property
+    def is_of_login(self) -> bool:
+        """Whether user or password are wrong or missing: no other server would take them."""
+        return self.code in {"WRONGPASS", "NOAUTH"} or str(self).startswith(_OF_LOGIN)
+
+
+def error_of(text: str) -> WireError:
+    """Return what an error reply means; one that says no more than "later" is like no connection."""
+    return WireError(text.removeprefix("ERR ")) if text in _PASSING else ErrorReply(text)
+
 
 _ADVICE: Final = {
     "OOM": "it is out of memory: raise maxmemory, prune, or add workers",
@@ -54,46 +80,28 @@ class Answer(Enum):
     UNKNOWN_SCRIPT = auto()
 
 
-def classify(error: Exception) -> Answer:  # noqa: PLR0911 - a table
+def classify(error: Exception) -> Answer:
     """Tell what to do about an error reply."""
-    match error:
-        case exceptions.NoScriptError():
+    match _code_of(error):
+        case "NOSCRIPT":
             return Answer.UNKNOWN_SCRIPT
-        case exceptions.MovedError():
+        case "MOVED" | "READONLY":
             return Answer.ELSEWHERE
-        case exceptions.AskError() | exceptions.TryAgainError() | exceptions.BusyLoadingError():
+        case "ASK" | "TRYAGAIN" | "LOADING" | "BUSY" | "CLUSTERDOWN" | "MASTERDOWN":
             # ASK: the slot is on its way; the script must not run on half of the app's data.
             return Answer.WAIT
-        case exceptions.ClusterDownError():
-            return Answer.WAIT
-        case _ if str(error).startswith(("BUSY ", "LOADING", "MASTERDOWN", "CLUSTERDOWN")):
-            return Answer.WAIT
-        case exceptions.ReadOnlyError():
-            return Answer.ELSEWHERE
-        case _ if "READONLY" in str(error):
-            return Answer.ELSEWHERE
         case _:
-            return Answer.REFUSED
+            return Answer.ELSEWHERE if "READONLY" in str(error) else Answer.REFUSED
 
 
 def unavailable(where: str, problem: Exception | str) -> BrokerUnavailableError:
     """Word that no call was answered in time: nobody answers, or a server that can do nothing now."""
     text = str(problem)
-    match problem:
-        case exceptions.BusyLoadingError():
-            code = "LOADING"
-        case exceptions.MasterDownError():
-            code = "MASTERDOWN"
-        case exceptions.ClusterDownError():
-            code = "CLUSTERDOWN"
-        case exceptions.AskError() | exceptions.TryAgainError():
-            code = "TRYAGAIN"
-        case exceptions.ResponseError():
-            code = text.partition(" ")[0]
-        case Exception():
-            code, text = "", text or type(problem).__name__
-        case _:
-            code = ""
+    code = ""
+    if isinstance(problem, Exception):
+        code = _code_of(problem)
+        code = "TRYAGAIN" if code == "ASK" else code
+        text = text or type(problem).__name__
     if code in _WAITING:
         return BrokerUnavailableError(f"{where} answers, but does nothing for now: {_WAITING[code]}")
     reason = text or "no answer in time"
@@ -127,16 +135,15 @@ def unwritable(where: str, error: Exception) -> BrokerRefusedError:
 
 
 def _code(error: Exception) -> str | None:
-    match error:
-        case exceptions.OutOfMemoryError():
-            return "OOM"
-        case exceptions.ReadOnlyError():
-            return "READONLY"
-        case exceptions.NoPermissionError():
-            return "NOPERM"
-        case exceptions.AuthenticationError():
-            status = getattr(error, "status_code", None)
-            return status if status in _ADVICE else "NOAUTH" if "required" in str(error) else "WRONGPASS"
-        case _:
-            found = _CODE.search(f"{getattr(error, 'status_code', '')} {error}")
-            return found.group(1) if found else None
+    """Return the code that there is advice for."""
+    code = _code_of(error)
+    if code in {"OOM", "READONLY", "NOPERM"}:
+        return code
+    if isinstance(error, ErrorReply) and error.is_of_login:
+        return code if code in _ADVICE else "WRONGPASS"
+    found = _CODE.search(f"{code} {error}")
+    return found.group(1) if found else None
+
+
+def _code_of(error: Exception) -> str:
+    return error.code if isinstance(error, ErrorReply) else ""

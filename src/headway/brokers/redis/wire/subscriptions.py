@@ -8,19 +8,18 @@ import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from redis import exceptions
-
 from headway.brokers.redis.wire.commands import CALL_DEADLINE
-from headway.brokers.redis.wire.connect import pack, transport_of
 from headway.brokers.redis.wire.connection import Pipe
-from headway.brokers.redis.wire.errors import REPLY_ERRORS, Answer, classify, refused, unavailable
+from headway.brokers.redis.wire.errors import Answer, ErrorReply, WireError, classify, refused, unavailable
+from headway.brokers.redis.wire.greeting import pack
 from headway.raised import in_one_line, trace_of
 from headway.service import Remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.brokers.redis.wire.connect import Target, Wire
+    from headway.brokers.redis.wire.connect import Target
+    from headway.brokers.redis.wire.greeting import Wire
     from headway.errors import BrokerRefusedError
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ _SILENCE: Final = 60.0
 _PONG_TIMEOUT: Final = 10.0
 _BACKOFF_FIRST: Final = 0.02
 _BACKOFF_MAX: Final = 2.0
-_CUT: Final = (exceptions.RedisError, OSError, TimeoutError)
+_CUT: Final = (WireError, OSError, TimeoutError)
 
 
 class Subscription:
@@ -123,8 +122,7 @@ class Listener:
                     self._note(error)
                 finally:
                     self._pipe = None
-                    with suppress(*_CUT):
-                        await wire.disconnect(nowait=True)
+                    wire.close()
                 cut = True
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
             delay = min(delay * 2, _BACKOFF_MAX)
@@ -135,7 +133,7 @@ class Listener:
         if not isinstance(error, _CUT):
             what = f"connected anew after {in_one_line(error)}"
             self._remarks.say("the listening connection", what, detail=trace_of(error))
-        if isinstance(error, REPLY_ERRORS) and classify(error) is Answer.REFUSED:
+        if isinstance(error, ErrorReply) and classify(error) is Answer.REFUSED:
             self._refusal = refused(self._target.name, error)
 
     async def _listen(self, wire: Wire, *, cut: bool) -> None:
@@ -145,7 +143,7 @@ class Listener:
         self._failure = None
         self._heard = False
         pipe = Pipe(self._on_reply, self._on_end, _nothing)
-        pipe.take_over(transport_of(wire))
+        pipe.take_over(wire.transport)
         self._pipe = pipe
         if self._channels:
             self._send(b"SUBSCRIBE", *self._channels)
@@ -161,7 +159,7 @@ class Listener:
                 self._heard = silent = False
             elif silent:
                 msg = "the subscription connection is dead: no answer to PING"
-                raise exceptions.ConnectionError(msg)
+                raise WireError(msg)
             else:
                 silent = True
                 self._send(b"PING")
