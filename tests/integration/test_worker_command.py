@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,11 +22,13 @@ from headway.job import JobId
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 HEADWAY = [sys.executable, "-c", "from headway.cli import main; main()"]
 SOURCE = """
+import os
+import sys
 import time
+from pathlib import Path
 from headway import Headway
 
 app = Headway("shop")
@@ -37,6 +40,20 @@ async def answer() -> int:
 @app.task(name="long")
 def long(seconds: float) -> None:
     time.sleep(seconds)
+
+@app.task(name="surroundings")
+async def surroundings() -> list[str | bool]:
+    held = {os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()}
+    return [
+        os.path.basename(sys.argv[0]),
+        sys.argv[1],
+        sys.modules["__main__"].__spec__.name,
+        sys.path[0],
+        sys.stdout.errors,
+        os.read(0, 1).decode(),
+        os.getpgid(0) == os.getpid(),
+        os.path.realpath("kept open") in held,
+    ]
 """
 
 
@@ -51,7 +68,9 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _serving(folder: Path, *args: str) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def _serving(
+    folder: Path, *args: str, inherited: tuple[int, ...] = ()
+) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Start `headway ...`, wait for the line that says it is ready, and end it in any case."""
     with (folder / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -61,6 +80,7 @@ def _serving(folder: Path, *args: str) -> Generator[tuple[subprocess.Popen[str],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            pass_fds=inherited,
         )
         try:
             assert process.stdout is not None
@@ -99,6 +119,27 @@ def test_ready_run_drain(folder: Path) -> None:
     log = (folder / "log").read_text(encoding="utf-8")
     assert "headway: worker ready: shop:app" in log
     assert "headway: draining" in log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each worker is a program of its own")
+def test_the_first_worker_is_forked_and_like_those_that_replace_it(folder: Path) -> None:
+    def surroundings() -> list[str | bool]:
+        done = _run(folder, "enqueue", "shop:app", "surroundings", "--wait=20s")
+        found: list[str | bool] = json.loads(done.stdout)
+        return found
+
+    with (folder / "kept open").open("w", encoding="utf-8") as file:
+        serving = _serving(folder, "worker", "shop:app", "--processes", "1", inherited=(file.fileno(),))
+        with serving as (process, ready):
+            (pid,) = ready["processes"]
+            supervisors = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            assert Path(f"/proc/{pid}/cmdline").read_bytes() == supervisors
+            first = surroundings()
+            os.kill(pid, signal.SIGKILL)
+            assert surroundings() == first
+    options = '{"app":"shop:app","queues":null,"concurrency":null,"lease":null,"grace":null}'
+    program = ["child.py", f"{options}\n", "headway.runtime.child"]
+    assert first == [*program, str(folder), first[4], "", True, False]
 
 
 @pytest.mark.parametrize(

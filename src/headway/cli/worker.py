@@ -88,8 +88,9 @@ def _serve(  # noqa: PLR0913 - the options of the command
     from headway.brokers.url import from_url, pulled
     from headway.config import load_settings
     from headway.runtime.control import WorkerOptions
+    from headway.runtime.forked import fork_worker
     from headway.runtime.logs import configure_logging
-    from headway.runtime.supervisor import Supervisor
+    from headway.runtime.supervisor import Supervisor, table_size
 
     module, colon, name = app.partition(":")
     if not (module and colon and name):
@@ -100,15 +101,18 @@ def _serve(  # noqa: PLR0913 - the options of the command
     except ConfigError as error:
         raise ConfigError(str(error).replace("argument: ", "--")) from error
     configure_logging()
+    options = WorkerOptions(app=app, queues=queues, concurrency=concurrency, lease=lease, grace=grace)
+    first = fork_worker(options, table_size(options))
 
     async def serve() -> int:
         supervisor = Supervisor(
-            WorkerOptions(app=app, queues=queues, concurrency=concurrency, lease=lease, grace=grace),
+            options,
             open_carrier=lambda url, settings: pulled(from_url(url, settings)),
             processes=processes,
             max_jobs=max_jobs,
             max_memory_mb=max_memory_mb,
             watch=watch,
+            first=first,
         )
         _obey_signals(supervisor)
         announced = asyncio.create_task(_announce(supervisor, app, as_json=as_json))

@@ -54,6 +54,11 @@ _ORPHAN_SECONDS: Final = (
 )
 
 
+def arguments(options: WorkerOptions, control: int, slots: int, index: int) -> list[str]:
+    """Return what the program is started with; `control` and `slots` are descriptors."""
+    return [line(options).decode(), str(control), str(slots), str(index)]
+
+
 def main() -> None:
     """Run one worker."""
     options = decode_options(sys.argv[1])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headway.runtime.child import arguments
 from headway.runtime.control import Claiming, Goodbye, Hello, Judged, Lost, Stop, decode_from_worker, line
 from headway.runtime.deaths import Cause
 from headway.runtime.procstat import is_frozen, resident_mb
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
     from headway.job import JobId, WorkerId
     from headway.runtime.control import FromWorker, ToWorker, WorkerOptions
+    from headway.runtime.forked import Forked, ForkedProcess
     from headway.runtime.slots import Started
 
 
 class Member:
     """A worker process: its life, its control line, its table of started jobs."""
 
-    def __init__(self, index: int, child: Process, slots: Slots, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, index: int, child: Process | ForkedProcess, slots: Slots, writer: asyncio.StreamWriter
+    ) -> None:
         self.index = index
         self.slots = slots
         self.hello: Hello | None = None
@@ -58,10 +62,7 @@ class Member:
                 sys.executable,
                 "-m",
                 "headway.runtime.child",
-                line(options).decode(),
-                str(theirs.fileno()),
-                str(table.descriptor),
-                str(index),
+                *arguments(options, theirs.fileno(), table.descriptor, index),
                 pass_fds=[theirs.fileno(), table.descriptor],
                 stdin=asyncio.subprocess.DEVNULL,
                 process_group=0,  # with what its jobs start, so that all of it can be ended
@@ -75,6 +76,12 @@ class Member:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(index, child, table, writer), reader
+
+    @classmethod
+    async def adopt(cls, index: int, forked: Forked) -> tuple[Self, asyncio.StreamReader]:
+        """Take over a process that was forked; the reader has what it says."""
+        reader, writer = await asyncio.open_connection(sock=forked.line)
+        return cls(index, forked.process, forked.slots, writer), reader
 
     @property
     def pid(self) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import BrokerSettings, Carrier
     from headway.runtime.control import Hello, WorkerOptions
+    from headway.runtime.forked import Forked
 
 _log = logging.getLogger("headway.supervisor")
 
@@ -42,6 +43,11 @@ _LAST_WORDS: Final = (
 )
 
 
+def table_size(options: WorkerOptions) -> int:
+    """Return how many jobs at once the table of a worker has room for."""
+    return min(_MAX_SLOTS, 2 * (options.concurrency or 512))
+
+
 class Supervisor:
     """A group of worker processes of one app."""
 
@@ -54,10 +60,11 @@ class Supervisor:
         max_jobs: int | None = None,
         max_memory_mb: int | None = None,
         watch: Callable[[list[str]], list[str]] | None = None,
+        first: Forked | None = None,
     ) -> None:
         """`open_carrier` opens a carrier with workers by its URL; None values come from the app.
 
-        `watch` says which source files changed.
+        `watch` says which source files changed; `first` is a worker that was forked with the same options.
         """
         self._options = options
         self._open_carrier = open_carrier
@@ -65,6 +72,7 @@ class Supervisor:
         self._max_jobs = max_jobs
         self._max_memory_mb = max_memory_mb
         self._watch = watch
+        self._first = first
         self._members: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._outage = Outage(_log, "supervisor: its carrier")
@@ -134,10 +142,13 @@ class Supervisor:
 
     async def _start(self, index: int) -> None:
         """Start a process; where the machine has no room for it, try again until it has."""
-        slots = min(_MAX_SLOTS, 2 * (self._options.concurrency or 512))
         while self._goes_on():
+            forked, self._first = self._first, None
             try:
-                member, reader = await Member.start(index, self._options, slots)
+                if forked is None:
+                    member, reader = await Member.start(index, self._options, table_size(self._options))
+                else:
+                    member, reader = await Member.adopt(index, forked)
             except OSError as error:
                 self._failures += 1
                 _log.error("no worker process can be started, again in %.1f s: %s", self._pause(), error)

@@ -1,0 +1,126 @@
+"""The first worker process of a group, forked from its supervisor while that has nothing but what it imported.
+
+It need not import the same in a second interpreter, and shares the memory of it. Those that follow are programs of
+their own: by then the supervisor has a loop, connections and threads, which no copy of it could use. Neither has any
+code of the application before the worker loads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+from headway.runtime import child
+from headway.runtime.slots import Slots
+
+if TYPE_CHECKING:
+    from headway.runtime.control import WorkerOptions
+
+_UNKNOWN: Final = 255  # the exit code of a process that somebody else has waited for, as asyncio has it
+_STANDARD: Final = 3  # descriptors
+_COMMANDS: Final = "backslashreplace"  # how a command prints what has no encoding
+_ENCODING: Final = "PYTHONIOENCODING"
+
+
+class ForkedProcess:
+    """A process of ours, with what its supervisor needs of an `asyncio.subprocess.Process`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; ProcessLookupError when it has ended. Who has its pid after that is not meant."""
+        if self._descriptor < 0:
+            raise ProcessLookupError
+        signal.pidfd_send_signal(self._descriptor, number)
+
+    async def wait(self) -> int:
+        """Wait for its end, once; return the exit code, negative for a signal."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(self._descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+        try:
+            _, status = os.waitpid(self.pid, 0)  # noqa: ASYNC222 - it has ended
+        except ChildProcessError:  # SIGCHLD is ignored in this program, or another part of it was quicker
+            return _UNKNOWN
+        return os.waitstatus_to_exitcode(status)
+
+
+class Forked(NamedTuple):
+    """A worker that was forked: its process, its table, and our end of its control line."""
+
+    process: ForkedProcess
+    slots: Slots
+    line: socket.socket
+
+
+def fork_worker(options: WorkerOptions, slots: int) -> Forked | None:
+    """Fork the first worker; None where that is not safe or there is no room: it is then started like the others.
+
+    To be called from the main thread of the command, before it has a loop.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return None
+    table = Slots.create(slots)
+    ours, theirs = socket.socketpair()
+    gc.collect()
+    gc.freeze()  # what is looked through for garbage is copied
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        table.close()
+        return None
+    if not pid:
+        _become_worker(options, theirs, table)
+    theirs.close()
+    _group_of_its_own(pid)
+    return Forked(ForkedProcess(pid), table, ours)
+
+
+def _become_worker(options: WorkerOptions, line: socket.socket, table: Slots) -> NoReturn:
+    """Be what the program `headway.runtime.child` is."""
+    try:
+        _group_of_its_own(0)
+        descriptors = sorted({line.fileno(), table.descriptor})
+        for first, last in zip(
+            (_STANDARD - 1, *descriptors), (*descriptors, os.sysconf("SC_OPEN_MAX")), strict=True
+        ):
+            os.closerange(first + 1, last)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        output: object = sys.stdout
+        if isinstance(output, TextIOWrapper) and output.errors == _COMMANDS and not os.environ.get(_ENCODING):
+            output.reconfigure(errors="strict")  # what the command changed for its own messages
+        if not sys.flags.safe_path:
+            sys.path[0] = os.getcwd()  # noqa: PTH109 - sys.path holds texts
+        sys.modules["__main__"] = child
+        sys.argv = [child.__file__, *child.arguments(options, line.fileno(), table.descriptor, 0)]
+        child.main()
+    finally:
+        os._exit(child.EXIT_FAILURE)
+
+
+def _group_of_its_own(pid: int) -> None:
+    """As for each worker: what its jobs start can be ended with it. Both sides do it, for either may be first."""
+    with suppress(OSError):
+        os.setpgid(pid, pid)
