@@ -39,6 +39,17 @@ async def run():
 asyncio.run(run())
 """
 
+_OPEN_ON_REQUEST = """
+import asyncio, sys
+from headway.brokers.base import BrokerSettings
+from headway.brokers.url import from_url
+async def run(url):
+    async with from_url(url, BrokerSettings("app")):
+        print("opened", flush=True)
+while url := sys.stdin.readline().strip():
+    asyncio.run(run(url))
+"""
+
 _ENQUEUE_FOREVER = """
     while True:
         batch = [job() for _ in range(10)]
@@ -196,15 +207,22 @@ async def test_processes_that_create_the_file_at_once_all_succeed(spawn: Spawn, 
 
 async def test_processes_that_create_the_same_file_at_once_all_succeed(tmp_path: Path) -> None:
     """The switch to WAL is not covered by SQLite's busy timeout, and a half-created file is no stranger's."""
-    for round_number in range(8):
-        url = f"sqlite:///{tmp_path}/new{round_number}.db"
-        script = _PRELUDE.format(body="    pass")
-        processes = [
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-c", script, url, stderr=asyncio.subprocess.PIPE
-            )
-            for _ in range(4)
-        ]
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _OPEN_ON_REQUEST, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        for _ in range(4)
+    ]
+    for number in range(20):
         for process in processes:
-            _, complaint = await process.communicate()
-            assert process.returncode == 0, complaint.decode()
+            assert process.stdin is not None
+            process.stdin.write(f"sqlite:///{tmp_path}/new{number}.db\n".encode())
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            if await process.stdout.readline() != b"opened\n":
+                pytest.fail((await process.stderr.read()).decode())
+    for process in processes:
+        await process.communicate(b"")  # which closes its stdin
+        assert process.returncode == 0
