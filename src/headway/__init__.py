@@ -17,6 +17,7 @@ from headway.app.app import Headway
 from headway.app.context import Context
 from headway.app.handle import JobHandle, SyncJobHandle
 from headway.app.lifespan import Resource, Resources
+from headway.app.middleware import EnqueueCall, JobCall, Proceed
 from headway.app.task import Task
 from headway.app.unique import Unique
 from headway.errors import Discard, HeadwayError, RetryLater
@@ -33,11 +34,14 @@ __all__ = [
     "CatchUp",
     "Context",
     "Discard",
+    "EnqueueCall",
     "Headway",
     "HeadwayError",
+    "JobCall",
     "JobHandle",
     "JobInfo",
     "JobState",
+    "Proceed",
     "QueueInfo",
     "Resource",
     "Resources",

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 from headway import (
     Context,
+    EnqueueCall,
     Headway,
+    JobCall,
     JobHandle,
     JobInfo,
     JobState,
+    Proceed,
     QueueInfo,
     Resource,
     Resources,
@@ -106,6 +109,26 @@ async def with_resources(ctx: Context) -> None:
     assert_type(ctx.resource(plain_generator), Order)
     assert_type(ctx.resource(uses_others), str)
     assert_type(ctx.resource(plain_uses_others), Pool | None)
+
+
+@app.middleware
+async def around(call: JobCall, proceed: Proceed) -> Any:
+    assert_type(call.resource(pool), Pool)
+    assert_type(call.headers["tenant"], str)
+    return await proceed()
+
+
+@app.on_enqueue
+def before(call: EnqueueCall) -> None:
+    call.headers["tenant"] = call.queue
+
+
+async def still_functions(call: JobCall, proceed: Proceed) -> None:
+    await around(call, proceed)
+
+
+@app.task(tags=["billing"])
+async def tagged() -> None: ...
 
 
 async def stood_in_for() -> None:

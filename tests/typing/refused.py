@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from headway import Context, Headway, Retry, Unique
+from headway import Context, EnqueueCall, Headway, Proceed, Retry, Unique
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,6 +44,18 @@ async def resources(ctx: Context) -> None:
     ctx.resource(Pool)  # type: ignore[arg-type]
     app.resource(Pool)  # type: ignore[arg-type]
     _ = text
+
+
+async def wrong_call(call: int, proceed: Proceed) -> None: ...
+
+
+async def no_def(call: EnqueueCall) -> None: ...
+
+
+def middleware_functions() -> None:
+    app.middleware(wrong_call)  # type: ignore[type-var]
+    app.on_enqueue(no_def)  # type: ignore[type-var]
+    app.task(tags=[1])  # type: ignore[list-item]
 
 
 async def arguments() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 from headway.app.functions import alias_hint, check_function, qualified_name
 from headway.app.handle import JobHandle
 from headway.app.lifespan import make_resource
+from headway.app.middleware import check_enqueue_hook, check_middleware
 from headway.app.opening import OpenApps, partly_accepted
 from headway.app.options import (
     checked_interval,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from headway.app.context import Context
     from headway.app.lifespan import Resource, Resources
     from headway.app.managing import Jobs, Queues
+    from headway.app.middleware import EnqueueHook, Middleware
     from headway.app.options import RunIn
     from headway.app.prepared import PreparedJob
     from headway.app.unique import Unique
@@ -60,6 +62,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 AnyTask = TypeVar("AnyTask", bound=Task[Any, Any])
+AnyMiddleware = TypeVar("AnyMiddleware", bound="Middleware")
+AnyHook = TypeVar("AnyHook", bound="EnqueueHook")
 
 DEFAULT_QUEUE: Final = "default"
 
@@ -97,6 +101,8 @@ class Headway:
         self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
         self._schedules: dict[str, ScheduledTask] = {}
         self._resources: dict[str, Resource[Any]] = {}
+        self._middleware: list[Middleware] = []
+        self.enqueue_hooks: list[EnqueueHook] = []  # by `on_enqueue`; the tasks look into this very list
         self._opened = OpenApps(
             self.name,
             self.settings,
@@ -137,6 +143,7 @@ class Headway:
         unique: Unique | None = None,
         run_in: RunIn | None = None,
         aliases: Sequence[str] = (),
+        tags: Sequence[str] = (),
     ) -> TaskDecorator: ...
     def task(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -152,13 +159,14 @@ class Headway:
         unique: Unique | None = None,
         run_in: RunIn | None = None,
         aliases: Sequence[str] = (),
+        tags: Sequence[str] = (),
     ) -> Any:
         """Declare a task.
 
         `name` defaults to the function's qualified name. `aliases` are names that it had before: jobs that wait under
         them run here. `timeout` bounds one attempt. `expires`: jobs are not started later than so long after their due
         time. `run_in`: `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be
-        ended hard. DeclarationError names what is wrong.
+        ended hard. `tags` are words by which its jobs are found. DeclarationError names what is wrong.
         """
 
         def declare(written: Callable[..., Any]) -> Task[Any, Any]:
@@ -179,6 +187,7 @@ class Headway:
                 expires=expires,
                 unique=unique,
                 run_in=run_in,
+                tags=tags,
             )
             task = make_task(self, chosen, written, options)
             self._tasks[chosen] = task
@@ -239,7 +248,7 @@ class Headway:
                 raise DeclarationError(msg)
             scheduled = ScheduledTask(chosen, schedule, task, policy, args, dict(kwargs))
             try:
-                scheduled.job_now()
+                scheduled.check()
             except Exception as error:
                 msg = f"schedule {chosen!r}: its task cannot be called with these args and kwargs: {error}"
                 raise DeclarationError(msg) from error
@@ -275,6 +284,32 @@ class Headway:
     def resources(self) -> Mapping[str, Resource[Any]]:
         """The declared resources by name, in the order in which they are opened."""
         return MappingProxyType(self._resources)
+
+    def middleware(self, function: AnyMiddleware, /) -> AnyMiddleware:
+        """Put a function around each run of a job: `async def name(call: JobCall, proceed: Proceed) -> Any`.
+
+        It returns `await proceed()`, or another result. What it raises ends the attempt by the task's retry policy, as
+        if the handler had raised it. Of several the one declared first is the outermost. It runs on the event loop, for
+        a task with `run_in="process"` in that process. DeclarationError says what is wrong.
+        """
+        check_middleware(function)
+        self._middleware.append(function)
+        return function
+
+    @property
+    def middlewares(self) -> Sequence[Middleware]:
+        """What is around each run, the outermost first."""
+        return tuple(self._middleware)
+
+    def on_enqueue(self, function: AnyHook, /) -> AnyHook:
+        """Call a function for each job that is about to be made: `def name(call: EnqueueCall) -> None`.
+
+        It may change the headers, or refuse the job: what it raises reaches whoever enqueues. It is called for single
+        jobs and many, from coroutines, blocking code and schedules. DeclarationError says what is wrong.
+        """
+        check_enqueue_hook(function)
+        self.enqueue_hooks.append(function)
+        return function
 
     @property
     def tasks(self) -> Mapping[str, Task[Any, Any]]:

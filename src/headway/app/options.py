@@ -39,6 +39,7 @@ class TaskOptions(Struct, frozen=True):
     priority: int = PRIORITY_DEFAULT
     expires_ms: int | None = None
     unique: Unique | None = None
+    tags: tuple[str, ...] = ()
 
 
 class JobOptions(Struct, frozen=True):
@@ -108,6 +109,7 @@ def task_options(  # noqa: PLR0913 - each is an option of its own
     expires: Duration | None,
     unique: Unique | None,
     run_in: RunIn | None,
+    tags: object = (),
 ) -> TaskOptions:
     """Check the options of a declaration; DeclarationError names the task and the one that is wrong."""
 
@@ -126,6 +128,7 @@ def task_options(  # noqa: PLR0913 - each is an option of its own
         priority=checked(_priority, priority, "priority"),
         expires_ms=None if expires is None else checked(_positive_ms, expires, "expires"),
         unique=checked(_unique, unique, "unique"),
+        tags=checked(_tags, tags, "tags"),
     )
 
 
@@ -144,6 +147,11 @@ def schedule_options(
         msg = f"schedule: kwargs must be a dict from names of parameters to arguments; got {kwargs!r}"
         raise DeclarationError(msg)
     return CatchUp(catch_up), tuple(cast("list[Any]", args)), cast("Mapping[str, Any]", named)
+
+
+def checked_headers(headers: object) -> dict[str, str]:
+    """Return headers that are texts by name."""
+    return _checked(_headers, headers, "headers")
 
 
 def checked_interval(interval: object) -> timedelta:
@@ -225,6 +233,14 @@ def _headers(headers: object, name: str) -> dict[str, str]:
             raise TypeError(msg)
         checked[key] = value
     return checked
+
+
+def _tags(tags: object, name: str) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Sequence):
+        msg = f"{name} must be a list of texts, such as ['billing']; got {tags!r}"
+        raise TypeError(msg)
+    found = tuple(valid_name(one, "tag") for one in cast("Sequence[object]", tags))
+    return tuple(dict.fromkeys(found))
 
 
 def _unique(unique: object, name: str) -> Unique | None:

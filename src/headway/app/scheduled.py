@@ -22,6 +22,10 @@ class ScheduledTask(Struct, frozen=True):
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
 
+    def check(self) -> None:
+        """Raise what a call with these arguments would raise."""
+        self.task.check(self.args, self.kwargs)
+
     def job_at(self, fire_ms: int) -> NewJob:
         """Make the job of a fire time; its key is the same wherever it is made."""
         return self.task.new_job(PLAIN, self.args, self.kwargs, Fire(self.name, fire_ms))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from msgspec import UNSET, UnsetType
 
 from headway.app.handle import JobHandle, SyncJobHandle
-from headway.app.options import PLAIN, JobOptions, TaskOptions, job_options
+from headway.app.options import PLAIN, JobOptions, TaskOptions, checked_headers, job_options
 from headway.app.prepared import PreparedJob
 from headway.app.signature import Signature
 from headway.errors import DeclarationError
@@ -37,6 +37,7 @@ class Task(Generic[P, R]):
         self.fn = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.options_declared = options
+        self.hooks = app.enqueue_hooks
         self.signature = Signature(name, function, app.codec.format)
         self._inspected = _without_context(function, takes_context=self.signature.takes_context)
         if options.unique is not None:
@@ -99,8 +100,43 @@ class Task(Generic[P, R]):
         self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any], fire: Fire | None = None
     ) -> NewJob:
         """Check and encode a call; raises as `enqueue` does."""
+        headers = self._hooked(options, args, kwargs, fire) if self.hooks else options.headers
+        return self._made(options, args, kwargs, fire, headers)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise as `enqueue` would, without asking what is called before an enqueue."""
+        self._made(PLAIN, args, kwargs, None, None)
+
+    def _hooked(
+        self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any], fire: Fire | None
+    ) -> dict[str, str] | None:
+        """Let the application see the job before it is made; return the headers that it is to have."""
+        from headway.app.middleware import EnqueueCall  # noqa: PLC0415 - few applications ask to be called
+
         declared = self.options_declared
-        payload = self.signature.encode(self.app.codec, args, kwargs, options.headers, options.timeout_ms)
+        call = EnqueueCall(
+            task=self.name,
+            queue=options.queue or declared.queue,
+            headers=dict(options.headers or {}),
+            tags=declared.tags,
+            args=args,
+            kwargs=kwargs,
+            schedule=None if fire is None else fire.schedule,
+        )
+        for hook in self.hooks:
+            hook(call)
+        return checked_headers(call.headers) or None
+
+    def _made(
+        self,
+        options: JobOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        fire: Fire | None,
+        headers: dict[str, str] | None,
+    ) -> NewJob:
+        declared = self.options_declared
+        payload = self.signature.encode(self.app.codec, args, kwargs, headers, options.timeout_ms)
         due_ms = options.at_ms
         expires_in = declared.expires_ms if options.expires_ms is None else options.expires_ms
         expires_ms = None
@@ -183,7 +219,7 @@ class TaskCall(Generic[P, R]):
     def _new(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         """Make the job; of a plain one nothing is left to be found out."""
         task, options = self.task, self._options
-        if not self._is_plain:
+        if not self._is_plain or task.hooks:
             return task.new_job(options, args, kwargs)
         payload = task.signature.encode(task.app.codec, args, kwargs, options.headers, options.timeout_ms)
         return NewJob(new_job_id(), task.name, self._queue, payload, self._priority)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from headway.app.app import Headway
     from headway.app.task import Task
+    from headway.runtime.around import Around
     from headway.runtime.processes import Processes
     from headway.runtime.slots import Slots
     from headway.runtime.threads import Threads
@@ -84,6 +85,7 @@ class Executor:
         self._born = generation.number
         self._logs_all = log.isEnabledFor(logging.DEBUG)
         self.outcomes = outcomes or Outcomes(app)
+        self._around = _around(app, threads, self.outcomes, self._resources, self._born)
         self._limits = TimeLimits(self.outcomes, slots, self._kill_after)
 
     async def run(self, run: JobRun) -> Outcome:
@@ -192,7 +194,10 @@ class Executor:
         current: asyncio.Task[Any] | None = None
         try:
             with self._limits.bound(run, invocation.timeout):
-                if task.is_async:
+                if self._around is not None:
+                    current = run.cancellable()
+                    value, error = await self._around.run(run, task, invocation, args)
+                elif task.is_async:
                     current = run.cancellable()
                     value = await task.fn(*args, **kwargs)
                 else:
@@ -211,12 +216,19 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001 - also whatever a model raises when it is asked for its fields
             # What the handler does is done; doing it again would not make its result any better.
             return self.outcomes.failed(run.delivery, raised)
-        if len(result) > self._offload_over and (offload := self._app.offload) is not None:
-            try:
-                result = await offload.keep_result(run.delivery.lease.job_id, result)
-            except HeadwayError as raised:
-                return self.outcomes.of_error(run, raised)
+        if len(result) > self._offload_over:
+            return await self._offloaded(run, result)
         return Succeeded(result)
+
+    async def _offloaded(self, run: JobRun, result: bytes) -> Outcome:
+        """Put a large result into the offload store."""
+        offload = self._app.offload
+        if offload is None:
+            return Succeeded(result)
+        try:
+            return Succeeded(await offload.keep_result(run.delivery.lease.job_id, result))
+        except HeadwayError as raised:
+            return self.outcomes.of_error(run, raised)
 
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""
@@ -262,6 +274,17 @@ class Executor:
             channel=run,
             resources=self._resources,
         )
+
+
+def _around(
+    app: Headway, threads: Threads, outcomes: Outcomes, resources: Resources, born: int
+) -> Around | None:
+    """Return what runs handlers within the app's middleware; None: there is none, and nothing of it is loaded."""
+    if not app.middlewares:
+        return None
+    from headway.runtime.around import Around  # noqa: PLC0415 - as above
+
+    return Around(app.middlewares, threads=threads, outcomes=outcomes, resources=resources, born=born)
 
 
 async def _answer(outcome: Outcome) -> Outcome:

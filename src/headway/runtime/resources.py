@@ -219,6 +219,8 @@ class Lifespan:
                     self._say_twice(one.resource)
                     if one.resource.is_async:
                         await one.generator.aclose()
+                    elif self._pool is not None:
+                        await asyncio.get_running_loop().run_in_executor(self._pool, one.generator.close)
         except TimeoutError as error:
             _log.error(
                 "%s: resource %r was not closed in time: %s",
