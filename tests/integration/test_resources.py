@@ -1,4 +1,4 @@
-"""Resources in the processes that run jobs: workers, processes of single jobs, receivers."""
+"""Resources and middleware in the processes that run jobs: workers, processes of single jobs, receivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from headway import Context, Headway
+from headway import Context, Headway, JobCall, Proceed
 from headway.errors import DeclarationError
 from headway.job import Delivery, Lease, Outcome, RetryAt, Succeeded, WorkerId, new_job_id
 from headway.push import receiver
@@ -90,11 +90,12 @@ async def test_a_worker_and_the_process_of_a_job_open_them_once_and_close_them_b
         found = {}
         for name, task in shop.tasks.items():
             for _ in range(2):
-                job = await task.enqueue()
+                job = await task.options(headers={"tenant": "acme"}).enqueue()
                 found[name] = await job.result(timeout=40)
-        for pid, db, files in found.values():
+        for name, (pid, db, files, around) in found.items():
             assert db == f"db of {pid}"
             assert files == f"files beside the db of {pid}"
+            assert around == f"{name} of acme with the db of {pid}"
         loop, thread, apart = (found[name][0] for name in shop.tasks)
         assert loop == thread != apart
         worker.send_signal(signal.SIGTERM)
@@ -106,12 +107,12 @@ async def test_a_worker_and_the_process_of_a_job_open_them_once_and_close_them_b
 async def test_a_worker_claims_nothing_before_they_are_open_and_says_so_once(shop: Shop) -> None:
     shop.away.touch()
     async with shop.app, shop.worker() as worker:
-        job = await shop.tasks["on_the_loop"].enqueue()
+        job = await shop.tasks["on_the_loop"].options(headers={"tenant": "acme"}).enqueue()
         await until(lambda: len(shop.lines()) >= 3, "it tries again and again", 30)
         record = await job.record()
         assert (record.state, record.attempt) == ("ready", 0)
         shop.away.unlink()
-        pid, _, _ = await job.result(timeout=30)
+        pid, *_ = await job.result(timeout=30)
         assert set(shop.of(pid)[:-2]) == {"try db"}
         assert shop.of(pid)[-2:] == ["open db", "open files"]
         worker.send_signal(signal.SIGTERM)
@@ -182,7 +183,7 @@ async def test_a_job_whose_process_lacks_a_resource_is_put_off_without_an_attemp
     executor = Executor(shop_app, threads=threads, processes=processes)
 
     async def run() -> Outcome:
-        payload = shop_app.find_task("apart").job().new.payload
+        payload = shop_app.find_task("apart").options(headers={"tenant": "acme"}).job().new.payload
         delivery = Delivery(Lease(new_job_id(), WorkerId("w"), 1), "apart", "q", payload, 5, 1, 0)
         return await asyncio.wait_for(executor.run(JobRun(delivery, Quiet())), 40)
 
@@ -222,6 +223,11 @@ class Pushed:
             yield "db"
             self.lines.append("close")
 
+        @self.app.middleware
+        async def around(call: JobCall, proceed: Proceed) -> Any:
+            self.lines.append(f"around {call.task}")
+            return await proceed()
+
         @self.app.task(name="on_the_loop")
         async def on_the_loop(ctx: Context) -> None:
             self.lines.append(ctx.resource(db))
@@ -237,7 +243,7 @@ async def test_a_receiver_opens_them_before_its_first_job_and_closes_them_behind
         assert pushed.lines == ["open"]
         assert (await post(made, "on_the_loop")).status == 200
         assert (await post(made, "in_a_thread")).status == 200
-    assert pushed.lines == ["open", "db", "db", "close"]
+    assert pushed.lines == ["open", "around on_the_loop", "db", "around in_a_thread", "db", "close"]
     assert pushed.fake.closed == 1
 
 
@@ -255,4 +261,4 @@ async def test_a_receiver_tells_jobs_to_come_back_until_they_are_open() -> None:
         await asyncio.sleep(0)
         assert (await post(made, "on_the_loop")).status == 200
         assert (await Call(made, method="GET", path="/ready").start().answer()).status == 200
-    assert pushed.lines[-3:] == ["open", "db", "close"]
+    assert pushed.lines[-4:] == ["open", "around on_the_loop", "db", "close"]
