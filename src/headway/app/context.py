@@ -55,7 +55,6 @@ class Context:
         "attempt",
         "crashes",
         "headers",
-        "idempotency_key",
         "job_id",
         "queue",
         "task",
@@ -81,11 +80,14 @@ class Context:
         self.attempt = attempt
         self.crashes = crashes
         self.headers = headers
-        # Stable over attempts, workers and carriers: hand it to payment providers, e-mail APIs, INSERT ... ON CONFLICT.
-        self.idempotency_key = f"headway-{job_id}"
         self._app = app
         self._channel = channel
         self._resources = resources
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt, worker and carrier: for payment providers, mail APIs, INSERT ... ON CONFLICT."""
+        return f"headway-{self.job_id}"
 
     @property
     def app(self) -> App:

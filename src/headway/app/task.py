@@ -38,6 +38,7 @@ class Task(Generic[P, R]):
         self.is_async = inspect.iscoroutinefunction(function)
         self.options_declared = options
         self.hooks = app.enqueue_hooks
+        self.codec = app.codec
         self.signature = Signature(name, function, app.codec.format)
         self._inspected = _without_context(function, takes_context=self.signature.takes_context)
         if options.unique is not None:
@@ -136,7 +137,7 @@ class Task(Generic[P, R]):
         headers: dict[str, str] | None,
     ) -> NewJob:
         declared = self.options_declared
-        payload = self.signature.encode(self.app.codec, args, kwargs, headers, options.timeout_ms)
+        payload = self.signature.encode(self.codec, args, kwargs, headers, options.timeout_ms)
         due_ms = options.at_ms
         expires_in = declared.expires_ms if options.expires_ms is None else options.expires_ms
         expires_ms = None
@@ -221,7 +222,7 @@ class TaskCall(Generic[P, R]):
         task, options = self.task, self._options
         if not self._is_plain or task.hooks:
             return task.new_job(options, args, kwargs)
-        payload = task.signature.encode(task.app.codec, args, kwargs, options.headers, options.timeout_ms)
+        payload = task.signature.encode(task.codec, args, kwargs, options.headers, options.timeout_ms)
         return NewJob(new_job_id(), task.name, self._queue, payload, self._priority)
 
     def _handle(self, job_id: JobId, duplicate_of: JobId | None) -> JobHandle[R]:
