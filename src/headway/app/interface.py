@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from headway.app.parts import JobSource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from headway.app.handle import JobHandle
     from headway.app.managing import Jobs, Queues
+    from headway.app.middleware import EnqueueHook
     from headway.app.prepared import PreparedJob
     from headway.brokers.base import Enqueued
     from headway.cache.base import Cache, Limiter
@@ -46,6 +47,11 @@ class App(JobSource, Protocol):
     @property
     def codec(self) -> Codec:
         """What makes bytes of calls and results."""
+        ...
+
+    @property
+    def enqueue_hooks(self) -> Sequence[EnqueueHook]:
+        """What is called for each job that is about to be made."""
         ...
 
     @property
