@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headway.app.lifespan import Resources
     from headway.app.middleware import Middleware, Proceed
     from headway.app.task import Task
-    from headway.runtime.executor import Invocation
+    from headway.runtime.invocation import Invocation
     from headway.runtime.run import JobRun
     from headway.runtime.threads import Threads
 

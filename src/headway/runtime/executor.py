@@ -9,17 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from headway.app.context import Context
 from headway.app.functions import alias_hint
 from headway.app.lifespan import Resources
-from headway.codec import decode_call, is_reference
+from headway.codec import is_reference
 from headway.errors import CodecError, HeadwayError
 from headway.job import Cancelled, Expired, Outcome, Succeeded
 from headway.runtime.deaths import runs_alone
 from headway.runtime.failure import JobTimeoutError
 from headway.runtime.forks import end_fork, generation
+from headway.runtime.invocation import Invocation, read_invocation
 from headway.runtime.outcomes import Outcomes, log
 from headway.runtime.run import JobRun, Stop, absorb
 from headway.runtime.timelimits import TO_SETTLE, TimeLimits
@@ -35,28 +34,6 @@ if TYPE_CHECKING:
     from headway.runtime.threads import Threads
 
 _SUSPECT_PAUSE: Final = 2.0  # seconds until there may be room for a job that must run alone
-
-
-class Invocation(Struct, frozen=True):
-    """A call, decoded. `timeout` is seconds."""
-
-    args: list[Any] | tuple[Any, ...]
-    kwargs: dict[str, Any]
-    headers: dict[str, str]
-    timeout: float
-
-
-def read_invocation(task: Task[Any, Any], payload: bytes) -> Invocation:
-    """Decode a call; CodecError names what is damaged or does not fit."""
-    whole = task.signature.decode_positional(payload)
-    if whole is not None:
-        timeout_ms = whole.timeout_ms or task.options_declared.timeout_ms
-        return Invocation(whole.args, {}, whole.headers, timeout_ms / 1000)
-    call, form = decode_call(payload)
-    args, kwargs = task.signature.decode(call, form)
-    return Invocation(
-        args, kwargs, call.headers, (call.timeout_ms or task.options_declared.timeout_ms) / 1000
-    )
 
 
 class Executor:
@@ -223,12 +200,11 @@ class Executor:
     async def _offloaded(self, run: JobRun, result: bytes) -> Outcome:
         """Put a large result into the offload store."""
         offload = self._app.offload
-        if offload is None:
-            return Succeeded(result)
         try:
-            return Succeeded(await offload.keep_result(run.delivery.lease.job_id, result))
+            kept = result if offload is None else await offload.keep_result(run.delivery.lease.job_id, result)
         except HeadwayError as raised:
             return self.outcomes.of_error(run, raised)
+        return Succeeded(kept)
 
     def _refusal(self, run: JobRun) -> Outcome | None:
         """What ends a job before its handler is called."""

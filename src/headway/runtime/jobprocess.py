@@ -20,7 +20,8 @@ from headway.errors import DeclarationError
 from headway.runtime.current import current_run
 from headway.runtime.deathsignal import die_with_parent
 from headway.runtime.dispositions import leave_signals_to_parent
-from headway.runtime.executor import Executor, Invocation
+from headway.runtime.executor import Executor
+from headway.runtime.invocation import Invocation
 from headway.runtime.loading import load_app
 from headway.runtime.logs import adopt_logging, configure_logging
 from headway.runtime.mainloop import run_main
