@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from headway.brokers.base import ControlStore
 from headway.control import KEPT_VERSIONS, MAX_BODY, Fence
 from headway.errors import BrokerRefusedError, ConfigError
 from headway.job import JobState
 from tests.conformance.scene import SECOND
 
 if TYPE_CHECKING:
+    from headway.brokers.base import ControlStore
     from headway.testing import FakeClock
     from tests.conformance.scene import Scene
     from tests.conformance.store import Store
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.needs("control")
 @pytest.fixture
 def control(scene: Scene) -> ControlStore:
     """Give the test the carrier as a control store."""
-    assert isinstance(scene.carrier, ControlStore)
-    return scene.carrier
+    control = scene.carrier.capabilities.control
+    assert control is not None
+    return control
 
 
 async def _fence(control: ControlStore, name: str = "c", holder: str = "one", ttl_ms: int = SECOND) -> Fence:

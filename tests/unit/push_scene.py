@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 class FakePush:
     """Every request body is the name of a task; what was received, settled, extended and reported is kept."""
 
-    capabilities = Capabilities("fake", pull=False)
-
     def __init__(self) -> None:
         self.requests: list[PushRequest] = []
         self.outcomes: dict[str, list[Outcome]] = {}
@@ -49,6 +47,10 @@ class FakePush:
     @property
     def carrier(self) -> PushCarrier:
         return cast("PushCarrier", self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities("fake", push=self.carrier)
 
     async def open(self) -> None:
         self.opened += 1

@@ -557,7 +557,7 @@ async def test_what_may_still_wait_in_a_push_carrier_stays(tmp_path: Path) -> No
     clock = FakeClock(NOW)
     offload = _offload(tmp_path, clock)
     await offload.shrunk([_job()], 1 << 20)
-    pushes = _Jobs([], pull=False, max_delay_ms=30 * DAY)
+    pushes = _Jobs([], push=object(), max_delay_ms=30 * DAY)
     clock.advance(31 * DAY)
     assert await prune_offloaded(offload, pushes, older_than_ms=8 * DAY, clock=clock) == Pruned(0, 0)
     clock.advance(2 * DAY)

@@ -16,13 +16,15 @@ from headway.runtime.worker import Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headway.brokers.base import Store
+    from headway.brokers.base import PushCarrier, Store
 
 
 class Pushing:
     """As much of a push carrier as opening an app needs."""
 
-    capabilities = Capabilities("cloudtasks", pull=False)
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities("cloudtasks", push=cast("PushCarrier", self))
 
     async def open(self) -> None: ...
 
@@ -40,7 +42,7 @@ def test_each_kind_is_returned_as_what_it_is() -> None:
 
 def test_the_other_kind_is_refused_with_what_to_run_instead(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cloudtasks pushes its jobs.*`headway push`"):
-        pulled(cast("Store", SimpleNamespace(capabilities=Pushing.capabilities)))
+        pulled(cast("Store", SimpleNamespace(capabilities=Pushing().capabilities)))
     with pytest.raises(ConfigError, match=r"sqlite pushes no jobs.*`headway worker`"):
         pushed(from_url(f"sqlite:///{tmp_path}/x.db", BrokerSettings("app")))
 

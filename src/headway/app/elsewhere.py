@@ -7,7 +7,9 @@ calls go to the loop where the app is open, and their answers come back.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from headway.brokers.base import Capabilities, Store
 
 _STREAMS: Final = frozenset({"events", "signals"})
-_OF_ITS_LOOP: Final = frozenset(
-    {"begin_enqueue", "lend", "enqueue_lent"}
-)  # what is faster on the loop itself
 
 
 class CarrierElsewhere:
@@ -31,12 +30,19 @@ class CarrierElsewhere:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the carrier."""
-        return self._carrier.capabilities
+        """Those of the carrier, but for what is faster on its loop."""
+        able = self._carrier.capabilities
+        here = cast("Any", self)
+        return replace(
+            able.parts_of(here),
+            push=able.push and here,
+            keys=able.keys and here,
+            control=able.control and here,
+        )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method of the carrier
         """Return the carrier's method, to be called from here."""
-        if name in _OF_ITS_LOOP or name.startswith("_"):
+        if name.startswith("_"):
             raise AttributeError(name)
         method = getattr(self._carrier, name)
         if name in _STREAMS:

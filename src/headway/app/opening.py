@@ -57,9 +57,7 @@ class OpenApp:
         self.host: OpenApp | None = None  # what this is a guest of
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
-        from headway.brokers.base import Lender  # noqa: PLC0415 - loaded with the carrier, not with the package
-
-        self._lender = carrier if isinstance(carrier, Lender) else None
+        self._lender = self._limits.lender
         self._offload = offload
         self._over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
 
@@ -291,12 +289,12 @@ def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedEr
 def enqueuer_of(carrier: Store) -> Batcher[NewJob, Enqueued]:
     """Return what makes few calls of the enqueues of many callers; for the running loop."""
     from headway.app.batching import Batcher  # noqa: PLC0415 - loads asyncio, which `import headway` need not
-    from headway.brokers.base import Starter  # noqa: PLC0415 - loaded with the carrier, not with the package
 
-    if not carrier.capabilities.atomic:
+    able = carrier.capabilities
+    if not able.atomic:
         # Each with an answer of its own: what befalls one job is nothing to those beside it.
         return Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
-    return Batcher(carrier.enqueue, begin=carrier.begin_enqueue if isinstance(carrier, Starter) else None)
+    return Batcher(carrier.enqueue, begin=None if able.starter is None else able.starter.begin_enqueue)
 
 
 def broker_settings(

@@ -65,20 +65,20 @@ def _cloudtasks() -> Callable[..., Store]:
 
 def pulled(store: Store) -> Carrier:
     """Return the carrier as one with workers; ConfigError when it pushes its jobs."""
-    if not store.capabilities.pull:
-        msg = (
-            f"{store.capabilities.name} pushes its jobs, no worker can claim them; run `headway push` instead"
-        )
+    able = store.capabilities
+    if able.pull is None:
+        msg = f"{able.name} pushes its jobs, no worker can claim them; run `headway push` instead"
         raise ConfigError(msg)
-    return cast("Carrier", store)
+    return able.pull
 
 
 def pushed(store: Store) -> PushCarrier:
     """Return the carrier as one that pushes; ConfigError when its jobs are claimed by workers."""
-    if store.capabilities.pull:
-        msg = f"{store.capabilities.name} pushes no jobs to a receiver; run `headway worker` instead"
+    able = store.capabilities
+    if able.push is None:
+        msg = f"{able.name} pushes no jobs to a receiver; run `headway worker` instead"
         raise ConfigError(msg)
-    return cast("PushCarrier", store)
+    return able.push
 
 
 def _redis() -> _RedisDriver:

@@ -80,8 +80,8 @@ class CarrierWrapper:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the inner carrier."""
-        return self.inner.capabilities
+        """Those of the inner carrier, but for what would pass by this one."""
+        return self.inner.capabilities.parts_of(self)
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -217,7 +217,7 @@ class CarrierWrapper:
         """See Inspector. The inner iterator is made here and now: events count from the call on."""
         return self._stream("events", self.inner.events(after))
 
-    async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+    async def declare_schedules(self, schedules: Sequence[ScheduleRecord], /) -> None:
         """See ScheduleStore."""
         await self.around("declare_schedules", lambda: self.inner.declare_schedules(schedules))
 

@@ -118,13 +118,13 @@ class CloudTasksBroker:
             priority=bool(self._target.bands),
             unique=False,
             fifo=False,
-            pull=False,
             events=False,
             atomic=False,
             reuse_ids=False,
             by_end=False,
             cap_succeeded=False,
-            control=False,
+            push=self,
+            keys=self,
         )
 
     async def __aenter__(self) -> Self:

@@ -102,7 +102,16 @@ class RedisBroker:
     @property
     def capabilities(self) -> Capabilities:
         """All of them."""
-        return Capabilities(name="redis")
+        return Capabilities(
+            name="redis",
+            pull=self,
+            lender=self,
+            starter=self,
+            connected=self,
+            keys=self,
+            control=self,
+            notifier=self,
+        )
 
     async def open(self) -> None:
         """Connect."""

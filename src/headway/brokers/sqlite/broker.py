@@ -96,7 +96,7 @@ class SqliteBroker:
     @property
     def capabilities(self) -> Capabilities:
         """Everything, without a horizon of delay."""
-        return Capabilities(name="sqlite")
+        return Capabilities(name="sqlite", pull=self, lender=self, keys=self, control=self)
 
     async def __aenter__(self) -> Self:
         """Open."""

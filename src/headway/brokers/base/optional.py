@@ -1,0 +1,121 @@
+"""What some carriers can and others cannot: each is a part that `Capabilities` names, or None."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Sequence
+
+    from headway.brokers.base.broker import Enqueued
+    from headway.control import ControlDocument, Fence
+    from headway.job import JobId, NewJob
+
+
+class Lender(Protocol):
+    """A carrier that takes jobs from blocking callers without a turn of its loop."""
+
+    def lend(self) -> None:
+        """Allow it, on the loop's thread; where the loop's own connection serves, until its next call."""
+        ...
+
+    def enqueue_lent(self, job: NewJob) -> bool:
+        """Accept the job, from any thread; false when it is to be enqueued as usual, as the same job."""
+        ...
+
+
+class Connected(Protocol):
+    """A carrier at the other end of a connection, which repeats calls for seconds before it gives one up."""
+
+    @property
+    def trouble(self) -> str:
+        """What has kept it from being reached for some seconds; empty: nothing that is known."""
+        ...
+
+
+class Starter(Protocol):
+    """A carrier that can send jobs on their way before anything is awaited."""
+
+    def begin_enqueue(self, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
+        """Send the jobs, if that can be done at once.
+
+        When it returns None, or the future gives it, they are to be enqueued as usual, as the same jobs.
+        """
+        ...
+
+
+class KeyIndex(Protocol):
+    """Asks who holds what makes jobs one of a kind, so that it holds over several carriers of an app as well.
+
+    A unique key stands in the way of a job by the job's mode: always while its holder waits or runs (`reject`,
+    `keep_last`), while the holder waits (`debounce`), or within the window (`throttle`).
+    """
+
+    async def find_held(self, jobs: Sequence[NewJob]) -> list[JobId | None]:
+        """Return for each job the id of the one that stands in its way here; None: nothing does. Changes nothing.
+
+        That is the holder of its idempotency key, or of its unique key, or the job of the last fire time accepted of
+        its schedule when its own is not later. It is the job's own id where that was accepted here before, or where
+        nobody knows which job the fire was.
+        """
+        ...
+
+    async def enqueue_held(self, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
+        """As `enqueue`, but leave out (None) each job whose unique key stands in no one's way here; in one step.
+
+        So a carrier to which no route leads any more gets no new holders, and once a key is free there it stays free.
+        Each job must have a unique key; ValueError.
+        """
+        ...
+
+
+class ControlStore(Protocol):
+    """Where an app keeps the documents by which it is steered, such as its routes: small, versioned, by name.
+
+    Names have 1 to 200 characters that can be printed; ConfigError.
+    """
+
+    async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
+        """Return the present version, unless it is `newer_than`, the one that the reader has; None: nothing to read.
+
+        One cheap command. A lower version than the reader's is returned as well: the store was emptied, or restored
+        from an earlier state.
+        """
+        ...
+
+    async def write_control(
+        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+    ) -> int | None:
+        """Write the version that follows on `expected` (0: there is no document yet), and return its number.
+
+        None, and nothing is written: another version is there, or `fence` is stale. The last 100 versions are kept.
+        A body has at most 256 KiB; BrokerRefusedError names the document. The fence may be that of another name.
+        """
+        ...
+
+    async def control_history(self, name: str, limit: int = 100) -> list[ControlDocument]:
+        """Return the last versions, the present one first."""
+        ...
+
+    async def hold_control(self, name: str, holder: str, ttl_ms: int) -> Fence | None:
+        """Take a lease of `ttl_ms` by the store's clock; the same holder extends it. None: somebody else has it.
+
+        A lease that ended is taken anew, under a higher token, also by the holder that had it.
+        """
+        ...
+
+    async def release_control(self, fence: Fence) -> None:
+        """End the lease at once; nothing happens when the fence is stale."""
+        ...
+
+
+class ControlNotifier(Protocol):
+    """A control store that tells of changes; of the others it is asked from time to time."""
+
+    def control_changes(self) -> AsyncIterator[str]:
+        """Yield the name of each document that is written, until closed.
+
+        An empty name says that some may have been missed: at the beginning, and after a connection was lost.
+        """
+        ...
