@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from headway.errors import ConfigError
 
@@ -17,17 +17,25 @@ def pull_carriers(carriers: Mapping[str, Store], names: Sequence[str] | None = N
 
     ConfigError when there is none, when a name is unknown, or names a carrier that pushes.
     """
-    return cast("dict[str, Carrier]", _chosen(carriers, names, pull=True))
+    asked = _asked(carriers, names)
+    able = {name: carriers[name].capabilities.pull for name in asked}
+    found = {name: carrier for name, carrier in able.items() if carrier is not None}
+    _check(found, asked, carriers, named=names is not None, pull=True)
+    return found
 
 
 def push_carriers(
     carriers: Mapping[str, Store], names: Sequence[str] | None = None
 ) -> dict[str, PushCarrier]:
     """Return those that push their jobs, by name; of `names` alone if given. ConfigError as `pull_carriers`."""
-    return cast("dict[str, PushCarrier]", _chosen(carriers, names, pull=False))
+    asked = _asked(carriers, names)
+    able = {name: carriers[name].capabilities.push for name in asked}
+    found = {name: carrier for name, carrier in able.items() if carrier is not None}
+    _check(found, asked, carriers, named=names is not None, pull=False)
+    return found
 
 
-def _chosen(carriers: Mapping[str, Store], names: Sequence[str] | None, *, pull: bool) -> dict[str, Store]:
+def _asked(carriers: Mapping[str, Store], names: Sequence[str] | None) -> list[str]:
     asked = list(carriers) if names is None else list(dict.fromkeys(names))
     if not asked:
         msg = "carriers: none is named"
@@ -36,11 +44,20 @@ def _chosen(carriers: Mapping[str, Store], names: Sequence[str] | None, *, pull:
         if name not in carriers:
             msg = f"carriers: the app has none of the name {name!r}; it has {', '.join(carriers)}"
             raise ConfigError(msg)
-    found = {name: carriers[name] for name in asked if carriers[name].capabilities.pull == pull}
+    return asked
+
+
+def _check(
+    found: Mapping[str, object],
+    asked: Sequence[str],
+    carriers: Mapping[str, Store],
+    *,
+    named: bool,
+    pull: bool,
+) -> None:
     for name in asked:
-        if name not in found and (names is not None or not found):
+        if name not in found and (named or not found):
             raise ConfigError(_unfit(name, carriers, pull=pull))
-    return found
 
 
 def _unfit(name: str, carriers: Mapping[str, Store], *, pull: bool) -> str:

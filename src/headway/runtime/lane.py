@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headway.brokers.base import CancelRequested, Connected, Handed, LeaseLost, Settlement, Wake
+from headway.brokers.base import CancelRequested, Handed, LeaseLost, Settlement, Wake
 from headway.errors import BrokerError, BrokerUnavailableError
 from headway.job import Released
 from headway.runtime.keeper import BEATS_PER_LEASE, beat
@@ -123,7 +123,7 @@ class Lane:
         """Start the loops but `fetch`."""
         self._listens = self.services.start("listen", self._listen)
         self.services.start("tend", self._tend, first=first_look())
-        if isinstance(self.carrier, Connected):
+        if self.carrier.capabilities.connected is not None:
             self.services.start("connection", self._look_at_connection)
         if not self._shared.supervised:
             self.services.start("lease", self._beat, first=self._lease_ms / 1000 / BEATS_PER_LEASE)
@@ -200,7 +200,8 @@ class Lane:
 
     async def _look_at_connection(self) -> float:
         """Notice an outage before the first call is given up, and also while nothing is called."""
-        if isinstance(self.carrier, Connected) and (trouble := self.carrier.trouble):
+        connected = self.carrier.capabilities.connected
+        if connected is not None and (trouble := connected.trouble):
             raise BrokerUnavailableError(trouble)
         return _CONNECTION_LOOK
 
