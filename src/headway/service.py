@@ -102,7 +102,7 @@ class Outage:
         if not self._failing:
             self._since = time.monotonic()
             self._log.warning(
-                "%s cannot be reached, tried again until it can: %s", self._what, in_one_line(error)
+                "%s is not available, tried again until it is: %s", self._what, in_one_line(error)
             )
         self._failing.add(by)
 
@@ -115,7 +115,7 @@ class Outage:
         answered.set()
         if not self._failing:
             seconds = time.monotonic() - self._since
-            self._log.warning("%s can be reached again, after %.1f s", self._what, seconds)
+            self._log.warning("%s is available again, after %.1f s", self._what, seconds)
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until another loop that could not reach the server has had an answer."""

@@ -82,7 +82,7 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
         await until(
             lambda: all(loops[name].failures >= 2 for name in ("tend", "lease", "connection", "schedules"))
         )
-        assert said(caplog) == ["cannot be reached"]
+        assert said(caplog) == ["is not available"]
         assert worker.services.outage is not None
         assert worker.services.outage.away
         server.start()
@@ -90,12 +90,12 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
         fired = place.fired
         await until(lambda: place.fired > fired)
         assert await (await place.app.find_task("short").enqueue()).result(timeout=DEADLINE) == 1
-        assert said(caplog) == ["cannot be reached", "can be reached again, after"]
+        assert said(caplog) == ["is not available", "is available again, after"]
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what the worker said of its carrier, and every other line at all."""
-    known = ("cannot be reached", "can be reached again, after")
+    known = ("is not available", "is available again, after")
     lines = [
         record.getMessage()
         for record in caplog.records

@@ -141,8 +141,8 @@ async def test_one_outage_is_two_lines_however_many_loops_find_it(caplog: pytest
     await group.stop()
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2, lines
-    assert "cannot be reached" in lines[0]
-    assert "can be reached again, after" in lines[1]
+    assert "is not available" in lines[0]
+    assert "is available again, after" in lines[1]
 
 
 async def test_a_loop_that_had_an_answer_lets_the_others_try_at_once() -> None:

@@ -42,6 +42,7 @@ from headway.runtime.wire import (
     read_frame,
     read_to_process,
 )
+from headway.text import MAX_LINE, storable
 
 if TYPE_CHECKING:
     from headway.app.app import Headway
@@ -62,10 +63,10 @@ class _Line:
             self._line.sendall(frame(message))
 
     def progress(self, _lease: Lease, fraction: float, message: str) -> None:
-        self.send(Progressed(fraction, message))
+        self.send(Progressed(fraction, storable(message)))
 
     def log(self, _lease: Lease, level: str, message: str) -> None:
-        self.send(Logged(level, message))
+        self.send(Logged(storable(level), storable(message, MAX_LINE)))
 
     async def flush(self, _lease: Lease) -> None:
         """Do nothing: what was sent is in the socket, in order before the outcome."""

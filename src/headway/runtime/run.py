@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-
-from headway.text import storable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-_MAX_LINE: Final = 10_000  # characters of a job's log line
 
 
 class Reports(Protocol):
@@ -144,11 +140,11 @@ class JobRun:
 
     def progress(self, fraction: float, message: str) -> None:
         """Record how far the job is."""
-        self.reporter.progress(self.delivery.lease, fraction, storable(message))
+        self.reporter.progress(self.delivery.lease, fraction, message)
 
     def log(self, level: str, message: str) -> None:
         """Record a log line."""
-        self.reporter.log(self.delivery.lease, storable(level), storable(message, _MAX_LINE))
+        self.reporter.log(self.delivery.lease, level, message)
 
     async def flush(self) -> None:
         """Wait until the reports of this run are recorded."""

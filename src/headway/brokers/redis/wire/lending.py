@@ -62,4 +62,5 @@ class Lending:
             return
         self.recall()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._home.wait(), patience)
+            async with asyncio.timeout(patience):  # before 3.12 `wait_for` may lose a cancellation
+                await self._home.wait()
