@@ -208,6 +208,20 @@ def test_slowness_is_seen_against_the_other_side_also_without_a_limit() -> None:
     assert decisions[-1].text.startswith("duration against the other side's p95 ")
 
 
+def test_the_figures_of_a_judgement_are_those_of_its_step() -> None:
+    there = world(slower=2 * THREE_TIMES)
+    rollout = there.begin(changed(max_p95_ms=None, tolerance=100.0, every_ms=5 * MINUTE))
+    values: dict[Guard, float] = {}
+    while rollout.step == 0:
+        rollout, decision = there.step(rollout)
+        values = {each.guard: each.value for each in decision.judgements}
+    there.slower = 0
+    for _ in range(3):
+        rollout, _ = there.step(rollout)
+    after = {each.guard: each.value for each in rollout.decision.judgements}
+    assert values[Guard.P95_OF_OTHER] > 4 * after[Guard.P95_OF_OTHER]
+
+
 def test_figures_that_cannot_be_read_hold_it_and_time_stands_still() -> None:
     there = world()
     rollout = stepped_to(there)

@@ -6,7 +6,7 @@ import math
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headway.routing.sequential import (
@@ -46,7 +46,16 @@ def test_while_the_claim_of_a_limit_is_true_no_bet_gains_on_average(
 
 
 @UNTIMED
-@given(small, small, shares, shares, st.floats(0, 1), st.floats(1, 3), st.floats(0, 0.2))
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    shares,
+    st.one_of(st.just(1.0), shares),  # of the worst that the claim allows
+    st.floats(0, 1),
+    st.sampled_from([1.0, 1.5, 3.0, 10.0]),
+    st.sampled_from([0.0, 0.005, 0.2]),
+)
+@example(12, 3, 0.3, 1.0, 0.02, 3.0, 0.0)
 def test_while_the_claim_of_a_comparison_is_true_no_bet_gains_on_average(
     jobs: int, others: int, share: float, part: float, expected: float, times: float, points: float
 ) -> None:

@@ -37,6 +37,11 @@ class Status(StrEnum):
         """True when nothing more will happen to it."""
         return self not in {Status.RUNNING, Status.PAUSED}
 
+    @property
+    def completed(self) -> bool:
+        """True when it went through all its steps."""
+        return self is Status.COMPLETED
+
 
 class Act(StrEnum):
     """What is decided at a look."""
