@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from random import Random
 
@@ -34,8 +33,6 @@ from headway.routing.routes import Route, moved, route_of
 from tests.unit.rollout_world import MINUTE, THREE_TIMES, World
 
 UNTIMED = settings(deadline=None)  # the machine may be busy: nothing here is about speed
-SIMULATED = int(os.environ.get("HEADWAY_SIMULATED", "1000"))
-"""Roll-outs of each kind that are simulated."""
 PLAN = Plan(
     queue="email",
     to="push",
@@ -47,9 +44,6 @@ PLAN = Plan(
     max_queue_latency_ms=30_000,
     max_backlog=500,
     min_jobs=30,
-)
-FOR_MANY = msgspec.structs.replace(
-    PLAN, steps=(5, 25, 50, 100), every_ms=MINUTE, max_error_rate=0.02, min_jobs=50
 )
 
 
@@ -429,48 +423,3 @@ def test_damage_is_an_error_of_its_own(fields: dict[str, object], message: str) 
         decode_rollout(msgspec.json.encode(document))
     with pytest.raises(CodecError, match="more than 262144"):
         decode_rollout(b" " * 300_000)
-
-
-def simulated(
-    plan: Plan, errors: tuple[float, float] = (0.01, 0.01), slower: int = 0, count: int = SIMULATED
-) -> list[int | None]:
-    """Run many roll-outs; of each, return after how many jobs of the new side it was rolled back, None if it was not."""
-    found: list[int | None] = []
-    for seed in range(count):
-        there = World(Random(seed), jobs=500, errors=errors, slower=slower)
-        rollout, _ = there.run(plan, looks=40)
-        found.append(there.sides.new.ended if rollout.status is Status.ROLLED_BACK else None)
-    return found
-
-
-def told(what: str, found: list[int | None]) -> int:
-    """Print how many were rolled back, and after how many jobs."""
-    back = sorted(jobs for jobs in found if jobs is not None)
-    median = f", the median after {back[len(back) // 2]} jobs of the new side" if back else ""
-    print(f"\n{what}: {len(back)} of {len(found)} rolled back{median}")  # noqa: T201 - the figure that is asked for
-    return len(back)
-
-
-FEW = SIMULATED // 4
-
-
-def test_of_many_healthy_roll_outs_no_more_are_rolled_back_than_stated() -> None:
-    assert told("healthy, errors 1 % on both sides", simulated(FOR_MANY)) <= 0.01 * SIMULATED
-
-
-def test_so_at_the_very_limit_where_a_false_alarm_is_nearest() -> None:
-    at_the_limit = changed(FOR_MANY, max_error_rate=0.01, false_alarm=0.05)
-    assert told("at the limit", simulated(at_the_limit, count=FEW)) <= 0.05 * FEW
-
-
-def test_of_many_roll_outs_with_ten_times_the_errors_at_least_99_percent_are_rolled_back() -> None:
-    assert told("errors 10 % on the new side", simulated(FOR_MANY, (0.01, 0.1))) >= 0.99 * SIMULATED
-
-
-def test_so_by_the_other_side_alone() -> None:
-    bare = Plan(queue="email", to="push", steps=(5, 25, 50, 100), every_ms=MINUTE, delay_ms=MINUTE, min_jobs=50)  # fmt: skip
-    assert told("errors 10 %, without limits", simulated(bare, (0.01, 0.1), count=FEW)) >= 0.99 * FEW
-
-
-def test_of_many_roll_outs_three_times_as_slow_at_least_99_percent_are_rolled_back() -> None:
-    assert told("three times as slow", simulated(FOR_MANY, slower=THREE_TIMES)) >= 0.99 * SIMULATED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.routing.figures import Counts
+from headway.routing.figures import Counts, Figures
 from headway.routing.histogram import BUCKETS_PER_DOUBLING, bucket_above, bucket_of
 from headway.routing.rollout.judgement import Guard, Judgement, Verdict
 from headway.routing.sequential import (
@@ -292,3 +292,12 @@ def _slow(counts: Counts, bucket: int) -> Side:
 
 def _late(counts: Counts, bucket: int) -> Side:
     return Side(counts.latency.total, counts.latency.from_bucket(bucket))
+
+
+def sides_of(figures: Figures, plan: Plan, since_minute: int) -> Sides:
+    """Return the totals of the plan's queue on the new side and on all others, from a minute since 1970 on."""
+    others = {row.carrier for row in figures.rows} - {plan.to}
+    return Sides(
+        figures.of(queue=plan.queue, carriers={plan.to}, since=since_minute),
+        figures.of(queue=plan.queue, carriers=others, since=since_minute),
+    )
