@@ -33,6 +33,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = "sqlite:///headway.db"
     namespace: str = ""  # empty: the app's name
+    include: list[str] = []  # modules with the app's tasks, imported by whoever runs them
 
     # Jobs
     timeout: float = 600.0  # of one attempt
@@ -95,6 +96,7 @@ class GivenSettings(TypedDict, total=False):
 
     url: str | None
     namespace: str
+    include: list[str]
     timeout: Duration
     kill_after: Duration
     max_crashes: int
@@ -170,7 +172,7 @@ _DURATIONS: Final = frozenset(
     }
 )
 _ROTATED: Final = ("service_account", "push_secret")
-_LISTS: Final = frozenset({"queues", "priority_bands"})
+_LISTS: Final = frozenset({"include", "queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
 _TEXT_TABLES: Final = frozenset({"targets"})
 # Variables that steer the command line or the tests, not an app.
@@ -242,6 +244,9 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
             checked_name(key, name)
         except DeclarationError as error:
             yield key, f": {error}"
+    for module in settings.include:
+        if not all(part.isidentifier() for part in module.split(".")):
+            yield "include", f": {module!r} is no name of a module, such as shop.jobs"
     for key in _ROTATED:
         text = getattr(settings, key)
         if text and not all(part.strip() for part in text.split(",")):

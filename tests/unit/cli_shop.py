@@ -29,7 +29,7 @@ app = Headway("shop")
 @app.task(name="welcome", queue="email")
 async def welcome(user_id: int, *, template: str = "plain") -> str: ...
 
-@app.task(name="report", queue="reports", retry=Retry.never())
+@app.task(name="report", queue="reports", retry=Retry.never(), tags=["billing", "slow"])
 def report(name: str) -> None: ...
 
 @app.every(timedelta(hours=1), name="hourly")

@@ -86,6 +86,7 @@ FITTING: dict[str, list[Any]] = {
     "Headway.task.unique": [None, Unique()],
     "Headway.task.run_in": [None, "thread", "process"],
     "Headway.task.aliases": [(), ["a", "b"]],
+    "Headway.task.tags": [(), ["a", "b"]],
     "Headway.cron.expression": ["* * * * *", "@daily"],
     "Headway.cron.timezone": ["UTC", "Europe/Zurich"],
     "Headway.cron.catch_up": ["skip", "last", "all"],
@@ -151,6 +152,7 @@ ALSO_RIGHT: dict[str, Callable[[Any], bool]] = {
     "args": lambda value: value in ([], (), [1]),
     "kwargs": lambda value: value == {},
     "aliases": lambda value: value in ([], ()),
+    "tags": lambda value: value in ([], ()),
 }
 
 

@@ -32,6 +32,23 @@ def test_list_filters_and_pages(shop: Shop) -> None:
     assert shop.json("jobs", "list", *shop.target, "--state", "failed")["jobs"] == []
 
 
+def test_jobs_are_found_by_tag_and_show_theirs(shop: Shop) -> None:
+    shop.enqueue("welcome", "1")
+    report = shop.enqueue("report", "q1")
+    [listed] = shop.json("jobs", "list", *shop.target, "--tag", "billing", "--tag", "slow")["jobs"]
+    assert (listed["id"], listed["tags"]) == (report, ["billing", "slow"])
+    assert shop.json("jobs", "list", *shop.target, "--tag", "slow", "--task", "welcome")["jobs"] == []
+    assert "billing, slow" in shop.ok("jobs", "list", *shop.target)
+    assert shop.json("jobs", "show", report, *shop.target)["tags"] == ["billing", "slow"]
+    unknown = shop.run("jobs", "list", *shop.target, "--tag", "nosuch")
+    assert unknown.exit_code != 0
+    assert "no task of this app has the tag 'nosuch'; there are: billing, slow" in unknown.stderr
+    without = shop.run(
+        "jobs", "list", "--url", "sqlite:///headway.db", "--namespace", "shop", "--tag", "slow"
+    )
+    assert (without.exit_code, "--tag needs the app" in without.stderr) == (2, True)
+
+
 def test_list_as_a_table(shop: Shop) -> None:
     job = shop.enqueue("welcome", "1")
     head, line = shop.ok("jobs", "list", *shop.target).splitlines()
@@ -68,7 +85,7 @@ def test_the_list_tells_how_far_a_running_job_is(shop: Shop) -> None:
 
 
 def test_columns_that_say_nothing_are_left_out(shop: Shop) -> None:
-    shop.enqueue("report", "q1")
+    shop.enqueue("welcome", "1")
     head, _ = shop.ok("jobs", "list", *shop.target).splitlines()
     assert head.split() == ["ID", "STATE", "QUEUE", "TASK", "TRY", "ENQUEUED"]
 

@@ -43,7 +43,7 @@ def app() -> Headway:
             raise ValueError(msg)
         return order
 
-    @made.task(name="tidy")
+    @made.task(name="tidy", tags=["upkeep"], aliases=["tidy_old"])
     def tidy() -> None: ...
 
     return made
@@ -107,6 +107,31 @@ async def test_jobs_are_listed_page_by_page(app: Headway, box: Inline) -> None:
     } == {"pay"}
     assert (await app.jobs.list(state="failed")).jobs == []
     assert len((await app.jobs.list(search="TIDY")).jobs) == 5
+
+
+async def test_jobs_are_found_by_the_tags_of_their_tasks(app: Headway, box: Inline) -> None:
+    app.task(name="audit", tags=["upkeep", "books", "upkeep"])(tidy_again)
+    tidy, audit = await app.find_task("tidy").enqueue(), await app.find_task("audit").enqueue()
+    await app.find_task("pay").enqueue(Order(1, NOW))
+    [old] = [structs.replace(app.find_task("tidy").job().new, task="tidy_old")]
+    await app.carrier.enqueue([old])
+
+    async def found(**query: Any) -> set[str]:
+        return {one.id for one in (await app.jobs.list(**query)).jobs}
+
+    assert await found(tag="upkeep") == {tidy.id, audit.id, old.id}
+    assert await found(tag="books") == {audit.id}
+    assert await found(tag=["books", "upkeep"]) == {tidy.id, audit.id, old.id}
+    assert await found(tag="upkeep", task="tidy") == {tidy.id}
+    assert await found(tag="books", task="tidy") == set()
+    assert (await audit.record()).tags == ("upkeep", "books")
+    with pytest.raises(
+        ArgumentsError, match="no task of this app has the tag 'book'; there are: books, upkeep"
+    ):
+        await app.jobs.list(tag="book")
+
+
+def tidy_again() -> None: ...
 
 
 async def test_acts_take_ids_handles_and_records(app: Headway, box: Inline) -> None:

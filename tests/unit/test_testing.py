@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from headway import Context, Headway, JobState, Retry
-from headway.brokers.base import BrokerSettings, Carrier
+from headway.brokers.base import BrokerSettings, Carrier, Progress
 from headway.brokers.url import from_url, pulled
 from headway.codec import Codec
 from headway.errors import (
     BrokerRefusedError,
     BrokerUnavailableError,
+    DeclarationError,
     HeadwayError,
     JobFailedError,
     ResultTimeoutError,
 )
 from headway.job import NewJob, WorkerId, new_job_id
 from headway.runtime.worker import Worker
-from headway.testing import FakeClock, FaultyBroker, RandomFaults, inline, inline_sync, wait_for
+from headway.testing import FakeClock, FakeContext, FaultyBroker, RandomFaults, inline, inline_sync, wait_for
 from headway.testing.wrapper import CarrierWrapper, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from headway.testing.plugin import InlineFactory
@@ -355,3 +356,47 @@ async def test_the_fixtures_of_the_plugin(
         assert abs(headway_clock.now_ms() - time.time() * 1000) < 60_000
         assert await (await double.enqueue(3)).result() == 6
         assert (tmp_path / "inline.db").exists()
+
+
+# --- FakeContext ------------------------------------------------------------------------------------------------
+
+
+async def test_a_fake_context_keeps_what_the_handler_tells() -> None:
+    ctx = FakeContext(headers={"h": "1"}, task="t", queue="q", attempt=3, crashes=1)
+    assert (ctx.task, ctx.queue, ctx.attempt, ctx.crashes, ctx.headers) == ("t", "q", 3, 1, {"h": "1"})
+    assert ctx.idempotency_key == f"headway-{ctx.job_id}"
+    await ctx.progress(0.5, "half")
+    ctx.report(1)
+    ctx.log("n is %d", 3)
+    ctx.log("bad", level="error")
+    assert ctx.reports == [Progress(0.5, "half"), Progress(1.0, "")]
+    assert ctx.lines == [("info", "n is 3"), ("error", "bad")]
+    with pytest.raises(ValueError, match="progress must be between 0 and 1"):
+        ctx.report(2)
+
+
+def test_a_fake_context_is_cancelled_and_loses_its_lease() -> None:
+    ctx = FakeContext()
+    assert (ctx.cancel_requested, ctx.lease_held) == (False, True)
+    ctx.cancel()
+    ctx.lose_lease()
+    assert (ctx.cancel_requested, ctx.lease_held) == (True, False)
+
+
+def test_a_fake_context_gives_the_resources_of_the_test_and_no_others() -> None:
+    app = Headway("fake")
+
+    def pool() -> Iterator[str]:
+        yield "real"
+
+    def other() -> Iterator[str]:
+        yield "real"
+
+    given, missing = app.resource(pool), app.resource(other)
+    ctx = FakeContext(resources={given: "fake"}, app=app)
+    assert ctx.resource(given) == "fake"
+    assert ctx.app is app
+    with pytest.raises(DeclarationError, match=r"other'> is not given to this test: FakeContext\(resources"):
+        ctx.resource(missing)
+    with pytest.raises(RuntimeError, match="there is no app"):
+        _ = FakeContext().app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
@@ -24,7 +25,7 @@ from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_tas
 from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import load_settings
-from headway.errors import DeclarationError, UnknownTaskError
+from headway.errors import ConfigError, DeclarationError, UnknownTaskError
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.names import checked_name
 from headway.schedules.schedule import CatchUp, Cron, Every, Schedule
@@ -340,6 +341,17 @@ class Headway:
 
         return Jobs(self)
 
+    def import_included(self) -> Self:
+        """Import the modules of the setting `include`, each once, so that their tasks are declared; return the app.
+
+        Workers, receivers, the command line and `headway.testing.inline` do it. Not done when the app is made: those
+        modules import the one that makes it. ConfigError names a module that is not there; what a module itself raises
+        passes through, with a note that names it.
+        """
+        for module in self.settings.include:
+            _import(module)
+        return self
+
     def find_task(self, name: str) -> Task[Any, Any]:
         """Return the task of that name or alias; UnknownTaskError names the ones there are."""
         task = self._known.get(name)
@@ -467,6 +479,22 @@ class Headway:
     def __repr__(self) -> str:
         """Show the name."""
         return f"<Headway {self.name!r}, {len(self._tasks)} tasks>"
+
+
+def _import(module: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+            msg = f"include: there is no module {error.name!r} here or on the Python path"
+            if error.name != module:
+                msg = f"include: {module!r} cannot be imported: there is no module {error.name!r}"
+            raise ConfigError(msg) from error
+        error.add_note(f"raised while {module!r} was imported, which the setting include names")
+        raise
+    except BaseException as error:
+        error.add_note(f"raised while {module!r} was imported, which the setting include names")
+        raise
 
 
 def _refuse_function(task: object) -> None:

@@ -55,6 +55,7 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     crashes: int = 0  # how often a worker died over it
     worker: str | None = None
     key: str | None = None
+    tags: tuple[str, ...] = ()  # of its task, as declared in this app
     errors: tuple[AttemptInfo, ...] = ()  # of its attempts, oldest first
     reason: str = ""  # why it was cancelled
     progress: float | None = None  # 0 to 1
@@ -141,6 +142,7 @@ async def job_info(app: JobSource, record: JobRecord, *, fetch: bool) -> JobInfo
         crashes=record.crashes,
         worker=record.worker,
         key=record.key,
+        tags=() if task is None else task.tags,
         errors=tuple(
             AttemptInfo(one.attempt, from_ms(one.at_ms), one.type, one.message, one.traceback)
             for one in decode_history(record.history)

@@ -56,7 +56,7 @@ class Resources:
         try:
             value: T = self._values[resource]
         except (KeyError, TypeError):
-            raise DeclarationError(self._absence(resource)) from None
+            raise DeclarationError(self.absence(resource)) from None
         return value
 
     def __contains__(self, resource: object) -> bool:
@@ -74,9 +74,10 @@ class Resources:
     def check(self, resource: object) -> None:
         """Refuse with a DeclarationError what is no resource of this app."""
         if not isinstance(resource, Resource) or self._declared.get(resource.name) is not resource:
-            raise DeclarationError(self._absence(resource))
+            raise DeclarationError(self.absence(resource))
 
-    def _absence(self, resource: Any) -> str:  # noqa: ANN401 - whatever was given
+    def absence(self, resource: Any) -> str:  # noqa: ANN401 - whatever was given
+        """Say why there is nothing under this key."""
         if not isinstance(resource, Resource):
             return f"{resource!r} is no resource: name what @app.resource stands on, as in ctx.resource(db)"
         if self._declared.get(resource.name) is not resource:

@@ -40,24 +40,31 @@ class Jobs:
         state: JobState | str | Iterable[JobState | str] = (),
         queue: str | Iterable[str] = (),
         task: str | None = None,
+        tag: str | Iterable[str] = (),
         search: str | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> JobList:
         """Return jobs that fulfil all conditions, at most `limit` (1 to 1000), and the cursor for the next `after`.
 
-        `state` and `queue` are one or several. `search` is a part of an id, a task's name or a key. One state that is
-        the end of jobs lists the latest end first, all else lists by id. ArgumentsError names what is wrong.
+        `state`, `queue` and `tag` are one or several; a job has the tags of its task. `search` is a part of an id, a
+        task's name or a key. One state that is the end of jobs lists the latest end first, all else lists by id.
+        ArgumentsError names what is wrong.
         """
         from headway.brokers.base import JobQuery  # noqa: PLC0415 - loaded with the carrier, not with the package
 
         if type(limit) is not int or not 1 <= limit <= _MOST:
             msg = f"limit must be a whole number from 1 to {_MOST}, got {limit!r}"
             raise ArgumentsError(msg)
+        tasks: tuple[str, ...] = () if task is None else (task,)
+        if tags := _several(tag):
+            tasks = tuple(one for one in tasks_tagged(self._app, tags) if one in tasks or not tasks)
+            if not tasks:
+                return JobList([])
         query = JobQuery(
             states=tuple(_state(one) for one in _several(state)),
             queues=tuple(_several(queue)),
-            task=task,
+            tasks=tasks,
             search=search,
         )
         page = await self._app.carrier.list(query, after=after, limit=limit)
@@ -135,13 +142,21 @@ class SyncJobs:
         state: JobState | str | Iterable[JobState | str] = (),
         queue: str | Iterable[str] = (),
         task: str | None = None,
+        tag: str | Iterable[str] = (),
         search: str | None = None,
         limit: int = 100,
         after: str | None = None,
     ) -> JobList:
         """Return jobs; see `Jobs.list`."""
         return self._portal.call(
-            self._own.list, state=state, queue=queue, task=task, search=search, limit=limit, after=after
+            self._own.list,
+            state=state,
+            queue=queue,
+            task=task,
+            tag=tag,
+            search=search,
+            limit=limit,
+            after=after,
         )
 
     def get(self, *jobs: OneJob) -> builtins.list[JobInfo | None]:
@@ -194,6 +209,23 @@ class SyncQueues:
     def drain(self, name: str) -> int:
         """Remove all jobs that wait in the queue; return how many."""
         return self._portal.call(self._own.drain, name)
+
+
+def tasks_tagged(app: JobSource, tags: Iterable[str]) -> list[str]:
+    """Return the names and aliases of the tasks with one of these tags; ArgumentsError for a tag that no task has.
+
+    Tags do not travel with the jobs: they are found by their tasks, so jobs that wait already have a tag as soon as it
+    is declared, and no carrier stores or indexes it.
+    """
+    found: set[str] = set()
+    for tag in tags:
+        names = {name for name, task in app.known_tasks.items() if tag in task.tags}
+        if not names:
+            there = sorted({one for task in app.known_tasks.values() for one in task.tags})
+            msg = f"no task of this app has the tag {tag!r}; there are: {', '.join(there) or 'none'}"
+            raise ArgumentsError(msg)
+        found |= names
+    return sorted(found)
 
 
 def _ids(jobs: Iterable[OneJob]) -> list[JobId]:

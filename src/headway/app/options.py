@@ -239,7 +239,7 @@ def _tags(tags: object, name: str) -> tuple[str, ...]:
     if isinstance(tags, str) or not isinstance(tags, Sequence):
         msg = f"{name} must be a list of texts, such as ['billing']; got {tags!r}"
         raise TypeError(msg)
-    found = tuple(valid_name(one, "tag") for one in cast("Sequence[object]", tags))
+    found = tuple(valid_name(one, "tags: tag") for one in cast("Sequence[object]", tags))
     return tuple(dict.fromkeys(found))
 
 

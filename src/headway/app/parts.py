@@ -34,6 +34,11 @@ class KnownTask(Protocol):
         """What reads them."""
         ...
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which they are found."""
+        ...
+
 
 class JobSource(Protocol):
     """An app, to whoever looks at its jobs."""

@@ -55,6 +55,11 @@ class Task(Generic[P, R]):
         """
         return await self._plain.enqueue(*args, **kwargs)
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which its jobs are found; a job has those of its task, as that is declared where one looks."""
+        return self.options_declared.tags
+
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
         return self._plain.job(*args, **kwargs)

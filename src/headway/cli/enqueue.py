@@ -178,7 +178,7 @@ async def _print_result(handle: JobHandle[Any], wait: float, *, as_json: bool) -
     record = (await handle.record()).raw
     contents = job_contents(record, [])
     if as_json:
-        print_json({**job_fields(record), "duplicate": handle.duplicate, **contents})
+        print_json({**job_fields(record, handle.app), "duplicate": handle.duplicate, **contents})
     elif failure is None:
         print_json(contents["result"])
     if failure is None:

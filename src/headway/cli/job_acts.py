@@ -59,7 +59,7 @@ def retry(
     async def retry_all(opened: OpenTarget) -> list[JobId]:
         from headway.brokers.base import JobQuery
 
-        query = JobQuery((JobState.FAILED,), queues, task)
+        query = JobQuery((JobState.FAILED,), queues, () if task is None else (task,))
         found: list[JobId] = []
         cursor: str | None = None
         # All ids first: those retried would fail again while we list, and come round for ever.

@@ -15,6 +15,7 @@ from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobState
 
 if TYPE_CHECKING:
+    from headway.app.app import Headway
     from headway.brokers.base import JobPage
     from headway.cli.target import OpenTarget
 
@@ -45,6 +46,7 @@ def jobs() -> None:
 )
 @click.option("--queue", "queues", multiple=True, help="Only of this queue; may repeat.")
 @click.option("--task", help="Only of this task.")
+@click.option("--tag", "tags", multiple=True, help="Only of tasks with this tag; may repeat. Needs --app.")
 @click.option("--search", help="Only with this in the id, the task or the key.")
 @click.option(
     "--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="At most so many."
@@ -52,12 +54,13 @@ def jobs() -> None:
 @click.option("--after", metavar="CURSOR", help="Go on behind the page whose JSON ended with this cursor.")
 @json_option("the jobs and the cursor of the next page")
 @takes_target
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - each is an option of its own
     target: Target,
     *,
     states: tuple[str, ...],
     queues: tuple[str, ...],
     task: str | None,
+    tags: tuple[str, ...],
     search: str | None,
     limit: int,
     after: str | None,
@@ -67,21 +70,40 @@ def list_jobs(
 
     For each job: the worker that has or had it, how far it said it is, and the reason it was given, or its last error.
     """
-    from headway.brokers.base import JobQuery
+    from headway.brokers.base import JobPage, JobQuery
     from headway.cli.output import print_json
     from headway.cli.render import job_fields
 
-    query = JobQuery(tuple(JobState(state) for state in states), queues, task, search)
-    page = with_target(target, lambda opened: opened.carrier.list(query, after=after, limit=limit))
+    async def read(opened: OpenTarget) -> tuple[JobPage, Headway | None]:
+        tasks = _tasks(opened, task, tags)
+        if tasks is None:
+            return JobPage([]), opened.app
+        query = JobQuery(tuple(JobState(state) for state in states), queues, tasks, search)
+        return await opened.carrier.list(query, after=after, limit=limit), opened.app
+
+    page, app = with_target(target, read)
     if as_json:
-        print_json({"jobs": [job_fields(job) for job in page.jobs], "cursor": page.cursor})
+        print_json({"jobs": [job_fields(job, app) for job in page.jobs], "cursor": page.cursor})
     else:
-        _print_page(page)
+        _print_page(page, app)
 
 
-def _print_page(page: JobPage) -> None:
+def _tasks(opened: OpenTarget, task: str | None, tags: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the tasks to look for, none named for all of them; None: no task fulfils both conditions."""
+    named = () if task is None else (task,)
+    if not tags:
+        return named
+    if opened.app is None:
+        msg = "--tag needs the app, because tags are declared with its tasks: give --app module:name"
+        raise click.UsageError(msg)
+    from headway.app.managing import tasks_tagged
+
+    return tuple(one for one in tasks_tagged(opened.app, tags) if one in named or not named) or None
+
+
+def _print_page(page: JobPage, app: Headway | None) -> None:
     from headway.cli.output import Column, print_table, state_colour
-    from headway.cli.render import progress_text, relative, why_text
+    from headway.cli.render import progress_text, relative, tags_of, why_text
     from headway.clock import SystemClock
 
     now = SystemClock().now_ms()
@@ -91,6 +113,7 @@ def _print_page(page: JobPage) -> None:
             Column("state", colour=state_colour),
             Column("queue"),
             Column("task"),
+            Column("tags", optional=True),
             Column("try", right=True),
             Column("enqueued", right=True),
             Column("due", right=True, optional=True),
@@ -105,6 +128,7 @@ def _print_page(page: JobPage) -> None:
                 job.state.value,
                 job.queue,
                 job.task,
+                ", ".join(tags_of(job, app)),
                 str(job.attempt),
                 relative(job.enqueued_ms, now),
                 relative(job.due_ms, now) if job.state is JobState.SCHEDULED else "",
@@ -145,7 +169,7 @@ def show(target: Target, *, job_id: str, as_json: bool) -> None:
             raise JobNotFoundError(checked, "not known here: never accepted, removed, or pruned")
         record, unreadable = await fetched(opened, record)
         logs = await opened.carrier.logs(checked)
-        return {**job_fields(record), **job_contents(record, logs, unreadable)}
+        return {**job_fields(record, opened.app), **job_contents(record, logs, unreadable)}
 
     fields = with_target(target, read)
     if as_json:

@@ -13,6 +13,7 @@ from headway.job import JobState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headway.app.parts import JobSource
     from headway.brokers.base import LogLine, QueueCounts
     from headway.events import Event
     from headway.job import AttemptError, JobRecord
@@ -53,8 +54,14 @@ def relative(instant_ms: int | None, now_ms: int) -> str:
     return f"{span(past)} ago" if past >= 0 else f"in {span(-past)}"
 
 
-def job_fields(record: JobRecord) -> dict[str, Any]:
-    """Return a job for JSON, without its contents."""
+def tags_of(record: JobRecord, app: JobSource | None) -> list[str]:
+    """Return the tags of a job: those of its task, where the app is known and has it."""
+    task = None if app is None else app.known_tasks.get(record.task)
+    return [] if task is None else list(task.tags)
+
+
+def job_fields(record: JobRecord, app: JobSource | None = None) -> dict[str, Any]:
+    """Return a job for JSON, without its contents. Its tags are those of its task: without the app there are none."""
     return {
         "id": record.id,
         "task": record.task,
@@ -65,6 +72,7 @@ def job_fields(record: JobRecord) -> dict[str, Any]:
         "epoch": record.epoch,
         "crashes": record.crashes,
         "key": record.key,
+        "tags": tags_of(record, app),
         "enqueued_at": iso(record.enqueued_ms),
         "due_at": iso(record.due_ms),
         "expires_at": iso(record.expires_ms),

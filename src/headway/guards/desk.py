@@ -225,7 +225,7 @@ def matches(record: JobRecord, query: JobQuery) -> bool:
         return False
     if query.queues and record.queue not in query.queues:
         return False
-    if query.task is not None and record.task != query.task:
+    if query.tasks and record.task not in query.tasks:
         return False
     if not query.search:
         return True

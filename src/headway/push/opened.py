@@ -59,6 +59,7 @@ class Opened:
     @classmethod
     async def open(cls, app: Headway, *, concurrency: int, lease_ms: int, app_path: str | None) -> Self:
         """Open the app and begin to look after what will run; ConfigError when its carrier does not push."""
+        app.import_included()  # not sooner: the module that makes the receiver may be one of them
         await app.open()
         try:
             broker = app.push_carrier

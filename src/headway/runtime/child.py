@@ -78,7 +78,7 @@ def main() -> None:
     if not app.tasks:
         _end(
             EXIT_CONFIG,
-            f"app {options.app!r} declares no task; import the modules of its tasks where it is made",
+            f"app {options.app!r} declares no task; name the modules of its tasks in the setting include",
         )
     # What was imported stays: no need to look through it for garbage again and again.
     gc.collect()

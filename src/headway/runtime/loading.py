@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def load_app(path: str) -> Headway:
     """Import the app that `module:name` (or `module:name.attribute`) names; ConfigError says what is wrong with it.
 
-    The working directory is searched first, as with `python -m`. What the module itself raises passes through.
+    The modules of its setting `include` are imported as well. The working directory is searched first, as with
+    `python -m`. What a module itself raises passes through.
     """
     module_name, colon, attribute = path.partition(":")
     if not colon or not module_name or module_name.startswith(".") or not attribute:
@@ -41,7 +42,7 @@ def load_app(path: str) -> Headway:
         hint = f"; it has {', '.join(apps)}" if apps else ""
         msg = f"app {path!r}: {attribute!r} in {module_name!r} is not a Headway app{hint}"
         raise ConfigError(msg)
-    return found
+    return found.import_included()
 
 
 def path_of(app: Headway) -> str | None:

@@ -74,7 +74,7 @@ class Worker:
         `carriers` are the names of those to serve; None: all with workers. `supervised`: a supervisor keeps the lease,
         ends overdue processes and takes back what is left. ConfigError when there is no such carrier.
         """
-        settings = app.settings
+        settings = app.import_included().settings
         served = pull_carriers(app.carriers, carriers)
         if len(served) > MAX_LANES:
             msg = (

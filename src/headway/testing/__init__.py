@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from headway.testing.blocking import InlineSync, inline_sync
     from headway.testing.clock import FakeClock
+    from headway.testing.context import FakeContext
     from headway.testing.faults import FaultyBroker, RandomFaults
     from headway.testing.inlining import Inline, InlineCarrier, inline
     from headway.testing.seen import SeenJob
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CarrierWrapper",
     "FakeClock",
+    "FakeContext",
     "FaultyBroker",
     "Inline",
     "InlineCarrier",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES: Final = {
     "CarrierWrapper": "wrapper",
     "FakeClock": "clock",
+    "FakeContext": "context",
     "FaultyBroker": "faults",
     "Inline": "inlining",
     "InlineCarrier": "inlining",

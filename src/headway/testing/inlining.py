@@ -176,7 +176,7 @@ class Inline:
         query = JobQuery(
             states=() if state is None else (state,),
             queues=() if queue is None else (queue,),
-            task=task.name if isinstance(task, Task) else task,
+            tasks=() if task is None else (task.name if isinstance(task, Task) else task,),
         )
         records: list[JobRecord] = []
         cursor: str | None = None
@@ -268,7 +268,7 @@ async def inline(
     `resources` are values that stand in for resources, such as `{db: FakePool()}`. The others are opened before the
     first job, once: the error of one that cannot be opened is raised where the job should have run.
     """
-    lifespan = Lifespan(app, "inline", given=resources, retried=False)
+    lifespan = Lifespan(app.import_included(), "inline", given=resources, retried=False)
     with tempfile.TemporaryDirectory(prefix="headway-inline-") as temporary:
         path = (directory or Path(temporary)).absolute() / "inline.db"
         clock = FakeClock(SystemClock().now_ms()) if clock is None else clock

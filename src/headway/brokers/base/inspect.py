@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 class JobQuery(Struct, frozen=True):
     """Which jobs: all given conditions hold.
 
-    `search` is a substring of the id, the task or the key, case-insensitive.
+    Of the states, queues and tasks any one fits; none named is all of them. `search` is a substring of the id, the task
+    or the key, case-insensitive.
     """
 
     states: tuple[JobState, ...] = ()
     queues: tuple[str, ...] = ()
-    task: str | None = None
+    tasks: tuple[str, ...] = ()
     search: str | None = None
 
 

@@ -123,7 +123,7 @@ def _rank(source: str) -> tuple[int, str, int]:
 def _matches(one: JobRecord, query: JobQuery) -> bool:
     if query.queues and one.queue not in query.queues:
         return False
-    if query.task is not None and one.task != query.task:
+    if query.tasks and one.task not in query.tasks:
         return False
     if query.search is None:
         return True

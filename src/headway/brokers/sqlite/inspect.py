@@ -102,9 +102,9 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
     if query.queues:
         conditions.append("queue IN (SELECT value FROM json_each(?))")
         parameters.append(Header.id_list(query.queues))
-    if query.task is not None:
-        conditions.append("task = ?")
-        parameters.append(query.task)
+    if query.tasks:
+        conditions.append("task IN (SELECT value FROM json_each(?))")
+        parameters.append(Header.id_list(query.tasks))
     if query.search:
         conditions.append("(instr(lower(id), ?) OR instr(fold(task), ?) OR instr(fold(key), ?))")
         parameters += [query.search.casefold()] * 3
