@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
     from headway.clock import Duration
 
 
+MAIN: Final = "main"
+"""What the carrier of an app is called that has only one."""
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of an app and its workers. Durations are seconds."""
 
-    url: str = "sqlite:///headway.db"
+    url: str = "sqlite:///headway.db"  # the carrier, where there is one; else that of the first of `carriers`
+    carriers: dict[str, str] = {}  # several, by name; the first takes what has no route
+    routes: dict[str, str | dict[str, int | str]] = {}  # of queues: a carrier, or percentages of several
     namespace: str = ""  # empty: the app's name
     include: list[str] = []  # modules with the app's tasks, imported by whoever runs them
 
@@ -90,11 +97,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """As `__repr__`, for rich."""
         return shown_fields(self, secrets=("push_secret",))
 
+    @property
+    def carrier_urls(self) -> dict[str, str]:
+        """The URLs of all carriers by name; the one of an app that names none is called `main`."""
+        return self.carriers or {MAIN: self.url}
+
 
 class GivenSettings(TypedDict, total=False):
     """The settings that `Headway(name, ...)` takes, as in Settings; durations may also be texts such as `15s`."""
 
     url: str | None
+    carriers: dict[str, str]
+    routes: dict[str, str | dict[str, int | str]]
     namespace: str
     include: list[str]
     timeout: Duration
@@ -175,6 +189,10 @@ _ROTATED: Final = ("service_account", "push_secret")
 _LISTS: Final = frozenset({"include", "queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
 _TEXT_TABLES: Final = frozenset({"targets"})
+_CARRIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+# A URL may hold commas (the hosts of a Cluster): only one with a name, a sign and a scheme behind it divides.
+_NEXT_CARRIER: Final = re.compile(r",\s*(?=[A-Za-z0-9_-]+=[A-Za-z][A-Za-z+]*://)")
+_SIMPLE_ROUTE: Final = re.compile(r"[^\s=,{}\"]+=[A-Za-z0-9_-]+")
 # Variables that steer the command line or the tests, not an app.
 _OTHER_VARIABLES: Final = frozenset({"HEADWAY_CONFIG", "HEADWAY_APP", "HEADWAY_REDIS_SERVER"})
 
@@ -210,7 +228,20 @@ def load_settings(
             raise ConfigError(msg)
         if key in _DURATIONS:
             merged[key] = parse_duration(value, origin[key])
+    _choose_url(merged, origin)
     return _checked(merged, origin)
+
+
+def _choose_url(merged: dict[str, Any], origin: dict[str, str]) -> None:
+    """Where carriers are named, the first of them is the one that commands about one carrier mean."""
+    carriers = merged.get("carriers")
+    if not isinstance(carriers, dict) or not carriers:
+        return
+    urls: list[Any] = list(carriers.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if "url" in merged and merged["url"] != urls[0]:
+        msg = f"{origin['url']}: {origin['carriers']} names the carriers of this app; name this one there as well"
+        raise ConfigError(msg)
+    merged["url"] = urls[0]
 
 
 def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
@@ -247,6 +278,14 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
     for module in settings.include:
         if not all(part.isidentifier() for part in module.split(".")):
             yield "include", f": {module!r} is no name of a module, such as shop.jobs"
+    for name in settings.carriers:
+        if not _CARRIER.fullmatch(name) or name == "by":
+            yield (
+                "carriers",
+                f": a carrier's name has 1 to 32 letters, digits, - and _, and is not 'by'; got {name!r}",
+            )
+    if settings.routes and not settings.carriers:
+        yield "routes", ": there is only one carrier; name several in `carriers`"
     for key in _ROTATED:
         text = getattr(settings, key)
         if text and not all(part.strip() for part in text.split(",")):
@@ -276,7 +315,7 @@ def _names_in(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the names that carriers must hold, each with the setting that has it."""
     if settings.namespace:
         yield settings.namespace, "namespace"
-    for key in ("queues", *_TABLES, *_TEXT_TABLES):
+    for key in ("queues", "routes", *_TABLES, *_TEXT_TABLES):
         for name in getattr(settings, key):
             yield name, key
 
@@ -342,6 +381,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             values[key] = parse_table(text, variable)
         elif key in _TEXT_TABLES:
             values[key] = _text_table(text, variable)
+        elif key == "carriers":
+            values[key] = _carriers(text, variable)
+        elif key == "routes":
+            values[key] = _routes(text, variable)
         elif key in _FIELDS:
             values[key] = text
         # Unknown variables are left alone: the prefix is not ours alone, unlike the file.
@@ -370,6 +413,32 @@ def _text_table(text: str, name: str) -> dict[str, str]:
             raise ConfigError(msg)
         table[key] = value
     return table
+
+
+def _carriers(text: str, name: str) -> dict[str, str]:
+    """Read `main=redis://one.example/0,push=cloudtasks://project/location`; ConfigError names the setting."""
+    table: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in _NEXT_CARRIER.split(text))):
+        key, _, value = part.partition("=")
+        if not _CARRIER.fullmatch(key) or "://" not in value or key in table:
+            msg = f"{name}: must be carriers as name=URL, divided by commas, each name once"
+            raise ConfigError(msg)
+        table[key] = value
+    return table
+
+
+def _routes(text: str, name: str) -> dict[str, Any]:
+    """Read `email=push,reports=main`, or what stands below `[routes]` in headway.toml, with commas; ConfigError."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if all(_SIMPLE_ROUTE.fullmatch(part) for part in parts):
+        return dict(part.split("=", 1) for part in parts)
+    import tomllib  # noqa: PLC0415 - only where weights are given
+
+    try:
+        return dict(tomllib.loads(f"routes = {{ {text} }}")["routes"])
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{name}: must be queue=carrier with commas, or as in headway.toml: reports = {{ main = 90, push = 10 }}"
+        raise ConfigError(msg) from error
 
 
 def _closest(key: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from headway.testing import FakeClock
 from tests.conformance.needs import has
 from tests.conformance.pushed import Hub
 from tests.conformance.scene import Scene
-from tests.conformance.store import CARRIERS, Store, store_url
+from tests.conformance.store import CARRIERS, ROUTED, Store, store_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,15 +46,30 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
     name: str = request.param
     request.node.user_properties.append(("carrier", name))
     namespace = f"t-{uuid.uuid4().hex[:12]}"
-    if name == "cloudtasks":
-        hub = Hub(clock, tmp_path)
-        await hub.open()
-        try:
-            yield _checked(request, Store(name, hub.url, namespace, clock, hub))
-        finally:
-            await hub.close()
-    else:
-        yield _checked(request, Store(name, store_url(request, name, tmp_path), namespace, clock))
+    async with AsyncExitStack() as stack:
+        parts = [
+            await _part(request, stack, part, namespace, tmp_path / str(n), clock)
+            for n, part in enumerate(ROUTED.get(name, (name,)))
+        ]
+        one = parts[0] if len(parts) == 1 else Store(name, "", namespace, clock, parts=tuple(parts))
+        yield _checked(request, one)
+
+
+async def _part(
+    request: pytest.FixtureRequest,
+    stack: AsyncExitStack,
+    name: str,
+    namespace: str,
+    folder: Path,
+    clock: FakeClock,
+) -> Store:
+    folder.mkdir()  # noqa: ASYNC240 - of a test
+    if name != "cloudtasks":
+        return Store(name, store_url(request, name, folder), namespace, clock)
+    hub = Hub(clock, folder)
+    await hub.open()
+    stack.push_async_callback(hub.close)
+    return Store(name, hub.url, namespace, clock, hub)
 
 
 def _checked(request: pytest.FixtureRequest, store: Store) -> Store:

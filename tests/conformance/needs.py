@@ -22,6 +22,9 @@ REASONS: Final[dict[str, str]] = {
     "cap_succeeded": "The guard's store keeps what is completed for its time, however much that is.",
     "by_end": "The guard's store pages by id, which tells when a job was enqueued.",
     "control": "What an app is steered by is kept by another of its carriers, Redis or SQLite.",
+    "one_store": (
+        "Several carriers behind a route: a key is one within its queue, what is bounded or ordered is so in each."
+    ),
     "max_wait_ms": "Cloud Tasks drops a task 31 days after it was due; the guard forgets what it waits for a day later.",
     "max_delay_ms": "Cloud Tasks takes delays of at most 30 days.",
     "max_payload": "A task has at most 1 MiB; `offload` moves larger payloads to a bucket.",

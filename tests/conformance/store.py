@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headway.brokers.base import BrokerSettings, Retention
 from headway.brokers.url import from_url, pulled
 from tests.conformance.pushed import Hub, PushedCarrier
+from tests.conformance.routed import RoutedCarrier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from headway.testing import FakeClock
 
 PULLED = ("sqlite", "redis", "redis-cluster")
-CARRIERS = (*PULLED, "cloudtasks")
+ROUTED = {  # two carriers behind a route of 50/50
+    "sqlite+sqlite": ("sqlite", "sqlite"),
+    "redis+sqlite": ("redis", "sqlite"),
+    "redis+cloudtasks": ("redis", "cloudtasks"),
+}
+CARRIERS = (*PULLED, "cloudtasks", *ROUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Store:
     namespace: str
     clock: FakeClock
     hub: Hub | None = None  # of a carrier that pushes
+    parts: tuple[Store, ...] = ()  # of one that consists of several
 
     def broker(
         self,
@@ -46,6 +53,14 @@ class Store:
             record_events=record_events,
             max_log_lines=max_log_lines,
         )
+        if self.parts:
+            return RoutedCarrier(
+                {f"part{n}": part.opened_with(settings) for n, part in enumerate(self.parts)}
+            )
+        return self.opened_with(settings)
+
+    def opened_with(self, settings: BrokerSettings) -> Carrier:
+        """Make a broker of a carrier that is one."""
         if self.hub is not None:
             return PushedCarrier(self.hub, settings)
         return pulled(from_url(self.url, settings, clock=self.clock))

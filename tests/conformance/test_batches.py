@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headway.app.accepting import enqueuer_of
 from headway.app.batching import Batcher
-from headway.app.opening import enqueuer_of
 from headway.brokers.base import JobQuery, LogLine, Progress, Report, Settlement
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.job import (

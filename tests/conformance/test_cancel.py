@@ -131,6 +131,7 @@ async def test_a_job_waiting_for_its_retry_can_be_cancelled(scene: Scene) -> Non
     assert (await scene.record(delivery.lease.job_id)).history == b"history"
 
 
+@pytest.mark.needs("one_store")
 async def test_a_cancelled_job_does_not_cost_its_queue_its_turn(scene: Scene) -> None:
     """Wants are served in their order, whatever lies between a queue's jobs."""
     a = await scene.put_many(4, queue="a")

@@ -115,6 +115,7 @@ async def test_a_limit_of_zero_gives_nothing(scene: Scene) -> None:
     assert await scene.count(JobState.READY) == 1
 
 
+@pytest.mark.needs("one_store")
 async def test_wants_are_served_in_their_order(scene: Scene) -> None:
     a, b, c = [await scene.put_many(2, queue=queue) for queue in "abc"]
     taken = await _claim(scene.carrier, [("c", 9), ("a", 9), ("b", 9)], 5)
@@ -132,6 +133,7 @@ async def test_queues_that_are_not_wanted_are_left_alone(scene: Scene) -> None:
     assert await scene.state(other) is JobState.READY
 
 
+@pytest.mark.needs("one_store")
 async def test_one_claim_may_want_hundreds_of_queues(scene: Scene) -> None:
     """B8: one connection serves 500 queues."""
     jobs = [scene.job(queue=f"queue-{number}") for number in range(0, 500, 7)]

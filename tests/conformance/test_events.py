@@ -183,6 +183,7 @@ async def test_events_go_on_behind_a_cursor(recorded: Scene) -> None:
     assert rest == events[3:]
 
 
+@pytest.mark.needs("one_store")
 async def test_a_thousand_events_are_told_in_order(recorded: Scene) -> None:
     cursor = await settled_cursor(recorded)
     ids = await recorded.put_many(1000)

@@ -33,6 +33,7 @@ async def test_different_keys_do_not_meet(scene: Scene) -> None:
         assert (await scene.offer(scene.job(key=job.key))).duplicate_of == job.id
 
 
+@pytest.mark.needs("one_store")
 async def test_a_key_is_one_across_queues_and_tasks(scene: Scene) -> None:
     holder = await scene.put(scene.job(queue="a", task="one", key="k"))
     assert (await scene.offer(scene.job(queue="b", task="two", key="k"))).duplicate_of == holder

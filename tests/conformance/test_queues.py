@@ -244,6 +244,7 @@ async def test_cleaning_may_be_bound_to_a_queue(scene: Scene) -> None:
     assert await scene.states([a, b]) == [None, JobState.FAILED]
 
 
+@pytest.mark.needs("one_store")
 async def test_cleaning_stops_at_its_limit_and_takes_the_oldest(scene: Scene) -> None:
     ids = []
     for _ in range(5):

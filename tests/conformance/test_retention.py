@@ -115,7 +115,7 @@ async def test_many_old_jobs_are_pruned_in_steps(scene: Scene) -> None:
     assert await scene.carrier.counts() == []
 
 
-@pytest.mark.needs("pull", "cap_succeeded")
+@pytest.mark.needs("pull", "cap_succeeded", "one_store")
 async def test_many_records_go_within_seconds_in_bounded_rounds(store: Store, scene: Scene) -> None:
     """Each round says when the next is due; none does too much at once."""
     retention = Retention(succeeded_ms=HOUR, max_succeeded=500)
@@ -152,7 +152,7 @@ async def test_retention_may_be_set(store: Store, scene: Scene) -> None:
         assert await own.states([failed]) == [None]
 
 
-@pytest.mark.needs("cap_succeeded")
+@pytest.mark.needs("cap_succeeded", "one_store")
 async def test_beyond_the_cap_the_oldest_go_first(store: Store, scene: Scene) -> None:
     async with store.broker(retention=Retention(max_succeeded=10)) as broker:
         own = Scene(broker, scene.clock)
@@ -178,7 +178,7 @@ async def test_the_cap_spares_what_finished_in_the_last_minute(store: Store, sce
         assert await _tend_all(own) == 45
 
 
-@pytest.mark.needs("cap_succeeded")
+@pytest.mark.needs("cap_succeeded", "one_store")
 async def test_the_cap_counts_succeeded_cancelled_and_expired_but_no_failed_jobs(
     store: Store, scene: Scene
 ) -> None:

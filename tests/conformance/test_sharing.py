@@ -171,7 +171,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.needs("pull")
+@pytest.mark.needs("pull", "one_store")
 async def test_a_job_travels_between_processes_and_its_result_back(scene: Scene, store: Store) -> None:
     """Promise 1 and A5: another process enqueues, an idle worker here is woken, the result goes back."""
     worker = WorkerId("w")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
@@ -24,7 +25,7 @@ from headway.app.sync import SyncApp
 from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_task
 from headway.clock import SystemClock
 from headway.codec import Codec
-from headway.config import load_settings
+from headway.config import MAIN, load_settings
 from headway.errors import ConfigError, DeclarationError, UnknownTaskError
 from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.names import checked_name
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         Coroutine,
         Iterable,
         Iterator,
-        Mapping,
         Sequence,
     )
     from datetime import timedelta
@@ -73,7 +73,7 @@ class Headway:
     """An app. Apps of different names share a carrier without seeing each other.
 
     Settings come from the arguments, `HEADWAY_*` variables and `headway.toml`, in this order; ConfigError names a
-    wrong one. `carrier` replaces the one that the URL names, for tests; several by their names.
+    wrong one. `carrier` replaces the one that the URL names, or several by name, for tests.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Headway:
         self._opened = OpenApps(
             self.name,
             self.settings,
-            carrier,
+            _named(carrier),
             clock,
             offload=self.offload,
             tasks=self._tasks,
@@ -389,7 +389,7 @@ class Headway:
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Accept one job, together with the others of this loop turn."""
-        return self._opened.here().accept(job)
+        return self._opened.here().acceptor.accept(job)
 
     def accept_blocking(self, job: NewJob) -> Enqueued:
         """Accept one job from blocking code."""
@@ -397,14 +397,14 @@ class Headway:
 
         loop = self.portal.loop_elsewhere()
         opened = None if loop is None else self._opened.on(loop)
-        if opened is not None and opened.accept_lent(job):
-            return Enqueued(job.id)
+        if opened is not None and (accepted := opened.acceptor.accept_lent(job)) is not None:
+            return Enqueued(accepted)
         return self.portal.call(self._accept_and_lend, job)
 
     async def _accept_and_lend(self, job: NewJob) -> Enqueued:
         opened = self._opened.here()
-        accepted = await opened.accept(job)
-        opened.lend()
+        accepted = await opened.acceptor.accept(job)
+        opened.acceptor.lend()
         return accepted
 
     def job(self, job_id: str) -> JobHandle[Any]:
@@ -442,8 +442,8 @@ class Headway:
 
     @property
     def carriers(self) -> Mapping[str, Store]:
-        """All carriers that are open on the running event loop, by name; HeadwayError as `carrier`."""
-        return self._opened.here().carriers
+        """The carriers that are open on the running event loop, by their names; the first takes what has no route."""
+        return MappingProxyType(self._opened.here().carriers)
 
     @property
     def pull_carrier(self) -> Carrier:
@@ -495,6 +495,10 @@ def _import(module: str) -> None:
     except BaseException as error:
         error.add_note(f"raised while {module!r} was imported, which the setting include names")
         raise
+
+
+def _named(carrier: Store | Mapping[str, Store] | None) -> Mapping[str, Store] | None:
+    return carrier if carrier is None or isinstance(carrier, Mapping) else {MAIN: carrier}
 
 
 def _refuse_function(task: object) -> None:

@@ -164,6 +164,7 @@ class Task(Generic[P, R]):
             options.key,
             unique.lock(self.name, self._inspected, args, kwargs) if unique else None,
             fire,
+            options.headers,
         )
 
     def __repr__(self) -> str:
@@ -210,7 +211,8 @@ class TaskCall(Generic[P, R]):
         self._priority = declared.priority if options.priority is None else options.priority
         times = (options.delay_ms or None, options.at_ms, options.expires_ms, declared.expires_ms)
         unique = declared.unique if options.unique is UNSET else options.unique
-        self._is_plain = times == (None,) * len(times) and options.key is None and unique is None
+        named = options.key is not None or unique is not None
+        self._is_plain = times == (None,) * len(times) and not named and options.headers is None
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""

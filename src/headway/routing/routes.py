@@ -74,9 +74,9 @@ class Route:
         """Return the carrier of a job: by its header, where the route names one and the job has it, else key or id."""
         if self.only is not None:
             return self.only
-        if self._header is not None and headers is not None:
-            return self.carrier_at(self.place(headers.get(self._header) or key or job_id))
-        return self.carrier_at(self.place(key or job_id))
+        if self._header is not None and headers is not None and (value := headers.get(self._header)):
+            return self.carrier_at(self.place(value))
+        return self.carrier_at(self.place(job_id if key is None else key))
 
     def place(self, text: str) -> int:
         """Return the place of a key, an id or a header's value in this queue: 0 to 99."""

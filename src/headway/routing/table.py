@@ -14,10 +14,12 @@ from headway.routing.routes import Route, Runs, moved
 from headway.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-MAX_BYTES: Final = 1024 * 1024
-"""Size of an encoded table: about 10,000 queues."""
+MAX_BYTES: Final = 256 * 1024
+"""Size of an encoded table, as control stores take it: about 1,000 queues with several changes each."""
+MAX_FORMER: Final = 16
+"""Earlier routes of a queue that are kept with it."""
 MAX_WHO: Final = 200
 MAX_WHY: Final = 1000
 _FORMAT: Final = 1
@@ -29,7 +31,8 @@ class RouteTable:
 
     Version 0 is the empty table that nobody has set; each change makes the next number. `parent` is the version that
     the change was made from. `when_ms` is in milliseconds since 1970 UTC. `restores` is the version whose routes a
-    roll-back took, 0 for any other change.
+    roll-back took, 0 for any other change. `former` are the different routes that a queue had before, the last one
+    first, at most MAX_FORMER: jobs of then may hold a key. `changes` says at which version each queue's route changed.
     """
 
     version: int = 0
@@ -39,23 +42,62 @@ class RouteTable:
     when_ms: int = 0
     why: str = ""
     restores: int = 0
+    former: Mapping[str, tuple[Route, ...]] = field(default_factory=dict[str, tuple[Route, ...]])
+    changes: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def changed(self, routes: Mapping[str, Route | None], *, who: str, when_ms: int, why: str) -> RouteTable:
-        """Return the next version with these routes set, and those that are None taken out; others stay as they are."""
+    def changed(
+        self,
+        routes: Mapping[str, Route | None],
+        *,
+        who: str,
+        when_ms: int,
+        why: str,
+        unrouted: Callable[[str], Route] | None = None,
+    ) -> RouteTable:
+        """Return the next version with these routes set, and those that are None taken out; others stay as they are.
+
+        `unrouted` tells the route of a queue that is not in a table: its jobs of before went there.
+        """
         kept = {queue: route for queue, route in self.routes.items() if queue not in routes}
         given = {queue: route for queue, route in routes.items() if route is not None}
-        return self._next(kept | given, who=who, when_ms=when_ms, why=why)
+        return self._next(kept | given, who, when_ms, why, unrouted=unrouted)
 
-    def rolled_back(self, to: RouteTable, *, who: str, when_ms: int, why: str) -> RouteTable:
+    def rolled_back(
+        self,
+        to: RouteTable,
+        *,
+        who: str,
+        when_ms: int,
+        why: str,
+        unrouted: Callable[[str], Route] | None = None,
+    ) -> RouteTable:
         """Return the next version, with the routes of an earlier one: history is never rewritten."""
-        return self._next(to.routes, who=who, when_ms=when_ms, why=why, restores=to.version)
+        return self._next(to.routes, who, when_ms, why, restores=to.version, unrouted=unrouted)
 
     def _next(
-        self, routes: Mapping[str, Route], *, who: str, when_ms: int, why: str, restores: int = 0
+        self,
+        routes: Mapping[str, Route],
+        who: str,
+        when_ms: int,
+        why: str,
+        *,
+        restores: int = 0,
+        unrouted: Callable[[str], Route] | None = None,
     ) -> RouteTable:
         ordered = {queue: routes[queue] for queue in sorted(routes)}
         who, why = storable(who, MAX_WHO), storable(why, MAX_WHY)
-        return RouteTable(self.version + 1, self.version, ordered, who, when_ms, why, restores)
+        former, changes = dict(self.former), dict(self.changes)
+        for queue in sorted({*self.routes, *routes}):
+            before = self.routes.get(queue) or (unrouted(queue) if unrouted else None)
+            after = routes.get(queue) or (unrouted(queue) if unrouted else None)
+            if before != after:
+                changes[queue] = self.version + 1
+                if before is not None:
+                    earlier = [one for one in former.get(queue, ()) if one != before]
+                    former[queue] = (before, *earlier)[:MAX_FORMER]
+        return RouteTable(
+            self.version + 1, self.version, ordered, who, when_ms, why, restores, former, changes
+        )
 
 
 class _Entry(Struct, frozen=True, omit_defaults=True):
@@ -74,6 +116,8 @@ class _Document(Struct, frozen=True):
     why: str
     routes: dict[str, _Entry]
     restores: int = 0
+    former: dict[str, tuple[_Entry, ...]] = {}
+    changes: dict[str, int] = {}
 
 
 _decoder: Final = msgspec.json.Decoder(_Document)
@@ -92,6 +136,11 @@ def encode_table(table: RouteTable) -> bytes:
             why=table.why,
             routes=entries,
             restores=table.restores,
+            former={
+                queue: tuple(_Entry(route.runs, route.by) for route in routes)
+                for queue, routes in table.former.items()
+            },
+            changes=dict(table.changes),
         )
     )
     if len(data) > MAX_BYTES:
@@ -114,6 +163,10 @@ def decode_table(data: bytes) -> RouteTable:
             msg = "stored routes are damaged: the version or the instant cannot be"
             raise CodecError(msg)
         routes = {queue: Route(queue, entry.runs, entry.by) for queue, entry in document.routes.items()}
+        former = {
+            queue: tuple(Route(queue, entry.runs, entry.by) for entry in entries[:MAX_FORMER])
+            for queue, entries in document.former.items()
+        }
     except (msgspec.MsgspecError, ValueError) as error:
         if isinstance(error, CodecError):
             raise
@@ -127,6 +180,8 @@ def decode_table(data: bytes) -> RouteTable:
         when_ms=document.when_ms,
         why=document.why,
         restores=document.restores,
+        former=former,
+        changes=document.changes,
     )
 
 

@@ -19,6 +19,7 @@ from headway.brokers.base import JobQuery, QueueWant
 from headway.brokers.url import from_url, pulled
 from headway.clock import SystemClock, from_ms
 from headway.codec import decode_history
+from headway.config import MAIN
 from headway.errors import Discard, JobFailedError, RetryLater
 from headway.job import Failed, Released, WorkerId
 from headway.offload.payloads import Offload
@@ -297,7 +298,12 @@ def _borrowed(app: Headway, clock: FakeClock, carrier: InlineCarrier, offloaded:
         app.offload = Offload(structs.replace(app.settings, offload=str(offloaded)), app.name, clock)
     app.portal = Portal(app.open, app.close)
     app._opened = OpenApps(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
-        app.name, app.settings, carrier, clock, offload=app.offload, elsewhere=app.portal.loop_for_others
+        app.name,
+        app.settings,
+        {MAIN: carrier},
+        clock,
+        offload=app.offload,
+        elsewhere=app.portal.loop_for_others,
     )
     try:
         yield

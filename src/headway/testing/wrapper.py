@@ -43,6 +43,7 @@ Verb = Literal[
     "drain",
     "enqueue",
     "events",
+    "events_end",
     "get",
     "heartbeat",
     "list",
@@ -212,6 +213,10 @@ class CarrierWrapper:
     async def workers(self) -> builtins.list[WorkerRecord]:
         """See Inspector."""
         return await self.around("workers", self.inner.workers)
+
+    async def events_end(self) -> str:
+        """See Inspector."""
+        return await self.around("events_end", self.inner.events_end)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """See Inspector. The inner iterator is made here and now: events count from the call on."""

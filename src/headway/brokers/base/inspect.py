@@ -117,6 +117,10 @@ class Inspector(Protocol):
         """Return the workers that hold jobs, and those that listen for some, sorted by name."""
         ...
 
+    async def events_end(self) -> str:
+        """Return the cursor behind the last event so far; `events` after it goes on from here."""
+        ...
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from now on, or those behind the cursor `after` that are still kept, until closed."""
         ...

@@ -319,10 +319,17 @@ class CloudTasksBroker:
         self._check_open()
         return []
 
+    async def events_end(self) -> str:
+        """Refuse: see `events`."""
+        raise UnsupportedError(self._no_events)
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:  # noqa: ARG002 - as in Inspector
         """Not to be had: UnsupportedError."""
-        msg = f"{self._location.name} has no stream of events; logs and traces of the receiver tell what happens"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(self._no_events)
+
+    @property
+    def _no_events(self) -> str:
+        return f"{self._location.name} has no stream of events; logs and traces of the receiver tell what happens"
 
     # --- schedules ----------------------------------------------------------------------------------------------
 

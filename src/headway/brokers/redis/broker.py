@@ -273,6 +273,10 @@ class RedisBroker:
         """Return the workers that hold jobs or listen for some."""
         return await inspect.workers(self._session)
 
+    async def events_end(self) -> str:
+        """Return the cursor behind the last event."""
+        return await self._feed.end()
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events."""
         return self._feed.events(after)

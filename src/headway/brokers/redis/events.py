@@ -46,6 +46,13 @@ class Feed:
             bell.set()
         await self._leave()
 
+    async def end(self) -> str:
+        """Return the cursor behind the last event; events are kept from now on, as if somebody watched."""
+        announced = asyncio.ensure_future(self._announce())
+        cursor = await self._last()
+        await announced
+        return cursor
+
     async def events(self, after: str | None) -> AsyncIterator[Event]:
         """Yield events, those behind `after` first."""
         if after is not None and not _CURSOR.fullmatch(after):

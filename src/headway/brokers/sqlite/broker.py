@@ -249,6 +249,10 @@ class SqliteBroker:
         """Yield a Wake, then what concerns the worker, until closed."""
         return signals.signals(self._renewal, self._opened, worker)
 
+    async def events_end(self) -> str:
+        """Return the cursor behind the last event."""
+        return str(await self._write(events.watch))
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
         since = None if after is None else events.event_number(after)

@@ -1,0 +1,188 @@
+"""How carriers are given jobs: checked against what they can do, large payloads put aside, many in one call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from headway.errors import UnsupportedError
+from headway.job import marked
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from headway.app.batching import Batcher
+    from headway.brokers.base import Capabilities, Enqueued, Store
+    from headway.clock import Clock
+    from headway.job import JobId, NewJob
+    from headway.offload.payloads import Offload
+    from headway.routing.carriers.broker import RoutedBroker
+
+_ALONE = 64  # jobs on their way at once to a carrier that takes each by itself
+
+
+class Acceptor(Protocol):
+    """Takes jobs for the carriers of an app, on one event loop."""
+
+    def accept(self, job: NewJob, /) -> Awaitable[Enqueued]:
+        """Check one job and enqueue it with the others of this loop turn; to be awaited at once."""
+        ...
+
+    def accept_lent(self, job: NewJob, /) -> JobId | None:
+        """Accept one job from another thread without the loop; return its id, None when it has to go through it."""
+        ...
+
+    def lend(self) -> None:
+        """Let the next blocking enqueues do without the loop, where a carrier can."""
+        ...
+
+    def check(self, job: NewJob, /) -> None:
+        """Raise UnsupportedError when the job's carrier cannot do what it asks."""
+        ...
+
+    async def shrunk(self, jobs: list[NewJob], /) -> list[NewJob]:
+        """Return the jobs as they are enqueued: large payloads offloaded, if the app has a store for them."""
+        ...
+
+    async def finish(self) -> None:
+        """Wait for the enqueues under way; then take no more."""
+        ...
+
+
+class OneAcceptor:
+    """Enqueues on one carrier."""
+
+    def __init__(
+        self,
+        carrier: Store,
+        enqueuer: Batcher[NewJob, Enqueued],
+        clock: Clock,
+        offload: Offload | None,
+    ) -> None:
+        self.carrier = carrier
+        self.enqueuer = enqueuer
+        self._clock = clock
+        self._limits: Capabilities = carrier.capabilities
+        self._lender = self._limits.lender
+        self._offload = offload
+        self.over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
+
+    def accept(self, job: NewJob) -> Awaitable[Enqueued]:
+        """Check one job against the carrier's capabilities and enqueue it with the others of this loop turn."""
+        self.check(job)
+        if len(job.payload) > self.over:
+            return self._accept_large(job)
+        return self.enqueuer.submit(job)
+
+    def accept_lent(self, job: NewJob) -> JobId | None:
+        """Accept one job from another thread without the loop; None when it has to go through it."""
+        lender = self._lender
+        if lender is None or len(job.payload) > self.over:
+            return None
+        self.check(job)
+        return job.id if lender.enqueue_lent(job) else None
+
+    def lend(self) -> None:
+        """Let the next blocking enqueues do without the loop, where the carrier can."""
+        if self._lender is not None and self.enqueuer.idle:
+            self._lender.lend()
+
+    async def _accept_large(self, job: NewJob) -> Enqueued:
+        (shrunk,) = await self.shrunk([job])
+        return await self.enqueuer.submit(shrunk)
+
+    async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
+        """Return the jobs with large payloads offloaded, if the app has a store for them."""
+        return jobs if self._offload is None else await self._offload.shrunk(jobs, self.over)
+
+    def check(self, job: NewJob) -> None:
+        """Raise UnsupportedError when the carrier cannot do what the job asks."""
+        limits = self._limits
+        if limits.max_payload < len(job.payload) <= self.over:
+            size = len(job.payload)
+            msg = f"task {job.task!r}: {limits.name} takes payloads of {limits.max_payload} bytes, this has {size}"
+            raise UnsupportedError(msg)
+        if (
+            limits.max_delay_ms is not None
+            and job.due_ms is not None
+            and job.due_ms - self._clock.now_ms() > limits.max_delay_ms
+        ):
+            msg = f"task {job.task!r}: {limits.name} takes delays of at most {limits.max_delay_ms / 86_400_000:g} days"
+            raise UnsupportedError(msg)
+        if job.unique is not None and not limits.unique:
+            msg = f"task {job.task!r}: {limits.name} has no unique jobs"
+            raise UnsupportedError(msg)
+
+    async def finish(self) -> None:
+        """Wait for the enqueues under way; then take no more."""
+        await self.enqueuer.finish()
+
+
+class RoutedAcceptor:
+    """Enqueues each job on the carrier that its route names."""
+
+    def __init__(self, broker: RoutedBroker, acceptors: Mapping[str, OneAcceptor]) -> None:
+        self._broker = broker
+        self._router = broker.router
+        self._acceptors = dict(acceptors)
+        self._smallest = min(acceptors.values(), key=lambda one: one.over)
+
+    def accept(self, job: NewJob) -> Awaitable[Enqueued]:
+        """Enqueue one job; nobody is asked before but for one whose name earlier routes sent elsewhere."""
+        router = self._router
+        if router.stale or (job.named and router.formerly(job)):
+            return self._accept_slowly(job)
+        return self._send(job)
+
+    def _send(self, job: NewJob) -> Awaitable[Enqueued]:
+        name = self._router.choose(job)
+        return self._acceptors[name].accept(replace(job, id=marked(job.id, name)))
+
+    async def _accept_slowly(self, job: NewJob) -> Enqueued:
+        if self._router.stale:
+            await self._router.freshen()
+        if job.named and (met := await self._broker.met_before([job])):
+            return met[0]
+        return await self._send(job)
+
+    def accept_lent(self, job: NewJob) -> JobId | None:
+        """Accept one job from another thread; None when something has to be asked first."""
+        router = self._router
+        if job.named or router.stale:
+            return None
+        name = router.choose(job)
+        return self._acceptors[name].accept_lent(replace(job, id=marked(job.id, name)))
+
+    def lend(self) -> None:
+        """Let the next blocking enqueues do without the loop."""
+        for acceptor in self._acceptors.values():
+            acceptor.lend()
+
+    def check(self, job: NewJob) -> None:
+        """Raise UnsupportedError when the job's carrier cannot do what it asks."""
+        self._acceptors[self._router.choose(job)].check(job)
+
+    async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
+        """Return the jobs, their ids marked, with large payloads offloaded: over what each of the carriers takes."""
+        if self._router.stale:
+            await self._router.freshen()
+        marking = [replace(job, id=marked(job.id, self._router.choose(job))) for job in jobs]
+        return await self._smallest.shrunk(marking)
+
+    async def finish(self) -> None:
+        """Wait for the enqueues under way."""
+        await asyncio.gather(*(acceptor.finish() for acceptor in self._acceptors.values()))
+
+
+def enqueuer_of(carrier: Store) -> Batcher[NewJob, Enqueued]:
+    """Return what makes few calls of the enqueues of many callers; for the running loop."""
+    from headway.app.batching import Batcher  # noqa: PLC0415 - loads asyncio, which `import headway` need not
+
+    able = carrier.capabilities
+    if not able.atomic:
+        # Each with an answer of its own: what befalls one job is nothing to those beside it.
+        return Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
+    return Batcher(carrier.enqueue, begin=None if able.starter is None else able.starter.begin_enqueue)

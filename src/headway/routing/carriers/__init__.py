@@ -1,0 +1,1 @@
+"""A carrier that consists of several others: each job goes to one of them, all are asked about all."""

@@ -1,0 +1,92 @@
+"""Enqueueing on several carriers: each job where its route says, and none twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from headway.brokers.base import Enqueued
+from headway.errors import PartlyAcceptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.job import JobId, NewJob
+    from headway.routing.carriers.router import Router
+    from headway.routing.carriers.sides import Sides
+
+
+class Enqueueing:
+    """Sends jobs on their ways."""
+
+    def __init__(self, sides: Sides, router: Router) -> None:
+        self._sides = sides
+        self._router = router
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Accept the jobs; of several carriers each accepts its own, so an error of one leaves those of the others.
+
+        PartlyAcceptedError has the ids of what was accepted then.
+        """
+        if self._router.stale:
+            await self._router.freshen()
+        answers: dict[int, Enqueued] = await self.met_before(jobs)
+        batches: dict[str, list[int]] = {}
+        for n, job in enumerate(jobs):
+            if n not in answers:
+                batches.setdefault(self._router.choose(job), []).append(n)
+        told = await asyncio.gather(
+            *(self._send(name, [jobs[n] for n in some]) for name, some in batches.items()),
+            return_exceptions=True,
+        )
+        errors: list[BaseException] = []
+        for some, result in zip(batches.values(), told, strict=True):
+            if isinstance(result, BaseException):
+                errors.append(result)
+            else:
+                answers |= dict(zip(some, result, strict=True))
+        if errors:
+            raise _error(errors, [answers[n].id for n in sorted(answers)])
+        return [answers[n] for n in range(len(jobs))]
+
+    async def _send(self, name: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        return await self._sides[name].enqueue(jobs)
+
+    async def met_before(self, jobs: Sequence[NewJob]) -> dict[int, Enqueued]:
+        """Answer for jobs whose key, unique key or fire time a former carrier of theirs knows.
+
+        A job with a unique key goes to the former carrier while that has a holder, which is decided there. No other
+        job gets there any more, so once its last holder is gone it has none again: nothing can slip in between.
+        """
+        batches: dict[str, list[int]] = {}
+        for n, job in enumerate(jobs):
+            if job.named:
+                for name in self._router.formerly(job):
+                    batches.setdefault(name, []).append(n)
+        answers: dict[int, Enqueued] = {}
+        for name, some in batches.items():  # one after the other: a job may be accepted by one of them only
+            index = self._sides[name].capabilities.keys
+            if index is None:
+                continue
+            left = [n for n in some if n not in answers]
+            unique = [n for n in left if jobs[n].unique is not None]
+            told = await index.enqueue_held([jobs[n] for n in unique])
+            answers |= {n: one for n, one in zip(unique, told, strict=True) if one is not None}
+            named = [n for n in left if n not in answers and (jobs[n].key or jobs[n].fire)]
+            for n, held in zip(named, await index.find_held([jobs[n] for n in named]), strict=True):
+                if held is not None:
+                    answers[n] = Enqueued(jobs[n].id, held if held != jobs[n].id else None)
+        return answers
+
+
+def _error(errors: Sequence[BaseException], accepted: Sequence[JobId]) -> BaseException:
+    for error in errors:
+        if not isinstance(error, Exception):
+            return error
+    partly = [error for error in errors if isinstance(error, PartlyAcceptedError)]
+    everywhere = [*accepted, *(one for error in partly for one in error.accepted)]
+    first = errors[0]
+    if not everywhere or not isinstance(first, Exception):
+        return first
+    cause = first.__cause__ if isinstance(first, PartlyAcceptedError) else first
+    return PartlyAcceptedError(everywhere, cause if isinstance(cause, Exception) else first)

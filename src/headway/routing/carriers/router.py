@@ -1,0 +1,36 @@
+"""What decides to which carrier a job goes; the routes of an app implement it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from headway.job import NewJob
+
+
+class Router(Protocol):
+    """Chooses by names of carriers. Its answers ask nobody; `freshen` is what may."""
+
+    @property
+    def stale(self) -> bool:
+        """True when what it knows is too old to be gone by: `freshen` first."""
+        ...
+
+    async def freshen(self) -> None:
+        """Learn of changes. Never raises: who cannot reach the control store goes on with what it knows."""
+        ...
+
+    def choose(self, job: NewJob, /) -> str:
+        """Return the carrier that this job goes to."""
+        ...
+
+    def formerly(self, job: NewJob, /) -> tuple[str, ...]:
+        """Return further carriers to which jobs of the same key, unique key or schedule went before, the last first.
+
+        Asked for such jobs alone. While it names some, one of them may hold what stands in the way of this job.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Learn of changes no more."""
+        ...

@@ -1,0 +1,175 @@
+"""The routes as one process knows them: a copy that follows the control store without a question for each job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from headway.errors import BrokerError, CodecError
+from headway.routing.table import RouteTable, decode_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.brokers.base import ControlStore
+    from headway.job import NewJob
+    from headway.routing.routes import Route
+
+ROUTES: Final = "routes"
+"""The name of the document in the control store."""
+SETTLING: Final = 4.0
+"""Seconds from a change of routes to the moment from which jobs with a key go by the new ones.
+
+Until then a producer may go by the old ones: no copy is used for such a job that is older than `_OLDEST`.
+"""
+_LOOK: Final = 0.8  # seconds from one look to the next, while jobs are enqueued
+_OLDEST: Final = 1.8  # seconds: a copy that nobody compared for so long is compared before it is used
+_IDLE: Final = 60.0  # seconds without a job, after which nobody looks any more
+_PATIENCE: Final = 1.0  # seconds for a look that somebody waits for
+_MOST_FORMER: Final = 16
+
+_log = logging.getLogger("headway.routes")
+
+
+class Following:
+    """Routes of one app on one event loop. `choose` and `formerly` ask nobody."""
+
+    def __init__(
+        self,
+        carriers: tuple[str, ...],
+        declared: Mapping[str, Route],
+        control: ControlStore | None,
+    ) -> None:
+        """`carriers` are the names of the settings, `declared` their routes; without `control` nothing else counts."""
+        self.carriers = carriers
+        self.table = RouteTable()
+        self._declared = dict(declared)
+        self._control = control
+        self._routes = dict(declared)
+        self._looked = -1e9  # time.monotonic() at which the last look that was answered began
+        self._tried = -1e9
+        self._settled = -1e9  # time.monotonic() from which the present version counts for jobs with a name
+        self._used = -1e9
+        self._look: asyncio.Task[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._away = False
+        self._unknown: frozenset[str] = frozenset()
+
+    @property
+    def stale(self) -> bool:
+        """True when the copy is too old to be gone by."""
+        if self._control is None:
+            return False
+        self._used = now = time.monotonic()
+        return now - self._looked > _OLDEST and now - self._tried > _OLDEST
+
+    @property
+    def age(self) -> float:
+        """Seconds since the copy was last known to be the present one."""
+        return 0.0 if self._control is None else time.monotonic() - self._looked
+
+    async def freshen(self) -> None:
+        """Compare the copy with the control store, within a second; who cannot goes on with what he has."""
+        if self._control is None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._look is None or self._look.done():
+            self._look = loop.create_task(self._compare(self._control))
+        if self._follower is None:
+            self._follower = loop.create_task(self._follow())
+        await asyncio.wait((self._look,), timeout=_PATIENCE)
+        self._tried = time.monotonic()
+
+    async def close(self) -> None:
+        """Follow no more."""
+        tasks = [task for task in (self._follower, self._look) if task is not None]
+        self._follower = self._look = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def choose(self, job: NewJob) -> str:
+        """Return the carrier of a job. The end of an id is not looked at: it is what says where the job went."""
+        route = self._routes.get(job.queue)
+        if route is None:
+            return self.carriers[0]
+        if self._settled > 0 and job.named:
+            if time.monotonic() < self._settled:
+                route = self._before(job.queue, route)
+            else:
+                self._settled = -1e9
+        chosen = route.only or route.choose(job.id[:-1], _name(job), job.headers)
+        return chosen if chosen not in self._unknown else self.carriers[0]
+
+    def formerly(self, job: NewJob) -> tuple[str, ...]:
+        """Return the other carriers where a job of the same name may be, because of earlier routes or of two names."""
+        route = self._routes.get(job.queue)
+        former = self.table.former.get(job.queue, ())
+        if route is None and not former:
+            return ()
+        chosen = self.choose(job)
+        if len(former) >= _MOST_FORMER:
+            return tuple(name for name in self.carriers if name != chosen)
+        places = [one.choose(job.id[:-1], _name(job), job.headers) for one in former]
+        if route is not None and (route.by or (job.key is not None and job.unique is not None)):
+            places += route.weights
+        return tuple(name for name in dict.fromkeys(places) if name != chosen and name in self.carriers)
+
+    def _before(self, queue: str, route: Route) -> Route:
+        changed = self.table.changes.get(queue) == self.table.version
+        former = self.table.former.get(queue, ())
+        return former[0] if changed and former else route
+
+    async def _follow(self) -> None:
+        """Look as long as jobs are enqueued now and then, so that hardly any of them waits for a look."""
+        while time.monotonic() - self._used < _IDLE:
+            await asyncio.sleep(_LOOK)
+            await self.freshen()
+        self._follower = None
+
+    async def _compare(self, control: ControlStore) -> None:
+        began = time.monotonic()
+        try:
+            found = await control.read_control(ROUTES, newer_than=self.table.version)
+            if found is not None:
+                self._adopt(decode_table(found.body), began + SETTLING - found.age_ms / 1000)
+        except (BrokerError, CodecError) as error:
+            if not self._away:
+                _log.warning(
+                    "routes: they cannot be read, those of version %d go on: %s", self.table.version, error
+                )
+            self._away = True
+        else:
+            if self._away:
+                _log.info("routes: they can be read again, version %d", self.table.version)
+            self._away = False
+            self._looked = began
+
+    def _adopt(self, table: RouteTable, settled: float) -> None:
+        if self.table.version:
+            _log.info(
+                "routes: version %d by %s: %s",
+                table.version,
+                table.who or "?",
+                table.why or "no reason given",
+            )
+        self.table = table
+        self._routes = self._declared | dict(table.routes)
+        self._settled = settled
+        unknown = {name for route in self._routes.values() for name in route.weights} - set(self.carriers)
+        for name in sorted(unknown - self._unknown):
+            _log.error(
+                "routes: they name the carrier %r, which is not among this app's settings; its jobs go to %r",
+                name,
+                self.carriers[0],
+            )
+        self._unknown = frozenset(unknown)
+
+
+def _name(job: NewJob) -> str | None:
+    """Return what places the job beside others of its name; None: its id does."""
+    if job.unique is not None:
+        return job.unique.key
+    return job.key if job.fire is None else job.fire.schedule
