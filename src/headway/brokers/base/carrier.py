@@ -43,7 +43,9 @@ class Capabilities(Struct, frozen=True):
     reuse_ids: bool = True  # the id of a removed job may be enqueued again
     by_end: bool = True  # lists jobs of one terminal state by their ends, the last one first; False: by id
     cap_succeeded: bool = True  # drops the oldest completed jobs beyond `Retention.max_succeeded`
-    one_store: bool = True  # all jobs are in one place; else keys hold within a queue, bounds within each part
+    one_store: bool = (
+        True  # all jobs are in one place; else keys hold within a queue, bounds within each part
+    )
     pull: Carrier | None = None  # workers claim its jobs
     push: PushCarrier | None = None  # it sends them to a receiver
     lender: Lender | None = None
