@@ -87,6 +87,19 @@ class Fire(Struct, frozen=True):
     at_ms: int
 
 
+class Past(Struct, frozen=True, gc=False):
+    """What a job went through before it comes to a carrier: moved from another one, or brought along by a migration.
+
+    `attempt` counts the starts that it has used up, `crashes` those that ended with the death of their worker;
+    `history` holds the errors of its attempts, encoded. Leases here are under higher epochs than `epoch`.
+    """
+
+    attempt: int = 0
+    crashes: int = 0
+    history: bytes = b""
+    epoch: int = 0
+
+
 # Structs without gc: no field of theirs can lead back to them, and the collector need not look at thousands of them.
 class NewJob(Struct, frozen=True, gc=False):
     """A job on its way to a carrier.
@@ -105,6 +118,7 @@ class NewJob(Struct, frozen=True, gc=False):
     unique: UniqueLock | None = None
     fire: Fire | None = None
     headers: dict[str, str] | None = None  # a route may go by one; carriers keep them in the payload
+    past: Past | None = None
 
     @property
     def named(self) -> bool:
@@ -199,7 +213,11 @@ Outcome = Succeeded | RetryAt | Failed | Cancelled | Expired | Released
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """All that a carrier knows of a job. Instants are milliseconds since 1970 UTC."""
+    """All that a carrier knows of a job. Instants are milliseconds since 1970 UTC.
+
+    `unique` is the unique key that it holds, or for which it waits. Of a job that was `withdrawn`, it and `key` are
+    what it held until then: it ended here to go on elsewhere.
+    """
 
     id: JobId
     task: str
@@ -222,6 +240,26 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     progress: float | None = None
     progress_message: str = ""
     cancel_requested: bool = False
+    unique: UniqueLock | None = None
+    withdrawn: bool = False
+
+    def as_new(self) -> NewJob:
+        """Return the job as another carrier is to take it: under the same id, with the attempts that it has left.
+
+        Under the next epoch: whoever comes with an earlier state of the job is told from this one.
+        """
+        return NewJob(
+            id=self.id,
+            task=self.task,
+            queue=self.queue,
+            payload=self.payload,
+            priority=self.priority,
+            due_ms=self.due_ms if self.state is JobState.SCHEDULED else None,
+            expires_ms=self.expires_ms,
+            key=self.key,
+            unique=self.unique,
+            past=Past(self.attempt, self.crashes, self.history, self.epoch + 1),
+        )
 
     @property
     def enqueued_ms(self) -> int:

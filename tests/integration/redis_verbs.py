@@ -266,6 +266,30 @@ async def _tend(app: App) -> AsyncIterator[None]:
     await app.carrier.tend()
 
 
+async def _withdraw(app: App) -> AsyncIterator[None]:
+    await app.offer(app.jobs())
+    ids = await app.ids(JobState.READY, JobState.SCHEDULED)
+    yield
+    gone = await app.carrier.withdraw(ids[:3] + ids[-6:], "moved")
+    app.dropped |= {one.id for one in gone if one is not None}
+
+
+async def _come_back(app: App) -> AsyncIterator[None]:
+    jobs = app.jobs()
+    await app.offer(jobs)
+    gone = await app.carrier.withdraw([one.id for one in jobs], "moved")
+    back = [one.as_new() for one in gone if one is not None]
+    yield
+    try:
+        await app.carrier.enqueue(back)
+    except BrokerError:
+        records = await app.carrier.get([one.id for one in back])
+        assert [one for one in records if one is None or not one.withdrawn] == []
+        raise
+    finally:
+        app.dropped |= {one.id for one in back}
+
+
 async def _wait(app: App) -> AsyncIterator[None]:
     ids = await app.ids(JobState.SCHEDULED)
     yield
@@ -300,7 +324,7 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "clean": [_clean],
     "counts": [_asking(lambda carrier: carrier.counts())],
     "drain": [_drain],
-    "enqueue": [_enqueue, _enqueue_held],
+    "enqueue": [_enqueue, _enqueue_held, _come_back],
     "enqueue_plain": [_enqueue_plain, _plain_batch],
     "find_held": [_find_held],
     "get": [_asking(lambda carrier: carrier.get([JobId("x")]))],
@@ -322,5 +346,6 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "surrender": [_surrender],
     "tend": [_tend],
     "wait": [_wait],
+    "withdraw": [_withdraw],
     "write_control": [_write_control],
 }

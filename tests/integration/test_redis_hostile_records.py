@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headway.brokers.base import Handed, JobQuery, LogLine, Progress, QueueWant, Report, Wake
 from headway.brokers.redis.keys import event_channel, process_channel, worker_channel
-from headway.job import JobState, WorkerId
+from headway.job import JobState, UniqueLock, UniqueMode, WorkerId
 from tests.integration.redis_app import LEASE_MS, WORKER, broker, claim, job, succeed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ VALUES = st.one_of(
     ),
     st.tuples(PIECES, st.binary(max_size=5)).map(b":".join),
 )
-COLUMNS = ("j", "m", "run", "done", "prog", "keyof", "creq")
+COLUMNS = ("j", "m", "run", "done", "prog", "keyof", "creq", "uof", "withdrawn")
 
 
 async def _command(carrier: RedisBroker, name: str, key: str, *parts: Any) -> Any:
@@ -73,6 +73,7 @@ async def test_one_hostile_record_harms_no_other(
         assert states == [JobState.SUCCEEDED] * 2
         await carrier.surrender(WORKER, started=None)
         await carrier.cancel([jobs[1].id])
+        await carrier.withdraw([one.id for one in jobs], "by hand")
         await carrier.retry([jobs[1].id])
         await carrier.promote([jobs[1].id])
         await succeed(carrier, await claim(carrier))
@@ -210,3 +211,25 @@ async def test_a_malformed_message_is_dropped_and_said_once(
         assert bool(said) == content.startswith(b"J")
         await cast("Any", events).aclose()
         await cast("Any", signals).aclose()
+
+
+@given(value=VALUES, waits=st.booleans())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_hostile_lock_harms_no_other(redis_url: str, value: bytes, *, waits: bool) -> None:
+    async with broker(redis_url, f"t{uuid4().hex[:12]}") as carrier:
+        lock = UniqueLock("u", UniqueMode.KEEP_LAST)
+        jobs = [job(unique=lock), job()]
+        await carrier.enqueue(jobs)
+        if not waits:
+            await claim(carrier, 1)
+            await carrier.enqueue([job(unique=lock)])
+        await _command(carrier, "HSET", "u", "u", value)
+        records = await carrier.get([one.id for one in jobs])
+        assert [one and one.id for one in records] == [one.id for one in jobs]
+        held = await carrier.find_held([job(unique=lock), job(key="k")])
+        assert held[1] is None
+        assert (await carrier.withdraw([jobs[1].id], "by hand"))[0] is not None
+        await carrier.withdraw([jobs[0].id], "by hand")
+        await carrier.enqueue_held([job(unique=lock)])
+        await carrier.enqueue([job(unique=lock)])
+        await carrier.tend()

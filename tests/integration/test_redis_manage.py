@@ -54,6 +54,16 @@ async def test_a_lost_answer_is_told_again(redis_proxy: TcpProxy, namespace: str
             assert again == (0 if act in told else [False] * 5)
 
 
+async def test_a_withdrawal_whose_answer_was_lost_loses_no_job(redis_proxy: TcpProxy, namespace: str) -> None:
+    async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
+        jobs = [job(key=f"k{number}", payload=b"%d" % number) for number in range(5)]
+        await carrier.enqueue(jobs)
+        before = await carrier.get([one.id for one in jobs])
+        redis_proxy.reset_after(0, Direction.TO_CLIENT)
+        assert await carrier.withdraw([one.id for one in jobs], "moved") == before
+        await redis_proxy.wait_reset()
+
+
 async def _walks(carrier: RedisBroker) -> int:
     """Count the calls so far that may walk through a list."""
     stats = (await carrier._session.command("INFO", "commandstats")).decode().splitlines()

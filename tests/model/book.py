@@ -26,6 +26,8 @@ class Job:
     crashes: int = 0
     worker: WorkerId | None = None
     cancel_requested: bool = False
+    withdrawn: bool = False
+    freed: bool = False  # it gave up its unique key for good: another life of it has none
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Book:
         job.state, job.worker = state, None
         self.tell(job_id, EventKind(state.value))
         self.inherit(job)
+        job.freed = True
 
     def inherit(self, job: Job) -> None:
         heir = self.locks.release(job.new, self.now)

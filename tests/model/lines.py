@@ -85,6 +85,10 @@ class Locks:
         elif new.unique is not None:
             self.holders[new.unique.key] = (new.id, now)
 
+    def owner(self, name: str, job_id: JobId) -> JobId | None:
+        """Return the job if it holds the key or waits for it."""
+        return job_id if job_id in {self.holders.get(name, ("",))[0], self.held.get(name)} else None
+
     def let_go(self, job: NewJob) -> None:
         """Forget that the job waits for a holder's end."""
         if job.unique is not None and self.held.get(job.unique.key) == job.id:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from headway.brokers.base import QueueWant, Settlement
 from headway.events import EventKind
@@ -20,6 +21,7 @@ from headway.job import (
     Lease,
     NewJob,
     Outcome,
+    Past,
     Released,
     RetryAt,
     Succeeded,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from headway.brokers.base import Carrier
+    from headway.job import JobRecord
     from headway.testing import FakeClock
     from tests.conformance.store import Store
 
@@ -46,7 +49,9 @@ T = TypeVar("T")
 pick = st.integers(0, 30)
 picks = st.lists(pick, min_size=1, max_size=4)
 worker_ids = st.sampled_from(WORKERS)
-locks = st.sampled_from([UniqueLock(f"lock-{mode}", mode, 5_000) for mode in UniqueMode])
+locks = st.sampled_from(
+    [UniqueLock(f"lock-{mode}", mode, 5_000 if mode is UniqueMode.THROTTLE else 0) for mode in UniqueMode]
+)
 specs = st.fixed_dictionaries(
     {
         "queue": st.sampled_from(QUEUES),
@@ -75,6 +80,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model(clock.now_ms())
         self.leases: list[Lease] = []
         self.made: list[NewJob] = []
+        self.away: dict[JobId, JobRecord] = {}  # withdrawn jobs, as they were
         self.sound = True
         self.runner = asyncio.Runner()
         self.carrier: Carrier = store.broker(namespace=f"m-{uuid.uuid4().hex[:12]}", record_events=True)
@@ -202,6 +208,38 @@ class Machine(RuleBasedStateMachine):
         answers = self.run(self.carrier.cancel(ids, reason="by hand"))
         self.agree([answer.state for answer in answers], [self.model.cancel(job_id) for job_id in ids])
 
+    @precondition(lambda self: self.made)
+    @rule(places=picks)
+    def withdraw(self, places: list[int]) -> None:
+        ids = list(dict.fromkeys(self.id_at(place) for place in places))
+        before = dict(zip(ids, self.run(self.carrier.get(ids)), strict=True))
+        uniques = {job_id: self.model.unique(job_id) for job_id in ids if job_id in self.model.jobs}
+        mover = self.carrier.capabilities.mover
+        assert mover is not None
+        reason = f"move {len(self.away)}"
+        answers = self.run(mover.withdraw(ids, reason))
+        self.agree([record is not None for record in answers], [self.model.withdraw(i) for i in ids])
+        for record in answers:
+            if record is not None:
+                self.agree(record, before[record.id])
+                self.agree(record.unique, uniques[record.id], about=record.id)
+                self.away[record.id] = record
+        self.agree(self.run(mover.withdraw(ids, reason)), answers)
+
+    @precondition(lambda self: self.away)
+    @rule(place=pick, later=st.booleans())
+    def come_back(self, place: int, later: bool) -> None:
+        """From where it went, or by a mover that is late: then under no higher epoch."""
+        record = list(self.away.values())[place % len(self.away)]
+        job = record.as_new()
+        if not later:
+            job = replace(job, past=Past(epoch=record.epoch))
+        if self.model.ambiguous(job):
+            return
+        expected = self.model.enqueue(job)
+        [answer] = self.run(self.carrier.enqueue([job]))
+        self.agree(answer.duplicate_of, expected)
+
     @precondition(lambda self: self.held())
     @rule(place=pick)
     def cancel_running(self, place: int) -> None:
@@ -233,6 +271,9 @@ class Machine(RuleBasedStateMachine):
         for job_id, job in self.model.jobs.items():
             record = found[job_id]
             self.agree((record.state, record.epoch), (job.state, job.epoch), about=job_id)
+            self.agree(record.withdrawn, job.withdrawn, about=job_id)
+            if not job.state.terminal:
+                self.agree(record.unique, self.model.unique(job_id), about=job_id)
             self.agree(record.worker if job.state is JobState.RUNNING else None, job.worker, about=job_id)
             if job.state not in {JobState.CANCELLED, JobState.EXPIRED}:
                 self.agree((record.attempt, record.crashes), (job.attempt, job.crashes), about=job_id)

@@ -14,9 +14,11 @@ from headway.job import (
     Lease,
     NewJob,
     Outcome,
+    Past,
     Released,
     RetryAt,
     Succeeded,
+    UniqueLock,
     WorkerId,
 )
 from tests.model.book import Book, Job
@@ -36,7 +38,10 @@ class Model(Book):
     def enqueue(self, new: NewJob) -> JobId | None:
         """Accept a job, or tell whose duplicate it is."""
         if new.id in self.jobs:
-            return None
+            there = self.jobs[new.id]
+            if new.past is None or not there.withdrawn or new.past.epoch <= there.epoch:
+                return None
+            self.remove(new.id)
         if new.key is not None and new.key in self.keys:
             return self.keys[new.key]
         while (overdue := self._overdue_holder(new)) is not None:
@@ -49,7 +54,10 @@ class Model(Book):
         self.locks.take(new, self.now, hold=verdict.hold)
         if new.key is not None:
             self.keys[new.key] = new.id
-        self.jobs[new.id] = Job(new, S.SCHEDULED, None if verdict.hold else new.due_ms, new.expires_ms)
+        past = new.past or Past()
+        due = None if verdict.hold else new.due_ms
+        job = Job(new, S.SCHEDULED, due, new.expires_ms, past.attempt, past.epoch, past.crashes)
+        self.jobs[new.id] = job
         self.tell(new.id, EventKind.ENQUEUED)
         if not verdict.hold and (new.due_ms is None or new.due_ms <= self.now):
             self.make_ready([new.id])
@@ -171,9 +179,33 @@ class Model(Book):
         job.cancel_requested = job.cancel_requested or job.state is S.RUNNING
         return job.state
 
+    def unique(self, job_id: JobId) -> UniqueLock | None:
+        """Tell the unique key that a job holds, or for which it waits."""
+        job = self.jobs[job_id]
+        lock = None if job.freed else job.new.unique
+        if lock is None or self.locks.owner(lock.key, job_id) is None:
+            return None
+        return lock
+
+    def withdraw(self, job_id: JobId) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or job.state not in WAITING or (job.expires_ms or self.now + 1) <= self.now:
+            return False
+        lock = self.unique(job_id)
+        if lock is not None:
+            if lock.key in self.locks.held:
+                return False
+            del self.locks.holders[lock.key]
+        if job.new.key is not None:
+            del self.keys[job.new.key]
+        self.lines.drop(job.new)
+        job.state, job.withdrawn = S.CANCELLED, True
+        self.tell(job_id, EventKind.CANCELLED)
+        return True
+
     def retry(self, job_id: JobId) -> bool:
         job = self.jobs.get(job_id)
-        if job is None or job.state not in {S.FAILED, S.CANCELLED, S.EXPIRED}:
+        if job is None or job.withdrawn or job.state not in {S.FAILED, S.CANCELLED, S.EXPIRED}:
             return False
         job.attempt, job.crashes, job.cancel_requested, job.due_ms = 0, 0, False, None
         # An expiry that has passed belonged to the former life.
@@ -196,7 +228,7 @@ class Model(Book):
             return False
         self.lines.drop(job.new)
         self.inherit(job)
-        if job.new.key is not None:
+        if job.new.key is not None and not job.withdrawn:
             del self.keys[job.new.key]
         del self.jobs[job_id]
         self.tell(job_id, EventKind.REMOVED)

@@ -37,6 +37,7 @@ class CarrierElsewhere:
             able.parts_of(here),
             push=able.push and here,
             keys=able.keys and here,
+            mover=able.mover and here,
             control=able.control and here,
         )
 

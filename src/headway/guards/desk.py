@@ -12,7 +12,7 @@ from msgspec import Struct
 from headway.brokers.base import JobPage, LogLine
 from headway.guards import transitions
 from headway.guards.document import PushedJob, fresh, tombstone
-from headway.job import JobState
+from headway.job import JobRecord, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headway.guards.base import GuardStore
     from headway.guards.changes import Changes, Settled
     from headway.guards.document import Document
-    from headway.job import JobId, JobRecord
+    from headway.job import JobId, NewJob, Past
 
 _PAGE: Final = 500
 
@@ -36,6 +36,17 @@ class Acted(Struct, frozen=True):
     done: bool
     state: JobState | None = None
     next: PushedJob | None = None
+    left: PushedJob | None = None
+
+
+class Withdrawn(Struct, frozen=True):
+    """What came of a withdrawal: the record `before` it, None when the job stays; `left`: its task is to be deleted.
+
+    Not `known`: the guard has never heard of the job.
+    """
+
+    known: bool
+    before: JobRecord | None = None
     left: PushedJob | None = None
 
 
@@ -69,6 +80,46 @@ class Desk:
             return await self._cancel(pushed.job.id, reason)
         await self._changes.keep_key(document)
         return Acted(done=True, state=document.state, left=pushed)
+
+    async def withdraw(self, ids: Sequence[JobId], reason: str) -> list[Withdrawn]:
+        """End the waiting ones that are known here, and that are to go on elsewhere."""
+        return await asyncio.gather(*(self._withdraw(job_id, reason) for job_id in ids))
+
+    async def _withdraw(self, job_id: JobId, reason: str) -> Withdrawn:
+        settled = await self._change(job_id, partial(transitions.withdraw, reason=reason))
+        document = settled.document
+        if document is None or not document.withdrawn or document.reason != reason:
+            return Withdrawn(known=document is not None)
+        return await self._withdrawn(document)
+
+    async def withdraw_waiting(self, pushed: PushedJob, reason: str) -> Withdrawn:
+        """End one that was never delivered, and that is to go on elsewhere."""
+        now = self._changes.now_ms()
+        document = transitions.withdraw(fresh(pushed, JobState.READY), reason, now_ms=now)
+        if document is None:
+            return Withdrawn(known=False)
+        if await self._store.insert(self._changes.entry(document, 1), now_ms=now) is not None:
+            return await self._withdraw(pushed.job.id, reason)
+        return await self._withdrawn(document)
+
+    async def _withdrawn(self, document: Document) -> Withdrawn:
+        """Free its key, also of one that was withdrawn before: whoever did it may have died before it came to that."""
+        if document.key is not None:
+            await self._changes.reservations.free(document.key, document.id)
+        before = self._changes.record(transitions.before_withdrawal(document))
+        return Withdrawn(known=True, before=before, left=document.pushed)
+
+    async def admit(self, job: NewJob, past: Past) -> PushedJob | None:
+        """Take in a job that comes from elsewhere; the turn whose task is to be made, None: it is here, or has gone."""
+        settled = await self._changes.change(
+            job.id,
+            lambda document: transitions.admit(document, job, past, now_ms=self._changes.now_ms()),
+        )
+        document = settled.document
+        if document is None or document.removed or document.state not in transitions.WAITING:
+            return None
+        # Also when it was taken in before: whoever did it may have died before the task was made.
+        return document.pushed
 
     async def remove(self, ids: Sequence[JobId]) -> list[Acted]:
         """Forget those that are known here and do not run; late deliveries of them find a tombstone."""

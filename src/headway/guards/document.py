@@ -72,12 +72,18 @@ class Document(Struct, frozen=True, kw_only=True, omit_defaults=True):
     removed: bool = False
     cut: bool = False  # the store did not take its call: there is nothing to run again
     log: tuple[Line, ...] = ()
+    withdrawn: bool = False  # it ended here to go on elsewhere
     left_due_ms: int | None = None  # the latest due time of the turns that were left before it
 
     @property
     def last_due_ms(self) -> int:
         """The latest instant at which a task of the job is due; 0: all were due at once."""
         return max(self.due_ms or 0, self.left_due_ms or 0)
+
+    @property
+    def last_epoch(self) -> int:
+        """The highest number that a lease or a task of the job has had: where it goes on, it goes on behind that."""
+        return max(self.epoch, self.turn)
 
     @property
     def pushed(self) -> PushedJob:
@@ -133,6 +139,7 @@ def tombstone(document: Document) -> Document:
         priority=document.priority,
         state=JobState.CANCELLED,
         turn=document.turn,
+        epoch=document.epoch,
         removed=True,
         left_due_ms=document.last_due_ms or None,
     )
@@ -210,4 +217,5 @@ def to_record(document: Document, *, now_ms: int, retention: Retention) -> JobRe
         progress=document.progress,
         progress_message=document.progress_message,
         cancel_requested=document.cancel_requested,
+        withdrawn=document.withdrawn,
     )

@@ -20,7 +20,9 @@ from headway.job import (
     JobId,
     JobState,
     Lease,
+    NewJob,
     Outcome,
+    Past,
     Released,
     RetryAt,
     Succeeded,
@@ -232,6 +234,48 @@ def cancel_unknown(pushed: PushedJob, reason: str, *, now_ms: int) -> Document:
     return _end(fresh(pushed, JobState.READY), JobState.CANCELLED, now_ms, reason=reason)
 
 
+def withdraw(document: Document, reason: str, *, now_ms: int) -> Document | None:
+    """End a waiting job that is to go on elsewhere; None: it runs, has ended, or is overdue."""
+    overdue = document.expires_ms is not None and document.expires_ms <= now_ms
+    if document.removed or document.state not in WAITING or overdue:
+        return None
+    return replace(_end(document, JobState.CANCELLED, now_ms, reason=reason), withdrawn=True)
+
+
+def before_withdrawal(document: Document) -> Document:
+    """Return a withdrawn job as it was before."""
+    return replace(
+        document,
+        state=JobState.READY
+        if document.due_ms is None
+        else JobState.SCHEDULED,  # of one that is due it is seen
+        finished_ms=None,
+        reason="",
+        withdrawn=False,
+        epoch=document.last_epoch,
+    )
+
+
+def admit(document: Document | None, job: NewJob, past: Past, *, now_ms: int) -> Document | None:
+    """Take in a job that comes from elsewhere; None: it is here, or went from here under no lower epoch.
+
+    Its first turn has the number of its epoch: a name that no task of the job has had here before.
+    """
+    if document is not None:
+        left = document.removed or document.withdrawn
+        if not left or past.epoch <= document.last_epoch:
+            return None
+    later = job.due_ms is not None and job.due_ms > now_ms
+    return replace(
+        fresh(PushedJob(job, past.epoch), JobState.SCHEDULED if later else JobState.READY),
+        attempt=past.attempt,
+        crashes=past.crashes,
+        history=past.history,
+        epoch=past.epoch,
+        left_due_ms=None if document is None else document.last_due_ms or None,
+    )
+
+
 def remove(document: Document, *, now_ms: int) -> Document | None:
     """Forget a job that does not run; None: it runs, or is gone already."""
     if document.removed or (document.state is JobState.RUNNING and document.lease_until_ms > now_ms):
@@ -246,7 +290,7 @@ def retry(document: Document, *, now_ms: int) -> Document | None:
     """
     overdue = document.expires_ms is not None and document.expires_ms <= now_ms
     waiting_overdue = overdue and document.state in WAITING
-    unknown = document.removed or document.cut or not document.task
+    unknown = document.removed or document.cut or document.withdrawn or not document.task
     if unknown or not (document.state in RETRYABLE or waiting_overdue):
         return None
     return Document(

@@ -25,7 +25,15 @@ from headway.brokers.base.inspect import (
     ScheduleStore,
     WorkerRecord,
 )
-from headway.brokers.base.optional import Connected, ControlNotifier, ControlStore, KeyIndex, Lender, Starter
+from headway.brokers.base.optional import (
+    Connected,
+    ControlNotifier,
+    ControlStore,
+    KeyIndex,
+    Lender,
+    Mover,
+    Starter,
+)
 from headway.brokers.base.pull import (
     CancelRequested,
     Claimed,
@@ -76,6 +84,7 @@ __all__ = [
     "LeaseState",
     "Lender",
     "LogLine",
+    "Mover",
     "Progress",
     "PullBroker",
     "PushBroker",

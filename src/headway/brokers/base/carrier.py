@@ -14,6 +14,7 @@ from headway.brokers.base.optional import (
     ControlStore,
     KeyIndex,
     Lender,
+    Mover,
     Starter,
 )
 from headway.brokers.base.pull import PullBroker
@@ -52,6 +53,7 @@ class Capabilities(Struct, frozen=True):
     starter: Starter | None = None
     connected: Connected | None = None
     keys: KeyIndex | None = None
+    mover: Mover | None = None
     control: ControlStore | None = None
     notifier: ControlNotifier | None = None
 
@@ -65,6 +67,7 @@ class Capabilities(Struct, frozen=True):
             starter=None,
             connected=None,
             keys=None,
+            mover=None,
             control=None,
             notifier=None,
         )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base.broker import Enqueued
     from headway.control import ControlDocument, Fence
-    from headway.job import JobId, NewJob
+    from headway.job import JobId, JobRecord, NewJob
 
 
 class Lender(Protocol):
@@ -66,6 +66,27 @@ class KeyIndex(Protocol):
 
         So a carrier to which no route leads any more gets no new holders, and once a key is free there it stays free.
         Each job must have a unique key; ValueError.
+        """
+        ...
+
+
+class Mover(Protocol):
+    """Gives waiting jobs away, so that another carrier of the app can take them.
+
+    A move is: withdraw here, enqueue `record.as_new()` there, then remove here what is withdrawn. Whoever finds it
+    interrupted lists the cancelled jobs whose records say `withdrawn` under its reason, and does the last two steps.
+    """
+
+    async def withdraw(self, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
+        """End waiting jobs here at once, as cancelled with this reason, and return their records as they were before.
+
+        None for each that stays as it is: one that runs, has ended, is overdue or unknown, and one that is bound to
+        this carrier, because its unique key has somebody waiting for the holder's end. A running job is not asked to
+        end.
+
+        Keys of withdrawn jobs are free at once. Their records stay, payload included, for the time that cancelled jobs
+        are kept. Repeated under the same reason, a call answers the same for those withdrawn before: no answer is lost.
+        A withdrawn job is not retried by hand; it comes back by `enqueue` with a `past` of a higher epoch.
         """
         ...
 

@@ -22,6 +22,7 @@ from headway.brokers.cloudtasks.settle import Settling
 from headway.brokers.cloudtasks.target import Target
 from headway.brokers.cloudtasks.undelivered import Waiting
 from headway.brokers.cloudtasks.wait import finished
+from headway.brokers.cloudtasks.withdraw import Withdrawal
 from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError, UnsupportedError
 from headway.guards.document import remembered_ms
@@ -96,6 +97,7 @@ class CloudTasksBroker:
         self._acts = Acts(
             self._link, self._target, waiting, self._enqueuer, names, self._keeping, self._clock
         )
+        self._withdrawal = Withdrawal(self._acts, self._keeping, self._clock)
         self._holding = Holding(self._link, self._target, self._keeping)
         self._schedules = KeptSchedules(self._keeping)
         self._verifier = verifier
@@ -125,6 +127,7 @@ class CloudTasksBroker:
             cap_succeeded=False,
             push=self,
             keys=self,
+            mover=self,
         )
 
     async def __aenter__(self) -> Self:
@@ -177,6 +180,11 @@ class CloudTasksBroker:
         """Cancel waiting jobs; those that run are told at their next renewal."""
         self._check_open()
         return await self._acts.cancel(ids, reason)
+
+    async def withdraw(self, ids: Sequence[JobId], reason: str) -> builtins.list[JobRecord | None]:
+        """End waiting jobs that are to go on elsewhere."""
+        self._check_open()
+        return await self._withdrawal.withdraw(ids, reason)
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Ask the guard until the job is terminal, or gone, or the time is over; return its record as it is then."""

@@ -32,7 +32,7 @@ MAX_WAIT_MS: Final = 31 * 24 * 3600 * 1000
 MAX_PAYLOAD: Final = 1024 * 1024 - 16 * 1024
 """A task has at most 1 MiB; names, key and headers may take 13 KiB of it at their longest."""
 
-_NEEDED_FOR: Final = "a job with an idempotency key or of a schedule"
+_NEEDED_FOR: Final = "a job with an idempotency key, of a schedule, or that comes from another carrier"
 _TRIES: Final = 5  # with a key that others reserve for jobs that are gone at once
 
 
@@ -96,7 +96,7 @@ class Enqueuer:
         return created
 
     async def _accept(self, job: NewJob) -> Enqueued:
-        if job.fire is None and job.key is None:
+        if job.fire is None and job.key is None and job.past is None:
             await self.create(PushedJob(job))
             return Enqueued(job.id)
         guard = await self._keeping.guard(_NEEDED_FOR)
@@ -108,21 +108,34 @@ class Enqueuer:
                 return Enqueued(job.id, duplicate_of=None if itself else first)
             wanted = replace(wanted, id=first)
         if job.key is None:
-            await self.create(PushedJob(wanted))
+            await self._make(guard, wanted)
         else:
             wanted = await self._create_once(guard, wanted, job.key)
         if job.fire is not None:
             await guard.confirm_fire(wanted.id, job.fire)
         return Enqueued(job.id, duplicate_of=None if wanted.id == job.id else wanted.id)
 
+    async def _make(self, guard: Guard, job: NewJob) -> bool:
+        """Make sure that the task exists, or has been; true when it was made now.
+
+        A job with a past is made known to the guard first: its task is of a later turn than the first, so nobody else
+        would find it by its id.
+        """
+        if job.past is None:
+            return await self.create(PushedJob(job))
+        pushed = await guard.desk.admit(job, job.past)
+        return pushed is not None and await self.create(pushed)
+
     async def _create_once(self, guard: Guard, job: NewJob, key: str) -> NewJob:
         """Make sure that the one job of the key exists, this one or whose reservation was first; return that one."""
         for _ in range(_TRIES):
             reserved = await guard.reservations.reserve(job, key)
             holder = reserved.holder
-            first = replace(job, id=holder.id, queue=holder.queue, priority=holder.priority)
+            first = job
+            if holder.id != job.id:
+                first = replace(job, id=holder.id, queue=holder.queue, priority=holder.priority, past=None)
             # Also that of somebody else: he may have died before he created it.
-            if reserved.known or await self.create(PushedJob(first)) or first.id == job.id:
+            if reserved.known or await self._make(guard, first) or first.id == job.id:
                 return first
             if await self._is_known(first):
                 return first
@@ -158,7 +171,7 @@ class Enqueuer:
         if job.unique is not None:
             msg = f"job {job.id} of task {job.task!r}: Cloud Tasks has no unique jobs; use an idempotency key"
             raise UnsupportedError(msg)
-        if job.key is not None or job.fire is not None:
+        if job.key is not None or job.fire is not None or job.past is not None:
             self._keeping.check(_NEEDED_FOR)
         self._target.check(job.queue)
 

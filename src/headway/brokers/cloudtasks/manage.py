@@ -54,9 +54,9 @@ class Acts:
         """Cancel waiting jobs; those that run are told at their next renewal."""
         guard = await self._keeping.guard("cancelling a job")
         acted = dict(zip(ids, await guard.desk.cancel(ids, reason), strict=True))
-        await self._leave(acted.values())
+        await self.leave(acted.values())
         states = {job_id: one.state for job_id, one in acted.items()}
-        for job in await self._undelivered(
+        for job in await self.undelivered(
             guard, [job_id for job_id, state in states.items() if state is None]
         ):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
@@ -64,7 +64,7 @@ class Acts:
                 continue
             one = await guard.desk.cancel_waiting(job.pushed, reason)
             states[job.id] = one.state
-            await self._leave([one], job)
+            await self.leave([one], job)
         return [CancelResult(job_id, states[job_id]) for job_id in ids]
 
     async def remove(self, ids: Sequence[JobId]) -> list[bool]:
@@ -72,9 +72,9 @@ class Acts:
         guard = await self._keeping.guard("removing a job")
         unique = list(dict.fromkeys(ids))
         acted = await guard.desk.remove(unique)
-        await self._leave(acted)
+        await self.leave(acted)
         removed = {job_id: one.done for job_id, one in zip(unique, acted, strict=True)}
-        for job in await self._undelivered(guard, [job_id for job_id in unique if not removed[job_id]]):
+        for job in await self.undelivered(guard, [job_id for job_id in unique if not removed[job_id]]):
             removed[job.id] = await self._bury(guard, job)
         return _once(ids, removed)
 
@@ -98,7 +98,7 @@ class Acts:
             acted = await guard.desk.promote(job_id)
             done[job_id] = acted.done
             await self._go_on(acted)
-        for job in await self._undelivered(guard, [job_id for job_id, was in done.items() if not was]):
+        for job in await self.undelivered(guard, [job_id for job_id, was in done.items() if not was]):
             if job.state(self._clock.now_ms()) is JobState.SCHEDULED:
                 await self._link.run_task(job.task.queue_id, job.task.id)
                 done[job.id] = True
@@ -190,18 +190,18 @@ class Acts:
             if after is None:
                 break
         removed = await guard.desk.remove(waiting)
-        await self._leave(removed)
+        await self.leave(removed)
         return sum(one.done for one in removed)
 
     async def _retry_undelivered(self, guard: Guard, job_id: JobId) -> Acted | None:
         """A job that expired before any delivery: the guard hears of it now, so that its old task finds it gone on."""
-        for job in await self._undelivered(guard, [job_id]):
+        for job in await self.undelivered(guard, [job_id]):
             if job.state(self._clock.now_ms()) is JobState.EXPIRED:
-                await self._leave([await guard.desk.cancel_waiting(job.pushed, "expired")], job)
+                await self.leave([await guard.desk.cancel_waiting(job.pushed, "expired")], job)
                 return await guard.desk.retry(job_id)
         return None
 
-    async def _undelivered(self, guard: Guard, ids: Sequence[JobId]) -> list[WaitingJob]:
+    async def undelivered(self, guard: Guard, ids: Sequence[JobId]) -> list[WaitingJob]:
         """Return those of the jobs that the guard knows nothing of, and that wait in Cloud Tasks."""
         if not ids:
             return []
@@ -211,7 +211,7 @@ class Acts:
 
     async def _bury(self, guard: Guard, job: WaitingJob) -> bool:
         acted = await guard.desk.bury(job.pushed)
-        await self._leave([acted], job)
+        await self.leave([acted], job)
         return acted.done
 
     async def _go_on(self, acted: Acted) -> None:
@@ -222,9 +222,9 @@ class Acts:
         """
         if acted.next is not None:
             await self._enqueuer.create(acted.next)
-        await self._leave([acted])
+        await self.leave([acted])
 
-    async def _leave(self, acted: Iterable[Acted], found: WaitingJob | None = None) -> None:
+    async def leave(self, acted: Iterable[Acted], found: WaitingJob | None = None) -> None:
         """Delete the tasks of the turns that were left; `found` is one of them, at its place.
 
         The guard would find the job ended, or gone on, at their delivery; but it does not remember it for ever.

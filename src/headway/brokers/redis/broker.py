@@ -16,6 +16,7 @@ from headway.brokers.redis import (
     server,
     settle,
     upkeep,
+    withdraw,
 )
 from headway.brokers.redis.claim import Claims
 from headway.brokers.redis.events import Feed
@@ -109,6 +110,7 @@ class RedisBroker:
             starter=self,
             connected=self,
             keys=self,
+            mover=self,
             control=self,
             notifier=self,
         )
@@ -171,6 +173,10 @@ class RedisBroker:
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""
         return await manage.cancel(self._session, ids, reason)
+
+    async def withdraw(self, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
+        """End waiting jobs that are to go on elsewhere."""
+        return await withdraw.withdraw(self._session, ids, reason)
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or the time is over."""

@@ -6,9 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.brokers.base import Enqueued
+from headway.brokers.redis.records import UNIQUE_MODES
 from headway.brokers.redis.session import Kind
 from headway.errors import BrokerRefusedError
-from headway.job import JobId, UniqueMode
+from headway.job import JobId
 from headway.schedules.fires import early
 
 if TYPE_CHECKING:
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.wire.call import Argument, Call
     from headway.job import NewJob
 
-MODES: Final = {
-    UniqueMode.REJECT: "r",
-    UniqueMode.THROTTLE: "t",
-    UniqueMode.DEBOUNCE: "d",
-    UniqueMode.KEEP_LAST: "k",
-}
+MODES: Final = {mode: letter for letter, mode in UNIQUE_MODES.items()}
 # The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
 TRIES: Final = 3
 _MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
@@ -163,6 +159,7 @@ def _is_plain(job: NewJob) -> bool:
         and job.key is None
         and job.unique is None
         and job.fire is None
+        and job.past is None
     )
 
 
@@ -218,10 +215,12 @@ def _special(place: int, job: NewJob, *, only_held: bool) -> tuple[Argument, ...
     expires = "" if job.expires_ms is None else job.expires_ms
     mode, window = ("", 0) if unique is None else (MODES[unique.mode], unique.window_ms)
     mode = mode.upper() if only_held else mode
-    return (
-        place,
+    past = job.past
+    entry: tuple[Argument, ...] = (
+        place if past is None else f"p{place}",
         f"{due}|{expires}|{mode}|{window}|{'' if fire is None else fire.at_ms}",
         "" if job.key is None else f"={job.key}",
         "" if unique is None else unique.key,
         "" if fire is None else fire.schedule,
     )
+    return entry if past is None else (*entry, past.epoch, past.attempt, past.crashes, past.history)

@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from headway.brokers.base import LogLine, Progress
 from headway.brokers.redis.session import Kind
-from headway.job import JobId, JobRecord, JobState, WorkerId
+from headway.job import JobId, JobRecord, JobState, UniqueLock, UniqueMode, WorkerId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,12 @@ STATES: Final[dict[bytes, JobState]] = {
     b"F": JobState.FAILED,
     b"C": JobState.CANCELLED,
     b"X": JobState.EXPIRED,
+}
+UNIQUE_MODES: Final = {
+    "r": UniqueMode.REJECT,
+    "t": UniqueMode.THROTTLE,
+    "d": UniqueMode.DEBOUNCE,
+    "k": UniqueMode.KEEP_LAST,
 }
 LETTERS: Final = {state: letter.decode() for letter, state in STATES.items()}
 _INSTANT: Final = re.compile(rb"-?\d{1,18}")
@@ -86,13 +94,15 @@ class Columns:
     """The raw answer of `get.lua` for one job."""
 
     blob: bytes | None
-    header: bytes | None
-    run: bytes | None
-    done: bytes | None
-    score: bytes | None
-    key: bytes | None
-    progress: bytes | None
-    cancel: bytes | None
+    header: bytes | None = None
+    run: bytes | None = None
+    done: bytes | None = None
+    score: bytes | None = None
+    key: bytes | None = None
+    progress: bytes | None = None
+    cancel: bytes | None = None
+    withdrawn: bytes | None = None
+    unique: bytes | None = None
 
     def kind(self) -> bytes:
         """Return the number of the job's kind; empty when the record is damaged."""
@@ -137,6 +147,8 @@ def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobR
     if columns.done is not None:
         lost = {"state": JobState.FAILED, "reason": UNREADABLE}  # as the scripts take it
         fields.update(read("outcome", _done, columns.done, lost))
+        still: dict[str, Any] = {}
+        fields.update(read("withdrawal", _withdrawn, columns.withdrawn, still))
     else:
         header = read("header", parse_header, columns.header, FRESH)
         ready: tuple[int | None, JobState] = (None, JobState.READY)
@@ -145,9 +157,30 @@ def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobR
         fields.update(read("run", _run, columns.run, waits))
         if fields["state"] is JobState.RUNNING:
             fields["cancel_requested"] = columns.cancel is not None
+        fields["unique"] = read("unique key", _unique, columns.unique, None)
     if damaged:
         log.warning("job %s: its record on the server is damaged: %s", job_id, ", ".join(damaged))
     return JobRecord(**fields)
+
+
+def _unique(text: bytes) -> UniqueLock | None:
+    mode, window, key = text.decode().split("|", 2)
+    return UniqueLock(key, UNIQUE_MODES[mode], int(window))
+
+
+def _withdrawn(text: bytes) -> dict[str, Any]:
+    _, mode, window, size, rest = text.split(b"|", 4)
+    end = 0 if size == b"-" else int(size)
+    return {
+        "withdrawn": True,
+        "key": None if size == b"-" else rest[:end].decode(errors="replace"),
+        "unique": _unique(b"|".join((mode, window, rest[end:]))) if mode else None,
+    }
+
+
+def before_withdrawal(record: JobRecord, text: bytes) -> JobRecord:
+    """Return the record of a withdrawn job as it was before; `text` says of the job what the server keeps of that."""
+    return replace(record, state=STATES[text[:1]], finished_ms=None, reason="", withdrawn=False)
 
 
 def _waiting(header: Header, due: tuple[int | None, JobState]) -> dict[str, Any]:

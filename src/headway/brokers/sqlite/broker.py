@@ -23,6 +23,7 @@ from headway.brokers.sqlite import (
     signals,
     upkeep,
     wait,
+    withdraw,
 )
 from headway.brokers.sqlite.file.connection import check_library
 from headway.brokers.sqlite.file.renewal import Renewal
@@ -96,7 +97,7 @@ class SqliteBroker:
     @property
     def capabilities(self) -> Capabilities:
         """Everything, without a horizon of delay."""
-        return Capabilities(name="sqlite", pull=self, lender=self, keys=self, control=self)
+        return Capabilities(name="sqlite", pull=self, lender=self, keys=self, mover=self, control=self)
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -240,6 +241,10 @@ class SqliteBroker:
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""
         return await self._in_steps(ids, partial(manage.cancel, reason=reason))
+
+    async def withdraw(self, ids: Sequence[JobId], reason: str) -> builtins.list[JobRecord | None]:
+        """End waiting jobs that are to go on elsewhere."""
+        return await self._in_steps(ids, partial(withdraw.withdraw, reason=reason))
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
-from headway.brokers.sqlite.file.schema import READY, SCHEDULED
+from headway.brokers.sqlite.file.schema import CANCELLED, READY, SCHEDULED
 from headway.brokers.sqlite.records import INLINE_MAX, Header
 from headway.brokers.sqlite.transitions import delete
 from headway.brokers.sqlite.upkeep import is_old
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.sqlite.file.transaction import Transaction
     from headway.brokers.sqlite.records import Row
-    from headway.job import Fire, NewJob
+    from headway.job import Fire, NewJob, Past
 
 T = TypeVar("T")
 
@@ -64,7 +64,13 @@ def _enqueue_all(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     answers: list[Enqueued] = []
     plain: list[NewJob] = []
     for job in jobs:
-        if job.key is None and job.unique is None and job.fire is None and len(job.payload) <= INLINE_MAX:
+        if (
+            job.key is None
+            and job.unique is None
+            and job.fire is None
+            and job.past is None
+            and len(job.payload) <= INLINE_MAX
+        ):
             plain.append(job)
             answers.append(Enqueued(job.id))
         else:
@@ -108,7 +114,8 @@ def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
 
 def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
     """Accept one job, or tell whose duplicate it is."""
-    if tx.headers([job.id]):
+    known = tx.headers([job.id]).get(job.id)
+    if known is not None and not _comes_back(tx, known, job.past):
         return Enqueued(job.id)
     if job.fire is not None and (first := _fired(tx, job, job.fire)) is not None:
         return Enqueued(job.id, duplicate_of=first)
@@ -121,6 +128,11 @@ def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
             return Enqueued(job.id, duplicate_of=decision.duplicate_of)
         held = decision.held
     seq = tx.db.execute(_INSERT, _row(tx, job, held=held)).lastrowid
+    if job.past is not None:
+        tx.db.execute(
+            "UPDATE job SET attempt = ?, crashes = ?, history = ?, epoch = ? WHERE seq = ?",
+            (job.past.attempt, job.past.crashes, job.past.history, job.past.epoch, seq),
+        )
     if len(job.payload) > INLINE_MAX:
         tx.db.execute("INSERT INTO payload (seq, data) VALUES (?, ?)", (seq, job.payload))
     if job.unique is not None:
@@ -128,6 +140,18 @@ def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
     tx.wake += 1
     tx.event(EventKind.ENQUEUED, job.id, job.queue)
     return Enqueued(job.id)
+
+
+def _comes_back(tx: Transaction, known: Header, past: Past | None) -> bool:
+    """Forget a job that was withdrawn from here, when it comes back from where it went."""
+    if past is None or known.state != CANCELLED or past.epoch <= known.epoch:
+        return False
+    (withdrawn,) = tx.db.execute("SELECT withdrawn FROM job WHERE seq = ?", (known.seq,)).fetchone()
+    if withdrawn is None:
+        return False
+    delete(tx, [known])
+    tx.event(EventKind.REMOVED, known.id, known.queue, known.epoch)
+    return True
 
 
 def _key_holder(tx: Transaction, key: str) -> JobId | None:

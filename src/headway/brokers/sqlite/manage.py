@@ -73,6 +73,8 @@ def retry(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
     for job_id in ids:
         header = headers.get(job_id)
         retried = header is not None and header.state in {FAILED, CANCELLED, EXPIRED}
+        if header is not None and header.state == CANCELLED:
+            retried = not _is_withdrawn(tx, header)
         results.append(retried)
         if header is None or not retried:
             continue
@@ -87,6 +89,12 @@ def retry(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
         tx.wake += 1
         tx.event(EventKind.RETRIED, header.id, header.queue, header.epoch)
     return results
+
+
+def _is_withdrawn(tx: Transaction, header: Header) -> bool:
+    """Tell whether the job lives elsewhere."""
+    (withdrawn,) = tx.db.execute("SELECT withdrawn FROM job WHERE seq = ?", (header.seq,)).fetchone()
+    return withdrawn is not None
 
 
 def promote(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:

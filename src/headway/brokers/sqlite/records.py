@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.brokers.sqlite.file.schema import STATES
-from headway.job import Delivery, JobId, JobRecord, Lease, WorkerId
+from headway.job import Delivery, JobId, JobRecord, JobState, Lease, UniqueLock, UniqueMode, WorkerId
 
 if TYPE_CHECKING:
     import sqlite3
@@ -149,17 +149,24 @@ def delivery(row: Row, worker: WorkerId) -> Delivery:
 RECORD: Final = (
     "id, task, queue, state, priority, payload, attempt, epoch, crashes, due_ms, expires_ms, "
     "started_ms, since_ms, worker, "
-    "key, result, history, reason, progress, message, cancel"
+    "key, result, history, reason, progress, message, cancel, withdrawn, held_as"
+)
+# The unique key of a job: the mode of its holder, the window, the key; of one that waits for the holder's end likewise.
+_HELD_AS: Final = (
+    "CASE WHEN lock IS NOT NULL THEN (SELECT CASE job.id WHEN held.held THEN 'keep_last|0|' "
+    "WHEN held.holder THEN held.mode || '|' || (held.until_ms - held.since_ms) || '|' END || held.name "
+    "FROM lock AS held WHERE held.app = job.app AND held.name = job.lock AND typeof(held.mode) = 'text' "
+    "AND typeof(held.since_ms) = 'integer' AND typeof(held.until_ms) = 'integer') END AS held_as"
 )
 _RECORD_SELECT: Final = RECORD.replace(
     "payload", "coalesce(payload, (SELECT data FROM payload WHERE payload.seq = job.seq)) AS payload"
-)
+).replace("held_as", _HELD_AS)
 _RECORD_NAMES: Final = RECORD.split(", ")
 _INT_OR_NONE: Final = (int, _NONE)
 _TEXT_OR_NONE: Final = (str, _NONE)
 _RECORD_KINDS: Final = (
     str, str, str, int, int, bytes, int, int, int, _INT_OR_NONE, _INT_OR_NONE, _INT_OR_NONE, int, _TEXT_OR_NONE,
-    _TEXT_OR_NONE, bytes, bytes, str, (float, int, _NONE), str, int,
+    _TEXT_OR_NONE, bytes, bytes, str, (float, int, _NONE), str, int, _TEXT_OR_NONE, _TEXT_OR_NONE,
 )  # fmt: skip
 
 
@@ -171,6 +178,7 @@ def record(row: Row) -> JobRecord:
         msg = f"its stored record is damaged: column state holds {code}"
         raise DamagedRowError(msg)
     state = STATES[code]
+    gone = withdrawn_of(row)
     return JobRecord(
         id=JobId(row[0]),
         task=row[1],
@@ -186,14 +194,54 @@ def record(row: Row) -> JobRecord:
         started_ms=row[11],
         finished_ms=row[12] if state.terminal else None,
         worker=row[13],
-        key=row[14],
+        key=row[14] if gone is None else gone.key,
         result=row[15],
         history=row[16],
         reason=row[17],
         progress=row[18],
         progress_message=row[19],
         cancel_requested=bool(row[20]),
+        unique=_unique(row[22]) if gone is None else gone.unique,
+        withdrawn=gone is not None,
     )
+
+
+def _unique(held_as: str | None) -> UniqueLock | None:
+    if held_as is None:
+        return None
+    mode, window, key = held_as.split("|", 2)
+    if mode not in _MODES:
+        return None  # of an older Headway, which did not keep it
+    return UniqueLock(key, UniqueMode(mode), int(window) if mode == UniqueMode.THROTTLE else 0)
+
+
+_MODES: Final = frozenset(mode.value for mode in UniqueMode)
+
+
+class Withdrawn(Struct, frozen=True):
+    """What a job was and held when it was withdrawn, kept beside its ended row."""
+
+    state: JobState
+    key: str | None
+    unique: UniqueLock | None
+
+    def text(self) -> str:
+        """Write it."""
+        return msgspec.json.encode(self).decode()
+
+
+def withdrawn_of(row: Row) -> Withdrawn | None:
+    """Read it from a row of the RECORD columns; None: the job was not withdrawn. DamagedRowError."""
+    if row[21] is None:
+        return None
+    try:
+        return _READ_WITHDRAWN(row[21])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        msg = f"its stored record is damaged: column withdrawn: {error}"
+        raise DamagedRowError(msg) from error
+
+
+_READ_WITHDRAWN: Final = msgspec.json.Decoder(Withdrawn).decode
 
 
 def records(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[Row]:

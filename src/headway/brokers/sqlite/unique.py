@@ -96,8 +96,8 @@ def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> Non
         return
     window = unique.window_ms if unique.mode is UniqueMode.THROTTLE else 0
     tx.db.execute(
-        "INSERT INTO lock (app, name, holder, since_ms, until_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
-        "(app, name) DO UPDATE "
-        "SET holder = excluded.holder, since_ms = excluded.since_ms, until_ms = excluded.until_ms",
-        (tx.app, unique.key, job.id, tx.now, tx.now + window),
+        "INSERT INTO lock (app, name, holder, since_ms, until_ms, mode) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT "
+        "(app, name) DO UPDATE SET "
+        "holder = excluded.holder, since_ms = excluded.since_ms, until_ms = excluded.until_ms, mode = excluded.mode",
+        (tx.app, unique.key, job.id, tx.now, tx.now + window, unique.mode.value),
     )

@@ -95,7 +95,7 @@ def _follow(tx: Transaction, name: str, job_id: JobId, due_ms: int | None) -> No
         )
         tx.wake += 1
     tx.db.execute(
-        "UPDATE lock SET holder = ?, since_ms = ?, until_ms = ?, held = NULL, held_due_ms = NULL "
+        "UPDATE lock SET holder = ?, since_ms = ?, until_ms = ?, held = NULL, held_due_ms = NULL, mode = 'keep_last' "
         "WHERE app = ? AND name = ?",
         (job_id, since, since, tx.app, name),
     )

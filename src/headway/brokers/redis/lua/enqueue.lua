@@ -5,7 +5,8 @@
 --         kind changes); how many jobs, then their ids, then their blobs (kind:payload);
 --         then for each job that is not plain: place, shape, = and key, unique key, schedule. A shape is
 --         due|expires|unique mode (r t d k)|window|fire; jobs that are made alike have the same. A mode in upper case: leave the
---         job out where nobody holds its unique key.
+--         job out where nobody holds its unique key. Where place is p and a number the job brings a past along: then epoch, attempt,
+--         crashes, history.
 -- Returns place, id pairs of the duplicates, flat, with an empty id for one that was left out; the string KINDS when the numbers are not those of this server; the string
 --         FIRE and a place when that job's fire time lies in the future: then nothing is written.
 -- @include base
@@ -109,6 +110,8 @@ end
 
 while at <= #ARGV do
   local place, text = tonumber(ARGV[at]), ARGV[at + 1]
+  local past = not place
+  place = place or tonumber(string.sub(ARGV[at], 2))
   local wish = { shape = shapes[text] or shape_of(text), schedule = ARGV[at + 4] }
   if ARGV[at + 2] ~= '' then
     wish.key = string.sub(ARGV[at + 2], 2)
@@ -123,6 +126,11 @@ while at <= #ARGV do
   end
   special[place] = wish
   at = at + 5
+  if past then
+    wish.past = { epoch = ARGV[at], attempt = ARGV[at + 1], crashes = ARGV[at + 2], history = ARGV[at + 3] }
+    used.past = true
+    at = at + 4
+  end
 end
 
 -- What stands under the keys of these jobs, as far as it is known: false for nothing.
@@ -147,7 +155,7 @@ end
 
 -- The keys that the jobs will touch have to be sound before the first of them is written.
 local function must_be_ready()
-  if met or used.d or used.k then
+  if met or used.d or used.k or used.past then
     must_be_sound() -- another job may end
     return
   end
@@ -337,13 +345,26 @@ local function remember(id, wish, held)
     return
   end
   local till = wish.shape.mode == 't' and now + wish.shape.window or 0
-  append(new_u, wish.unique, lock_text(id, now, till, false))
+  append(new_u, wish.unique, lock_text(id, now, till, false, wish.shape.mode))
   locks[wish.unique] = { id = id, enqueued = now, till = till, gone = false }
   if till > 0 then
     append(new_ux, string.format('%.0f', till), wish.unique)
   end
 end
 
+-- Forget a job that was withdrawn from here, when it comes back from where it went: under a higher epoch.
+local function comes_back(id, past)
+  local text = redis.call('HEXISTS', P .. 'withdrawn', id) == 1 and redis.call('HGET', P .. 'done', id)
+  local job = text and parse_done(text)
+  if not job or tonumber(past.epoch) <= tonumber(job.epoch) then
+    return false
+  end
+  remove_one(id)
+  remove_end()
+  return true
+end
+
+local NO_PAST = { epoch = '0', attempt = '0', crashes = '0', history = '' }
 local PLAIN = { shape = { due = '', expires = '', mode = '', fire = '' } }
 local function accept(id, blob, run, wish)
   if wish.shape.only_held and not is_held(wish) then
@@ -361,9 +382,11 @@ local function accept(id, blob, run, wish)
   local due = tonumber(shape.due)
   local delayed = held or (due ~= nil and due > now)
   append(new_j, id, blob)
-  if delayed or shape.expires ~= '' then
-    append(new_m, id, header_text({ kind = run.kind, epoch = '0', attempt = '0', crashes = '0',
-      due = delayed and shape.due or '', expires = shape.expires, started = '', history = '' }))
+  local past = wish.past
+  if delayed or shape.expires ~= '' or past then
+    past = past or NO_PAST
+    append(new_m, id, header_text({ kind = run.kind, epoch = past.epoch, attempt = past.attempt, crashes = past.crashes,
+      due = delayed and shape.due or '', expires = shape.expires, started = '', history = past.history }))
   end
   if shape.expires ~= '' then
     append(new_exp, shape.expires, id)
@@ -390,8 +413,9 @@ for _, run in ipairs(runs) do
   for _ = 1, run.size do
     place = place + 1
     local id = ids[place]
-    if not known[place] and not seen[id] then
-      local holder = accept(id, ARGV[blobs + place], run, special[place] or PLAIN)
+    local wish = special[place] or PLAIN
+    if (not known[place] or wish.past and comes_back(id, wish.past)) and not seen[id] then
+      local holder = accept(id, ARGV[blobs + place], run, wish)
       if holder then
         duplicates[#duplicates + 1] = place
         duplicates[#duplicates + 1] = holder

@@ -21,7 +21,8 @@ local jobs = {}
 for i = 4, #ARGV do
   local job = find(ARGV[i])
   local known = job and not job.broken and kind_of(job.kind)
-  if known and (job.state == 'F' or job.state == 'C' or job.state == 'X') then
+  local lives_elsewhere = job and job.state == 'C' and redis.call('HEXISTS', P .. 'withdrawn', ARGV[i]) == 1
+  if known and (job.state == 'F' or job.state == 'C' or job.state == 'X') and not lives_elsewhere then
     must_take(known.list)
     jobs[ARGV[i]] = job
   end

@@ -122,6 +122,7 @@ local function forget(ids)
   end
   drop_fields('prog', ids)
   drop_fields('creq', ids)
+  drop_fields('withdrawn', ids)
   if redis.call('EXISTS', P .. 'logged') == 1 then
     for i, logged in ipairs(gather('SMISMEMBER', P .. 'logged', ids)) do
       if logged == 1 then

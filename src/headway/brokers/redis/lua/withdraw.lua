@@ -1,0 +1,77 @@
+-- Duty: end waiting jobs that are to go on elsewhere; tell of them all that is known.
+-- KEYS[1] prefix; ARGV[3] reason, [4..] ids. Returns the columns withdrawn, done and j, false for what was not withdrawn, now or
+-- before; then the generation of the kind numbers.
+-- hash withdrawn: id -> state before|mode|window|length of the idempotency key or -|that key, unique key.
+-- @include base
+-- @include regardless
+-- @include sound
+-- @include kinds
+-- @include events
+-- @include wake
+-- @include ready
+-- @include header
+-- @include unique
+-- @include finish
+-- @include close
+must_be_sound()
+
+-- It waits for the end of another job that runs here, or is waited for.
+local function is_bound(unique)
+  return unique and redis.call('HEXISTS', P .. 'uh', unique) == 1
+end
+
+local function let_go(id, key, unique)
+  if key then
+    redis.call('HDEL', P .. 'keyof', id)
+    if redis.call('HGET', P .. 'keys', key) == id then
+      redis.call('HDEL', P .. 'keys', key)
+    end
+  end
+  if unique then -- whole, with the window of a throttle: it goes along with the job
+    redis.call('HDEL', P .. 'uof', id)
+    local text = redis.call('HGET', P .. 'u', unique)
+    local lock = text and parse_lock(text)
+    if lock and lock.id == id then
+      redis.call('HDEL', P .. 'u', unique)
+      redis.call('ZREM', P .. 'ux', unique)
+    end
+  end
+end
+
+local function is_overdue(job)
+  return job.expires ~= '' and tonumber(job.expires) <= now
+end
+
+local ids = {}
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  ids[#ids + 1] = id
+  local job = find(id)
+  local waits = job and (job.state == 'D' or job.state == 'Q') and kind_of(job.kind)
+  local unique = waits and redis.call('HGET', P .. 'uof', id)
+  if waits and not is_bound(unique) and not is_overdue(job) then
+    local key = redis.call('HGET', P .. 'keyof', id)
+    local held = unique and held_as(id, unique) or '|0|'
+    local mode, window, name = string.match(held, '^(%a?)|(%d+)|(.*)$')
+    redis.call('HSET', P .. 'withdrawn', id, job.state .. '|' .. mode .. '|' .. window .. '|' .. (key and #key or '-') .. '|'
+      .. (key or '') .. name)
+    let_go(id, key, unique)
+    finish_waiting(id, job, 'C', ARGV[3])
+    write_finished()
+  end
+end
+close()
+
+local withdrawn, theirs = gather('HMGET', P .. 'withdrawn', ids), {}
+for i, text in ipairs(withdrawn) do
+  theirs[#theirs + 1] = text and ids[i] or nil
+end
+local function columns_of(suffix)
+  local found, next_one, columns = gather('HMGET', P .. suffix, theirs), 0, {}
+  for i, text in ipairs(withdrawn) do
+    next_one = text and next_one + 1 or next_one
+    columns[i] = text and found[next_one]
+  end
+  return columns
+end
+return { withdrawn, columns_of('done'), columns_of('j'), redis.call('HGET', P .. 'kinds', '0') or '' }

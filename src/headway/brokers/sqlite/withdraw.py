@@ -1,0 +1,65 @@
+"""Giving waiting jobs away to another carrier of the app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from headway.brokers.sqlite.file.schema import CANCELLED, READY
+from headway.brokers.sqlite.records import DamagedRowError, Withdrawn, record, records, seq_list, withdrawn_of
+from headway.brokers.sqlite.transitions import Ending, finish
+from headway.brokers.sqlite.unique_locks import read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.brokers.sqlite.file.transaction import Transaction
+    from headway.brokers.sqlite.records import Header, Row
+    from headway.job import JobId, JobRecord
+
+
+def withdraw(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
+    """End waiting jobs; return them as they were, also those that were withdrawn before under this reason."""
+    headers = tx.headers(ids)
+    wanted = {one.seq: one for one in headers.values() if one.state <= READY or _ended_so(one, reason)}
+    rows = records(tx.db, "WHERE seq IN (SELECT value FROM json_each(?))", (seq_list(list(wanted)),))
+    found: dict[JobId, JobRecord] = {}
+    for seq, *rest in rows:
+        header = wanted[seq]
+        before = _before(tx, header, tuple(rest), reason)
+        if before is not None:
+            found[header.id] = before
+    return [found.get(job_id) for job_id in ids]
+
+
+def _ended_so(header: Header, reason: str) -> bool:
+    return header.state == CANCELLED and header.reason == reason
+
+
+def _before(tx: Transaction, header: Header, row: Row, reason: str) -> JobRecord | None:
+    try:
+        known, gone = record(row), withdrawn_of(row)
+    except DamagedRowError:
+        return None  # whoever claims it sets it aside
+    if gone is not None:
+        return replace(known, state=gone.state, finished_ms=None, reason="", withdrawn=False)
+    if header.state > READY or _is_bound(tx, header):
+        return None
+    if known.expires_ms is not None and known.expires_ms <= tx.now:
+        return None
+    if header.lock is not None:
+        # Whole, with the window of a throttle: it goes along with the job.
+        tx.db.execute(
+            "DELETE FROM lock WHERE app = ? AND name = ? AND holder = ?", (tx.app, header.lock, header.id)
+        )
+    finish(tx, [Ending(header, CANCELLED, reason)])
+    kept = Withdrawn(known.state, known.key, known.unique)
+    tx.db.execute("UPDATE job SET key = NULL, withdrawn = ? WHERE seq = ?", (kept.text(), header.seq))
+    return known
+
+
+def _is_bound(tx: Transaction, header: Header) -> bool:
+    """Tell whether the job waits for the end of another one that runs here, or is waited for."""
+    lock = None if header.lock is None else read(tx, header.lock)
+    return lock is not None and lock.held is not None and header.id in {lock.holder, lock.held}
