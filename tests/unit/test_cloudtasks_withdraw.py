@@ -59,7 +59,9 @@ async def test_a_job_comes_back_under_a_name_that_was_not_used(tmp_path: Path) -
         delivery = await scene.deliver(scene.waiting[0])
         assert (delivery.lease.job_id, delivery.attempt) == (job.id, 1)
         await scene.answer(scene.waiting[0], delivery, Succeeded())
-        assert (await scene.record(job.id)).state is JobState.SUCCEEDED
+        ended = await scene.record(job.id)
+        assert ended is not None
+        assert ended.state is JobState.SUCCEEDED
 
 
 async def test_turns_count_as_epochs_for_a_job_that_leaves(tmp_path: Path) -> None:
