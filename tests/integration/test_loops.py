@@ -21,8 +21,8 @@ from tests.faults.figures import FIGURE
 from tests.integration import loops
 from tests.unit.push_scene import Call, FakePush, post
 from tests.unit.test_emulator_dispatch import Scene
+from tests.unit.test_supervisor import FakeCarrier, all_held
 from tests.unit.test_supervisor import Scene as Group
-from tests.unit.test_supervisor import all_held
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -267,51 +267,75 @@ async def inlined(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried
 
 @asynccontextmanager
 async def supervising(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
-    monkeypatch.setattr("headway.runtime.supervisor._WATCH_SECONDS", 0.01)
-    monkeypatch.setattr("headway.runtime.supervisor._LAST_WORDS", 0.05)
-    errors: dict[str, list[BaseException]] = {"open": [], "beat": [], "watch": []}
+    errors: list[BaseException] = []
     looks: list[int] = []
+
+    def watch(_: list[str]) -> list[str]:
+        looks.append(1)
+        if errors:
+            raise errors.pop()
+        return []
+
+    async with grouped(monkeypatch, watch) as group:
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            errors.extend(error() for _ in range(TIMES))
+
+        async def works() -> None:
+            count = len(looks)
+            await until(lambda: len(looks) > count)
+
+        yield Tried(group.supervisor._services, fail, lambda: not errors, works, lambda: asyncio.sleep(0))
+
+
+@asynccontextmanager
+async def heart(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    errors: dict[str, list[BaseException]] = {"open": [], "beat": []}
     armed = asyncio.Event()
 
     def meet(what: str) -> None:
         if errors[what]:
             raise errors[what].pop()
 
-    def watch(_: list[str]) -> list[str]:
-        looks.append(1)
-        meet("watch")
-        return []
-
     async def beat(workers: Sequence[WorkerId]) -> list[Heartbeat]:
         meet("beat")
         return await all_held(workers)
 
-    async def open_carrier() -> None:
+    async def open_carrier(_: object) -> None:
         await armed.wait()
         meet("open")
 
+    monkeypatch.setattr(FakeCarrier, "open", open_carrier)
+    async with grouped(monkeypatch, None) as group:
+        group.carrier.on_beat = beat
+        group.places[0].slots.hold(1)
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            for met in errors.values():
+                met.extend(error() for _ in range(TIMES))
+            armed.set()
+
+        [tried] = group.supervisor._hearts.values()
+        yield Tried(
+            tried.services, fail, lambda: not any(errors.values()), group.beats, lambda: asyncio.sleep(0)
+        )
+
+
+@asynccontextmanager
+async def grouped(
+    monkeypatch: pytest.MonkeyPatch, watch: Callable[[list[str]], list[str]] | None
+) -> AsyncGenerator[Group]:
+    """A supervisor and workers that are made of nothing."""
+    monkeypatch.setattr("headway.runtime.supervisor._WATCH_SECONDS", 0.01)
+    monkeypatch.setattr("headway.runtime.supervisor._LAST_WORDS", 0.05)
     group = Group(monkeypatch, watch=watch)
-    group.carrier.on_beat = beat
-    monkeypatch.setattr(group.carrier, "open", open_carrier)
     await group.ready()
-    group.places[0].slots.hold(1)
-
-    def fail(error: Callable[[], BaseException]) -> None:
-        for met in errors.values():
-            met.extend(error() for _ in range(TIMES))
-        armed.set()
-
-    async def works() -> None:
-        count = len(looks)
-        await group.beats()
-        await until(lambda: len(looks) > count)
-
-    services = group.supervisor._services
-    yield Tried(services, fail, lambda: not any(errors.values()), works, lambda: asyncio.sleep(0))
+    yield group
     assert await group.close() == 0
 
 
 OWNERS: Final[dict[str, Any]] = {
+    "runtime.heart": heart,
     "runtime.supervisor": supervising,
     "runtime.lane": lane,
     "runtime.worker": worker,

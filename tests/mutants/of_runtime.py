@@ -70,7 +70,7 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "no-beats",
         "a supervisor never beats",
-        ("runtime/supervisor.py", "        if not asked or carrier is None:", "        if True:"),
+        ("runtime/heart.py", "        if not asked or carrier is None:", "        if True:"),
         faults="test_kill.py test_freeze.py",
     ),
     mutant(

@@ -12,7 +12,8 @@ from headway.brokers.base import BrokerSettings, Heartbeat
 from headway.errors import BrokerUnavailableError
 from headway.job import JobId, Lease, WorkerId
 from headway.runtime import supervisor as supervisor_module
-from headway.runtime.control import Claiming, Hello, Lost, WorkerOptions, line
+from headway.runtime.control import CarrierUrl, Claiming, Hello, Judge, Judged, Lost, WorkerOptions, line
+from headway.runtime.deaths import Cause
 from headway.runtime.member import Member
 from headway.runtime.slots import Slots
 from headway.runtime.supervisor import Supervisor
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 LEASE_MS = 30  # heartbeats follow each other closely
 JOB = JobId("0" * 20)
+MAIN = CarrierUrl("main", "url")
+EAST = CarrierUrl("east", "other url")
 
 
 class Child:
@@ -64,6 +67,8 @@ class Line:
 class Place:
     """A worker as its supervisor has it: a table, a line, a child."""
 
+    served: tuple[CarrierUrl, ...] = (MAIN,)
+
     def __init__(self, index: int, name: str) -> None:
         self.child = Child(2_000_000_000 + index)  # a pid that nobody has
         self.line = Line()
@@ -72,7 +77,7 @@ class Place:
         self.member = Member(
             index, cast("Process", self.child), self.slots, cast("asyncio.StreamWriter", self.line)
         )
-        self.reader.feed_data(line(_hello(name)) + line(Claiming()))
+        self.reader.feed_data(line(_hello(name, self.served)) + line(Claiming()))
 
     @property
     def lost(self) -> bool:
@@ -83,8 +88,8 @@ def _lease(job_id: JobId, epoch: int = 1) -> Lease:
     return Lease(job_id, WorkerId("w"), epoch)
 
 
-def _hello(name: str) -> Hello:
-    return Hello(WorkerId(name), "url", BrokerSettings("app"), LEASE_MS, 1.0, 0, 0, 2, [])
+def _hello(name: str, served: Sequence[CarrierUrl] = (MAIN,)) -> Hello:
+    return Hello(WorkerId(name), list(served), BrokerSettings("app"), LEASE_MS, 1.0, 0, 0, 2, [])
 
 
 async def all_held(workers: Sequence[WorkerId]) -> list[Heartbeat]:
@@ -120,23 +125,27 @@ class FakeCarrier:
 class Scene:
     """A group whose processes are made of nothing."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, usual: type[Place] = Place, **options: Any
+    ) -> None:
         self.carrier = FakeCarrier()
+        self.east = FakeCarrier()
         self.places: list[Place] = []
         self.supervisor = Supervisor(
             WorkerOptions("app:app"),
-            open_carrier=lambda *_: cast("Carrier", self.carrier),
+            open_carrier=lambda url, _: cast("Carrier", self.carrier if url == MAIN.url else self.east),
             processes=2,
             **options,
         )
         self.kinds: dict[int, type[Place]] = {}  # of the next worker with this index
+        self.usual = usual
         self.on_start: Callable[[], Awaitable[None]] | None = None
 
         async def start(index: int, *_: object) -> tuple[Member, asyncio.StreamReader]:
             if self.on_start is not None:
                 on_start, self.on_start = self.on_start, None
                 await on_start()
-            kind = self.kinds.pop(index, Place)
+            kind = self.kinds.pop(index, self.usual)
             place = kind(index, f"w{len(self.places)}")
             self.places.append(place)
             return place.member, place.reader
@@ -310,6 +319,121 @@ async def test_a_failed_heartbeat_says_nothing_of_leases(scene: Scene) -> None:
     scene.carrier.on_beat = fail
     await scene.beats()
     assert not place.lost
+
+
+class Both(Place):
+    """A worker that serves two carriers."""
+
+    served: tuple[CarrierUrl, ...] = (MAIN, EAST)
+
+
+@pytest.fixture
+async def both(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    """A group whose workers serve two carriers."""
+    made = Scene(monkeypatch, usual=Both)
+    await made.ready()
+    yield made
+    assert await made.close() == 0
+    assert made.carrier.closed
+    assert made.east.closed
+
+
+async def test_a_carrier_that_does_not_answer_delays_no_heartbeat_of_another(both: Scene) -> None:
+    first, _ = both.places
+    first.slots.hold(1)
+    first.slots.hold(1, 1)
+    stuck = asyncio.Event()
+
+    async def wait(workers: Sequence[WorkerId]) -> list[Heartbeat]:
+        await stuck.wait()
+        return await all_held(workers)
+
+    both.carrier.on_beat = wait
+    await both.beats(1)
+    asked = len(both.carrier.beats)
+    count = len(both.east.beats)
+    await _until(lambda: len(both.east.beats) > count + 3)
+    assert len(both.carrier.beats) == asked
+    assert both.east.beats[-1] == ["w0"]
+    stuck.set()
+
+
+async def test_each_carrier_is_asked_for_what_is_held_of_it(both: Scene) -> None:
+    first, second = both.places
+    first.slots.hold(1)
+    second.slots.hold(1, 1)
+    await both.beats()
+    await _until(lambda: both.east.beats)
+    assert (both.carrier.beats[-1], both.east.beats[-1]) == (["w0"], ["w1"])
+
+
+async def test_a_lost_lease_is_told_with_its_lane(both: Scene) -> None:
+    first, second = both.places
+    first.slots.start(_lease(JOB), 0.0, 0)
+    second.slots.start(_lease(JobId("1" * 20)), 0.0, 1)
+    for place in (first, second):
+        place.slots.hold(1)
+        place.slots.hold(1, 1)
+
+    async def lost(workers: Sequence[WorkerId]) -> list[Heartbeat]:
+        both.east.on_beat = all_held
+        return [Heartbeat(one, held=False) for one in workers]
+
+    both.east.on_beat = lost
+    await _until(lambda: line(Lost(1)) in second.line.said)
+    assert not any(b"Lost" in said for said in first.line.said)  # what it runs is of the other carrier
+    assert line(Lost(0)) not in second.line.said
+
+
+async def test_what_a_dead_worker_held_goes_back_to_each_carrier(both: Scene) -> None:
+    """Also where one is away."""
+    first, _ = both.places
+    first.slots.start(_lease(JOB), 0.0, 0)
+    first.slots.start(_lease(JobId("1" * 20)), 0.0, 1)
+    back = asyncio.Event()
+    whole = both.carrier.surrender
+
+    async def surrender(worker: WorkerId, *, started: Sequence[JobId] | None) -> int:
+        if not back.is_set():
+            msg = "away"
+            raise BrokerUnavailableError(msg)
+        return await whole(worker, started=started)
+
+    both.carrier.surrender = surrender  # type: ignore[method-assign]
+    first.child.end(-9)
+    first.reader.feed_eof()
+    await _until(lambda: both.east.surrendered)
+    assert both.east.surrendered == {"w0": ["1" * 20]}
+    assert not both.carrier.surrendered
+    back.set()
+    await _until(lambda: both.carrier.surrendered)
+    assert both.carrier.surrendered == {"w0": [JOB]}
+
+
+async def test_what_is_late_is_judged_on_its_own_carrier(both: Scene) -> None:
+    first, second = both.places
+    first.slots.start(_lease(JobId("1" * 20)), 0.0, 1)
+    first.member.ended_for = [JobId("1" * 20)]
+    first.member.kill(Cause.OVERDUE)
+    first.reader.feed_eof()
+    judge = line(Judge(WorkerId("w0"), [Lease(JobId("1" * 20), WorkerId("w0"), 1)], 1))
+    await _until(lambda: judge in second.line.said or any(judge in one.line.said for one in both.places))
+    [asked] = [one for one in both.places if judge in one.line.said]
+    await _until(lambda: "w0" in both.carrier.surrendered)  # nothing there to wait for
+    assert "w0" not in both.east.surrendered
+    asked.reader.feed_data(line(Judged(WorkerId("w0"), 1)))
+    await _until(lambda: both.east.surrendered)
+    assert both.east.surrendered == {"w0": []}
+
+
+async def test_carriers_that_come_with_a_reload_have_hearts_too(scene: Scene) -> None:
+    await scene.ready()
+    scene.usual = Both
+    await scene.end(scene.places[0])
+    await _until(lambda: len(scene.places) == 3)
+    scene.places[2].slots.hold(1, 1)
+    await _until(lambda: scene.east.beats)
+    assert scene.east.beats[-1] == ["w2"]
 
 
 class Silent(Place):

@@ -446,6 +446,11 @@ class Headway:
         return MappingProxyType(self._opened.here().carriers)
 
     @property
+    def pulls(self) -> Mapping[str, bool]:
+        """By the names of all carriers: whether workers claim the jobs; false: they are pushed. It need not be open."""
+        return self._opened.pulls
+
+    @property
     def pull_carrier(self) -> Carrier:
         """As `carrier`, one with workers; ConfigError when it pushes its jobs to a receiver."""
         return self._opened.here().pull_carrier

@@ -57,6 +57,13 @@ class OpenApps:
         self._by_loop: dict[asyncio.AbstractEventLoop, OpenApp] = {}
         self._running_loop: Callable[[], asyncio.AbstractEventLoop] | None = None  # once it was opened
 
+    @property
+    def pulls(self) -> dict[str, bool]:
+        """By the names of the carriers: whether workers claim the jobs; false: they are pushed. Asks nobody."""
+        if self._given is None:
+            return pulls_of(self._settings)
+        return {name: one.capabilities.pull is not None for name, one in self._given.items()}
+
     def here(self) -> OpenApp:
         """Return what is open on the running loop, or through it on another; HeadwayError when nothing is."""
         try:
@@ -178,6 +185,13 @@ def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedEr
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         return PartlyAcceptedError([*accepted, *error.accepted], cause)
     return PartlyAcceptedError(accepted, error)
+
+
+def pulls_of(settings: Settings) -> dict[str, bool]:
+    """Return by the names of the carriers in the settings: whether workers claim the jobs; false: they are pushed."""
+    from headway.brokers.url import pushes  # noqa: PLC0415 - when it is needed
+
+    return {name: not pushes(url) for name, url in settings.carrier_urls.items()}
 
 
 def broker_settings(

@@ -22,7 +22,7 @@ _REDIS: Final = frozenset(
 )
 
 
-__all__ = ["from_url", "pulled", "pushed", "redact"]
+__all__ = ["from_url", "pulled", "pushed", "pushes", "redact"]
 
 
 class _RedisDriver(Protocol):
@@ -61,6 +61,11 @@ def _cloudtasks() -> Callable[..., Store]:
         raise ConfigError(msg)
     driver: Callable[..., Store] = import_module("headway.brokers.cloudtasks.broker").CloudTasksBroker
     return driver
+
+
+def pushes(url: str) -> bool:
+    """Tell by its URL whether a carrier pushes its jobs to a receiver; false where workers claim them."""
+    return url.partition("://")[0].lower() == "cloudtasks"
 
 
 def pulled(store: Store) -> Carrier:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headway.cli.carriers import carriers_option
 from headway.cli.given_app import takes_app
 from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
 from headway.cli.streams import announce, say
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     epilog=examples(
         "headway worker shop.jobs:app",
         "headway worker shop.jobs:app --queues email,reports --processes 4 --concurrency 50",
+        "headway worker shop.jobs:app --carriers main,east",
         "headway worker shop.jobs:app --lease 30s --grace 25s --max-memory-mb 512",
     )
 )
 @takes_app
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
+@carriers_option(pull=True)
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once in one process.  [default: 20]")
 @click.option(
     "--processes", type=click.IntRange(1), help="Worker processes.  [default: the CPU quota, 8 at most]"
@@ -55,6 +58,7 @@ def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of t
 )
 @takes_app
 @click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
+@carriers_option(pull=True)
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once.  [default: 20]")
 @click.option(
     "--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish."
@@ -74,6 +78,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
     app: str,
     *,
     queues: list[str] | None,
+    carriers: list[str] | None,
     concurrency: int | None,
     processes: int | None,
     lease: float | None,
@@ -101,7 +106,9 @@ def _serve(  # noqa: PLR0913 - the options of the command
     except ConfigError as error:
         raise ConfigError(str(error).replace("argument: ", "--")) from error
     configure_logging()
-    options = WorkerOptions(app=app, queues=queues, concurrency=concurrency, lease=lease, grace=grace)
+    options = WorkerOptions(
+        app=app, queues=queues, carriers=carriers, concurrency=concurrency, lease=lease, grace=grace
+    )
     first = fork_worker(options, table_size(options))
 
     async def serve() -> int:

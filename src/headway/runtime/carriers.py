@@ -13,58 +13,52 @@ if TYPE_CHECKING:
 
 
 def pull_carriers(carriers: Mapping[str, Store], names: Sequence[str] | None = None) -> dict[str, Carrier]:
-    """Return those whose jobs workers claim, by name; of `names` alone if given.
-
-    ConfigError when there is none, when a name is unknown, or names a carrier that pushes.
-    """
-    asked = _asked(carriers, names)
-    able = {name: carriers[name].capabilities.pull for name in asked}
-    found = {name: carrier for name, carrier in able.items() if carrier is not None}
-    _check(found, asked, carriers, named=names is not None, pull=True)
-    return found
+    """Return those whose jobs workers claim, by name; of `names` alone if given. ConfigError as `chosen`."""
+    able = {name: one.capabilities.pull for name, one in carriers.items()}
+    served = chosen(pulls(carriers), names, pull=True)
+    return {name: carrier for name, carrier in able.items() if name in served and carrier is not None}
 
 
 def push_carriers(
     carriers: Mapping[str, Store], names: Sequence[str] | None = None
 ) -> dict[str, PushCarrier]:
-    """Return those that push their jobs, by name; of `names` alone if given. ConfigError as `pull_carriers`."""
-    asked = _asked(carriers, names)
-    able = {name: carriers[name].capabilities.push for name in asked}
-    found = {name: carrier for name, carrier in able.items() if carrier is not None}
-    _check(found, asked, carriers, named=names is not None, pull=False)
-    return found
+    """Return those that push their jobs, by name; of `names` alone if given. ConfigError as `chosen`."""
+    able = {name: one.capabilities.push for name, one in carriers.items()}
+    served = chosen(pulls(carriers), names, pull=False)
+    return {name: carrier for name, carrier in able.items() if name in served and carrier is not None}
 
 
-def _asked(carriers: Mapping[str, Store], names: Sequence[str] | None) -> list[str]:
-    asked = list(carriers) if names is None else list(dict.fromkeys(names))
-    if not asked:
-        msg = "carriers: none is named"
-        raise ConfigError(msg)
-    for name in asked:
-        if name not in carriers:
-            msg = f"carriers: the app has none of the name {name!r}; it has {', '.join(carriers)}"
+def pulls(carriers: Mapping[str, Store]) -> dict[str, bool]:
+    """Tell by the name of each carrier whether workers claim its jobs; false: it pushes them."""
+    return {name: one.capabilities.pull is not None for name, one in carriers.items()}
+
+
+def chosen(pull_by_name: Mapping[str, bool], names: Sequence[str] | None, *, pull: bool) -> list[str]:
+    """Return the names of the carriers that workers serve (or receivers, with `pull` false), in the app's order.
+
+    `pull_by_name` has all carriers of the app, as `pulls` returns them. ConfigError when there is none to serve, when a
+    name is unknown, or names one that is served by the others.
+    """
+    if names is not None:
+        if not names:
+            msg = "carriers: none is named"
             raise ConfigError(msg)
-    return asked
-
-
-def _check(
-    found: Mapping[str, object],
-    asked: Sequence[str],
-    carriers: Mapping[str, Store],
-    *,
-    named: bool,
-    pull: bool,
-) -> None:
+        for name in names:
+            if name not in pull_by_name:
+                msg = f"carriers: the app has none of the name {name!r}; it has {', '.join(pull_by_name)}"
+                raise ConfigError(msg)
+    asked = list(pull_by_name) if names is None else [name for name in pull_by_name if name in names]
+    served = [name for name in asked if pull_by_name[name] == pull]
     for name in asked:
-        if name not in found and (named or not found):
-            raise ConfigError(_unfit(name, carriers, pull=pull))
+        if name not in served and (names is not None or not served):
+            raise ConfigError(_unfit(name, pull=pull, alone=len(pull_by_name) == 1))
+    return served
 
 
-def _unfit(name: str, carriers: Mapping[str, Store], *, pull: bool) -> str:
+def _unfit(name: str, *, pull: bool, alone: bool) -> str:
     """Say what serves the carrier of this name instead."""
-    kind = carriers[name].capabilities.name
-    who = kind if len(carriers) == 1 else f"carrier {name!r} ({kind})"
-    only = "" if len(carriers) == 1 else f" --carriers {name}"
+    who = "the app's carrier" if alone else f"carrier {name!r}"
+    only = "" if alone else f" --carriers {name}"
     if pull:
         return f"{who} pushes its jobs, no worker can claim them; run `headway push{only}` instead"
     return f"{who} pushes no jobs to a receiver; run `headway worker{only}` instead"

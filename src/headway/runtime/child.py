@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.app.opening import broker_settings
 from headway.errors import ConfigError, DeclarationError, HeadwayError
+from headway.runtime.carriers import chosen
 from headway.runtime.control import (
+    CarrierUrl,
     Claiming,
     Goodbye,
     Hello,
@@ -122,11 +124,12 @@ async def _serve(
     reader, writer = await asyncio.open_connection(sock=control)
     settings = app.settings
     worker_id = new_worker_id()
+    served = chosen(app.pulls, options.carriers, pull=True)
     writer.write(
         line(
             Hello(
                 worker=worker_id,
-                url=settings.url,
+                carriers=[CarrierUrl(name, settings.carrier_urls.get(name, settings.url)) for name in served],
                 broker=broker_settings(app.name, settings),
                 lease_ms=round((options.lease or settings.lease) * 1000),
                 grace=settings.grace if options.grace is None else options.grace,
@@ -147,6 +150,7 @@ async def _serve(
         worker = Worker(
             app,
             queues=options.queues,
+            carriers=served,
             concurrency=options.concurrency,
             lease=options.lease,
             grace=options.grace,
@@ -173,8 +177,8 @@ async def _obey(worker: Worker, reader: asyncio.StreamReader, writer: asyncio.St
         match decode_to_worker(text):
             case Stop():
                 worker.stop()
-            case Lost():
-                worker.lease_lost()
+            case Lost(lane=lane):
+                worker.lease_lost(lane)
             case Judge() as request:
                 task = asyncio.create_task(_judge(worker, request, writer))
                 judging.add(task)
@@ -194,8 +198,8 @@ async def _tell_when_ready(worker: Worker, writer: asyncio.StreamWriter) -> None
 
 
 async def _judge(worker: Worker, request: Judge, writer: asyncio.StreamWriter) -> None:
-    await worker.time_out(request.leases)
-    await _tell(writer, Judged(request.worker))
+    await worker.time_out(request.leases, request.lane)
+    await _tell(writer, Judged(request.worker, request.lane))
 
 
 async def _tell(writer: asyncio.StreamWriter, message: FromWorker) -> None:

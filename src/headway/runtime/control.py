@@ -16,16 +16,27 @@ class WorkerOptions(Struct, frozen=True):
 
     app: str  # module:name
     queues: list[str] | None = None
+    carriers: list[str] | None = None
     concurrency: int | None = None
     lease: float | None = None
     grace: float | None = None
 
 
+class CarrierUrl(Struct, frozen=True):
+    """A carrier that a worker serves."""
+
+    name: str
+    url: str
+
+
 class Hello(Struct, frozen=True, tag=True):
-    """From the worker, once its app is imported: where its jobs are, so that the supervisor can keep its lease."""
+    """From the worker, once its app is imported: where its jobs are, so that the supervisor can keep its leases.
+
+    `carriers` are in the order of the worker's lanes, by the numbers of which all else tells them apart.
+    """
 
     worker: WorkerId
-    url: str
+    carriers: list[CarrierUrl]
     broker: BrokerSettings
     lease_ms: int
     grace: float
@@ -47,13 +58,18 @@ class Judged(Struct, frozen=True, tag=True):
     """From the worker: the outcomes of what another one was ended for are settled."""
 
     worker: WorkerId
+    lane: int = 0
 
 
 class Judge(Struct, frozen=True, tag=True):
-    """To a worker: another one was ended for these jobs, past their time limit; ask their retry policies."""
+    """To a worker: another one was ended for these jobs, past their time limit; ask their retry policies.
+
+    `lane` is the one of the worker that is asked.
+    """
 
     worker: WorkerId
     leases: list[Lease]
+    lane: int = 0
 
 
 class Stop(Struct, frozen=True, tag=True):
@@ -61,7 +77,9 @@ class Stop(Struct, frozen=True, tag=True):
 
 
 class Lost(Struct, frozen=True, tag=True):
-    """To the worker: its lease was lost."""
+    """To the worker: its lease was lost on the carrier of this lane."""
+
+    lane: int = 0
 
 
 FromWorker = Hello | Claiming | Goodbye | Judged

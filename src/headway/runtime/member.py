@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway.job import JobId, WorkerId
-    from headway.runtime.control import FromWorker, ToWorker, WorkerOptions
+    from headway.runtime.control import CarrierUrl, FromWorker, ToWorker, WorkerOptions
     from headway.runtime.forked import Forked, ForkedProcess
     from headway.runtime.slots import Started
 
@@ -46,7 +46,9 @@ class Member:
         self.ended = False
         self.ended_for: list[JobId] = []  # jobs past their hard deadline, for which it was killed
         self.known = True  # it could say what it was doing when it was killed for them
-        self.judged: set[WorkerId] = set()  # whose jobs it has settled, that were ended for being late
+        self.judged: set[tuple[WorkerId, int]] = (
+            set()
+        )  # whose late jobs it has settled, on which of its lanes
         self._killed: Cause | None = None
         self._said_goodbye = False
         self._child = child
@@ -109,8 +111,8 @@ class Member:
                         self.claiming.set()
                     case Goodbye():
                         self._said_goodbye = True
-                    case Judged(worker=worker):
-                        self.judged.add(worker)
+                    case Judged(worker=worker, lane=lane):
+                        self.judged.add((worker, lane))
 
     def tell(self, message: ToWorker) -> None:
         """Say something to the worker."""
@@ -124,9 +126,14 @@ class Member:
         if self.hello is None:
             self.kill(Cause.STOPPED)
 
-    def lost(self) -> None:
-        """Tell the worker that its lease was lost."""
-        self.tell(Lost())
+    def lost(self, lane: int) -> None:
+        """Tell the worker that its lease was lost on the carrier of this lane."""
+        self.tell(Lost(lane))
+
+    def lane_of(self, carrier: CarrierUrl) -> int | None:
+        """Return the number of the lane on which the worker serves this carrier; None: it does not."""
+        served = [] if self.hello is None else self.hello.carriers
+        return served.index(carrier) if carrier in served else None
 
     def ask(self) -> None:
         """Ask the worker's main thread what it is doing; the answer is in the table, unless something holds the GIL."""
@@ -152,19 +159,18 @@ class Member:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def started(self) -> list[Started]:
-        """Return the jobs that were started and have not ended."""
-        return self.slots.started()
+    def started(self, lane: int | None = None) -> list[Started]:
+        """Return the jobs that were started and have not ended, of this lane if given."""
+        return [job for job in self.slots.started() if lane is None or job.lane == lane]
 
     def overdue(self) -> list[JobId]:
         """Return the jobs that are past their hard deadline."""
         now = time.monotonic()
         return [job.job_id for job in self.slots.started() if job.deadline and job.deadline < now]
 
-    @property
-    def needs_heartbeat(self) -> bool:
+    def needs_heartbeat(self, lane: int) -> bool:
         """True when it holds jobs and works: a frozen one must lose its lease, an ended one's jobs are taken back."""
-        return not self.ended and self.slots.held() > 0 and not is_frozen(self.pid)
+        return not self.ended and self.slots.held(lane) > 0 and not is_frozen(self.pid)
 
     @property
     def memory_mb(self) -> float:

@@ -11,22 +11,21 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.errors import ConfigError
 from headway.runtime.child import EXIT_CONFIG
 from headway.runtime.deaths import Cause
 from headway.runtime.handback import HandBack
-from headway.runtime.keeper import BEATS_PER_LEASE
+from headway.runtime.heart import Heart
 from headway.runtime.lateness import Lateness
 from headway.runtime.limits import cpu_quota
 from headway.runtime.member import Member
 from headway.runtime.recycling import Recycling
-from headway.service import Outage, Services
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from headway.brokers.base import BrokerSettings, Carrier
-    from headway.runtime.control import Hello, WorkerOptions
+    from headway.runtime.control import CarrierUrl, Hello, WorkerOptions
     from headway.runtime.forked import Forked
 
 _log = logging.getLogger("headway.supervisor")
@@ -37,7 +36,6 @@ _MAX_PROCESSES: Final = 8  # by default; a machine of 64 cores shared by others 
 _HEALTHY_SECONDS: Final = 10.0  # a worker that lived so long is started again at once
 _LONGEST_BACKOFF: Final = 10.0
 _MAX_SLOTS: Final = 4096
-_CONNECTED: Final = 3600.0  # seconds: there is nothing left to do
 _LAST_WORDS: Final = (
     1.0  # for what an ended worker had said; a process that it forked may hold the line for ever
 )
@@ -75,9 +73,9 @@ class Supervisor:
         self._first = first
         self._members: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outage = Outage(_log, "supervisor: its carrier")
-        self._services = Services(_log, "supervisor", outage=self._outage)
-        self._hand_back = HandBack(lambda: self._members, self._goes_on)
+        self._services = Services(_log, "supervisor")
+        self._hearts: dict[CarrierUrl, Heart] = {}
+        self._hand_back = HandBack(self._hearts, lambda: self._members, self._goes_on)
         self._lateness: dict[Member, Lateness] = {}
         self._stopping = False
         self._failures = 0
@@ -104,12 +102,13 @@ class Supervisor:
             leading.cancel()
             await asyncio.gather(leading, return_exceptions=True)
             await self._services.stop()
+            for heart in self._hearts.values():
+                await heart.services.stop()
             for member in list(self._members):
                 member.kill(Cause.STOPPED)
             while self._tasks:
                 await asyncio.wait(self._tasks)
-            if (carrier := self._hand_back.carrier) is not None:
-                await carrier.close()
+            await asyncio.gather(*(heart.close() for heart in self._hearts.values()))
 
     def stop(self) -> None:
         """First call: drain. Second call: end every process now; what they hold is handed back either way."""
@@ -123,11 +122,8 @@ class Supervisor:
             self._finish(0)
 
     async def _lead(self) -> None:
-        """Once a worker could load the app: open the carrier, complete the group, keep its leases."""
+        """Once a worker could load the app: complete the group, and watch it."""
         hello = await self._greeted
-        self._services.start("carrier", lambda: self._connect(hello))
-        beat = hello.lease_ms / 1000 / BEATS_PER_LEASE
-        self._services.start("heart", lambda: self._beat(hello, beat), first=beat)
         recycling = Recycling(
             max_jobs=hello.max_jobs if self._max_jobs is None else self._max_jobs,
             max_memory_mb=hello.max_memory_mb if self._max_memory_mb is None else self._max_memory_mb,
@@ -190,6 +186,12 @@ class Supervisor:
             self._finish(0)
 
     def _greet(self, hello: Hello) -> None:
+        """Keep the leases of a worker on its carriers: those that are new, with a reload, have a heart from now on."""
+        for carrier in hello.carriers:
+            if carrier not in self._hearts:
+                heart = Heart(carrier, hello, self._open_carrier, lambda: self._members)
+                self._hearts[carrier] = heart
+                heart.start()
         if not self._greeted.done():
             self._greeted.set_result(hello)
 
@@ -228,39 +230,6 @@ class Supervisor:
         self.claiming.set()
 
     # --- services -----------------------------------------------------------------------------------------------
-
-    async def _connect(self, hello: Hello) -> float:
-        if self._hand_back.carrier is None:
-            try:
-                carrier = self._open_carrier(hello.url, hello.broker)
-            except ConfigError:
-                return _CONNECTED  # the worker finds the same, says it and ends: see `_follow`
-            await carrier.open()
-            self._hand_back.carrier = carrier
-        return _CONNECTED
-
-    async def _beat(self, hello: Hello, pause: float) -> float:
-        """One heartbeat for all that all processes hold."""
-        carrier = self._hand_back.carrier
-        asked = {
-            member.hello.worker: (member, {job.job_id for job in member.started()})
-            for member in self._members
-            if member.hello is not None
-            and (member.needs_heartbeat or member.hello.worker in self._hand_back.pending)
-        }
-        if not asked or carrier is None:
-            return pause
-        for beat in await carrier.heartbeat(list(asked), hello.lease_ms):
-            member, before = asked[beat.worker]
-            # Meanwhile it may have ended. And what it began since, it began under a lease of its own: when the
-            # carrier looked, there was perhaps nothing to hold.
-            if (
-                not beat.held
-                and member in self._members
-                and any(job.job_id in before for job in member.started())
-            ):
-                member.lost()
-        return pause
 
     async def _look(self, recycling: Recycling) -> float:
         """End overdue processes, recycle old ones, notice changed files."""

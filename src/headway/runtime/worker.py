@@ -150,18 +150,18 @@ class Worker:
         for lane in self.lanes:
             lane.changed()
 
-    def lease_lost(self, carrier: int = 0) -> None:
-        """Stop every run of the carrier with this number: what is held of it is someone else's now."""
-        self.lanes[carrier].lease_lost()
+    def lease_lost(self, lane: int = 0) -> None:
+        """Stop every run of the lane with this number: what is held of it is someone else's now."""
+        self.lanes[lane].lease_lost()
 
-    async def time_out(self, leases: Sequence[Lease], carrier: int = 0) -> None:
+    async def time_out(self, leases: Sequence[Lease], lane: int = 0) -> None:
         """Settle jobs for which another worker was ended, as attempts that took longer than their limit.
 
-        Under that one's leases: it is dead, and whoever took a job over meanwhile has a later epoch. `carrier` is the
-        number of the one that has them.
+        Under that one's leases: it is dead, and whoever took a job over meanwhile has a later epoch. `lane` is the
+        number of the lane of their carrier.
         """
-        lane = self.lanes[carrier]
-        records = await lane.records(leases)
+        its = self.lanes[lane]
+        records = await its.records(leases)
         deliveries: list[Delivery] = []
         for lease, record in zip(leases, records, strict=True):
             if record is None or record.epoch != lease.epoch or record.task not in self._app.known_tasks:
@@ -179,8 +179,8 @@ class Worker:
             )
             deliveries.append(delivery)
         if deliveries:
-            late = [self._executor.overdue(JobRun(one, lane.reporter)) for one in deliveries]
-            await lane.settle(deliveries, late)
+            late = [self._executor.overdue(JobRun(one, its.reporter)) for one in deliveries]
+            await its.settle(deliveries, late)
 
     @property
     def holds(self) -> int:
