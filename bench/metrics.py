@@ -139,8 +139,22 @@ METRICS: Final = {
             higher_is_better=True,
         ),
         Metric(
+            "feature-around",
+            "Drain of jobs with a resource and one middleware, of plain",
+            "ratio",
+            "Features",
+            higher_is_better=True,
+        ),
+        Metric(
             "feature-unique-bulk",
             "Bulk enqueue of unique jobs, of plain",
+            "ratio",
+            "Features",
+            higher_is_better=True,
+        ),
+        Metric(
+            "feature-around-bulk",
+            "Bulk enqueue with `on_enqueue`, of plain",
             "ratio",
             "Features",
             higher_is_better=True,

@@ -22,7 +22,7 @@ class Configuration:
     queues: list[str] = field(default_factory=lambda: ["bench"])
     concurrency: int = 100  # jobs at once in one process, where the peer can
     processes: int = 1
-    feature: str = ""  # of Headway: progress, unique, result, retry
+    feature: str = ""  # of Headway: the name of a task of bench.peers.headway.tasks
 
     @property
     def each(self) -> int:

@@ -11,7 +11,8 @@ from bench.tally import steady_rate, times_of
 if TYPE_CHECKING:
     from bench.measure.base import Subject
 
-_FEATURES = ("result", "progress", "unique", "retry", "limit")
+_FEATURES = ("result", "progress", "unique", "retry", "limit", "around")
+_IN_BULK = {"unique": "feature-unique-bulk", "around": "feature-around-bulk"}
 _SECONDS = 1.0
 _PATIENCE = 90.0
 
@@ -24,8 +25,8 @@ def features(subject: Subject) -> Reading:
     for feature in _FEATURES:
         bulk, rate = _drain(subject, feature, count)
         values[f"feature-{feature}"] = rate / plain
-        if feature == "unique":
-            values["feature-unique-bulk"] = bulk / plain_bulk
+        if feature in _IN_BULK:
+            values[_IN_BULK[feature]] = bulk / plain_bulk
     return Reading(values, count * (len(_FEATURES) + 1))
 
 

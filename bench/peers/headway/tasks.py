@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bench.inside.recorder import SETTINGS, record, run
-from headway import Context, Headway, Retry, Unique
+from headway import Context, EnqueueCall, Headway, JobCall, Proceed, Retry, Unique
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 on_redis = SETTINGS.url.startswith("redis:")
 app = Headway(
@@ -137,6 +140,31 @@ if SETTINGS.feature == "pydantic":
     async def takes_model(number: int, message: MessageModel) -> None:
         """A job that carries a model."""
         await run(number)
+
+
+if SETTINGS.feature == "around":
+    # Declared for its own test alone: the others measure an app that has none of it.
+
+    @app.resource
+    async def pool() -> AsyncIterator[object]:
+        """Stand for a pool of connections."""
+        yield object()
+
+    @app.middleware
+    async def timed(_call: JobCall, proceed: Proceed) -> Any:  # noqa: ANN401 - what the handler returns
+        """Do nothing around a run."""
+        return await proceed()
+
+    @app.on_enqueue
+    def stamp(call: EnqueueCall) -> None:
+        """Write one header."""
+        call.headers["tenant"] = "bench"
+
+    @app.task(name="around")
+    async def around(ctx: Context, number: int, text: str) -> None:
+        """A job that uses the resource."""
+        ctx.resource(pool)
+        record(number)
 
 
 if SETTINGS.feature == "cron":
