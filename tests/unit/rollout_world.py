@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from headway.routing.figures import Counts
 from headway.routing.histogram import Histogram
 from headway.routing.rollout.deciding import Look, Measured, decide
-from headway.routing.rollout.judging import Sides
 from headway.routing.rollout.rollout import Act, Decision, Rollout, start
+from headway.routing.rollout.sides import Sides
 from headway.routing.routes import Route, route_of
 
 if TYPE_CHECKING:

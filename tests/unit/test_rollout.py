@@ -16,7 +16,6 @@ from headway.routing.histogram import Histogram
 from headway.routing.rollout.asking import RolloutError, abort, pause, promote, resume
 from headway.routing.rollout.deciding import Look, Measured, decide, notable
 from headway.routing.rollout.judgement import Guard, Verdict
-from headway.routing.rollout.judging import Sides
 from headway.routing.rollout.plan import Plan
 from headway.routing.rollout.rollout import (
     Act,
@@ -29,6 +28,7 @@ from headway.routing.rollout.rollout import (
     start,
     stepped,
 )
+from headway.routing.rollout.sides import Sides
 from headway.routing.routes import Route, moved, route_of
 from tests.unit.rollout_world import MINUTE, THREE_TIMES, World
 
@@ -138,6 +138,17 @@ def test_a_rate_at_its_limit_passes_once_it_is_sure_not_to_be_much_above() -> No
         rollout, _ = there.run(PLAN, looks=300)
         completed += rollout.status is Status.COMPLETED
     assert completed >= 9
+
+
+def test_durations_that_are_the_same_on_both_sides_pass_also_where_they_lie_in_clusters() -> None:
+    """Then the shares of slow jobs are the same as well, and chance alone says which looks the larger."""
+    completed = 0
+    for seed in range(20):
+        rollout, _ = World(Random(seed), jobs=1000).run(
+            changed(max_error_rate=None, steps=(20, 40, 60)), looks=100
+        )
+        completed += rollout.status is Status.COMPLETED
+    assert completed == 20
 
 
 def test_nothing_is_judged_before_the_delay_is_over() -> None:

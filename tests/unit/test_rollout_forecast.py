@@ -9,9 +9,9 @@ import pytest
 from headway.routing.figures import Counts, Row, figures
 from headway.routing.histogram import histogram
 from headway.routing.rollout.forecast import StepForecast, broken_before, jobs_to_see, steps_forecast
-from headway.routing.rollout.judging import Sides, sides_of
 from headway.routing.rollout.plan import Plan
 from headway.routing.rollout.rollout import Status
+from headway.routing.rollout.sides import Sides, sides_of
 from tests.unit.rollout_world import MINUTE, World
 
 PLAN = Plan(queue="email", to="push", steps=(1, 10, 100), every_ms=10 * MINUTE, min_jobs=200, max_error_rate=0.01, max_p95_ms=5000, max_queue_latency_ms=30_000)  # fmt: skip

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
 import pytest
 
+from headway.routing.figures import Counts
 from headway.routing.rollout.plan import Plan
 from headway.routing.rollout.rollout import Status
-from tests.unit.rollout_world import MINUTE, THREE_TIMES, World
+from headway.routing.rollout.sides import Sides
+from tests.unit.rollout_world import MINUTE, THREE_TIMES, World, binomial, durations
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,3 +79,36 @@ def test_so_by_the_other_side_alone() -> None:
 
 def test_of_many_roll_outs_three_times_as_slow_at_least_99_percent_are_rolled_back() -> None:
     assert told("three times as slow", simulated(PLAN, slower=THREE_TIMES)) >= 0.99 * SIMULATED
+
+
+@dataclass
+class Poisoned(World):
+    """One job in a hundred fails at all its ten attempts, two minutes apart, on either side: failures that come in rows."""
+
+    again: Counter[tuple[int, int]] = field(default_factory=Counter[tuple[int, int]])
+
+    def pass_time(self) -> None:
+        """Let jobs come, and earlier ones be tried again."""
+        self.now_ms += self.look_ms
+        minute = self.now_ms // MINUTE
+        moved = binomial(self.rng, self.jobs, self.route.weights.get("push", 0) / 100)
+        new, other = (self._tried(minute, side, jobs) for side, jobs in enumerate((moved, self.jobs - moved)))
+        self.sides = Sides(self.sides.new.merged(new), self.sides.other.merged(other))
+
+    def _tried(self, minute: int, side: int, jobs: int) -> Counts:
+        bad = binomial(self.rng, jobs, 0.01)
+        for attempt in range(1, 10):
+            self.again[minute + 2 * attempt, side] += bad
+        failed = bad + self.again.pop((minute, side), 0)
+        tried = durations(self.rng, jobs - bad + failed, 0)
+        return Counts(started=tried.total, succeeded=jobs - bad, failed=failed, duration=tried)
+
+
+def test_failures_of_one_job_in_a_row_are_no_reason_to_go_back() -> None:
+    """They are not independent, as the test has it; the margin of the comparison takes that up."""
+    bare = Plan(queue="email", to="push", steps=(5, 25, 50, 100), every_ms=10 * MINUTE, delay_ms=MINUTE, min_jobs=50)  # fmt: skip
+    back = 0
+    for seed in range(FEW // 4):
+        rollout, _ = Poisoned(Random(seed), jobs=500).run(bare, looks=60)
+        back += rollout.status is Status.ROLLED_BACK
+    assert back <= 0.05 * (FEW // 4)

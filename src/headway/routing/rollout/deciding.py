@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from headway.routing.rollout.changes import back, changed, decided, decision, forward
 from headway.routing.rollout.judgement import Judgement, Verdict, figures_in_words
-from headway.routing.rollout.judging import Block, Sides, judge
+from headway.routing.rollout.judging import Block, judge
 from headway.routing.rollout.rollout import Act, Decision, Reason, Rollout, Status
+from headway.routing.rollout.sides import Sides
 from headway.routing.routes import Route
 
 LONGEST_GAP_MS: Final = 60_000

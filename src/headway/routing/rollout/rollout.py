@@ -15,8 +15,9 @@ from msgspec import Struct
 from headway.clock import LAST_MS
 from headway.errors import CodecError
 from headway.routing.rollout.judgement import Guard, Judgement
-from headway.routing.rollout.judging import Sides, Watch
+from headway.routing.rollout.judging import Watch
 from headway.routing.rollout.plan import Plan
+from headway.routing.rollout.sides import Sides
 from headway.routing.routes import PLACES, Route, Runs
 
 MAX_BYTES: Final = 256 * 1024
