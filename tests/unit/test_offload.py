@@ -542,14 +542,16 @@ async def test_prune_removes_old_blobs_of_jobs_that_nobody_knows(url: str) -> No
     clock.advance(9 * DAY)
     young = _job()
     await offload.shrunk([young], 1 << 20)
-    jobs = _Jobs([old[0].id])
+    jobs = _Jobs([old[0].id], pull=object())
     assert await prune_offloaded(offload, jobs, older_than_ms=8 * DAY, dry_run=True, clock=clock) == Pruned(
         1, 1
     )
     assert await prune_offloaded(offload, jobs, older_than_ms=8 * DAY, clock=clock) == Pruned(1, 1)
     assert [blob.job_id for blob in await offload.blobs("2030-03-17")] == [old[0].id]
     assert [blob.job_id for blob in await offload.blobs("2030-03-26")] == [young.id]
-    assert await prune_offloaded(offload, _Jobs([]), older_than_ms=8 * DAY, clock=clock) == Pruned(1, 0)
+    assert await prune_offloaded(
+        offload, _Jobs([], pull=object()), older_than_ms=8 * DAY, clock=clock
+    ) == Pruned(1, 0)
     assert await offload.blobs("2030-03-17") == []
 
 
@@ -557,7 +559,7 @@ async def test_what_may_still_wait_in_a_push_carrier_stays(tmp_path: Path) -> No
     clock = FakeClock(NOW)
     offload = _offload(tmp_path, clock)
     await offload.shrunk([_job()], 1 << 20)
-    pushes = _Jobs([], push=object(), max_delay_ms=30 * DAY)
+    pushes = _Jobs([], max_delay_ms=30 * DAY)
     clock.advance(31 * DAY)
     assert await prune_offloaded(offload, pushes, older_than_ms=8 * DAY, clock=clock) == Pruned(0, 0)
     clock.advance(2 * DAY)

@@ -31,7 +31,7 @@ class Pruned(Struct, frozen=True):
 
 class _Limits(Protocol):
     @property
-    def push(self) -> object | None: ...
+    def pull(self) -> object | None: ...
     @property
     def max_delay_ms(self) -> int | None: ...
 
@@ -66,7 +66,7 @@ async def prune_offloaded(
         msg = "offload prune: younger than a day is never removed, since a payload is stored before its job is accepted"
         raise ConfigError(msg)
     limits = jobs.capabilities
-    if limits.push is not None:
+    if limits.pull is None:  # it pushes, or one of those that it consists of may
         older_than_ms = max(older_than_ms, (limits.max_delay_ms or 0) + _DAY_MS)
     # The day has to be over for so long.
     last = from_ms((clock or SystemClock()).now_ms() - older_than_ms).date() - timedelta(days=1)
