@@ -137,5 +137,5 @@ async def test_want_of_descriptors_is_said_in_one_line(caplog: pytest.LogCapture
             loop.call_exception_handler({"message": "something else"})
     finally:
         loop.set_exception_handler(before)
-    assert [record.name for record in caplog.records] == ["headway.http.server", "asyncio"]
+    assert [record.name for record in caplog.records] == ["headway.serving", "asyncio"]
     assert "ulimit -n" in caplog.records[0].getMessage()

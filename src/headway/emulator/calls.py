@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headway.emulator.operations import Operation, Perform
     from headway.emulator.wire import Message
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 # A no that tells what there is: to whoever repeats a call, ALREADY_EXISTS means accepted, and NOT_FOUND deleted.
 _OF_THE_STATE: Final = frozenset(

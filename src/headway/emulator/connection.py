@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from headway.emulator.target import HttpCall
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 _BODY_KEPT: Final = 4096  # bytes of an answer, for people to look at
 _CHUNK: Final = 64 * 1024

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headway.emulator.model import OAuthToken
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 SIGNATURE_HEADER: Final = "X-Headway-Signature"
 _LOGGED: Final = 100  # targets

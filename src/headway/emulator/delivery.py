@@ -21,7 +21,7 @@ from headway.emulator.connection import Connection, NotTakenError
 if TYPE_CHECKING:
     from headway.emulator.target import HttpAnswer, HttpCall
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 _CONNECT_S: Final = 30.0
 _IDLE_CONNECTIONS: Final = 256

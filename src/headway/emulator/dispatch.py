@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headway.emulator.model import Queue
     from headway.emulator.store import Store
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 _RETIRED_AT_ONCE: Final = 1000
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 _is_host: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]/@\\\s]+)(?::\d{1,5})?", re.IGNORECASE).fullmatch
 _OWN_SITES: Final = frozenset({"same-origin", "none"})  # none: somebody typed the address

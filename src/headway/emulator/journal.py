@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-_log: Final = logging.getLogger("headway.http.server")
+_log: Final = logging.getLogger("headway.serving")
 
 BACKLOG: Final = 128  # asyncio of Python 3.11 tries as often in a row to accept when it has no descriptors
 HEAD_SECONDS: Final = 10.0  # for the head of a request, from its first byte or from the connection on

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.session import Kind, Session
     from headway.brokers.redis.wire.call import Argument
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("headway.redis")
 
 _UNREADABLE: Final = "its record cannot be read: its id, its kind number or its counters are damaged"
 

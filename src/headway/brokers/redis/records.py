@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("headway.redis")
 
 STATES: Final[dict[bytes, JobState]] = {
     b"D": JobState.SCHEDULED,

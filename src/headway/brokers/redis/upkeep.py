@@ -10,7 +10,7 @@ from headway.brokers.base import Tended
 if TYPE_CHECKING:
     from headway.brokers.redis.session import Session
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.redis")
 
 
 async def tend(session: Session) -> Tended:

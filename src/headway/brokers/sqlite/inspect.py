@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.job import JobId, JobRecord, JobState
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 LIMIT_MAX: Final = 1000
 _NUMBER: Final = re.compile("[0-9]{1,19}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.sqlite.file.transaction import Transaction
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 _STEP: Final = 100  # jobs in one round
 _LEASE_MS: Final = 60_000

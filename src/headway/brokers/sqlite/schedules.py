@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headway.job import Fire
 
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 
 def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:

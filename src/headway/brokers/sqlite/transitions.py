@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.file.transaction import Transaction
     from headway.job import WorkerId
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 _KINDS: Final = {
     SUCCEEDED: EventKind.SUCCEEDED,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.records import Header
 
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 
 class Lock(Struct, frozen=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headway.emulator.scheduler.turns import Turn
     from headway.emulator.target import HttpCall
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.emulator")
 
 
 @dataclass(slots=True, eq=False)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.wire.connect import Target
     from headway.brokers.redis.wire.greeting import Wire
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("headway.redis")
 
 CALL_DEADLINE: Final = 10.0  # seconds: a Sentinel fail-over with usual settings, or a restart, fits in
 ANSWER_TIMEOUT: Final = (

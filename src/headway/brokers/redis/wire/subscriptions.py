@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.wire.greeting import Wire
     from headway.errors import BrokerRefusedError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("headway.redis")
 
 # Seconds after which the connection is tried with a PING: middleboxes drop silent ones without a word.
 _SILENCE: Final = 60.0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.storage.sqlite.identity import FileLoss
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 _AGAIN_S: Final = 0.5  # between tries to open the file again
 

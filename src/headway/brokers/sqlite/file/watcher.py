@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headway.brokers.sqlite.file.openfile import OpenFile
     from headway.brokers.sqlite.location import Location
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.sqlite")
 
 _SHORTEST_S: Final = 0.001
 _ALERT_S: Final = 0.1  # after a change: where ten jobs a second come, each is noticed within a millisecond

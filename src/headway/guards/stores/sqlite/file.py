@@ -19,7 +19,7 @@ from headway.text import redact
 if TYPE_CHECKING:
     from headway.storage.sqlite.identity import FileLoss
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("headway.guard")
 
 _APPLICATION_ID: Final = 0x48647747  # "HdwG": a guard's file, not a carrier's
 _VERSION: Final = 1
