@@ -36,7 +36,9 @@ def test_the_landing_page_is_a_sentence_a_sample_and_a_picture() -> None:
     assert head.index("Headway runs") < head.index("```python") < head.index("<picture>")
 
 
-@pytest.mark.parametrize("word", ["Carrier", "Blocking twin", "Lease", "Epoch", "Guard", "Receiver", "Superseded"])
+@pytest.mark.parametrize(
+    "word", ["Carrier", "Blocking twin", "Lease", "Epoch", "Guard", "Receiver", "Superseded"]
+)
 def test_the_words_that_are_ours_are_in_the_glossary(word: str) -> None:
     assert f"**{word}**\n:" in (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.docs.samples import Sample, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PYTEST_INI = """
@@ -30,16 +30,17 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("HEADWAY_", "PYTEST_"))}
 
 
-def run(command: list[str], where: Path) -> None:
+def run(command: list[str], where: Path, beside: Sequence[str] = ()) -> None:
+    """Run it; when it fails, show what it said, and what the worker beside it said."""
     answer = subprocess.run(
         command, cwd=where, env=environment(), capture_output=True, text=True, timeout=50, check=False
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.returncode == 0, "\n".join([answer.stdout, answer.stderr, "its worker said:", *beside])
 
 
 @contextmanager
-def worker(app: str, where: Path) -> Iterator[None]:
-    """Run `headway worker` as the page says, from its ready line to its orderly end."""
+def worker(app: str, where: Path) -> Iterator[list[str]]:
+    """Run `headway worker` as the page says, from its ready line to its orderly end; give what it says."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from headway.cli import main; main()", "worker", app, "--processes", "1"],
         cwd=where, env=environment(), stderr=subprocess.PIPE, text=True,
@@ -60,7 +61,7 @@ def worker(app: str, where: Path) -> Iterator[None]:
     try:
         assert ready.wait(30), said
         assert process.poll() is None, said
-        yield
+        yield said
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, said
     finally:
@@ -82,8 +83,8 @@ def test_the_sample_runs(sample: Sample, tmp_path: Path) -> None:
     own = sample.name or "sample.py"
     (tmp_path / own).write_text(sample.code)
     if sample.needs_worker:
-        with worker(f"{own.removesuffix('.py')}:app", tmp_path):
-            run([sys.executable, own], tmp_path)
+        with worker(f"{own.removesuffix('.py')}:app", tmp_path) as said:
+            run([sys.executable, own], tmp_path, said)
     else:
         run([sys.executable, "-W", "error", own], tmp_path)
 

@@ -15,7 +15,7 @@ from headway.brokers.base import BrokerSettings, JobQuery, LeaseState, ScheduleR
 from headway.brokers.cloudtasks.queue_names import QueueNames
 from headway.clock import SystemClock
 from headway.codec import decode_history
-from headway.errors import BrokerUnavailableError, CodecError
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.guards.base import Entry
 from headway.guards.beginning import Started
 from headway.guards.document import entry_key
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headway.guards.base import GuardStore
 
 LEASE_MS: Final = 3_600_000  # nobody waits for its end here
+DAY_MS: Final = 86_400_000
 
 
 def guard_of(place: Place) -> Guard:
@@ -160,6 +161,44 @@ async def test_a_clock_that_jumps_takes_no_job_from_who_runs_it(place: Place, ju
 
 
 @pytest.mark.parametrize("place", NETWORKED, indirect=True)
+@pytest.mark.parametrize(("ours", "others"), [(-3_600_000, 0), (0, 3_600_000), (3_600_000, -3_600_000)])
+async def test_clocks_that_are_off_from_the_start_take_no_job_from_who_runs_it(
+    place: Place, ours: int, others: int
+) -> None:
+    holder, other = guard_with(place, SetClock(ours)), guard_with(place, SetClock(others))
+    await holder.open()
+    await other.open()
+    pushed = PushedJob(NewJob(new_job_id(), "t", "q", b"x"))
+    begun = await holder.begin(pushed, worker=WorkerId("a"), lease_ms=60_000)
+    assert isinstance(begun, Started)
+    found = await other.begin(pushed, worker=WorkerId("b"), lease_ms=60_000)
+    assert isinstance(found, Busy)
+    assert found.retry_in_ms <= 61_000
+    assert (await holder.settle(begun.delivery.lease, Succeeded())).applied
+    await holder.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("place", NETWORKED, indirect=True)
+async def test_a_host_that_is_a_day_ahead_fires_no_schedule_before_its_time(place: Place) -> None:
+    ahead, right = guard_with(place, SetClock(DAY_MS)), guard_with(place, SetClock())
+    await ahead.open()
+    await right.open()
+    now = SystemClock().now_ms()
+    early = Fire("daily", now + DAY_MS)
+    with pytest.raises(BrokerRefusedError, match="set the clock of this host"):
+        await ahead.reserve_fire(NewJob(new_job_id(), "t", "q", b"x", fire=early), early)
+    due = Fire("daily", now)
+    job = NewJob(new_job_id(), "t", "q", b"x", fire=due)
+    for guard in (ahead, right):  # what is due is made by either, and once
+        assert await guard.reserve_fire(job, due) == (job.id, False)
+    await right.confirm_fire(job.id, due)
+    assert await ahead.reserve_fire(job, due) == (job.id, True)
+    await ahead.close()
+    await right.close()
+
+
+@pytest.mark.parametrize("place", NETWORKED, indirect=True)
 async def test_the_clock_of_a_store_costs_nothing_while_all_is_well(place: Place) -> None:
     guard = guard_with(place, SetClock())
     await guard.open()
@@ -173,7 +212,8 @@ async def test_the_clock_of_a_store_costs_nothing_while_all_is_well(place: Place
         begun = await guard.begin(pushed, worker=WorkerId("a"), lease_ms=60_000)
         assert isinstance(begun, Started)
         await guard.settle(begun.delivery.lease, Succeeded())
-    assert guard.stats.commands - before <= 10 + 2  # two more where the server did not know the scripts yet
+    # One more for the clock, with the first job, and two where the server did not know the scripts yet.
+    assert guard.stats.commands - before <= 10 + 1 + 2
     await guard.close()
 
 

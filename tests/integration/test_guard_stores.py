@@ -200,6 +200,21 @@ class TestForgetting:
         assert await store.prune(now_ms=NOW + 100) == 1
 
 
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_by_no_plan_more_is_forgotten_than_a_limit_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL may choose this plan by itself, as it happens to know the table."""
+    ways = ("hashjoin", "mergejoin", "hashagg", "sort", "material")
+    monkeypatch.setenv("PGOPTIONS", " ".join(f"-c enable_{way}=off" for way in ways))
+    async with place.open() as store:
+        for number in range(30):
+            await store.insert(entry(f"k{number}", forget=NOW), now_ms=0)
+        assert await store.prune(now_ms=NOW, limit=15) == 15
+        await store.insert(entry("one"), now_ms=NOW)
+        assert await store.prune(now_ms=NOW) == 5
+
+
 @on_all
 class TestPages:
     async def test_pages_begin_with_the_last_key_and_end(self, store: GuardStore) -> None:

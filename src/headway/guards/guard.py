@@ -53,7 +53,7 @@ class Guard:
         self._refusals = Refusals(self._changes)
         self.desk = Desk(store, self._changes)
         self.reservations = self._changes.reservations
-        self._schedules = Schedules(store, clock)
+        self._schedules = Schedules(store, self._changes.clock)
         self.declare_schedules = self._schedules.declare
         self.schedules = self._schedules.read
         self.pause_schedule = self._schedules.pause

@@ -22,8 +22,8 @@ from headway.storage.redis.replies import ServerRefusesError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headway.clock import Clock
     from headway.guards.base import GuardStore
+    from headway.guards.storeclock import StoreClock
     from headway.job import Fire, NewJob
 
 _log = logging.getLogger("headway.guard")
@@ -64,7 +64,7 @@ class Schedules:
     A declaration writes it anew: then the schedule owes nothing for the time before.
     """
 
-    def __init__(self, store: GuardStore, clock: Clock) -> None:
+    def __init__(self, store: GuardStore, clock: StoreClock) -> None:
         self._store = store
         self._clock = clock
         self._remarks = Remarks(_log, "schedules")
@@ -135,9 +135,14 @@ class Schedules:
     async def reserve_fire(self, job: NewJob, fire: Fire) -> tuple[JobId, bool]:
         """Return the id under which the fire's job is to be created, and whether that is a duplicate.
 
+        BrokerRefusedError for a fire time that lies in the future of the store's clock, which is asked once a minute.
+
         As with keys, a reservation whose job was never created is handed on to whoever comes with the same fire time.
         """
         found: list[tuple[JobId, bool]] = []
+        await (
+            self._clock.confirm()
+        )  # were it this host's that is ahead, all others would be silent until then
         now = self._clock.now_ms()
         check_fire(fire, now)
 

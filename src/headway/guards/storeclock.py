@@ -1,7 +1,8 @@
 """The time by which leases end: that of the guard's store, which all receivers share, where they differ from it.
 
-A receiver goes by its own clock, for asking costs a command. It asks when its clock was set meanwhile, and before it
-takes a lease for over: so a clock that jumps, or is ahead, takes no job from a receiver that runs it.
+A receiver goes by its own clock, for asking costs a command. It asks with its first job, when its clock was set
+meanwhile, before it takes a lease for over, and before it makes the job of a fire time. So a clock that jumps, or is
+off from the start, takes no job from a receiver that runs it, and fires no schedule before its time.
 """
 
 from __future__ import annotations
@@ -43,8 +44,15 @@ class StoreClock:
         return self._clock.now_ms() + self._ahead_ms
 
     async def check(self) -> None:
-        """Ask the store if our clock was set since it was last looked at. BrokerUnavailableError as usual."""
-        if self._follows and abs(self._drift_ms() - self._set_ms) > _SET_MS:
+        """Ask the store if our clock was set since it was last looked at, and once at all: it may always be wrong.
+
+        BrokerUnavailableError as usual.
+        """
+        if not self._follows:
+            return
+        if self._asked_ms is None:
+            await self._ask()
+        elif abs(self._drift_ms() - self._set_ms) > _SET_MS:
             _log.warning(
                 "the clock of this machine was set by %+.1f s", (self._drift_ms() - self._set_ms) / 1000
             )

@@ -28,10 +28,11 @@ _CREATE_FORGET: Final = (
     "CREATE INDEX IF NOT EXISTS headway_guard_forget ON {table} (app, forget_ms) WHERE forget_ms IS NOT NULL"
 )
 # Of the entries that are due, some are forgotten by the way; never the one that is written, and never by waiting.
+# In an array: `key IN (SELECT ...)` may be joined by a plan that runs the query, and counts its limit, for each row.
 _FORGET: Final = """
-DELETE FROM {table} WHERE app = %(app)s AND key IN (
+DELETE FROM {table} WHERE app = %(app)s AND key = ANY(ARRAY(
     SELECT key FROM {table} WHERE app = %(app)s AND forget_ms <= %(now)s AND key <> %(key)s
-    ORDER BY forget_ms LIMIT {some} FOR UPDATE SKIP LOCKED)
+    ORDER BY forget_ms LIMIT {some} FOR UPDATE SKIP LOCKED))
 """
 _INSERT: Final = """
 WITH forgotten AS ({forget}), kept AS (
@@ -59,9 +60,9 @@ FROM {table} WHERE app = %(app)s AND key = %(key)s AND version <> %(version)s - 
 """
 _PRUNE: Final = """
 WITH gone AS (
-    DELETE FROM {table} WHERE app = %(app)s AND key IN (
+    DELETE FROM {table} WHERE app = %(app)s AND key = ANY(ARRAY(
         SELECT key FROM {table} WHERE app = %(app)s AND forget_ms <= %(now)s
-        ORDER BY forget_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        ORDER BY forget_ms LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
     RETURNING 1)
 SELECT count(*) FROM gone
 """
