@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headway.job import JobId
     from tests.conformance.store import Store
 
+pytestmark = pytest.mark.needs("one_store")
+
 REJECT = UniqueLock("u", UniqueMode.REJECT)
 THROTTLE = UniqueLock("u", UniqueMode.THROTTLE, MINUTE)
 DEBOUNCE = UniqueLock("u", UniqueMode.DEBOUNCE)
