@@ -61,16 +61,16 @@ async def _throw_everything(store: Store, folder: Path) -> int:
     cases = [(place.__name__, name) for place in throwing.PLACES for name in THROWN]
     try:
         async with app:
-            thrown = await app.enqueue_many([_job(app, *case) for case in cases])
+            thrown = await app.enqueue_many([job_of(app, *case) for case in cases])
             kinds = ("neighbour", "neighbour_in_thread")
             beside = await app.enqueue_many(
                 [app.find_task(kinds[number % 2]).job(number) for number in range(len(cases) // 4)]
             )
             throwing.armed[0] = True
             ids = [handle.id for handle in (*thrown, *beside)]
-            records = await _run(app, carrier, ids)
+            records = await run_all(app, carrier, ids)
             for case, handle in zip(cases, thrown, strict=True):
-                _check(*case, records[handle.id])
+                check(*case, records[handle.id])
             for number, handle in enumerate(beside):
                 record = records[handle.id]
                 assert (record.state, record.attempt, record.crashes) == (JobState.SUCCEEDED, 1, 0)
@@ -82,7 +82,7 @@ async def _throw_everything(store: Store, folder: Path) -> int:
     return len(cases)
 
 
-def _job(app: Headway, place: str, name: str) -> PreparedJob[Any]:
+def job_of(app: Headway, place: str, name: str) -> PreparedJob[Any]:
     return app.find_task(place).job(throwing.Argument(name) if place == "argument" else name)
 
 
@@ -100,11 +100,12 @@ class _Source:
         self._settler.settle(run.delivery, outcome)
 
 
-async def _run(app: Headway, carrier: Carrier, ids: list[JobId]) -> dict[JobId, JobRecord]:
+async def run_all(app: Headway, carrier: Carrier, ids: list[JobId]) -> dict[JobId, JobRecord]:
     """Claim, run and settle until all jobs are terminal."""
     services = Services(logging.getLogger("headway.test"), "test")
     threads = Threads(_AT_ONCE)
-    processes = Processes("tests.conformance.throwing:app", kill_after=30)
+    path = f"tests.conformance.throwing:{'app_around' if app.middlewares else 'app'}"
+    processes = Processes(path, kill_after=30)
     settler = Settler(carrier, lambda _: None, services.watch("settle"))
     executor = Executor(app, threads=threads, processes=processes)
     source = _Source(Reporter(carrier, app.clock, services.remarks), settler)
@@ -131,7 +132,7 @@ async def _run(app: Headway, carrier: Carrier, ids: list[JobId]) -> dict[JobId, 
         await services.stop()
 
 
-def _check(place: str, name: str, record: JobRecord) -> None:
+def check(place: str, name: str, record: JobRecord) -> None:
     if place == "context_variable":
         assert (record.state, record.attempt) == (JobState.SUCCEEDED, 1)
         return

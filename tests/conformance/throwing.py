@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from headway import Context, Headway, Retry
+from headway import Context, Headway, JobCall, Proceed, Retry
 from tests.hostile import THROWN
 
 if TYPE_CHECKING:
@@ -164,9 +164,18 @@ AT_ONCE: Final = frozenset({"argument", "result", "policy"})
 """Places behind which another attempt would meet the same, or nobody can say whether to make one."""
 
 
-def build(name: str, *, carrier: Store | None = None, clock: Clock | None = None) -> Headway:
-    """Make the app."""
+async def through(_call: JobCall, proceed: Proceed) -> Any:
+    return await proceed()
+
+
+def build(
+    name: str, *, carrier: Store | None = None, clock: Clock | None = None, around: bool = False
+) -> Headway:
+    """Make the app; `around`: with middleware that lets everything through."""
     made = Headway(name, carrier=carrier, clock=clock)
+    if around:
+        made.middleware(through)
+        made.middleware(through)
     for function in PLACES:
         options: dict[str, Any] = {"retry": AGAIN}
         if function is policy:
@@ -180,3 +189,4 @@ def build(name: str, *, carrier: Store | None = None, clock: Clock | None = None
 
 
 app = build("throwing")
+app_around = build("throwing", around=True)
