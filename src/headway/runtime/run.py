@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from msgspec import Struct, field
 
-    from headway.job import Delivery, Lease
+from headway.job import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from headway.job import Lease
 
 
 T = TypeVar("T")
@@ -46,43 +51,29 @@ class Stop(Enum):
     TIMEOUT = auto()  # the attempt's time is over
 
 
-class JobRun:
-    """The run of one delivery. It is also the channel of the handler's context."""
+class JobRun(Struct, eq=False):
+    """The run of one delivery. It is also the channel of the handler's context.
 
-    __slots__ = (
-        "_interrupt",
-        "deadline",
-        "delivery",
-        "given_up",
-        "lane",
-        "late_since",
-        "reason",
-        "reporter",
-        "slot",
-        "started",
-        "stop",
-        "task",
-    )
+    A Struct, because each job makes one: its fields are set without a line of Python.
+    """
 
-    def __init__(
-        self, delivery: Delivery, reporter: Reports, task: asyncio.Task[None] | None = None, lane: int = 0
-    ) -> None:
-        """`task` is the one that performs it, when that is known: asking for it is slow before Python 3.12.
-
-        `lane` is the number of the lane, in its worker, that the delivery came from.
-        """
-        self.task = task
-        self.lane = lane
-        self.delivery = delivery
-        self.stop: Stop | None = None
-        self.reason = ""
-        self.started = time.monotonic()
-        self.deadline = 0.0  # time.monotonic() of its soft end; 0: watched elsewhere
-        self.late_since = 0.0  # time.monotonic() at which it was first seen past its deadline; 0: never
-        self.given_up = False  # it has its outcome although it goes on
-        self.slot = -1
-        self._interrupt: Callable[[], object] | None = None
-        self.reporter = reporter
+    delivery: Delivery
+    reporter: Reports
+    task: asyncio.Task[None] | None = None
+    """The one that performs it, when that is known: asking for it is slow before Python 3.12."""
+    lane: int = 0
+    """The number of the lane, in its worker, that the delivery came from."""
+    started: float = field(default_factory=time.monotonic)
+    stop: Stop | None = None
+    reason: str = ""
+    deadline: float = 0.0
+    """The time.monotonic() of its soft end; 0: watched elsewhere."""
+    late_since: float = 0.0
+    """The time.monotonic() at which it was first seen past its deadline; 0: never."""
+    given_up: bool = False
+    """It has its outcome although it goes on."""
+    slot: int = -1
+    _interrupt: Callable[[], object] | None = None
 
     def interrupt(self, stop: Stop, reason: str = "") -> None:
         """Stop the run softly: its coroutine is cancelled, its thread or process is asked. The first reason stands."""

@@ -63,6 +63,7 @@ class Slots:
         self._memory = memory
         self._count = count
         self._free = list(range(count - 1, -1, -1))
+        self._ended = self.done
 
     @classmethod
     def create(cls, count: int) -> Self:
@@ -105,7 +106,8 @@ class Slots:
             offset = _HEADER.size + slot * _SLOT.size
             self._memory[offset : offset + _SLOT.size] = _EMPTY
             self._free.append(slot)
-        _COUNT.pack_into(self._memory, _DONE_AT, self.done + 1)
+        self._ended += 1
+        _COUNT.pack_into(self._memory, _DONE_AT, self._ended)
 
     def started(self) -> list[Started]:
         """Return the started jobs."""
