@@ -13,11 +13,11 @@ import pytest
 
 from headway import Context, Headway, JobCall, Proceed
 from headway.errors import DeclarationError
-from headway.job import Delivery, Lease, Outcome, RetryAt, Succeeded, WorkerId, new_job_id
+from headway.job import Delivery, Lease, Outcome, Released, RetryAt, Succeeded, WorkerId, new_job_id
 from headway.push import receiver
 from headway.runtime.executor import Executor
 from headway.runtime.processes import Processes
-from headway.runtime.run import JobRun
+from headway.runtime.run import JobRun, Stop
 from headway.runtime.threads import Threads
 from headway.runtime.worker import Worker
 from tests.faults.until import until
@@ -134,6 +134,36 @@ async def test_a_worker_that_is_stopped_meanwhile_leaves(shop: Shop) -> None:
     assert {line for _, line in shop.lines()} == {"try db"}
 
 
+async def test_a_resource_that_does_not_close_keeps_no_worker_longer_than_its_supervisor_waits(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hangs.py").write_text(
+        "import asyncio\n"
+        "from headway import Headway\n"
+        "app = Headway('hangs', grace=0)\n"
+        "@app.task(name='a')\n"
+        "async def a() -> None: ...\n"
+        "@app.resource\n"
+        "async def db():\n"
+        "    yield 1\n"
+        "    await asyncio.Event().wait()\n",
+        encoding="utf-8",
+    )
+    process = await asyncio.create_subprocess_exec(
+        *WORKER, "hangs:app", "--processes", "1", cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(40):
+        while b"ready" not in said:
+            said += await process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        said += await process.stderr.read()
+        assert await process.wait() == 0
+    assert b"resource 'hangs.db' was not closed in time" in said
+    assert b"did not end within its grace time" not in said
+
+
 async def test_what_is_written_wrongly_ends_the_command_at_once(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(
         "from headway import Headway\n"
@@ -172,6 +202,12 @@ async def test_a_worker_within_a_program_raises_what_is_written_wrongly(tmp_path
 # --- the process of a job ---------------------------------------------------------------------------------------
 
 
+def apart_of(tenant: str) -> Delivery:
+    """A job for a process of its own."""
+    payload = shop_app.find_task("apart").options(headers={"tenant": tenant}).job().new.payload
+    return Delivery(Lease(new_job_id(), WorkerId("w"), 1), "apart", "q", payload, 5, 1, 0)
+
+
 async def test_a_job_whose_process_lacks_a_resource_is_put_off_without_an_attempt(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,9 +219,7 @@ async def test_a_job_whose_process_lacks_a_resource_is_put_off_without_an_attemp
     executor = Executor(shop_app, threads=threads, processes=processes)
 
     async def run() -> Outcome:
-        payload = shop_app.find_task("apart").options(headers={"tenant": "acme"}).job().new.payload
-        delivery = Delivery(Lease(new_job_id(), WorkerId("w"), 1), "apart", "q", payload, 5, 1, 0)
-        return await asyncio.wait_for(executor.run(JobRun(delivery, Quiet())), 40)
+        return await asyncio.wait_for(executor.run(JobRun(apart_of("acme"), Quiet())), 40)
 
     try:
         outcome = await run()
@@ -197,6 +231,25 @@ async def test_a_job_whose_process_lacks_a_resource_is_put_off_without_an_attemp
         await processes.close()
         threads.close()
     assert [line for _, line in shop.lines()][-4:] == WHOLE
+
+
+async def test_a_job_that_is_stopped_while_its_process_starts_is_handed_back_at_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESOURCE_BOOK", str(shop.book))
+    shop.away.touch()
+    processes = Processes(APP, kill_after=0.5, close_seconds=5.0)
+    threads = Threads(1)
+    executor = Executor(shop_app, threads=threads, processes=processes)
+    run = JobRun(apart_of("acme"), Quiet())
+    try:
+        running = asyncio.create_task(executor.run(run))
+        await until(lambda: bool(shop.lines()), "its process tries", 30)
+        run.interrupt(Stop.DRAIN)
+        assert await asyncio.wait_for(running, 20) == Released()
+    finally:
+        await processes.close()
+        threads.close()
 
 
 # --- a receiver -------------------------------------------------------------------------------------------------
@@ -262,3 +315,16 @@ async def test_a_receiver_tells_jobs_to_come_back_until_they_are_open() -> None:
         assert (await post(made, "on_the_loop")).status == 200
         assert (await Call(made, method="GET", path="/ready").start().answer()).status == 200
     assert pushed.lines[-4:] == ["open", "around on_the_loop", "db", "close"]
+
+
+async def test_a_receiver_with_a_resource_that_is_written_wrongly_does_not_open() -> None:
+    pushed = Pushed()
+
+    @pushed.app.resource
+    def wrong() -> Iterator[int]:
+        yield from ()
+
+    with pytest.raises(DeclarationError, match="yielded nothing"):
+        await receiver(pushed.app, handle_sigterm=False).open()
+    assert pushed.lines == ["open", "close"]
+    assert (pushed.fake.opened, pushed.fake.closed) == (1, 1)

@@ -323,6 +323,27 @@ async def test_a_close_that_hangs_is_given_up(book: Book, caplog: pytest.LogCapt
     assert "hangs' was not closed in time" in caplog.text
 
 
+async def test_what_takes_long_to_open_is_named_meanwhile(
+    book: Book, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.runtime.resources._SLOW", 0.01)
+    go_on = asyncio.Event()
+
+    @book.app.resource
+    async def model() -> AsyncIterator[int]:
+        await go_on.wait()
+        yield 1
+
+    lifespan = Lifespan(book.app, "worker w")
+    opening = asyncio.create_task(lifespan.open())
+    async with asyncio.timeout(20):
+        while "model' has been opening for" not in caplog.text:  # noqa: ASYNC110 - a line of the log
+            await asyncio.sleep(0.01)
+    go_on.set()
+    assert await opening
+    await lifespan.close()
+
+
 async def test_an_app_without_resources_starts_nothing(book: Book) -> None:
     lifespan = Lifespan(book.app, "test")
     before = asyncio.all_tasks()

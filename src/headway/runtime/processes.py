@@ -36,6 +36,7 @@ from headway.runtime.wire import (
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Callable
 
     from headway.job import Outcome
     from headway.runtime.outcomes import Outcomes
@@ -67,6 +68,7 @@ class Processes:
         self._close_seconds = close_seconds
         self._idle: list[_JobProcess] = []
         self._all: set[_JobProcess] = set()
+        self._ending: set[_JobProcess] = set()  # told to end, and not gone yet
         self._idle_for_suspects: list[_JobProcess] = []
         self._suspects = 0
 
@@ -119,8 +121,7 @@ class Processes:
         finally:
             run.on_interrupt(None)
             if outcome is None and process is not None:
-                self._all.discard(process)
-                process.kill()
+                self._end(process)
         if outcome is not None and process is not None:
             idle.append(process)
             return outcome
@@ -133,13 +134,18 @@ class Processes:
     def _end_idle(self) -> None:
         """End what waits for suspects: there are none for long."""
         while self._idle_for_suspects:
-            process = self._idle_for_suspects.pop()
-            self._all.discard(process)
-            if self._close_seconds:
-                process.leave()
-                asyncio.get_running_loop().call_later(self._close_seconds, process.kill)
-            else:
-                process.kill()
+            self._end(self._idle_for_suspects.pop(), self._close_seconds)
+
+    def _end(self, process: _JobProcess, seconds: float = 0.0) -> None:
+        """End a process; one that is idle may have so many seconds to close its resources."""
+        self._all.discard(process)
+        self._ending.add(process)
+        process.on_end(lambda: self._ending.discard(process))
+        if seconds:
+            process.leave()
+            asyncio.get_running_loop().call_later(seconds, process.kill)
+        else:
+            process.kill()
 
     async def close(self, seconds: float | None = None) -> None:
         """End all processes. Idle ones close their resources first, in at most so many seconds."""
@@ -148,9 +154,9 @@ class Processes:
                 process.leave()
             closing = [asyncio.ensure_future(process.wait()) for process in idle]
             await asyncio.wait(closing, timeout=self._close_seconds if seconds is None else seconds)
-        for process in self._all:
+        for process in [*self._all, *self._ending]:
             process.kill()
-        await asyncio.gather(*(process.wait() for process in self._all))
+        await asyncio.gather(*(process.wait() for process in [*self._all, *self._ending]))
         self._all.clear()
         self._idle.clear()
         self._idle_for_suspects.clear()
@@ -182,8 +188,7 @@ class Processes:
             async with asyncio.timeout(START_SECONDS):
                 await process.ready()
         except BaseException as error:
-            self._all.discard(process)
-            process.kill()
+            self._end(process)
             if not isinstance(error, TimeoutError):
                 raise
             if process.imported:
@@ -255,6 +260,10 @@ class _JobProcess:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         msg = f"the job's process ended without an answer ({how})"
         raise ProcessDiedError(msg)
+
+    def on_end(self, ended: Callable[[], object]) -> None:
+        """Call this once it is gone."""
+        self._ended.add_done_callback(lambda _: ended())
 
     def leave(self) -> None:
         """Tell it that no job comes any more: it closes its resources and ends."""
