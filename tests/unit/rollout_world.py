@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headway.routing.figures import Counts
-from headway.routing.histogram import Histogram
+from headway.figures.histogram import Histogram
+from headway.figures.values import Counts
 from headway.routing.rollout.deciding import Look, Measured, decide
 from headway.routing.rollout.rollout import Act, Decision, Rollout, start
 from headway.routing.rollout.sides import Sides

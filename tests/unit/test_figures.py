@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.errors import CodecError
-from headway.job import Cancelled, Expired, Failed, Outcome, Released, RetryAt, Succeeded
-from headway.routing.figures import OTHER, Counts, Figures, Row, decode_figures, encode_figures, figures
-from headway.routing.gatherer import Delta, Ending, Gatherer, ending
-from headway.routing.histogram import (
+from headway.figures.gatherer import Delta, Ending, Gatherer, ending
+from headway.figures.histogram import (
     LAST_BUCKET,
     RELATIVE_ERROR,
     Histogram,
@@ -22,6 +20,8 @@ from headway.routing.histogram import (
     bucket_of,
     histogram,
 )
+from headway.figures.values import OTHER, Counts, Figures, Row, decode_figures, encode_figures, figures
+from headway.job import Cancelled, Expired, Failed, Outcome, Released, RetryAt, Succeeded
 
 UNTIMED = settings(deadline=None)  # the machine may be busy: nothing here is about speed
 durations = st.floats(0, 2**31, allow_nan=False)

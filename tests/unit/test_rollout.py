@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.errors import CodecError
-from headway.routing.figures import Counts
-from headway.routing.histogram import Histogram
+from headway.figures.histogram import Histogram
+from headway.figures.values import Counts
 from headway.routing.rollout.asking import RolloutError, abort, pause, promote, resume
 from headway.routing.rollout.deciding import Look, Measured, decide, notable
 from headway.routing.rollout.judgement import Guard, Verdict

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from headway.routing.figures import Counts, Row, figures
-from headway.routing.histogram import histogram
+from headway.figures.histogram import histogram
+from headway.figures.values import Counts, Row, figures
 from headway.routing.rollout.forecast import StepForecast, broken_before, jobs_to_see, steps_forecast
 from headway.routing.rollout.plan import Plan
 from headway.routing.rollout.rollout import Status

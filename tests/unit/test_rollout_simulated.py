@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from headway.routing.figures import Counts
+from headway.figures.values import Counts
 from headway.routing.rollout.plan import Plan
 from headway.routing.rollout.rollout import Status
 from headway.routing.rollout.sides import Sides

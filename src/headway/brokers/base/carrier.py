@@ -12,6 +12,7 @@ from headway.brokers.base.optional import (
     Connected,
     ControlNotifier,
     ControlStore,
+    FiguresStore,
     KeyIndex,
     Lender,
     Mover,
@@ -56,6 +57,7 @@ class Capabilities(Struct, frozen=True):
     mover: Mover | None = None
     control: ControlStore | None = None
     notifier: ControlNotifier | None = None
+    figures: FiguresStore | None = None
 
     def parts_of(self, wrapper: Carrier) -> Capabilities:
         """Return those of a carrier that passes its calls on to one with these, and has no other part of its own."""
@@ -70,6 +72,7 @@ class Capabilities(Struct, frozen=True):
             mover=None,
             control=None,
             notifier=None,
+            figures=None,
         )
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from headway.brokers.base.broker import Enqueued
     from headway.control import ControlDocument, Fence
+    from headway.figures.gatherer import Delta
+    from headway.figures.values import Figures
     from headway.job import JobId, JobRecord, NewJob
 
 
@@ -138,5 +140,30 @@ class ControlNotifier(Protocol):
         """Yield the name of each document that is written, until closed.
 
         An empty name says that some may have been missed: at the beginning, and after a connection was lost.
+        """
+        ...
+
+
+class FiguresStore(Protocol):
+    """Where the processes of an app put what they have counted, and whoever judges or shows it reads the sums.
+
+    Kept are 48 hours by the minute and 30 days by the half hour, fewer where there are very many rows:
+    `headway.figures.values` has the bounds. By the store's clock.
+    """
+
+    async def add_figures(self, delta: Delta) -> None:
+        """Add what one process has gathered, in one call; nothing happens when that delta, or a later one, is there.
+
+        So a write whose answer was lost is repeated as it was. What is older than figures are kept is left out.
+        """
+        ...
+
+    async def figures(
+        self, since_ms: int, until_ms: int, *, queue: str | None = None, coarse: bool = False
+    ) -> Figures:
+        """Return the sums of the minutes that begin in [since_ms, until_ms); of one queue if it is given.
+
+        Instants are epoch ms. `coarse`: in half hours instead, for as long as 30 days back. Nothing is left out
+        silently within the time that figures are kept; an error is raised when they cannot be read.
         """
         ...

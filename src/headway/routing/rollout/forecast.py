@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headway.routing.histogram import bucket_above
+from headway.figures.histogram import bucket_above
 from headway.routing.rollout.judging import SLOWEST, threshold
 from headway.routing.sequential import ODDS, Evidence, Side, limit_growth, more_jobs
 
 if TYPE_CHECKING:
-    from headway.routing.figures import Counts
+    from headway.figures.values import Counts
     from headway.routing.rollout.plan import Plan
 
 _MANY: Final = 1_000_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.routing.histogram import BUCKETS_PER_DOUBLING, bucket_above, bucket_of
+from headway.figures.histogram import BUCKETS_PER_DOUBLING, bucket_above, bucket_of
 from headway.routing.rollout.judgement import Guard, Judgement, Verdict
 from headway.routing.rollout.sides import Sides
 from headway.routing.sequential import (
@@ -29,7 +29,7 @@ from headway.routing.sequential import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.routing.figures import Counts
+    from headway.figures.values import Counts
     from headway.routing.rollout.plan import Plan
 
 SLOWEST: Final = 0.05

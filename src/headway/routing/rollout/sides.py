@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from headway.routing.figures import Counts
+from headway.figures.values import Counts
 
 if TYPE_CHECKING:
-    from headway.routing.figures import Figures
+    from headway.figures.values import Figures
     from headway.routing.rollout.plan import Plan
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from headway.figures.histogram import Histogram, bucket_of
+from headway.figures.values import COARSE_MINUTES, MINUTE_MS, OTHER, Counts, Figures, Row, figures
 from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
-from headway.routing.figures import COARSE_MINUTES, MINUTE_MS, OTHER, Counts, Figures, Row, figures
-from headway.routing.histogram import Histogram, bucket_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

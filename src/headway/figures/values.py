@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.errors import CodecError
-from headway.routing.histogram import Histogram
+from headway.figures.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,6 +22,14 @@ COARSE_MINUTES: Final = 30
 """Minutes of a row that is kept for long."""
 OTHER: Final = "(other)"
 """Stands for tasks, then for queues, beyond the number that is kept apart; no task or queue is called so."""
+FINE_KEPT_MS: Final = 48 * 60 * MINUTE_MS
+"""For how long a store keeps figures by the minute."""
+COARSE_KEPT_MS: Final = 30 * 24 * 60 * MINUTE_MS
+"""For how long a store keeps them by the half hour."""
+MAX_ROWS_OF_SPAN: Final = 500
+"""Rows of one minute, or half hour, in a store in which each task stands for itself; twice as many at most in all."""
+MAX_ROWS_KEPT: Final = 100_000
+"""Rows of each kind, by the minute and by the half hour, that a store keeps of an app: beyond, the oldest go first."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Size of encoded figures."""
 _FORMAT: Final = 1

@@ -1,0 +1,1 @@
+"""What happened to jobs, in numbers that add up: per minute, queue, task and carrier."""
