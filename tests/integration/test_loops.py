@@ -209,7 +209,11 @@ async def receiving(_: Path, __: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
             await until(lambda: len(fake.extended) > count)
 
         yield Tried(
-            opened.runs.services, fail, lambda: not (fake.extend_errors or fake.answer_errors), works, works
+            opened.carriers.served[0].runs.services,
+            fail,
+            lambda: not (fake.extend_errors or fake.answer_errors),
+            works,
+            works,
         )
         stop.set()
         for call in calls:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import click
 
+from headway.cli.carriers import carriers_option
 from headway.cli.given_app import takes_app
 from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
 from headway.cli.streams import announce, say
@@ -33,6 +34,7 @@ from headway.errors import ConfigError
     help="0: a free one.",
 )
 @click.option("--queues", type=NAMES, help="Run jobs of these queues only; others come back.  [default: all]")
+@carriers_option(pull=False)
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at once; beyond it 429.  [default: 80]")
 @click.option("--lease", type=DURATION, help="How long a dead receiver keeps its jobs.  [default: 60s]")
 @click.option(
@@ -40,12 +42,13 @@ from headway.errors import ConfigError
 )
 @log_options
 @json_option("when it is ready, on one line,")
-def push(
+def push(  # noqa: PLR0913 - the options of the command
     app: str,
     *,
     host: str | None,
     port: int,
     queues: list[str] | None,
+    carriers: list[str] | None,
     concurrency: int | None,
     lease: float | None,
     grace: float | None,
@@ -81,6 +84,7 @@ def push(
     made = receiver(
         loaded,
         queues=queues,
+        carriers=carriers,
         concurrency=concurrency,
         lease=lease,
         grace=grace,

@@ -17,6 +17,8 @@ from headway.job import WorkerId
 from headway.push.called import SKEW_MS, named_fire
 from headway.push.http import come_back
 from headway.push.run import Runs
+from headway.push.served import Carriers, Served
+from headway.runtime.carriers import chosen, push_carriers
 from headway.runtime.loading import path_of
 from headway.runtime.processes import Processes
 from headway.runtime.resources import CLOSE_SECONDS, Lifespan
@@ -24,12 +26,12 @@ from headway.runtime.scheduler import Scheduler
 from headway.runtime.worker import new_worker_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from headway.app.app import Headway
     from headway.app.scheduled import ScheduledTask
-    from headway.brokers.base import FireCall, PushCarrier, ScheduleRecord
+    from headway.brokers.base import FireCall, ScheduleRecord
 
 _log = logging.getLogger("headway.push")
 _STEP_MS: Final = 1000  # after which a clock that was set meanwhile is noticed
@@ -43,8 +45,7 @@ class Opened:
     """An open receiver."""
 
     app: Headway
-    broker: PushCarrier
-    runs: Runs
+    carriers: Carriers
     name: WorkerId
     processes: Processes | None
     loop: asyncio.AbstractEventLoop
@@ -54,35 +55,51 @@ class Opened:
 
     def __post_init__(self) -> None:
         """Its schedules are declared with the first call of one."""
-        self.scheduler = Scheduler(self.app, self.runs.services.remarks)
+        self.scheduler = Scheduler(self.app, self.carriers.served[0].runs.services.remarks)
 
     @classmethod
-    async def open(cls, app: Headway, *, concurrency: int, lease_ms: int, app_path: str | None) -> Self:
-        """Open the app and begin to look after what will run; ConfigError when its carrier does not push."""
+    async def open(
+        cls,
+        app: Headway,
+        *,
+        carriers: Sequence[str] | None,
+        concurrency: int,
+        lease_ms: int,
+        app_path: str | None,
+    ) -> Self:
+        """Open the app and begin to look after what will run; ConfigError when no carrier of these names pushes."""
+        chosen(app.pulls, carriers, pull=False)
         app.import_included()  # not sooner: the module that makes the receiver may be one of them
         await app.open()
         try:
-            broker = app.push_carrier
-            try:
-                await broker.prepare_receiving()
-            except BrokerError as error:
-                # What is down now may be up when the first job comes; until then each is told to come back.
-                _log.warning("the receiver opens without its guard: %s", error)
+            brokers = push_carriers(app.carriers, carriers)
+            for name, broker in brokers.items():
+                try:
+                    await broker.prepare_receiving()
+                except BrokerError as error:
+                    # What is down now may be up when the first job comes; until then each is told to come back.
+                    which = f"that of carrier {name}" if len(brokers) > 1 else "its guard"
+                    _log.warning("the receiver opens without %s: %s", which, error)
             lifespan = await _first_attempt(Lifespan(app, "receiver"))
         except BaseException:
             await app.close()
             raise
         processes = _processes(app, app_path)
-        runs = Runs(
-            app,
-            broker,
-            count=concurrency,
-            lease_ms=lease_ms,
-            processes=processes,
-            resources=lifespan.resources,
-        )
-        runs.start()
-        return cls(app, broker, runs, new_worker_id(), processes, asyncio.get_running_loop(), lifespan)
+        served: list[Served] = []
+        for name, broker in brokers.items():
+            runs = Runs(
+                app,
+                broker,
+                count=concurrency,
+                lease_ms=lease_ms,
+                processes=processes,
+                resources=lifespan.resources,
+                name=name if len(brokers) > 1 else "",
+            )
+            runs.start()
+            served.append(Served(name, broker, runs))
+        loop = asyncio.get_running_loop()
+        return cls(app, Carriers(served), new_worker_id(), processes, loop, lifespan)
 
     def next_worker(self) -> WorkerId:
         """Name the holder of one delivery's lease: two deliveries of a job must not take each other for themselves."""
@@ -91,7 +108,7 @@ class Opened:
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Close what was opened; the resources have so many seconds."""
         try:
-            await self.runs.close()
+            await self.carriers.close()
             closing = [self.lifespan.close(seconds)]
             if self.processes is not None:
                 closing.append(self.processes.close(seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from headway.brokers.base import FireCall, PushRequest, PushResponse
 from headway.errors import BrokerError, ConfigError, HeadwayError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from headway.app.app import Headway
     from headway.push.http import Receive, Scope, Send
+    from headway.push.served import Served
+
+T = TypeVar("T")
 
 _log = logging.getLogger("headway.push")
 
@@ -47,6 +50,7 @@ class Receiver:
         app: Headway,
         *,
         queues: Sequence[str] | None = None,
+        carriers: Sequence[str] | None = None,
         concurrency: int | None = None,
         lease: float | None = None,
         grace: float | None = None,
@@ -57,6 +61,7 @@ class Receiver:
         settings = app.settings
         self.app = app
         self.queues = frozenset(queues or ())
+        self.carriers = None if carriers is None else list(carriers)
         self.concurrency = concurrency or settings.push_concurrency
         self.grace = settings.push_grace if grace is None else grace
         self._lease_ms = round((lease or settings.push_lease) * 1000)
@@ -120,16 +125,16 @@ class Receiver:
         if (refused := self._full()) is not None:
             return refused
         headers = headers_of(scope.get("headers", ()))
-        if (refused := await self._safely(headers, self._admit(headers))) is not None:
-            return refused
-        opened = self._opened
-        body = await self._intake.read(
-            receive, lambda: None if opened is None else opened.broker.sums(headers)
-        )
+        admitted = await self._safely(headers, self._admit(headers))
+        if isinstance(admitted, PushResponse):
+            return admitted
+        opened, able = admitted
+        body = await self._intake.read(receive, lambda: opened.carriers.sums(headers, able))
         # Other requests may have come whole meanwhile.
         if (refused := self._full()) is not None:
             return refused
-        handling = asyncio.create_task(self._handle(PushRequest(headers, body.data, body.sums)))
+        request = PushRequest(headers, body.data, body.sums)
+        handling = asyncio.create_task(self._safely(headers, self._receive(request, able)))
         self._places.add(handling)
         handling.add_done_callback(self._places.discard)
         # A sender that goes away ends its request, not the job: whatever comes of that is still settled.
@@ -146,14 +151,7 @@ class Receiver:
             return come_back(503, 1)
         return come_back(429, 1) if len(self._places) >= self.concurrency else None
 
-    async def _handle(self, request: PushRequest) -> PushResponse:
-        answer = await self._safely(request.headers, self._receive(request))
-        assert answer is not None  # noqa: S101 - for the type checkers
-        return answer
-
-    async def _safely(
-        self, headers: Mapping[str, str], work: Awaitable[PushResponse | None]
-    ) -> PushResponse | None:
+    async def _safely(self, headers: Mapping[str, str], work: Awaitable[T]) -> T | PushResponse:
         """Never raises: the answer says whether the task comes back."""
         try:
             return await work
@@ -165,16 +163,17 @@ class Receiver:
             _log.exception("%s: the receiver failed", _named(headers))
         return come_back(503, _UNAVAILABLE)
 
-    async def _admit(self, headers: Mapping[str, str]) -> PushResponse | None:
+    async def _admit(self, headers: Mapping[str, str]) -> tuple[Opened, list[Served]] | PushResponse:
         opened = await self._ready()
         if not opened.lifespan.is_open:
             return come_back(503, _UNAVAILABLE)
-        return await opened.broker.admit(headers)
+        able = await opened.carriers.admit(headers)
+        return able if isinstance(able, PushResponse) else (opened, able)
 
-    async def _receive(self, request: PushRequest) -> PushResponse:
+    async def _receive(self, request: PushRequest, able: Sequence[Served]) -> PushResponse:
         opened = await self._ready()
-        received = await opened.broker.receive(
-            request, worker=opened.next_worker(), lease_ms=self._lease_ms, queues=self.queues
+        served, received = await opened.carriers.receive(
+            request, able, worker=opened.next_worker(), lease_ms=self._lease_ms, queues=self.queues
         )
         match received:
             case PushResponse():
@@ -183,8 +182,8 @@ class Receiver:
                 return await opened.fire(received)
             case Delivery():
                 if self._stopped:
-                    return await opened.broker.answer(received, Released())
-                return await opened.runs.run(received)
+                    return await served.broker.answer(received, Released())
+                return await served.runs.run(received)
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
@@ -209,7 +208,11 @@ class Receiver:
             self._sigterm.listen()  # first: what is signalled while it opens must not take jobs afterwards
         try:
             opened = await Opened.open(
-                self.app, concurrency=self.concurrency, lease_ms=self._lease_ms, app_path=self._app_path
+                self.app,
+                carriers=self.carriers,
+                concurrency=self.concurrency,
+                lease_ms=self._lease_ms,
+                app_path=self._app_path,
             )
         except BaseException:
             if self._sigterm is not None:
@@ -243,7 +246,7 @@ class Receiver:
             _log.info("the receiver drains: waiting up to %.1f s for %d jobs", grace, len(self._places))
         if self._opened is not None:
             hand_back = min(_HAND_BACK, grace / 2)
-            await self._opened.runs.hand_back(
+            await self._opened.carriers.hand_back(
                 begun + grace - hand_back, begun + grace - hand_back / 4, begun + grace + _LAST_ANSWERS
             )
         # What is left is being received or answered at this moment.
@@ -251,15 +254,7 @@ class Receiver:
         if self._places and left > 0:
             await asyncio.wait(set(self._places), timeout=left)
         if self._opened is not None:
-            stats = self._opened.broker.guard_stats()
-            _log.info(
-                "the receiver is drained after %.1f s; its guard took %d commands for %d jobs, %.1f each; %d came late",
-                time.monotonic() - begun,
-                stats.commands,
-                stats.jobs,
-                stats.commands_per_job,
-                stats.superseded,
-            )
+            self._opened.carriers.log_end(time.monotonic() - begun)
 
     async def close(self) -> None:
         """Drain, and close the app."""
@@ -289,6 +284,7 @@ def receiver(
     app: Headway,
     *,
     queues: Sequence[str] | None = None,
+    carriers: Sequence[str] | None = None,
     concurrency: int | None = None,
     lease: float | None = None,
     grace: float | None = None,
@@ -297,14 +293,16 @@ def receiver(
 ) -> Receiver:
     """Return the ASGI application that runs the app's pushed jobs.
 
-    `queues`: serve these only; the others' tasks come back later. `concurrency`: jobs at once, beyond it 429. `lease`
-    and `grace`: seconds, see the settings `push_lease` and `push_grace`; what is None comes from the app's settings.
-    `app_path`: the app as `module:name`, for tasks with `run_in="process"`; found by itself where it can be.
-    `handle_sigterm`: drain at SIGTERM, beside what the server does at it, where this is the main thread.
+    `queues`: serve these only; the others' tasks come back later. `carriers`: serve these of the app's only, all that
+    push by default. `concurrency`: jobs at once, beyond it 429. `lease` and `grace`: seconds, see the settings
+    `push_lease` and `push_grace`; what is None comes from the app's settings. `app_path`: the app as `module:name`, for
+    tasks with `run_in="process"`; found by itself where it can be. `handle_sigterm`: drain at SIGTERM, beside what the
+    server does at it, where this is the main thread.
     """
     return Receiver(
         app,
         queues=queues,
+        carriers=carriers,
         concurrency=concurrency,
         lease=lease,
         grace=grace,

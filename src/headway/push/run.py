@@ -64,11 +64,15 @@ class Runs:
         lease_ms: int,
         processes: Processes | None = None,
         resources: Resources | None = None,
+        name: str = "",
     ) -> None:
+        """`name` is the carrier's, where the receiver serves several."""
         self._broker = broker
         self._lease_ms = lease_ms
         self._threads = Threads(count)
-        self.services = Services(_log, "receiver", outage=Outage(_log, "receiver: the guard or Cloud Tasks"))
+        owner, which = (f"receiver, carrier {name}", f" of carrier {name}") if name else ("receiver", "")
+        outage = Outage(_log, f"receiver: the guard or Cloud Tasks{which}")
+        self.services = Services(_log, owner, outage=outage)
         self._answers = self.services.watch("answer")
         self._reporter = Reporter(broker, app.clock, self.services.remarks)
         self._executor = Executor(app, threads=self._threads, processes=processes, resources=resources)
