@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
-from headway.brokers.base import WorkerRecord
+from click.testing import CliRunner
+
+from headway.brokers.base import BrokerSettings, QueueWant, WorkerRecord
+from headway.brokers.url import from_url, pulled
+from headway.cli.root import cli
 from headway.cli.workers import worker_fields
-from headway.job import JobRecord, JobState, WorkerId, new_job_id
+from headway.job import JobRecord, JobState, NewJob, WorkerId, new_job_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
     from tests.unit.cli_shop import Shop
 
 
@@ -49,3 +59,30 @@ def test_the_command_lists_who_runs_jobs(shop: Shop) -> None:
     assert line.split()[:5] == ["w", "-", "-", "reports", "1"]
     by_name = shop.run("workers", "--url", "sqlite:///headway.db", "--namespace", "shop", "--json")
     assert len(json.loads(by_name.stdout)["workers"]) == 1
+
+
+def test_where_there_are_several_carriers_each_worker_names_those_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("main", "east", "west")}
+    (tmp_path / "several_shop.py").write_text(
+        f"from headway import Headway\napp = Headway('shop', carriers={urls!r})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "several_shop", raising=False)
+
+    async def hold() -> None:
+        for name in ("main", "east"):
+            async with from_url(urls[name], BrokerSettings("shop")) as store:
+                carrier = pulled(store)
+                await carrier.enqueue([NewJob(id=new_job_id(), task="t", queue="q", payload=b"")])
+                await carrier.claim([QueueWant("q", 1)], worker=WorkerId("w"), limit=1, lease_ms=60_000)
+
+    asyncio.run(hold())
+    run = CliRunner().invoke(cli, ["workers", "--app", "several_shop:app", "--json"])
+    [worker] = json.loads(run.output)["workers"]
+    assert (worker["worker"], worker["carriers"], worker["running"]) == ("w", ["main", "east"], 2)
+    head, line = CliRunner().invoke(cli, ["workers", "--app", "several_shop:app"]).output.splitlines()
+    assert head.split() == ["WORKER", "HOST", "PID", "CARRIERS", "QUEUES", "RUNNING", "SINCE"]
+    assert line.split()[:6] == ["w", "-", "-", "main,", "east", "q"]

@@ -11,7 +11,7 @@ from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import WorkerRecord
     from headway.cli.target import OpenTarget
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 _MOST: Final = 50_000  # running jobs that are looked at
+_SEVERAL: Final = 2
 
 
 @click.command(epilog=examples("headway workers --app shop.jobs:app", "headway workers --json"))
@@ -50,11 +51,30 @@ async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
         cursor = page.cursor
         if cursor is None:
             break
-    return worker_fields(holders, running)
+    return worker_fields(holders, running, await _carriers(opened))
 
 
-def worker_fields(holders: Sequence[WorkerRecord], running: Sequence[JobRecord]) -> list[dict[str, Any]]:
-    """Return the workers for JSON, by name: those that hold a lease, and those of the jobs that run."""
+async def _carriers(opened: OpenTarget) -> dict[str, list[str]] | None:
+    """Return by worker the carriers that it serves; None where there is only one."""
+    stores = {} if opened.app is None else opened.app.carriers
+    if len(stores) < _SEVERAL:
+        return None
+    served: dict[str, list[str]] = {}
+    for name, store in stores.items():
+        for one in await store.workers():
+            served.setdefault(one.id, []).append(name)
+    return served
+
+
+def worker_fields(
+    holders: Sequence[WorkerRecord],
+    running: Sequence[JobRecord],
+    carriers: Mapping[str, list[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the workers for JSON, by name: those that hold a lease, and those of the jobs that run.
+
+    `carriers` are those that each serves, where the app has several.
+    """
     from headway.cli.render import iso
 
     leases: dict[str, WorkerRecord] = {worker.id: worker for worker in holders}
@@ -75,6 +95,7 @@ def worker_fields(holders: Sequence[WorkerRecord], running: Sequence[JobRecord])
                 "worker": name,
                 "host": host,
                 "pid": pid,
+                **({} if carriers is None else {"carriers": carriers.get(name, [])}),
                 "queues": sorted({job.queue for job in held} | set(() if lease is None else lease.queues)),
                 "running": lease.holds if lease is not None else len(held),
                 "since": iso(since),
@@ -93,11 +114,13 @@ def _place(worker: str) -> tuple[str | None, int | None]:
 def _print_workers(found: list[dict[str, Any]]) -> None:
     from headway.cli.output import Column, print_table
 
+    several = any("carriers" in worker for worker in found)
     print_table(
         [
             Column("worker"),
             Column("host"),
             Column("pid", right=True),
+            *([Column("carriers")] if several else []),
             Column("queues"),
             Column("running", right=True),
             Column("since"),
@@ -107,6 +130,7 @@ def _print_workers(found: list[dict[str, Any]]) -> None:
                 worker["worker"],
                 worker["host"] or "-",
                 "-" if worker["pid"] is None else str(worker["pid"]),
+                *([", ".join(worker["carriers"])] if several else []),
                 ", ".join(worker["queues"]),
                 str(worker["running"]),
                 worker["since"] or "-",
