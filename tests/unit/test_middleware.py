@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -300,6 +302,26 @@ async def test_it_runs_on_the_loop_also_around_a_thread(app: Headway) -> None:
     assert threads == [True, False, True]
 
 
+async def test_an_app_without_any_has_no_frame_more(app: Headway) -> None:
+    callers: list[str] = []
+
+    @app.task
+    async def handler() -> None:
+        callers.append(sys._getframe(1).f_code.co_qualname)
+
+    async with inline(app) as box:
+        await handler.enqueue()
+        await box.run_until_idle()
+    assert callers == ["Executor.perform"]
+    program = (
+        "import headway.runtime.worker, headway.push, sys; print('headway.runtime.around' in sys.modules)"
+    )
+    said = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "False"
+
+
 def plain(_call: JobCall, proceed: Proceed) -> Awaitable[Any]:
     return proceed()
 
@@ -433,5 +455,5 @@ def test_what_cannot_be_called_before_an_enqueue_is_refused(app: Headway, wrong:
 
 @pytest.mark.parametrize("tags", ["billing", [7], ["a,b"], [""], 7])
 def test_tags_are_a_list_of_names(app: Headway, tags: Any) -> None:
-    with pytest.raises(DeclarationError, match=r"task 'send': (tags must be a list of texts|tag name)"):
+    with pytest.raises(DeclarationError, match=r"task 'send': (tags must be a list of texts|tags: tag name)"):
         app.task(name="send", tags=tags)(no_def)
