@@ -50,7 +50,7 @@ async def test_batches_keep_the_order_between_and_within_them(scene: Scene) -> N
     assert [*await scene.take_ids(4), *await scene.take_ids(100)] == ids
 
 
-@pytest.mark.needs("priority")
+@pytest.mark.needs("priority", "one_store")
 async def test_higher_priorities_go_first(scene: Scene) -> None:
     by_priority = {
         priority: await scene.put(scene.job(priority=priority)) for priority in (3, 0, 9, 5, 1, 8, 2, 7, 4, 6)
@@ -75,6 +75,7 @@ async def test_a_later_urgent_job_overtakes_the_waiting_ones(scene: Scene) -> No
     assert await scene.take_ids() == [urgent, second]
 
 
+@pytest.mark.needs("one_store")
 async def test_priorities_of_one_queue_do_not_touch_another(scene: Scene) -> None:
     low = await scene.put(scene.job(queue="a", priority=0))
     high = await scene.put(scene.job(queue="b", priority=9))
@@ -102,6 +103,7 @@ async def test_a_claim_gives_at_most_its_limit(scene: Scene, limit: int) -> None
     assert await scene.count(JobState.RUNNING) == limit
 
 
+@pytest.mark.needs("one_store")
 async def test_a_claim_gives_at_most_the_limit_of_each_want(scene: Scene) -> None:
     a, b = await scene.put_many(5, queue="a"), await scene.put_many(5, queue="b")
     taken = await _claim(scene.carrier, [("a", 2), ("b", 3)], 100)
@@ -259,7 +261,7 @@ async def test_claims_interleaved_with_enqueues_and_settles_lose_nothing(scene: 
     assert await scene.count(JobState.SUCCEEDED) == total
 
 
-@pytest.mark.needs("pull")
+@pytest.mark.needs("pull", "one_store")
 async def test_a_claim_renews_the_lease_of_what_the_worker_already_holds(scene: Scene) -> None:
     """Taking a job starts or renews the worker's lease: there is one lease per worker."""
     await scene.start(scene.job(queue="a"), lease_ms=10 * SECOND)

@@ -77,7 +77,7 @@ async def test_a_promoted_job_goes_behind_those_that_are_ready(scene: Scene) -> 
     assert await scene.take_ids() == [ready, delayed]
 
 
-@pytest.mark.needs("priority")
+@pytest.mark.needs("priority", "one_store")
 async def test_a_promoted_job_keeps_its_priority(scene: Scene) -> None:
     urgent = await scene.put(scene.job(due=SECOND, priority=9))
     plain = await scene.put()

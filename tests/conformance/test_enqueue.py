@@ -69,7 +69,7 @@ async def test_a_batch_may_mix_queues_delays_and_keys(scene: Scene) -> None:
     assert await scene.states([jobs[1].id, jobs[3].id]) == [JobState.SCHEDULED, JobState.READY]
 
 
-@pytest.mark.needs("priority", "unique")
+@pytest.mark.needs("priority", "unique", "one_store")
 async def test_a_batch_may_mix_priorities_and_locks_as_well(scene: Scene) -> None:
     jobs = [
         scene.job(queue="a", priority=1),
@@ -171,6 +171,7 @@ async def test_a_big_payload_arrives_whole(scene: Scene, size: int) -> None:
     assert (await scene.record(delivery.lease.job_id)).result == payload
 
 
+@pytest.mark.needs("one_store")
 @pytest.mark.parametrize(
     "name",
     [

@@ -173,6 +173,7 @@ async def test_what_changes_nothing_is_not_told(recorded: Scene) -> None:
     assert await events_since(recorded, cursor) == []
 
 
+@pytest.mark.needs("one_store")
 async def test_events_go_on_behind_a_cursor(recorded: Scene) -> None:
     """A browser that reconnects misses nothing and gets nothing twice."""
     cursor = await settled_cursor(recorded)
@@ -214,6 +215,7 @@ async def test_a_watcher_sees_events_of_other_processes_as_they_happen(scene: Sc
             ]
 
 
+@pytest.mark.needs("one_store")
 async def test_several_watchers_see_the_same_events(recorded: Scene, store: Store) -> None:
     cursor = await settled_cursor(recorded)
     async with (

@@ -144,7 +144,7 @@ async def test_a_surrender_ignores_started_jobs_that_are_not_the_workers(scene: 
     assert await scene.settle(others, Succeeded())
 
 
-@pytest.mark.needs("pull")
+@pytest.mark.needs("pull", "one_store")
 async def test_surrendered_jobs_come_back_at_the_head_in_their_order(scene: Scene) -> None:
     """Promise 8: FIFO also after the death of a worker."""
     ids = await scene.put_many(9)

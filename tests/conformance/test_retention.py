@@ -165,7 +165,7 @@ async def test_beyond_the_cap_the_oldest_go_first(store: Store, scene: Scene) ->
         assert await own.states(old) == [None] * 5 + [JobState.SUCCEEDED] * 10
 
 
-@pytest.mark.needs("cap_succeeded")
+@pytest.mark.needs("cap_succeeded", "one_store")
 async def test_the_cap_spares_what_finished_in_the_last_minute(store: Store, scene: Scene) -> None:
     """Whoever awaits a result finds it, however many others finish meanwhile."""
     async with store.broker(retention=Retention(max_succeeded=5)) as broker:

@@ -68,10 +68,18 @@ class Inspection:
         self, query: JobQuery, names: Sequence[str], places: _Cursors, limits: Sequence[int]
     ) -> builtins.list[JobPage]:
         calls = (
-            self._sides[name].list(query, after=places.get(name), limit=limit)
+            self._filled(query, name, places.get(name), limit)
             for name, limit in zip(names, limits, strict=True)
         )
         return list(await asyncio.gather(*calls))
+
+    async def _filled(self, query: JobQuery, name: str, place: str | None, limit: int) -> JobPage:
+        """Return a page of so many jobs, of several where a carrier's own is short although it goes on."""
+        page = await self._sides[name].list(query, after=place, limit=limit)
+        while len(page.jobs) < limit and page.cursor is not None:
+            more = await self._sides[name].list(query, after=page.cursor, limit=limit - len(page.jobs))
+            page = JobPage([*page.jobs, *more.jobs], more.cursor)
+        return page
 
     async def counts(self, queues: Sequence[str] | None) -> builtins.list[QueueCounts]:
         """Count by state, over all carriers; a queue is paused where one of them has paused it."""
