@@ -33,6 +33,8 @@ def _words(path: Path) -> list[str]:
         if isinstance(parameter, click.Argument) and parameter.name != "argument":
             if parameter.name in {"ids", "job_id"} and parameter.required:
                 words.append(new_job_id())
+            elif parameter.name == "version":
+                words.append("17")
             elif parameter.name in {"names", "name", "words"}:
                 words.append("nosuch")
     return words

@@ -18,6 +18,7 @@ from headway.cli.jobs import jobs
 from headway.cli.options import examples
 from headway.cli.push import push
 from headway.cli.queues import queues
+from headway.cli.routes import routes
 from headway.cli.schedules import schedules
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
@@ -101,6 +102,7 @@ for command in (
     enqueue,
     jobs,
     queues,
+    routes,
     schedules,
     workers,
     offload,

@@ -12,7 +12,7 @@ import click
 from headway.errors import ConfigError, HeadwayError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from headway.app.app import Headway
     from headway.brokers.base import Store
@@ -32,11 +32,12 @@ class Target(NamedTuple):
 
 
 class OpenTarget(NamedTuple):
-    """An open carrier. `app` is None when no code was imported."""
+    """An open carrier, and those that it consists of, by name. `app` is None when no code was imported."""
 
     carrier: Store
     settings: Settings
     app: Headway | None
+    carriers: Mapping[str, Store]
 
 
 def takes_target(function: Callable[Concatenate[Target, P], R]) -> Callable[..., R]:
@@ -104,17 +105,20 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     if target.app is not None:
         app = import_app(target.app)
         async with app:
-            yield OpenTarget(app.carrier, app.settings, app)
+            yield OpenTarget(app.carrier, app.settings, app, app.carriers)
         return
     settings = settings_of(target)
     if not settings.namespace:
         msg = "whose jobs? give --app module:name, or --namespace with the app's name (and --url)"
         raise ConfigError(msg)
-    from headway.app.opening import broker_settings
-    from headway.brokers.url import from_url
+    from headway.app.opening import OpenApps
 
-    async with from_url(settings.url, broker_settings(settings.namespace, settings)) as carrier:
-        yield OpenTarget(carrier, settings, None)
+    apps = OpenApps(settings.namespace, settings, None, None)
+    here = await apps.open()
+    try:
+        yield OpenTarget(here.carrier, settings, None, here.carriers)
+    finally:
+        await apps.close()
 
 
 def with_target(target: Target, work: Callable[[OpenTarget], Awaitable[T]]) -> T:

@@ -1,0 +1,64 @@
+"""What is looked at before routes change: carriers that are not there, lack what a task needs, or have no worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway.cli.routes.known import grown, needs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.brokers.base import QueueCounts
+    from headway.cli.target import OpenTarget
+    from headway.routing.declared import Declared
+    from headway.routing.table import RouteTable
+
+
+def gaining_carriers(known: Declared, before: RouteTable, after: RouteTable) -> dict[str, list[str]]:
+    """Return the carriers that get more than before, by queue."""
+    queues = sorted({*before.routes, *after.routes})
+    found = {queue: grown(known.route(before, queue), known.route(after, queue)) for queue in queues}
+    return {queue: names for queue, names in found.items() if names}
+
+
+def check_change(opened: OpenTarget, known: Declared, before: RouteTable, after: RouteTable) -> None:
+    """Refuse a carrier that is not there, or cannot do what a task needs that is to go there."""
+    from headway.errors import ConfigError
+    from headway.routing.needs import lacks
+
+    for queue, names in gaining_carriers(known, before, after).items():
+        if missing := [name for name in names if name not in opened.carriers]:
+            msg = (
+                f"route of {queue}: there is no carrier {missing[0]!r} any more; the carriers are "
+                f"{', '.join(known.carriers)}"
+            )
+            raise ConfigError(msg)
+        tasks = list(needs_of(opened.app, [queue])) if opened.app is not None else []
+        for name in names:
+            if found := lacks(name, opened.carriers[name].capabilities, tasks):
+                raise ConfigError(found[0])
+
+
+async def warnings_of(
+    opened: OpenTarget,
+    counts: Mapping[str, Mapping[str, QueueCounts]],
+    gaining: Mapping[str, list[str]],
+) -> list[str]:
+    """Say what is likely to be in the way of jobs that are to go somewhere."""
+    from headway.routing.served import is_served, workers_of
+
+    gainers = {name for names in gaining.values() for name in names}
+    workers = {name: await workers_of(opened.carriers[name]) for name in sorted(gainers)}
+    warnings: list[str] = []
+    for queue, names in gaining.items():
+        for name in names:
+            there = counts.get(name, {}).get(queue)
+            if not is_served(opened.carriers[name], workers[name], queue, there):
+                who = "worker" if opened.carriers[name].capabilities.pull is not None else "receiver"
+                warnings.append(
+                    f"no {who} is seen that serves queue {queue!r} on {name}: its jobs wait there until one starts"
+                )
+    if opened.app is None and gaining:
+        warnings.append("what the tasks need of their carrier was not checked: that takes --app")
+    return warnings

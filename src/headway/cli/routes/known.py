@@ -1,0 +1,104 @@
+"""What the commands about routes know of an app: its carriers, declared routes, queues, and what its tasks need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from headway.app.app import Headway
+    from headway.brokers.base import QueueCounts, Store
+    from headway.cli.target import OpenTarget
+    from headway.clock import Clock
+    from headway.job import JobState
+    from headway.retry import Retry
+    from headway.routing.declared import Declared
+    from headway.routing.needs import TaskNeeds
+    from headway.routing.routes import Route
+    from headway.routing.table import RouteTable
+
+
+def declared_of(opened: OpenTarget) -> Declared:
+    """Return the carriers and the declared routes; ConfigError when a route names a carrier that is not there."""
+    from headway.routing.declared import Declared
+    from headway.routing.written import parse_routes
+
+    names = tuple(opened.carriers)
+    return Declared(names, parse_routes(opened.settings.routes, names))
+
+
+def clock_of(opened: OpenTarget) -> Clock:
+    """Return the clock of the app."""
+    from headway.clock import SystemClock
+
+    return opened.app.clock if opened.app is not None else SystemClock()
+
+
+async def counts_by_carrier(carriers: Mapping[str, Store]) -> dict[str, dict[str, QueueCounts]]:
+    """Return what each carrier holds, by its name and by queue."""
+    import asyncio
+
+    told = await asyncio.gather(*(carrier.counts() for carrier in carriers.values()))
+    return {name: {one.queue: one for one in counts} for name, counts in zip(carriers, told, strict=True)}
+
+
+def known_queues(
+    opened: OpenTarget, declared: Declared, table: RouteTable, counts: Mapping[str, Mapping[str, QueueCounts]]
+) -> list[str]:
+    """Return the queues that a task, a route or a job names, sorted."""
+    named = {*declared.routes, *table.routes, *(queue for one in counts.values() for queue in one)}
+    return sorted(named | set(opened.app.queues if opened.app is not None else ()))
+
+
+def held(counts: QueueCounts | None) -> dict[JobState, int]:
+    """Return how many jobs of a queue a carrier still has to run, by state; empty: none."""
+    if counts is None:
+        return {}
+    return {state: count for state, count in counts.counts.items() if count and not state.terminal}
+
+
+def weights_text(route: Route) -> str:
+    """Return the weights of a route in words."""
+    if route.only is not None:
+        return f"all to {route.only}"
+    return ", ".join(f"{name} {percent} %" for name, percent in route.weights.items())
+
+
+def grown(before: Route, after: Route) -> list[str]:
+    """Return the carriers that get more of a queue's jobs than before."""
+    old = before.weights
+    return [name for name, percent in after.weights.items() if percent > old.get(name, 0)]
+
+
+def needs_of(app: Headway, queues: Collection[str]) -> Iterator[TaskNeeds]:
+    """Yield what the tasks of these queues need of their carrier."""
+    from headway.job import PRIORITY_DEFAULT
+    from headway.routing.needs import TaskNeeds
+
+    payload = 0 if app.settings.offload else app.settings.payload_limit
+    for task in app.tasks.values():
+        declared = task.options_declared
+        if declared.queue in queues:
+            yield TaskNeeds(
+                task.name,
+                declared.queue,
+                unique=declared.unique is not None,
+                priority=declared.priority != PRIORITY_DEFAULT,
+                delay_ms=round(_longest_wait(declared.retry) * 1000),
+                payload=payload,
+            )
+
+
+def _longest_wait(retry: Retry) -> float:
+    """Return the seconds that a job waits for its next attempt at the most."""
+    return max(_waits(retry), *(_waits(rule) for rule in retry.rules.values()), 0.0)
+
+
+def _waits(retry: Retry) -> float:
+    certain, none = replace(retry, jitter=0), Random(0)  # noqa: S311 - no chance is left in it
+    last = min(retry.max_attempts - 1, len(retry.delays or ()) or retry.max_attempts)
+    first = 1 if retry.delays is not None else last  # without a list each wait is longer than the one before
+    return max((certain.delay(n, none).total_seconds() for n in range(max(1, first), last + 1)), default=0.0)

@@ -1,0 +1,45 @@
+"""The routes that an app's settings declare, and what goes where under a table of routes over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from headway.routing.routes import PLACES, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.routing.table import RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The carriers of an app by name, at least one, and the routes of its settings.
+
+    What is in the control store's table goes before them; a queue in neither goes to the first carrier.
+    """
+
+    carriers: tuple[str, ...]
+    routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+
+    @property
+    def first(self) -> str:
+        """The carrier that takes what has no route."""
+        return self.carriers[0]
+
+    def unrouted(self, queue: str) -> Route:
+        """Return the route of a queue that is not in the table."""
+        return self.routes.get(queue) or Route(queue, ((self.first, PLACES),))
+
+    def route(self, table: RouteTable, queue: str) -> Route:
+        """Return the route of a queue."""
+        return table.routes.get(queue) or self.unrouted(queue)
+
+    def over(self, table: RouteTable) -> RouteTable:
+        """Return the table as it works: with the declared routes of the queues that are not in it."""
+        return replace(table, routes=dict(self.routes) | dict(table.routes))
+
+    def unknown(self, route: Route) -> list[str]:
+        """Return the carriers that a route names and the settings do not."""
+        return [name for name in route.weights if name not in self.carriers]
