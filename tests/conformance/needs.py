@@ -22,6 +22,7 @@ REASONS: Final[dict[str, str]] = {
     "cap_succeeded": "The guard's store keeps what is completed for its time, however much that is.",
     "by_end": "The guard's store pages by id, which tells when a job was enqueued.",
     "control": "What an app is steered by is kept by another of its carriers, Redis or SQLite.",
+    "figures": "Figures are kept by another carrier of the app, Redis or SQLite.",
     "one_store": (
         "Several carriers behind a route: a key is one within its queue, what is bounded or ordered is so in each."
     ),

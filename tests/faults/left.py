@@ -23,6 +23,7 @@ _REDIS_KEEPS: Final = {
     r"watched|deputy": "marks that the server forgets by itself, within a lease",
     r"u|ux": "throttled keys, until their window ends",
     r"control(:.*)?": "control documents, and who held a lease on one: they steer the app, whatever jobs it has",
+    r"fig(:.*)?": "sums of what happened, for 30 days; the server forgets them by itself",
     r"fire": "the last fire time of each schedule",
     r"logged|sched:.*|schedules": "declared schedules",
 }
@@ -35,6 +36,8 @@ _SQLITE_KEEPS: Final = {
     "schedule": "declared schedules, and their last fire time",
     "control": "control documents: they steer the app, whatever jobs it has",
     "control_lease": "who held a lease on one last: the next token must be higher",
+    "figures": "sums of what happened, for 30 days, whatever jobs are still there",
+    "figures_source": "which process has written which of them, for two days",
     "sqlite_sequence": "SQLite's own",
 }
 

@@ -8,6 +8,7 @@ from headway.brokers.base import Capabilities
 from headway.brokers.redis import (
     control,
     enqueue,
+    figures,
     holding,
     inspect,
     lease,
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.control import ControlDocument, Fence
     from headway.events import Event
+    from headway.figures.gatherer import Delta
+    from headway.figures.values import Figures
     from headway.job import Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
 
@@ -113,6 +116,7 @@ class RedisBroker:
             mover=self,
             control=self,
             notifier=self,
+            figures=self,
         )
 
     async def open(self) -> None:
@@ -335,6 +339,16 @@ class RedisBroker:
     def control_changes(self) -> AsyncIterator[str]:
         """Yield the names of documents as they are written."""
         return self._control.changes()
+
+    async def add_figures(self, delta: Delta) -> None:
+        """Add what one process has gathered."""
+        await figures.add(self._session, delta)
+
+    async def figures(
+        self, since_ms: int, until_ms: int, *, queue: str | None = None, coarse: bool = False
+    ) -> Figures:
+        """Return sums of what happened to jobs."""
+        return await figures.read(self._session, since_ms, until_ms, queue, coarse=coarse)
 
     async def server_info(self) -> ServerInfo:
         """Return the server's settings and load."""

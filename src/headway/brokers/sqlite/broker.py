@@ -13,6 +13,7 @@ from headway.brokers.sqlite import (
     control,
     enqueue,
     events,
+    figures,
     holding,
     inspect,
     lease,
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.control import ControlDocument, Fence
     from headway.events import Event
+    from headway.figures.gatherer import Delta
+    from headway.figures.values import Figures
     from headway.job import Delivery, Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
     T = TypeVar("T")
@@ -97,7 +100,9 @@ class SqliteBroker:
     @property
     def capabilities(self) -> Capabilities:
         """Everything, without a horizon of delay."""
-        return Capabilities(name="sqlite", pull=self, lender=self, keys=self, mover=self, control=self)
+        return Capabilities(
+            name="sqlite", pull=self, lender=self, keys=self, mover=self, control=self, figures=self
+        )
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -378,6 +383,20 @@ class SqliteBroker:
     async def release_control(self, fence: Fence) -> None:
         """End a lease."""
         await self._write(lambda tx: control.release(tx, fence))
+
+    async def add_figures(self, delta: Delta) -> None:
+        """Add what one process has gathered."""
+        await self._write(lambda tx: figures.add(tx, delta))
+
+    async def figures(
+        self, since_ms: int, until_ms: int, *, queue: str | None = None, coarse: bool = False
+    ) -> Figures:
+        """Return sums of what happened to jobs."""
+        return await self._read(
+            lambda db, app: figures.read(
+                db, app, (since_ms, until_ms, self._clock.now_ms()), queue, coarse=coarse
+            )
+        )
 
 
 def _forget(future: asyncio.Future[None]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import Tended
+from headway.brokers.sqlite.figures import expire
 from headway.brokers.sqlite.file.schema import CANCELLED, EXPIRED, FAILED, RUNNING, SUCCEEDED
 from headway.brokers.sqlite.file.ticks import OF_CLOCK, boot
 from headway.brokers.sqlite.mend import mend
@@ -115,6 +116,7 @@ def tend(tx: Transaction) -> Tended:
         "DELETE FROM schedule WHERE app = ? AND declared = 0 AND (last_fire_ms IS NULL OR last_fire_ms < ?)",
         (tx.app, tx.now - _FIRES_KEPT_MS),
     )
+    expire(tx)
     tx.db.execute("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_EVENTS_KEPT,))
     return Tended(
         promoted=advanced.promoted,

@@ -127,7 +127,19 @@ ALTER TABLE lock ADD COLUMN mode TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN withdrawn TEXT;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5)
+# figures.py says what these are for. `span` is in minutes.
+_V6: Final = """
+CREATE TABLE figures (
+    app INTEGER NOT NULL, span INTEGER NOT NULL, minute INTEGER NOT NULL, queue TEXT NOT NULL, task TEXT NOT NULL,
+    carrier TEXT NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (app, span, minute, queue, task, carrier)
+) WITHOUT ROWID;
+CREATE TABLE figures_source (
+    app INTEGER NOT NULL, source TEXT NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (app, source)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
