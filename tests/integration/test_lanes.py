@@ -15,7 +15,7 @@ from headway import Context, Headway
 from headway.brokers.base import BrokerSettings, LeaseLost
 from headway.brokers.redis import session
 from headway.brokers.url import from_url
-from headway.errors import ConfigError
+from headway.errors import BrokerUnavailableError, ConfigError
 from headway.job import JobState
 from headway.runtime.worker import Worker
 from tests.faults.figures import FIGURE
@@ -88,6 +88,15 @@ class Place:
         job = self.app.find_task(task).job(*args)
         [accepted] = await self.app.carriers[name].enqueue([job.new])
         return accepted.id
+
+    async def accepted_again(self, name: str, task: str, *args: Any) -> JobId:
+        """Enqueue where the connection may not be made anew yet."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                try:
+                    return await self.enqueue(name, task, *args)
+                except BrokerUnavailableError:
+                    await asyncio.sleep(0.05)
 
     async def ends(self, name: str, job_id: JobId) -> JobRecord:
         async with asyncio.timeout(DEADLINE):
@@ -264,12 +273,36 @@ async def test_the_outage_of_one_carrier_leaves_the_other_alone(
         if backlog:
             await until(lambda: len(place.ran) > ran + 20)
         else:
-            await place.ends("b", await place.enqueue("b", "short", "b"))
+            await place.ends("b", await place.accepted_again("b", "short", "b"))
     record_property(FIGURE, f"{how}: at most {max(took) * 1000:.0f} ms, mean {sum(took) / 30 * 1000:.0f} ms")
     assert max(took) < PICKED_UP
     if backlog:  # else nobody asks it within that time
         assert "carrier b is not available" in caplog.text
     assert "carrier a is not available" not in caplog.text
+
+
+async def test_a_worker_begins_while_a_carrier_is_away(
+    tmp_path: Path, own_redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place(f"sqlite:///{tmp_path / 'a.db'}", own_redis_server.url)
+    own_redis_server.stop()
+    async with place.working():
+        assert "carrier b is not available" in caplog.text
+        await place.ends("a", await place.enqueue("a", "short", "a"))
+        with pytest.raises(BrokerUnavailableError, match="is it running"):
+            await place.enqueue("b", "short", "b")
+        own_redis_server.start()
+        await until(lambda: "carrier b is available again" in caplog.text)
+        await place.ends("b", await place.enqueue("b", "short", "b"))
+    assert place.ran == ["a", "b"]
+
+
+async def test_an_app_whose_carriers_are_all_away_is_not_opened(own_redis_server: RedisServer) -> None:
+    url = own_redis_server.url.rpartition("/")[0]
+    place = Place(f"{url}/1", f"{url}/2")
+    own_redis_server.stop()
+    with pytest.raises(BrokerUnavailableError, match="is it running"):
+        await place.app.open()
 
 
 async def test_a_worker_serves_the_carriers_that_are_named(urls: tuple[str, str]) -> None:

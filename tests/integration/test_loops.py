@@ -15,6 +15,7 @@ from headway.brokers.url import from_url, pulled
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.job import JobState, NewJob, WorkerId, new_job_id
 from headway.push import receiver
+from headway.routing.carriers.opening import Opening
 from headway.runtime.worker import Worker
 from headway.testing import FaultyBroker, inline
 from tests.faults.figures import FIGURE
@@ -338,7 +339,30 @@ async def grouped(
     assert await group.close() == 0
 
 
+@asynccontextmanager
+async def opening(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    away = FaultyBroker(pulled(from_url(f"sqlite:///{tmp_path}/away.db", BrokerSettings("loops"))))
+    near = from_url(f"sqlite:///{tmp_path}/near.db", BrokerSettings("loops"))
+    away.fail_next("open", error=BrokerUnavailableError("cut"))
+    carriers = Opening({"near": near, "away": away})
+    await carriers.open()
+    [services] = carriers.services
+
+    def fail(error: Callable[[], BaseException]) -> None:
+        away.fail_next("open", times=TIMES, error=error())
+
+    async def works() -> None:
+        await until(lambda: [service.rounds for service in services] == [1])
+        assert await away.counts() == []
+
+    yield Tried(services, fail, lambda: not away.pending, works, lambda: asyncio.sleep(0))
+    await carriers.close()
+    await away.close()
+    await near.close()
+
+
 OWNERS: Final[dict[str, Any]] = {
+    "routing.carriers.opening": opening,
     "runtime.heart": heart,
     "runtime.supervisor": supervising,
     "runtime.lane": lane,

@@ -12,6 +12,7 @@ from headway.brokers.base import CancelResult, Capabilities
 from headway.routing.carriers.enqueue import Enqueueing
 from headway.routing.carriers.events import events, events_end
 from headway.routing.carriers.inspect import Inspection
+from headway.routing.carriers.opening import Opening
 from headway.routing.carriers.schedules import schedules
 from headway.routing.carriers.sides import Sides
 from headway.routing.carriers.wait import wait_finished
@@ -45,6 +46,7 @@ class RoutedBroker:
         self.router = router
         self._enqueueing = Enqueueing(self.sides, router)
         self._inspection = Inspection(self.sides)
+        self._opening = Opening(stores)
         self._capabilities = common(stores)
 
     @property
@@ -53,15 +55,16 @@ class RoutedBroker:
         return self._capabilities
 
     async def open(self) -> None:
-        """Open all; when one cannot be opened, those that were are closed again."""
+        """Open all, also where some cannot be reached yet; when that fails, those that were opened are closed again."""
         try:
-            await self.sides.each(lambda store: store.open())
+            await self._opening.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Close all, whatever one of them raises."""
+        await self._opening.close()
         await self.router.close()
         told = await asyncio.gather(*(store.close() for store in self.sides.stores), return_exceptions=True)
         for error in told:

@@ -77,6 +77,7 @@ class Link:
         self._down_since = 0.0  # an instant of the loop's clock
         self._stalled = asyncio.Event()
         self._problem: Exception | str = ""  # what kept calls from being answered last
+        self._unopened = f"{target.name}: the broker is not open; use `async with` or await open()"
 
     async def open(self) -> None:
         """Connect, with a few tries; raises BrokerUnavailableError or BrokerRefusedError."""
@@ -91,7 +92,9 @@ class Link:
             except _CUT as error:
                 self._check_refusal(error)
                 if loop.time() + delay > deadline:
-                    raise self._unavailable() from error
+                    unopened = self._unavailable()
+                    self._unopened = str(unopened)
+                    raise unopened from error
                 await asyncio.sleep(delay)
                 delay *= 2
             else:
@@ -124,8 +127,7 @@ class Link:
         `at_once`: it waits for no others. `look`: its caller does nothing before the answer, see `spin.py`.
         """
         if self._runner is None:
-            msg = f"{self._target.name}: the broker is not open; use `async with` or await open()"
-            raise BrokerUnavailableError(msg)
+            raise BrokerUnavailableError(self._unopened)
         self._outbox.append(call)
         if self._lending.loan is not None:
             self._lending.recall()
