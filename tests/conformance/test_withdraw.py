@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from headway.brokers.base import JobQuery, KeyIndex, Mover, QueueWant
+from headway.brokers.base import JobQuery, KeyIndex, Mover, QueueWant, Retention
 from headway.job import (
     Failed,
     JobId,
@@ -192,6 +192,50 @@ async def test_withdrawn_jobs_are_kept_as_long_as_cancelled_ones(scene: Scene) -
     scene.clock.advance(HOUR + SECOND)
     await scene.carrier.tend()
     assert await scene.state(job_id) is None
+
+
+async def test_a_withdrawn_job_is_kept_for_an_hour_at_least(store: Store) -> None:
+    async with store.broker(retention=Retention(succeeded_ms=0)) as carrier:
+        scene = Scene(carrier, store.clock)
+        withdrawn = await scene.put_many(3)
+        await _withdraw(scene, *withdrawn)
+        scene.clock.advance(1)
+        cancelled = await scene.reach(JobState.CANCELLED)
+        scene.clock.advance(HOUR - 2)
+        await carrier.tend()
+        assert await scene.state(cancelled) is None
+        assert None not in await _withdraw(scene, *withdrawn)
+        scene.clock.advance(2 * MINUTE)
+        await carrier.tend()
+        assert await _withdraw(scene, *withdrawn) == [None] * 3
+
+
+@pytest.mark.needs("cap_succeeded")
+async def test_no_cap_drops_a_withdrawn_job(store: Store) -> None:
+    """Were its record dropped while its move is interrupted, the job would be lost."""
+    async with store.broker(retention=Retention(max_succeeded=2)) as carrier:
+        scene = Scene(carrier, store.clock)
+        withdrawn = await scene.put_many(4)
+        await _withdraw(scene, *withdrawn)
+        ended: list[JobId] = []
+        for state in (JobState.CANCELLED, JobState.SUCCEEDED):
+            for _ in range(3):
+                scene.clock.advance(1)
+                ended.append(await scene.reach(state))
+        scene.clock.advance(2 * MINUTE)
+        await carrier.tend()
+        tended = await carrier.tend()
+        assert tended.next_in_ms is None or tended.next_in_ms >= SECOND
+        assert await scene.states(ended) == [None] * 4 + [JobState.SUCCEEDED] * 2
+        assert None not in await _withdraw(scene, *withdrawn)
+        assert await carrier.remove(withdrawn[:2]) == [True, True]
+        late = await scene.reach(JobState.CANCELLED)
+        scene.clock.advance(2 * MINUTE)
+        await carrier.tend()
+        assert await scene.states([*ended[-2:], late]) == [None, JobState.SUCCEEDED, JobState.CANCELLED]
+        scene.clock.advance(25 * HOUR)
+        await carrier.tend()
+        assert await scene.states(withdrawn) == [None] * 4
 
 
 async def test_an_idempotency_key_is_free_at_once(scene: Scene) -> None:

@@ -153,6 +153,13 @@ REDIS: Final[tuple[Mutant, ...]] = (
         conformance="test_withdraw.py",
     ),
     mutant(
+        "withdrawn-capped",
+        "the record of a job that was given away is dropped where there are too many completed ones",
+        ("brokers/redis/lua/tend.lua", " and not item.uncapped\n", "\n"),
+        carrier="redis",
+        conformance="test_withdraw.py",
+    ),
+    mutant(
         "withdrawn-keeps-key",
         "a job that was given away keeps its idempotency key here",
         ("brokers/redis/lua/withdraw.lua", "      redis.call('HDEL', P .. 'keys', key)\n", ""),
@@ -273,6 +280,13 @@ SQLITE: Final[tuple[Mutant, ...]] = (
         "a job that runs is given away",
         ("brokers/sqlite/withdraw.py", "if one.state <= READY or", "if one.state <= READY + 1 or"),
         ("brokers/sqlite/withdraw.py", "    if header.state > READY or _is_bound(tx, header):", "    if _is_bound(tx, header):"),
+        carrier="sqlite",
+        conformance="test_withdraw.py",
+    ),
+    mutant(
+        "sqlite-withdrawn-capped",
+        "the record of a job that was given away is dropped where there are too many completed ones",
+        ("brokers/sqlite/upkeep.py", ' WHERE withdrawn IS NULL"', '"'),
         carrier="sqlite",
         conformance="test_withdraw.py",
     ),

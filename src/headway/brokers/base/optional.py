@@ -87,8 +87,9 @@ class Mover(Protocol):
         end.
 
         Keys of withdrawn jobs are free at once. Their records stay, payload included, for the time that cancelled jobs
-        are kept. Repeated under the same reason, a call answers the same for those withdrawn before: no answer is lost.
-        A withdrawn job is not retried by hand; it comes back by `enqueue` with a `past` of a higher epoch.
+        are kept, an hour at least, and no cap drops them. Repeated under the same reason, a call answers the same for
+        those withdrawn before: no answer is lost. A withdrawn job is not retried by hand; it comes back by `enqueue`
+        with a `past` of a higher epoch.
         """
         ...
 

@@ -84,7 +84,7 @@ def counted_anew(db: sqlite3.Connection, app: int) -> tuple[int, ...]:
         "spared_until_ms = 0, "
         "tail = (SELECT coalesce(max(pos), 0) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
         "head = (SELECT min(0, coalesce(min(pos), 0)) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
-        "kept = (SELECT count(*) FROM job WHERE app = ?2 AND state IN (3, 5, 6)) WHERE id = ?2",
+        "kept = (SELECT count(*) FROM job WHERE app = ?2 AND state IN (3, 5, 6) AND withdrawn IS NULL) WHERE id = ?2",
         (now, app),
     )
     row: tuple[int, ...] = db.execute(COUNTERS, (app,)).fetchone()

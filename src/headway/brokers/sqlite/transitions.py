@@ -162,6 +162,11 @@ def delete(tx: Transaction, headers: Sequence[Header]) -> None:
     if not headers:
         return
     seqs = seq_list([header.seq for header in headers])
+    if any(header.state == CANCELLED for header in headers):
+        counted = (
+            "SELECT count(*) FROM job WHERE withdrawn IS NOT NULL AND seq IN (SELECT value FROM json_each(?))"
+        )
+        tx.kept += tx.db.execute(counted, (seqs,)).fetchone()[0]  # they were not, see withdraw.py
     for table in ("job", "payload", "log"):
         statement = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
         tx.db.execute(statement, (seqs,))

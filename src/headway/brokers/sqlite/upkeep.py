@@ -25,6 +25,7 @@ _STEP: Final = 10_000
 _PRUNE: Final = 1000
 
 _SPARED_MS: Final = 60_000  # the cap on completed jobs spares those that somebody may still be waiting for
+_WITHDRAWN_MS: Final = 3600_000  # a withdrawn job is kept so long at least: its move may be interrupted
 _SIGNALS_KEPT_MS: Final = 600_000
 _EVENTS_KEPT: Final = 100_000
 _FIRES_KEPT_MS: Final = 366 * 24 * 3600 * 1000  # of schedules that are not declared any more
@@ -138,20 +139,27 @@ def _next_prune_in_ms(tx: Transaction) -> int | None:
     first: int | None = None
     for state in (SUCCEEDED, FAILED, CANCELLED, EXPIRED):
         keep_ms = retention.failed_ms if state == FAILED else retention.succeeded_ms
+        oldest = _oldest_end(tx, state)
+        if oldest is None:
+            continue
+        end, withdrawn = oldest
+        if withdrawn:  # those behind it may go before it does
+            first = _earlier(first, min(end + max(keep_ms, _WITHDRAWN_MS), tx.now + max(keep_ms, _SPARED_MS)))
+            continue
         if state != FAILED and tx.kept > retention.max_succeeded:
             keep_ms = min(keep_ms, _SPARED_MS)
-        if (end := _oldest_end(tx, state)) is not None:
-            first = _earlier(first, end + keep_ms)
+        first = _earlier(first, end + keep_ms)
     return None if first is None else max(0, first - tx.now)
 
 
-def _oldest_end(tx: Transaction, state: int) -> int | None:
+def _oldest_end(tx: Transaction, state: int) -> tuple[int, bool] | None:
+    """Return when the first of the jobs in this state completed, and whether it was withdrawn: then no cap applies."""
     row = tx.db.execute(
-        "SELECT since_ms FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 AND state = ? "
-        "ORDER BY pos LIMIT 1",
+        "SELECT since_ms, withdrawn IS NOT NULL FROM job INDEXED BY job_done WHERE app = ? AND +state > 2 "
+        "AND state = ? ORDER BY pos LIMIT 1",
         (tx.app, state),
     ).fetchone()
-    return None if row is None or not isinstance(row[0], int) else row[0]
+    return None if row is None or not isinstance(row[0], int) else (row[0], bool(row[1]))
 
 
 def is_old(retention: Retention, now_ms: int, state: int, since_ms: object) -> bool:
@@ -178,13 +186,13 @@ def _prune(tx: Transaction) -> int:
         "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
         "3 ORDER BY pos LIMIT ?2)"
         " UNION ALL "
-        "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
-        "5 ORDER BY pos LIMIT ?2)"
+        "SELECT seq, pos, since_ms FROM (SELECT seq, pos, since_ms, withdrawn FROM job WHERE app = ?1 AND +state > 2 "
+        "AND state = 5 ORDER BY pos LIMIT ?2 + ?3) WHERE withdrawn IS NULL"
         " UNION ALL "
         "SELECT * FROM (SELECT seq, pos, since_ms FROM job WHERE app = ?1 AND +state > 2 AND state = "
         "6 ORDER BY pos LIMIT ?2)"
         ") ORDER BY pos LIMIT ?2",
-        (tx.app, surplus),
+        (tx.app, surplus, _PRUNE),
     ).fetchall()
     beyond = [
         _header(tx, seq)
@@ -203,7 +211,7 @@ def _header(tx: Transaction, seq: int) -> Header:
 def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> list[Header]:
     """The first to complete come first, so that the walk ends at the first one that is young enough."""
     rows = tx.db.execute(
-        f"SELECT {Header.COLUMNS}, since_ms FROM job INDEXED BY job_done "  # noqa: S608 - a constant
+        f"SELECT {Header.COLUMNS}, withdrawn IS NOT NULL, since_ms FROM job INDEXED BY job_done "  # noqa: S608 - a constant
         "WHERE app = ? AND +state > 2 AND state = ? ORDER BY pos LIMIT ?",
         (tx.app, state, max(0, limit)),
     )
@@ -211,6 +219,9 @@ def _finished_until(tx: Transaction, state: int, until_ms: int, limit: int) -> l
     for row in rows:
         if isinstance(row[-1], int) and row[-1] > until_ms:
             break
-        old.append(Header(*row[:-1]))
+        withdrawn, since_ms = row[-2:]
+        if withdrawn and isinstance(since_ms, int) and since_ms > tx.now - _WITHDRAWN_MS:
+            continue
+        old.append(Header(*row[:-2]))
     rows.close()
     return old

@@ -54,6 +54,7 @@ def _before(tx: Transaction, header: Header, row: Row, reason: str) -> JobRecord
             "DELETE FROM lock WHERE app = ? AND name = ? AND holder = ?", (tx.app, header.lock, header.id)
         )
     finish(tx, [Ending(header, CANCELLED, reason)])
+    tx.kept -= 1  # of completed jobs, to which a cap applies: this one stays its whole time
     kept = Withdrawn(known.state, known.key, known.unique)
     tx.db.execute("UPDATE job SET key = NULL, withdrawn = ? WHERE seq = ?", (kept.text(), header.seq))
     return known

@@ -20,6 +20,7 @@
 -- @include close
 local keep_ms, keep_failed, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local FRESH_MS = 60000 -- the cap on their number spares jobs of the last minute: their callers may be about to look
+local WITHDRAWN_MS = 3600000 -- a withdrawn job is kept so long at least: somebody has to find its move interrupted
 -- Pruning by age may be late by a tenth, so that a busy app is not woken for every record.
 local function lazy(kept)
   return math.min(math.max(kept / 10, 1000), 60000)
@@ -75,6 +76,10 @@ local function oldest(state, size)
     local job = text and parse_done(text)
     found[i].kind = job and job.kind
   end
+  -- A withdrawn job stays its whole time: only its record tells what is to go on elsewhere.
+  for i, text in ipairs(state == 'C' and gather_if_any(P .. 'withdrawn', ids) or {}) do
+    found[i].uncapped = text ~= false
+  end
   return found
 end
 
@@ -116,16 +121,20 @@ end
 table.sort(candidates, by_age)
 local stale = tonumber(redis.call('GET', P .. 'done:stale') or '0')
 local total = redis.call('LLEN', P .. 'done:S') - stale + redis.call('ZCARD', P .. 'done:C') + redis.call('ZCARD', P .. 'done:X')
-local over = total - most
+local over = total - most - redis.call('HLEN', P .. 'withdrawn')
 local chosen, next_prune = {}, math.huge
 for _, item in ipairs(candidates) do
   if #chosen >= BOUND then
     break
   end
-  if item.finished + keep_ms <= now or (#chosen < over and item.finished + FRESH_MS <= now) then
+  local beyond = #chosen < over and item.finished + FRESH_MS <= now and not item.uncapped
+  local kept = item.uncapped and math.max(keep_ms, WITHDRAWN_MS) or keep_ms
+  if item.finished + kept <= now or beyond then
     chosen[#chosen + 1] = item
+  elseif item.uncapped then
+    next_prune = math.min(next_prune, math.max(item.finished + kept, now + lazy(kept)))
   else
-    next_prune = math.max(item.finished + keep_ms, now + lazy(keep_ms))
+    next_prune = math.min(next_prune, math.max(item.finished + keep_ms, now + lazy(keep_ms)))
     if #chosen < over then
       next_prune = math.min(next_prune, math.max(item.finished + FRESH_MS, now + 1000))
     end
