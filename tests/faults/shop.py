@@ -42,8 +42,9 @@ class Shop:
         show_logs: bool = True,
         events: bool = True,
         clock: Path | None = None,
+        carriers: Mapping[str, str] | None = None,
     ) -> None:
-        """`worker_url`: where the workers find the carrier, when not at `url`; `settings` are theirs.
+        """`carriers` are several, by name, the first of them at `url`. `worker_url`: where the workers find the carrier, when not at `url`; `settings` are theirs.
 
         `clock` is the file by which the history sets the clock of all its processes.
         """
@@ -57,10 +58,11 @@ class Shop:
         self.app: Headway = declare_soak(
             build(
                 namespace,
-                url=url,
+                url=None if carriers else url,
                 queues=queues,
                 record_events=events,
                 **({} if clock is None else {"clock": JumpedClock(clock)}),
+                **({} if carriers is None else {"carriers": dict(carriers)}),
             )
         )
         self._events = events
@@ -68,6 +70,8 @@ class Shop:
         self._worker_url = worker_url or url
         self._show_logs = show_logs
         self._settings = dict(settings or {})
+        if carriers is not None:
+            self._settings["carriers"] = ",".join(f"{name}={one}" for name, one in carriers.items())
         self._queues = queues
 
     async def __aenter__(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, CodecError
@@ -134,7 +135,9 @@ class Following:
         try:
             found = await control.read_control(ROUTES, newer_than=self.table.version)
             if found is not None:
-                self._adopt(decode_table(found.body), began + SETTLING - found.age_ms / 1000)
+                # The store counts the versions: one that was restored may have another number in its text.
+                table = replace(decode_table(found.body), version=found.version)
+                self._adopt(table, began + SETTLING - found.age_ms / 1000)
         except (BrokerError, CodecError) as error:
             if not self._away:
                 _log.warning(
