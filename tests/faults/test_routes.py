@@ -114,10 +114,12 @@ async def test_routes_that_flip_under_load_lose_no_job_and_complete_none_twice(
         await asyncio.gather(shop.group(processes=2), shop.group())
         ends = asyncio.Event()
         async with Load(shop, Random(3)):
-            tasks = [asyncio.create_task(one(shop, ends)) for one in (_flip, _name_jobs, _kill)]
+            flipping = asyncio.create_task(_flip(shop, ends))
+            naming = asyncio.create_task(_name_jobs(shop, ends))
+            killing = asyncio.create_task(_kill(shop, ends))
             await asyncio.sleep(SECONDS)  # the length of the run is what is asked for
             ends.set()
-            flips, told, killed = await asyncio.gather(*tasks)
+            flips, told, killed = await asyncio.gather(flipping, naming, killing)
         await shop.finished(within=60)
         found = await _all(shop)
     on = Counter(name for places in found.values() for name, _ in places)
