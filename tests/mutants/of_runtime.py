@@ -173,6 +173,18 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
         faults="test_drain.py",
     ),
     mutant(
+        "first-carrier-only",
+        "what a dead worker held goes back on the first of its carriers alone",
+        ("runtime/handback.py", "in enumerate(hello.carriers)", "in enumerate(hello.carriers[:1])"),
+        faults="test_carriers.py",
+    ),
+    mutant(
+        "wrong-lane-lost",
+        "a lease that was lost on one carrier is told of the first one",
+        ("runtime/member.py", "self.tell(Lost(lane))", "self.tell(Lost(0))"),
+        faults="test_carriers.py",
+    ),
+    mutant(
         "dead-by-drain",
         "what a drain cuts off is put into the dead-letter state",
         ("runtime/outcomes.py", "                # Lost: then the release is superseded, and recorded as that.\n                return Released()",
