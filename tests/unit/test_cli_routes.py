@@ -16,7 +16,7 @@ from click.shell_completion import ShellComplete
 from headway.brokers.base import JobQuery, QueueWant
 from headway.cli.root import cli
 from headway.cli.target import import_app
-from headway.job import WorkerId
+from headway.job import JobId, NewJob, WorkerId
 from headway.routing.following import SETTLING
 from tests.unit.cli_shop import Shop
 
@@ -273,3 +273,35 @@ def test_show_in_words_survives_what_a_person_may_have_typed(routed: Shop) -> No
     assert "\x1b" not in routed.ok("routes", "show", *routed.target)
     assert "\x1b" not in routed.ok("routes", "history", *routed.target)
     assert json.loads(routed.ok("routes", "history", *routed.target, "--json"))["versions"][0]["version"] == 1
+
+
+def test_verify_is_0_only_when_nothing_is_wrong(routed: Shop) -> None:
+    routed.enqueue("report", "q1")
+    routed.enqueue("welcome", "1")
+    text = routed.ok("routes", "verify", *routed.target)
+    assert text.splitlines()[-1] == "2 jobs: each on one carrier, nothing is wrong"
+    routed.ok("routes", "set", "reports", "side", *routed.target)
+    result = routed.run("routes", "verify", *routed.target)
+    assert result.exit_code == 1
+    assert "1 of queue reports wait on main: no route leads there" in result.stdout
+    assert result.stdout.splitlines()[-1] == "2 jobs: NOT as it should be"
+    result = routed.run("routes", "verify", *routed.target, "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["jobs"]) == (False, 2)
+    assert found["stranded"] == [{"queue": "reports", "carrier": "main", "waiting": 1}]
+
+
+def test_verify_names_a_job_that_is_on_two_carriers(routed: Shop) -> None:
+    job = routed.enqueue("report", "q1")
+
+    async def double() -> None:
+        async with import_app(routed.app) as app:
+            record = (await app.carriers["main"].get([JobId(job)]))[0]
+            assert record is not None
+            new = NewJob(JobId(job), record.task, record.queue, record.payload)
+            await app.carriers["side"].enqueue([new])
+
+    asyncio.run(double())
+    result = routed.run("routes", "verify", *routed.target)
+    assert (result.exit_code, f"job {job} is on two carriers: main, side" in result.stdout) == (1, True)

@@ -80,6 +80,7 @@ PRINTING: Final = {
     ("routes", "set"): "reports main",
     ("routes", "history"): "",
     ("routes", "rollback"): "0",
+    ("routes", "verify"): "",
     ("schedules", "list"): "",
     ("schedules", "pause"): "hourly",
     ("schedules", "resume"): "hourly",

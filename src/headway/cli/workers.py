@@ -56,7 +56,7 @@ async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
 
 async def _carriers(opened: OpenTarget) -> dict[str, list[str]] | None:
     """Return by worker the carriers that it serves; None where there is only one."""
-    stores = {} if opened.app is None else opened.app.carriers
+    stores = opened.carriers
     if len(stores) < _SEVERAL:
         return None
     served: dict[str, list[str]] = {}

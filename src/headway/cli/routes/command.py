@@ -8,6 +8,7 @@ from headway.cli.options import examples
 from headway.cli.routes.change import rollback, set_route
 from headway.cli.routes.history import history
 from headway.cli.routes.show import show
+from headway.cli.routes.verify import verify
 
 
 @click.group(
@@ -15,14 +16,15 @@ from headway.cli.routes.show import show
         "headway routes show --app shop.jobs:app",
         "headway routes set reports main=75 push=25 --reason 'a quarter' --app shop.jobs:app",
         "headway routes rollback 3 --app shop.jobs:app",
+        "headway routes verify --app shop.jobs:app",
     )
 )
 def routes() -> None:
-    """Show and change which carriers take the jobs of a queue.
+    """Show, change and verify which carriers take the jobs of a queue.
 
     A change needs no deploy: every process that enqueues goes by it within 2 s. Jobs that wait stay where they are.
     """
 
 
-for command in (show, set_route, history, rollback):
+for command in (show, set_route, history, rollback, verify):
     routes.add_command(command)
