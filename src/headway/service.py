@@ -84,10 +84,11 @@ class Remarks:
 class Outage:
     """Whether a server answers, as all loops that ask it find together."""
 
-    def __init__(self, log: logging.Logger, what: str) -> None:
-        """`what` names who lost which server."""
+    def __init__(self, log: logging.Logger, what: str, *, tell: Callable[[str], None] | None = None) -> None:
+        """`what` names who lost which server. With `tell` nothing is logged: it hears the reason, and "" at the end."""
         self._log = log
         self._what = what
+        self._tell = tell
         self._failing: set[str] = set()
         self._since = 0.0
         self._answered = asyncio.Event()  # replaced each time one of the failing loops got an answer
@@ -97,13 +98,16 @@ class Outage:
         """True from the first call that failed until each loop that failed has had an answer."""
         return bool(self._failing)
 
-    def lost(self, by: str, error: BaseException) -> None:
+    def lost(self, by: str, error: BrokerUnavailableError) -> None:
         """Learn that a loop could not reach the server."""
         if not self._failing:
             self._since = time.monotonic()
-            self._log.warning(
-                "%s is not available, tried again until it is: %s", self._what, in_one_line(error)
-            )
+            if self._tell is not None:
+                self._tell(str(error))
+            else:
+                self._log.warning(
+                    "%s is not available, tried again until it is: %s", self._what, in_one_line(error)
+                )
         self._failing.add(by)
 
     def answers(self, by: str) -> None:
@@ -113,7 +117,11 @@ class Outage:
         self._failing.discard(by)
         answered, self._answered = self._answered, asyncio.Event()
         answered.set()
-        if not self._failing:
+        if self._failing:
+            return
+        if self._tell is not None:
+            self._tell("")
+        else:
             seconds = time.monotonic() - self._since
             self._log.warning("%s is available again, after %.1f s", self._what, seconds)
 

@@ -46,6 +46,23 @@ async def test_a_restart_under_load_loses_nothing(
     assert {record.state for record in ledger.records.values() if record is not None} == {JobState.SUCCEEDED}
 
 
+async def test_a_group_says_once_that_its_carrier_is_away_and_once_that_it_is_back(
+    redis_shop: Shop, own_redis_server: RedisServer
+) -> None:
+    """Not each of its processes for itself: the supervisor hears of all."""
+    shop = redis_shop
+    group = await shop.group(processes=2, lease="2s")
+    await asyncio.to_thread(own_redis_server.kill)
+    await until(lambda: "is not available" in group.log(), "the outage is said", 20)
+    await asyncio.sleep(2)  # by now the others have noticed too
+    await asyncio.to_thread(own_redis_server.start)
+    await until(lambda: "is available again" in group.log(), "its end is said", 20)
+    await shop.enqueue("quick")
+    await shop.checked()
+    said = [line for line in group.log().splitlines() if "available" in line]
+    assert [" headway.supervisor: supervisor: its carrier is " in line for line in said] == [True, True], said
+
+
 @pytest.mark.parametrize("seconds", [3.0, 5.5])
 async def test_a_frozen_server_costs_delay_only(
     redis_shop: Shop, own_redis_server: RedisServer, seconds: float

@@ -375,6 +375,7 @@ ELSEWHERE: Final = {
     ("demo.push", "schedules"): "the round of the workers' own",
     ("brokers.redis.events", "presence"): "one command; tried below",
     ("runtime.lane", "connection"): "where there is a connection: test_redis_outage",
+    ("runtime.heart", "connection"): "where there is a connection: faults/test_redis",
     ("guards.doubts", "leases in doubt"): "begun by a store that did not answer: test_cloudtasks_answers",
 }
 

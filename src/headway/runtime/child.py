@@ -21,6 +21,7 @@ from headway.app.opening import broker_settings
 from headway.errors import ConfigError, DeclarationError, HeadwayError
 from headway.runtime.carriers import chosen
 from headway.runtime.control import (
+    Away,
     CarrierUrl,
     Claiming,
     Goodbye,
@@ -159,6 +160,7 @@ async def _serve(
             processes=processes,
             supervised=True,
             schedules=index == 0,
+            on_outage=lambda lane, why: writer.write(line(Away(why, lane))),  # the supervisor says it for all
         )
         obey = asyncio.create_task(_obey(worker, reader, writer))
         tell = asyncio.create_task(_tell_when_ready(worker, writer))

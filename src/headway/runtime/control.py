@@ -82,7 +82,14 @@ class Lost(Struct, frozen=True, tag=True):
     lane: int = 0
 
 
-FromWorker = Hello | Claiming | Goodbye | Judged
+class Away(Struct, frozen=True, tag=True):
+    """From the worker: why the carrier of a lane is not available; empty: it is again."""
+
+    why: str
+    lane: int = 0
+
+
+FromWorker = Hello | Claiming | Goodbye | Judged | Away
 ToWorker = Stop | Lost | Judge
 
 _encode: Final = msgspec.json.Encoder().encode

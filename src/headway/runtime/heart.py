@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
-from headway.runtime.keeper import BEATS_PER_LEASE
+from headway.runtime.keeper import BEATS_PER_LEASE, look_at_connection
 from headway.service import Outage, Services
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ class Heart:
         self.pending: set[WorkerId] = set()  # dead, and their leases must last until their jobs are settled
         several = len(hello.carriers) > 1
         self._said = f"carrier {address.name}: " if several else ""
-        outage = Outage(_log, f"supervisor: carrier {address.name}" if several else "supervisor: its carrier")
+        self._outage = Outage(
+            _log, f"supervisor: carrier {address.name}" if several else "supervisor: its carrier"
+        )
         owner = f"supervisor, carrier {address.name}" if several else "supervisor"
-        self.services = Services(_log, owner, outage=outage)
+        self.services = Services(_log, owner, outage=self._outage)
         self._broker = hello.broker
         self._lease_ms = hello.lease_ms
         self._pause = hello.lease_ms / 1000 / BEATS_PER_LEASE
@@ -56,6 +59,13 @@ class Heart:
         """Connect, and beat from then on."""
         self.services.start("carrier", self._connect)
         self.services.start("heart", self._beat, first=self._pause)
+
+    def hear(self, pid: int, why: str) -> None:
+        """Learn from a worker process why it cannot reach the carrier; empty: it can, or has ended."""
+        if why:
+            self._outage.lost(f"process {pid}", BrokerUnavailableError(why))
+        else:
+            self._outage.answers(f"process {pid}")
 
     async def close(self) -> None:
         """Close the connection."""
@@ -97,6 +107,8 @@ class Heart:
                 return _CONNECTED  # the worker finds the same, says it and ends: the supervisor follows
             await carrier.open()
             self.carrier = carrier
+            if carrier.capabilities.connected is not None:
+                self.services.start("connection", partial(look_at_connection, carrier))
         return _CONNECTED
 
     async def _beat(self) -> float:

@@ -1,16 +1,27 @@
-"""The heart of a worker without a supervisor: a task on its own loop."""
+"""Rounds that a carrier is asked in: the heartbeat of a worker without a supervisor, and a look at the connection."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headway.errors import BrokerUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from headway.brokers.base import PullBroker
+    from headway.brokers.base import Carrier, PullBroker
     from headway.job import Lease, WorkerId
 
 BEATS_PER_LEASE: Final = 3  # two heartbeats may be lost before the lease is
+_CONNECTION_LOOK: Final = 1.0  # seconds; a look asks nobody
+
+
+async def look_at_connection(carrier: Carrier) -> float:
+    """Notice an outage before the first call is given up, and also while nothing is called."""
+    connected = carrier.capabilities.connected
+    if connected is not None and (trouble := connected.trouble):
+        raise BrokerUnavailableError(trouble)
+    return _CONNECTION_LOOK
 
 
 async def beat(

@@ -13,12 +13,13 @@ import logging
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headway.brokers.base import CancelRequested, Handed, LeaseLost, Settlement, Wake
-from headway.errors import BrokerError, BrokerUnavailableError
+from headway.errors import BrokerError
 from headway.job import Released
-from headway.runtime.keeper import BEATS_PER_LEASE, beat
+from headway.runtime.keeper import BEATS_PER_LEASE, beat, look_at_connection
 from headway.runtime.maintenance import first_look, tend
 from headway.runtime.reporter import Reporter
 from headway.runtime.run import Stop
@@ -40,7 +41,6 @@ _log = logging.getLogger("headway.worker")
 _LONGEST_WAIT: Final = (
     60.0  # seconds without a claim although nobody woke us: a wake-up lost to a frozen worker costs no more
 )
-_CONNECTION_LOOK: Final = 1.0  # seconds; a look asks nobody
 _LISTEN_AGAIN: Final = 0.1  # seconds after the signals ended
 _ASK_PAUSE: Final = 0.2  # seconds until a carrier that is away is asked again
 _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new jobs are claimed
@@ -65,7 +65,10 @@ class Wants(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the lanes of a worker have in common. `kept`: seconds for which records are kept at least."""
+    """What the lanes of a worker have in common. `kept`: seconds for which records are kept at least.
+
+    `on_outage` is told the number of a lane and why its carrier is not available, empty when it is again.
+    """
 
     worker: WorkerId
     queues: list[str]
@@ -76,6 +79,7 @@ class Shared:
     slots: Slots | None
     supervised: bool
     stopping: asyncio.Event
+    on_outage: Callable[[int, str], None] | None = None
 
 
 class Lane:
@@ -89,7 +93,8 @@ class Lane:
         self.runs: dict[JobId, JobRun] = {}  # under way
         owner = f"worker {shared.worker}" + (f", carrier {name}" if name else "")
         outage = f"worker {shared.worker}: " + (f"carrier {name}" if name else "its carrier")
-        self.services = Services(_log, owner, outage=Outage(_log, outage))
+        tell = None if shared.on_outage is None else partial(shared.on_outage, number)
+        self.services = Services(_log, owner, outage=Outage(_log, outage, tell=tell))
         self.demand: Wants
         self._owner = owner
         self._shared = shared
@@ -124,7 +129,7 @@ class Lane:
         self._listens = self.services.start("listen", self._listen)
         self.services.start("tend", self._tend, first=first_look())
         if self.carrier.capabilities.connected is not None:
-            self.services.start("connection", self._look_at_connection)
+            self.services.start("connection", partial(look_at_connection, self.carrier))
         if not self._shared.supervised:
             self.services.start("lease", self._beat, first=self._lease_ms / 1000 / BEATS_PER_LEASE)
 
@@ -197,13 +202,6 @@ class Lane:
 
     async def _tend(self) -> float:
         return await tend(self.carrier, busy=self.holds > 0, kept=self._shared.kept, name=self.name)
-
-    async def _look_at_connection(self) -> float:
-        """Notice an outage before the first call is given up, and also while nothing is called."""
-        connected = self.carrier.capabilities.connected
-        if connected is not None and (trouble := connected.trouble):
-            raise BrokerUnavailableError(trouble)
-        return _CONNECTION_LOOK
 
     async def _beat(self) -> float:
         return await beat(

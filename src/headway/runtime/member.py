@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headway.runtime.child import arguments
-from headway.runtime.control import Claiming, Goodbye, Hello, Judged, Lost, Stop, decode_from_worker, line
+from headway.runtime.control import (
+    Away,
+    Claiming,
+    Goodbye,
+    Hello,
+    Judged,
+    Lost,
+    Stop,
+    decode_from_worker,
+    line,
+)
 from headway.runtime.deaths import Cause
 from headway.runtime.procstat import is_frozen, resident_mb
 from headway.runtime.slots import Slots
@@ -97,8 +107,16 @@ class Member:
             return Cause.IN_ORDER
         return self._killed or Cause.ITSELF
 
-    async def listen(self, reader: asyncio.StreamReader, greeted: Callable[[Hello], None]) -> None:
-        """Take what the worker says until nobody holds the line any more; `greeted` hears of its hello."""
+    async def listen(
+        self,
+        reader: asyncio.StreamReader,
+        greeted: Callable[[Hello], None],
+        away: Callable[[int, str], None],
+    ) -> None:
+        """Take what the worker says until nobody holds the line any more.
+
+        `greeted` hears of its hello, `away` of the lanes whose carriers are not available, and why.
+        """
         with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
             while text := await reader.readline():
                 message: FromWorker = decode_from_worker(text)
@@ -113,6 +131,8 @@ class Member:
                         self._said_goodbye = True
                     case Judged(worker=worker, lane=lane):
                         self.judged.add((worker, lane))
+                    case Away(lane=lane, why=why):
+                        away(lane, why)
 
     def tell(self, message: ToWorker) -> None:
         """Say something to the worker."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headway.runtime.child import EXIT_CONFIG
@@ -163,12 +164,14 @@ class Supervisor:
 
     async def _follow(self, member: Member, reader: asyncio.StreamReader) -> None:
         """Accompany one process from its start to the hand-back of what it held."""
-        listening = asyncio.create_task(member.listen(reader, self._greet))
+        listening = asyncio.create_task(member.listen(reader, self._greet, partial(self._hear, member)))
         code = await member.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await listening
         member.sweep()
+        for heart in self._hearts.values():
+            heart.hear(member.pid, "")
         # Before the group was ever complete: its app cannot be loaded, or no worker can serve its carrier. It has
         # claimed nothing, so nothing is to be handed back.
         unfit = code == EXIT_CONFIG and not self.claiming.is_set()
@@ -194,6 +197,11 @@ class Supervisor:
                 heart.start()
         if not self._greeted.done():
             self._greeted.set_result(hello)
+
+    def _hear(self, member: Member, lane: int, why: str) -> None:
+        """Say for the whole group that a carrier is away: once, whoever noticed first."""
+        if member.hello is not None:
+            self._hearts[member.hello.carriers[lane]].hear(member.pid, why)
 
     async def _replace(self, member: Member, code: int) -> None:
         lived = time.monotonic() - member.born

@@ -29,7 +29,7 @@ from headway.runtime.threads import Threads
 from headway.service import Outage, Services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headway.app.app import Headway
     from headway.brokers.base import Carrier
@@ -68,11 +68,13 @@ class Worker:
         processes: Processes | None = None,
         supervised: bool = False,
         schedules: bool = True,
+        on_outage: Callable[[int, str], None] | None = None,
     ) -> None:
         """The app must be open on this loop. Durations are seconds; what is None comes from the app's settings.
 
         `carriers` are the names of those to serve; None: all with workers. `supervised`: a supervisor keeps the lease,
-        ends overdue processes and takes back what is left. ConfigError when there is no such carrier.
+        ends overdue processes and takes back what is left. `on_outage` is told instead of the log that a carrier is not
+        available: the number of its lane, and why; empty when it is again. ConfigError when there is no such carrier.
         """
         settings = app.import_included().settings
         served = pull_carriers(app.carriers, carriers)
@@ -113,6 +115,7 @@ class Worker:
             slots=slots,
             supervised=supervised,
             stopping=self._stopping,
+            on_outage=on_outage,
         )
         self._open_lanes(
             served,
