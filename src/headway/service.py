@@ -98,7 +98,7 @@ class Outage:
         """True from the first call that failed until each loop that failed has had an answer."""
         return bool(self._failing)
 
-    def lost(self, by: str, error: BrokerUnavailableError) -> None:
+    def lost(self, by: str, error: BaseException) -> None:
         """Learn that a loop could not reach the server."""
         if not self._failing:
             self._since = time.monotonic()
