@@ -38,8 +38,7 @@ class _Call(NamedTuple):
     """What is asked."""
 
     key: str
-    spacing: int
-    burst: int
+    rate: str
     cost: int
 
 
@@ -60,10 +59,14 @@ class RedisLimiter:
 
     async def limit(self, key: str, rate: str, *, cost: int = 1) -> Allowed | Denied:
         """See Limiter."""
-        call = _Call(self._prefix + key, *checked_rate(rate, key, cost), cost)
-        await self._server.open()
+        call = _Call(key, rate, cost)
+        callers = self._waiting.get(call)
+        if callers is None:  # else another one has been looked at
+            checked_rate(rate, key, cost)
+            await self._server.open()
+            callers = self._waiting.setdefault(call, [])
         caller: asyncio.Future[Allowed | Denied] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(call, []).append(caller)
+        callers.append(caller)
         if self._due is None:
             self._send_in(_LINGER if self._sending else 0)
         return await caller
@@ -121,10 +124,10 @@ class RedisLimiter:
         for callers in asked.values():
             callers[:] = [caller for caller in callers if not caller.done()]  # who has gone takes nothing
         words: list[Word] = ["" if self._clock is None else self._clock.now_ms() * 1000]
-        words += (
-            f"{call.spacing} {call.burst} {call.cost} {len(callers)}" for call, callers in asked.items()
-        )
-        keys = [call.key for call in asked]
+        for call, callers in asked.items():
+            pace = checked_rate(call.rate, call.key, call.cost)
+            words.append(f"{pace.spacing} {pace.burst} {call.cost:d} {len(callers)}")
+        keys = [self._prefix + call.key for call in asked]
         answer = await self._server.run(load_script("headway.cache", "limit"), keys, words)
         answers: list[Any] = answer.value
         return answers

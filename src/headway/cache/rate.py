@@ -45,7 +45,7 @@ def parse_rate(text: str) -> Rate:
 def checked_rate(text: str, key: str, cost: int) -> Pace:
     """Return the pace of a rate; ConfigError when it could never allow the cost."""
     limit, period_us = parse_rate(text)
-    if not 1 <= cost <= limit:
+    if not isinstance(cost, int) or not 1 <= cost <= limit:  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from users
         msg = f"rate {text!r} of {key!r}: the cost must be 1 to {limit}, got {cost}"
         raise ConfigError(msg)
     spacing = period_us // limit
