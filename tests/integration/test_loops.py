@@ -119,7 +119,9 @@ async def working(
     """A worker of two carriers, the first of which fails."""
     monkeypatch.setattr("headway.runtime.lane.first_look", lambda: 0.0)
     monkeypatch.setattr("headway.runtime.maintenance._BUSY", 0.1)
-    monkeypatch.setattr("headway.runtime.maintenance._LONGEST", 0.1)  # the first look may come before the first job
+    monkeypatch.setattr(
+        "headway.runtime.maintenance._LONGEST", 0.1
+    )  # the first look may come before the first job
     monkeypatch.setattr("headway.runtime.maintenance._SHORTEST", 0.1)
     url = f"sqlite:///{tmp_path / 'loops.db'}"
     faulty = FaultyBroker(pulled(from_url(url, BrokerSettings("loops"))))
