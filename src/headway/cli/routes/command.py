@@ -7,6 +7,7 @@ import click
 from headway.cli.options import examples
 from headway.cli.routes.change import rollback, set_route
 from headway.cli.routes.history import history
+from headway.cli.routes.move import move
 from headway.cli.routes.show import show
 from headway.cli.routes.verify import verify
 
@@ -17,6 +18,7 @@ from headway.cli.routes.verify import verify
         "headway routes set reports main=75 push=25 --reason 'a quarter' --app shop.jobs:app",
         "headway routes rollback 3 --app shop.jobs:app",
         "headway routes verify --app shop.jobs:app",
+        "headway routes move reports --from main --to push --app shop.jobs:app",
     )
 )
 def routes() -> None:
@@ -26,5 +28,5 @@ def routes() -> None:
     """
 
 
-for command in (show, set_route, history, rollback, verify):
+for command in (show, set_route, history, rollback, move, verify):
     routes.add_command(command)

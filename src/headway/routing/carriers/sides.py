@@ -92,4 +92,4 @@ class Sides:
 
 def is_trace(record: JobRecord) -> bool:
     """Tell whether it is what a job left behind that was moved to another carrier."""
-    return record.reason.startswith(MOVED_TO)
+    return record.withdrawn
