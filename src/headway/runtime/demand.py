@@ -33,13 +33,13 @@ class Demand:
     ) -> None:
         self.concurrency = concurrency
         self._queues = list(queues)
-        self._limits = dict(limits or {})
+        self.limits = dict(limits or {})
         self._weights = [(weights or {}).get(queue, 1) for queue in self._queues]
         self._weighted = len(set(self._weights)) > 1
         self._held: Counter[str] = Counter()
         self.held = 0
         self.reserved = 0  # of these by claims that are under way, where several lanes share the places
-        self.backlog = False  # the last claim was answered in full: there may be more
+        self.backlog = 0  # of how many lanes the last claim was answered in full: there may be more
         self._rate = 0.0  # jobs that end here in a second, smoothed
         self._ended = 0  # in the present window
         self._window_began = 0.0
@@ -49,9 +49,12 @@ class Demand:
     def prefetch(self) -> int:
         """How many jobs to hold beyond the running ones: what ends here within a round trip to the carrier.
 
-        Only while there is a backlog: a lone job belongs to a worker that has a place for it.
+        Only while there is a backlog: a lone job belongs to a worker that has a place for it. As many for each lane
+        that has one: their claims would be half as large else, and twice as many.
         """
-        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS)) if self.backlog else 0
+        if not self.backlog:
+            return 0
+        return min(_MAX_PREFETCH, int(self._rate * _PREFETCH_SECONDS)) * self.backlog
 
     def claimed(self, room: int, count: int) -> None:
         """Learn that a claim of `room` jobs was answered with `count`."""
@@ -80,7 +83,7 @@ class Demand:
         self.held += sign * room
         self.reserved += sign * room
         for want in wants:
-            if want.queue in self._limits:
+            if want.queue in self.limits:
                 self._held[want.queue] += sign * want.limit
 
     def take(self, queue: str) -> None:
@@ -117,11 +120,11 @@ class Demand:
     def wants(self, room: int) -> list[QueueWant]:
         """Queues in the order of this claim: at random, the heavier ones first more often, so that none starves."""
         queues = self._order()
-        if not self._limits:
+        if not self.limits:
             return [QueueWant(queue, room) for queue in queues]
         wants: list[QueueWant] = []
         for queue in queues:
-            limit = self._limits.get(queue)
+            limit = self.limits.get(queue)
             free = room if limit is None else min(room, limit - self._held[queue])
             if free > 0:
                 wants.append(QueueWant(queue, free))

@@ -40,7 +40,9 @@ class Places:
         self.turns = count(1)
         self._stay_full = stay_full
         self._freed = 0
+        self._telling = False
         self._watching = False
+        self._loop = asyncio.get_running_loop()
         self._rng = random.Random()  # noqa: S311 - fairness, not a secret
 
     def share(self, changed: Callable[[], None]) -> Share:
@@ -54,16 +56,29 @@ class Places:
         for share in self._rng.sample(self.shares, len(self.shares)):
             share.changed()
 
-    def freed(self) -> None:
-        """Learn that a place is free."""
+    def freed(self, queue: str) -> None:
+        """Learn that a place is free; all lanes are told once in a turn of the loop.
+
+        Not so where the queue has a limit: then the first that asks gets what is free, and the one that gave it is not
+        to be the first each time.
+        """
         self._freed += 1
-        self.tell()
+        if queue in self.demand.limits:
+            self.tell()
+        elif not self._telling:
+            self._telling = True
+            self._loop.call_soon(self._tell_soon)
+
+    def _tell_soon(self) -> None:
+        self._telling = False
+        for share in self.shares:
+            share.changed()
 
     def watch(self) -> None:
         """See whether the places stay taken, from now on."""
         if not self._watching and self.demand.held >= self.demand.concurrency:
             self._watching = True
-            asyncio.get_running_loop().call_later(_FULL, self._look, self._freed)
+            self._loop.call_later(_FULL, self._look, self._freed)
 
     def _look(self, freed: int) -> None:
         self._watching = False
@@ -137,7 +152,7 @@ class Share:
             self._turn = next(self._places.turns)
         if room and not self._full_answer:
             self._hungry = False
-        self._demand.backlog = any(share.has_backlog for share in self._places.shares)
+        self._demand.backlog = sum(share.has_backlog for share in self._places.shares)
         self._places.tell()
         self._places.watch()
 
@@ -160,7 +175,7 @@ class Share:
         """Count a job as no longer held."""
         self.held -= 1
         self._demand.give(queue)
-        self._places.freed()
+        self._places.freed(queue)
 
     def ended(self, seconds: float, now: float) -> None:
         """Learn from a job that has ended."""
