@@ -170,6 +170,7 @@ class Delivery(Struct, frozen=True, gc=False):
     expires_ms: int | None = None
     history: bytes = b""
     cancel_requested: bool = False
+    due_ms: int | None = None  # when it was to start, where that was asked for or a retry set it
 
 
 class Succeeded(Struct, frozen=True, gc=False, tag=True):

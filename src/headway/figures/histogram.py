@@ -18,6 +18,10 @@ RELATIVE_ERROR: Final = 2 ** (0.5 / BUCKETS_PER_DOUBLING) - 1
 """How far a quantile's estimate can be from the true one, as a share of it: from 1 ms up to 12.4 days."""
 
 
+BOUNDS: Final = tuple(2 ** ((bucket - 1) / BUCKETS_PER_DOUBLING) for bucket in range(1, LAST_BUCKET + 1))
+"""Where each bucket but 0 begins, in milliseconds: `bisect_right(BOUNDS, ms)` is the bucket of a duration."""
+
+
 class Quantile(NamedTuple):
     """A quantile in milliseconds: the true one is at least `low_ms` and below `high_ms`, `ms` is the estimate."""
 

@@ -73,7 +73,9 @@ class Beginning:
                 document, pushed, worker=worker, now_ms=now, lease_ms=lease_ms, unused=self.doubts.of(job_id)
             )
             begun: Started | Busy | Complete | Behind | _Put = (
-                await self._take(decision.document, document or fresh(pushed, JobState.READY), known)
+                await self._take(
+                    decision.document, document or fresh(pushed, JobState.READY), known, pushed.job.due_ms
+                )
                 if isinstance(decision, Begun)
                 else decision
             )
@@ -88,7 +90,7 @@ class Beginning:
         raise self._changes.contended(job_id)
 
     async def _take(
-        self, begun: Document, before: Document, known: Entry | None
+        self, begun: Document, before: Document, known: Entry | None, due_ms: int | None
     ) -> Started | Complete | _Put:
         """Keep that it runs; Complete: the store refuses that, it has failed; _Put: somebody else was faster."""
         now = self._changes.now_ms()
@@ -106,7 +108,7 @@ class Beginning:
             return Complete(ended) if put.kept else put
         if not put.kept:
             return put
-        delivery = _delivery(begun, begun.worker)
+        delivery = _delivery(begun, begun.worker, due_ms)
         self._changes.held.keep(delivery.lease, Known(entry, begun), now_ms=now)
         return Started(delivery)
 
@@ -159,7 +161,7 @@ class Beginning:
         return document
 
 
-def _delivery(document: Document, worker: WorkerId) -> Delivery:
+def _delivery(document: Document, worker: WorkerId, due_ms: int | None) -> Delivery:
     return Delivery(
         lease=Lease(document.id, worker, document.epoch),
         task=document.task,
@@ -171,4 +173,5 @@ def _delivery(document: Document, worker: WorkerId) -> Delivery:
         expires_ms=document.expires_ms,
         history=document.history,
         cancel_requested=document.cancel_requested,
+        due_ms=due_ms if document.attempt == 1 else None,
     )

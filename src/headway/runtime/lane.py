@@ -29,6 +29,7 @@ from headway.service import Outage, Services, must_go_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from headway.app.counting import Count
     from headway.brokers.base import Carrier, Claimed, QueueWant, Signal
     from headway.clock import Clock
     from headway.job import Delivery, JobId, JobRecord, Lease, Outcome, WorkerId
@@ -85,8 +86,10 @@ class Shared:
 class Lane:
     """The part of a worker that serves one carrier."""
 
-    def __init__(self, carrier: Carrier, shared: Shared, *, number: int = 0, name: str = "") -> None:
-        """`name` is that of the carrier, where the worker serves several."""
+    def __init__(
+        self, carrier: Carrier, shared: Shared, *, number: int = 0, name: str = "", count: Count | None = None
+    ) -> None:
+        """`name` is that of the carrier, where the worker serves several; `count` is told what was settled."""
         self.name = name
         self.number = number
         self.carrier = carrier
@@ -104,7 +107,7 @@ class Lane:
         self._runners = shared.runners
         self._stopping = shared.stopping
         self._claims = self.services.watch("claim")
-        self._settler = Settler(carrier, self._answered, self.services.watch("settle"))
+        self._settler = Settler(carrier, self._answered, self.services.watch("settle"), count)
         self.reporter: Reports = Reporter(carrier, shared.clock, self.services.remarks)
         self._claiming = False
         self._idling = False  # the carrier may wake this worker, or hand it a job
@@ -293,7 +296,7 @@ class Lane:
         """Settle the outcome of a run."""
         now = time.monotonic()
         self.demand.ended(now - run.started, now)
-        self._settler.settle(run.delivery, outcome)
+        self._settler.settle(run.delivery, outcome, (run.started, now))
         self._free_place(run.delivery)
 
     def _free_place(self, delivery: Delivery) -> None:

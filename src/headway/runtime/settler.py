@@ -16,7 +16,9 @@ from headway.service import must_go_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headway.app.counting import Count
     from headway.brokers.base import PullBroker
+    from headway.figures.gatherer import Times
     from headway.job import Delivery, Outcome
     from headway.service import Service
 
@@ -28,9 +30,15 @@ class Settler:
     """Settles outcomes. One call is under way at a time, so what ends meanwhile travels together."""
 
     def __init__(
-        self, broker: PullBroker, answered: Callable[[Sequence[Delivery]], None], loop: Service
+        self,
+        broker: PullBroker,
+        answered: Callable[[Sequence[Delivery]], None],
+        loop: Service,
+        count: Count | None = None,
     ) -> None:
-        """`answered` is told which deliveries are off this worker's hands, applied or superseded."""
+        """`answered` is told which deliveries are off this worker's hands, applied or superseded; `count` how."""
+        self._count = count
+        self._times: list[Times] = []
         self._broker = broker
         self._loop = loop
         self._answered = answered
@@ -39,9 +47,13 @@ class Settler:
         self._sending: asyncio.Task[None] | None = None
         self._flush_is_due = False
 
-    def settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Take an outcome; it leaves in the loop's next turn, or with the next batch while one is under way."""
+    def settle(self, delivery: Delivery, outcome: Outcome, times: Times = None) -> None:
+        """Take an outcome; it leaves in the loop's next turn, or with the next batch while one is under way.
+
+        `times`: when the attempt began and ended, by time.monotonic(); None: it never began.
+        """
         self._deliveries.append(delivery)
+        self._times.append(times)
         self._items.append(Settlement(delivery.lease, outcome))
         if self._sending is None and not self._flush_is_due:
             self._flush_is_due = True
@@ -70,8 +82,12 @@ class Settler:
         while self._items:
             items, self._items = self._items[:_MAX_BATCH], self._items[_MAX_BATCH:]
             deliveries, self._deliveries = self._deliveries[:_MAX_BATCH], self._deliveries[_MAX_BATCH:]
+            times, self._times = self._times[:_MAX_BATCH], self._times[_MAX_BATCH:]
             try:
-                for item, result in zip(items, await self.send(items, deliveries), strict=True):
+                results = await self.send(items, deliveries)
+                if self._count is not None:
+                    self._count(items, deliveries, times, results)
+                for item, result in zip(items, results, strict=True):
                     if not result.applied:
                         _log.warning(
                             "job %s: outcome %s under epoch %d was superseded",

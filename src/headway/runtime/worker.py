@@ -13,6 +13,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
+from headway.app.counting import counting
 from headway.errors import ConfigError
 from headway.job import Delivery, WorkerId, new_job_id
 from headway.runtime.carriers import pull_carriers
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headway.app.app import Headway
+    from headway.app.counting import Count
     from headway.brokers.base import Carrier
     from headway.job import Lease
     from headway.runtime.processes import Processes
@@ -101,6 +103,7 @@ class Worker:
             slots=slots,
             resources=self._lifespan.resources,
         )
+        self._counting = counting(app.carriers, self.id, app.clock)
         self.lanes: list[Lane] = []
         self._runners = Runners(self._executor, count, self.lanes)
         self._stopping = asyncio.Event()
@@ -133,15 +136,18 @@ class Worker:
     def _open_lanes(self, served: dict[str, Carrier], shared: Shared, demand: Demand) -> None:
         if len(served) == 1:
             [carrier] = served.values()
-            lane = Lane(carrier, shared)
+            lane = Lane(carrier, shared, count=self._count_of(next(iter(served))))
             lane.demand = demand
             self.lanes.append(lane)
             return
         places = Places(demand, self._stay_full)
         for number, (name, carrier) in enumerate(served.items()):
-            lane = Lane(carrier, shared, number=number, name=name)
+            lane = Lane(carrier, shared, number=number, name=name, count=self._count_of(name))
             lane.demand = places.share(lane.changed)
             self.lanes.append(lane)
+
+    def _count_of(self, name: str) -> Count | None:
+        return None if self._counting is None else self._counting.of_carrier(name)
 
     # --- from outside -------------------------------------------------------------------------------------------
 
@@ -214,6 +220,8 @@ class Worker:
             self.services.start(
                 "schedules", Scheduler(self._app, self.services.remarks, self._claim_again).round
             )
+        if self._counting is not None:
+            self.services.start("figures", self._counting.round, first=self._counting.pause())
         seeing = asyncio.create_task(self._see_ready())
         try:
             async with asyncio.TaskGroup() as fetching:
@@ -278,3 +286,5 @@ class Worker:
             task.cancel()
         await asyncio.gather(*leaving, return_exceptions=True)
         await asyncio.gather(*(lane.finish() for lane in self.lanes))
+        if self._counting is not None:
+            await self._counting.finish()

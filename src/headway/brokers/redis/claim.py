@@ -174,4 +174,5 @@ def _revived(lease: Lease, kind: Kind, payload: bytes, header: Header) -> Delive
         crashes=header.crashes,
         expires_ms=header.expires_ms,
         history=header.history,
+        due_ms=header.due_ms,
     )

@@ -87,7 +87,7 @@ def seq_list(values: Sequence[int]) -> str:
 
 DELIVERY: Final = (
     "seq, id, priority, pos, task, queue, payload, attempt, epoch, crashes, expires_ms, history, cancel, lock, "
-    "reason"
+    "reason, due_ms"
 )
 
 
@@ -108,7 +108,8 @@ _HEADER_NAMES: Final = _HEADER.split(", ")
 _HEADER_KINDS: Final = (int, str, int, str, (str, _NONE), int, int, int, int, (str, _NONE), str)
 _DELIVERY_NAMES: Final = DELIVERY.split(", ")
 _DELIVERY_KINDS: Final = (
-    int, str, int, int, str, str, bytes, int, int, int, (int, _NONE), bytes, int, (str, _NONE), str
+    int, str, int, int, str, str, bytes, int, int, int, (int, _NONE), bytes, int, (str, _NONE), str,
+    (int, _NONE)
 )  # fmt: skip
 
 
@@ -131,6 +132,7 @@ def delivery(row: Row, worker: WorkerId) -> Delivery:
         cancel,
         _,
         _,
+        due_ms,
     ) = row
     return Delivery(
         Lease(JobId(job_id), worker, epoch),
@@ -143,6 +145,7 @@ def delivery(row: Row, worker: WorkerId) -> Delivery:
         expires_ms,
         history,
         bool(cancel),
+        due_ms,
     )
 
 
