@@ -179,9 +179,10 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
         faults="test_carriers.py",
     ),
     mutant(
-        "wrong-lane-lost",
-        "a lease that was lost on one carrier is told of the first one",
-        ("runtime/member.py", "self.tell(Lost(lane))", "self.tell(Lost(0))"),
+        "all-lanes-lost",
+        "a lease that was lost on one carrier stops the runs of all",
+        ("runtime/lane.py", "        for run in list(self.runs.values()):\n            run.interrupt(Stop.LOST)",
+         "        for run in self._runners.running:\n            run.interrupt(Stop.LOST)"),
         faults="test_carriers.py",
     ),
     mutant(
