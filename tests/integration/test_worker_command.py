@@ -19,6 +19,7 @@ import pytest
 from headway.brokers.base import BrokerSettings
 from headway.brokers.url import from_url
 from headway.job import JobId
+from headway.runtime.control import WorkerOptions, line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -137,8 +138,7 @@ def test_the_first_worker_is_forked_and_like_those_that_replace_it(folder: Path)
             first = surroundings()
             os.kill(pid, signal.SIGKILL)
             assert surroundings() == first
-    options = '{"app":"shop:app","queues":null,"concurrency":null,"lease":null,"grace":null}'
-    program = ["child.py", f"{options}\n", "headway.runtime.child"]
+    program = ["child.py", line(WorkerOptions("shop:app")).decode(), "headway.runtime.child"]
     assert first == [*program, str(folder), first[4], "", True, False]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -35,6 +36,14 @@ async def test_one_that_somebody_else_has_waited_for_has_ended_too() -> None:
     process = _python("pass")
     os.waitpid(process.pid, 0)  # noqa: ASYNC222 - at once
     assert await process.wait() == 255
+
+
+def test_nothing_is_forked_where_its_end_could_not_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), pid)
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert fork_worker(WorkerOptions("app:app"), 4) is None
 
 
 def test_nothing_is_forked_beside_other_threads() -> None:

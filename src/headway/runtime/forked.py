@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = 255  # the exit code of a process that somebody else has waited for, as asyncio has it
 _STANDARD: Final = 3  # descriptors
+_DESCRIPTORS: Final = "/proc/self/fd"
 _COMMANDS: Final = "backslashreplace"  # how a command prints what has no encoding
 _ENCODING: Final = "PYTHONIOENCODING"
 
@@ -74,14 +76,15 @@ def fork_worker(options: WorkerOptions, slots: int) -> Forked | None:
 
     To be called from the main thread of the command, before it has a loop.
     """
-    if sys.platform != "linux" or threading.active_count() > 1:
+    if sys.platform != "linux" or threading.active_count() > 1 or not _can_wait():
         return None
     table = Slots.create(slots)
     ours, theirs = socket.socketpair()
     gc.collect()
     gc.freeze()  # what is looked through for garbage is copied
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(OSError, ValueError):  # nobody takes it
+            stream.flush()
     try:
         pid = os.fork()
     except OSError:
@@ -96,15 +99,24 @@ def fork_worker(options: WorkerOptions, slots: int) -> Forked | None:
     return Forked(ForkedProcess(pid), table, ours)
 
 
+def _can_wait() -> bool:
+    """Whether its end can be waited for, and what it inherits be seen: not before Linux 5.3, nor in every sandbox."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        os.listdir(_DESCRIPTORS)  # noqa: PTH208 - as below
+    except OSError:
+        return False
+    return True
+
+
 def _become_worker(options: WorkerOptions, line: socket.socket, table: Slots) -> NoReturn:
     """Be what the program `headway.runtime.child` is."""
     try:
         _group_of_its_own(0)
-        descriptors = sorted({line.fileno(), table.descriptor})
-        for first, last in zip(
-            (_STANDARD - 1, *descriptors), (*descriptors, os.sysconf("SC_OPEN_MAX")), strict=True
-        ):
-            os.closerange(first + 1, last)
+        for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - the names are enough
+            if int(name) >= _STANDARD and int(name) not in {line.fileno(), table.descriptor}:
+                with suppress(OSError):  # it was the listing's own
+                    os.close(int(name))
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
@@ -116,6 +128,8 @@ def _become_worker(options: WorkerOptions, line: socket.socket, table: Slots) ->
         sys.modules["__main__"] = child
         sys.argv = [child.__file__, *child.arguments(options, line.fileno(), table.descriptor, 0)]
         child.main()
+    except BaseException:  # noqa: BLE001 - the last stop
+        traceback.print_exc()
     finally:
         os._exit(child.EXIT_FAILURE)
 
