@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, assert_never
 
 from headway.app.opening import broker_settings
+from headway.app.roster import note_carriers
 from headway.errors import ConfigError, DeclarationError, HeadwayError
 from headway.runtime.carriers import chosen
 from headway.runtime.control import (
@@ -162,6 +163,8 @@ async def _serve(
             schedules=index == 0,
             on_outage=lambda lane, why: writer.write(line(Away(why, lane))),  # the supervisor says it for all
         )
+        # Beside the work: a control store that is down must not keep jobs waiting.
+        noted = asyncio.create_task(note_carriers(app)) if index == 0 else None
         obey = asyncio.create_task(_obey(worker, reader, writer))
         tell = asyncio.create_task(_tell_when_ready(worker, writer))
         try:
@@ -170,6 +173,8 @@ async def _serve(
         finally:
             obey.cancel()
             tell.cancel()
+            if noted is not None:
+                noted.cancel()
             await processes.close()
 
 

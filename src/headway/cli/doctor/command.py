@@ -11,6 +11,7 @@ from headway.cli.streams import emit
 from headway.cli.target import Target, import_app, settings_of, takes_target, with_target
 
 if TYPE_CHECKING:
+    from headway.cli.doctor.carriers import CarrierFacts
     from headway.cli.doctor.finding import Finding
     from headway.cli.doctor.schedules import ScheduleFacts
     from headway.cli.doctor.work import WorkFacts
@@ -55,6 +56,7 @@ def _settings(target: Target) -> tuple[Settings, str]:
 def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding]:
     import asyncio
 
+    from headway.cli.doctor.carriers import check_carriers
     from headway.cli.doctor.finding import Level, error
     from headway.cli.doctor.schedules import check_schedules
     from headway.cli.doctor.work import WORK_CHECKS
@@ -84,20 +86,26 @@ def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding
             facts = asyncio.run(redis_facts(settings.url, namespace))
             findings = [check(facts) for check in REDIS_CHECKS]
         if namespace and not any(finding.level is Level.ERROR for finding in findings):
-            work, schedules = with_target(target, _app_facts)
-            findings += [*(check(work) for check in WORK_CHECKS), check_schedules(schedules)]
+            work, schedules, carriers = with_target(target, _app_facts)
+            findings += [
+                *(check(work) for check in WORK_CHECKS),
+                check_schedules(schedules),
+                check_carriers(carriers),
+            ]
     except BrokerError as problem:
         return [error("carrier", str(problem), "start it, or correct the URL")]
     return findings
 
 
-async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts]:
+async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts, CarrierFacts]:
+    from headway.cli.doctor.carriers import carrier_facts
     from headway.cli.doctor.schedules import schedule_facts
     from headway.cli.doctor.work import work_facts
 
     return (
         await work_facts(opened.carrier, opened.settings),
         await schedule_facts(opened.app, opened.carrier),
+        await carrier_facts(opened),
     )
 
 
