@@ -160,6 +160,21 @@ async def test_a_job_past_its_time_is_judged_on_its_own_carrier(place: Place) ->
         assert (record.attempt, record.crashes) == (2, 0)
 
 
+async def test_a_group_that_starts_while_a_carrier_is_away_serves_the_other_and_then_both(
+    place: Place, own_redis_server: RedisServer
+) -> None:
+    ids = await place.enqueue("redis", "quick")
+    own_redis_server.stop()
+    group = await place.group("--processes", "1", "--lease", "15s")
+    await place.in_state("file", await place.enqueue("file", "quick"), JobState.SUCCEEDED, within=5.0)
+    own_redis_server.start()
+    await place.in_state("redis", ids, JobState.SUCCEEDED)
+    [held] = await place.enqueue("redis", "hang_once")
+    await place.started([held])
+    send(group.workers[0], signal.SIGKILL)  # the supervisor has found it too
+    await place.in_state("redis", [held], JobState.SUCCEEDED)
+
+
 @pytest.fixture
 def east() -> Iterator[RedisServer]:
     with RedisServer() as server:
