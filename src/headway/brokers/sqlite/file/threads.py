@@ -52,13 +52,13 @@ class _Thread(Generic[S]):
 
     def submit(self, operation: Callable[[S], T]) -> asyncio.Future[T]:
         """Queue an operation from the loop's thread. Cancelling the future stops it only before it has begun."""
-        work = LoopWork[T](operation)
+        work: LoopWork[T] = LoopWork(operation)  # not LoopWork[T](...), which is a call of typing each time
         self._put(work)
         return work.future
 
     def run(self, operation: Callable[[S], T]) -> T:
         """Queue an operation from another thread than the loop's, and wait for its answer."""
-        work = ThreadWork[T](operation)
+        work: ThreadWork[T] = ThreadWork(operation)
         self._put(work)
         return work.wait()
 
