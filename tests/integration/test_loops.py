@@ -119,6 +119,7 @@ async def working(
     """A worker of two carriers, the first of which fails."""
     monkeypatch.setattr("headway.runtime.lane.first_look", lambda: 0.0)
     monkeypatch.setattr("headway.app.counting.PAUSE", 0.1)
+    monkeypatch.setattr("headway.routing.controller.IDLE", 0.1)
     monkeypatch.setattr("headway.runtime.maintenance._BUSY", 0.1)
     monkeypatch.setattr(
         "headway.runtime.maintenance._LONGEST", 0.1

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from headway.app.counting import counting
+from headway.app.rollouts import controller
 from headway.errors import ConfigError
 from headway.job import Delivery, WorkerId, new_job_id
 from headway.runtime.carriers import pull_carriers
@@ -132,6 +133,9 @@ class Worker:
             name = f"worker {self.id}"
             self.services = Services(_log, name, outage=Outage(_log, f"{name}: the carrier of its schedules"))
             self.ready = asyncio.Event()
+        self._rollouts = controller(
+            app.carriers, settings, app.clock, holder=f"worker {self.id}", remarks=self.services.remarks
+        )
 
     def _open_lanes(self, served: dict[str, Carrier], shared: Shared, demand: Demand) -> None:
         if len(served) == 1:
@@ -222,6 +226,8 @@ class Worker:
             )
         if self._counting is not None:
             self.services.start("figures", self._counting.round, first=self._counting.pause())
+        if self._rollouts is not None:
+            self.services.start("rollouts", self._rollouts.round)
         seeing = asyncio.create_task(self._see_ready())
         try:
             async with asyncio.TaskGroup() as fetching:
@@ -233,6 +239,8 @@ class Worker:
             for lane in self.lanes:
                 await lane.services.stop()
             await self.services.stop()
+            if self._rollouts is not None:
+                await self._rollouts.finish()
 
     async def _see_ready(self) -> None:
         """Tell of being ready: one carrier has answered, and no other is asked for the first time."""
