@@ -20,6 +20,7 @@ from headway.cli.push import push
 from headway.cli.queues import queues
 from headway.cli.routes import routes
 from headway.cli.schedules import schedules
+from headway.cli.stats import stats
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
 from headway.cli.worker import dev, worker
@@ -103,6 +104,7 @@ for command in (
     jobs,
     queues,
     routes,
+    stats,
     schedules,
     workers,
     offload,
