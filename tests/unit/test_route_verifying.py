@@ -15,6 +15,7 @@ from headway.job import NewJob, Succeeded, WorkerId, new_job_id
 from headway.routing import verifying
 from headway.routing.carriers.sides import MOVED_TO
 from headway.routing.declared import Declared
+from headway.routing.moving import move_waiting
 from headway.routing.routes import route_of
 from headway.routing.table import RouteTable
 from headway.routing.verifying import Misplaced, Stranded, Unrouted, verify
@@ -45,6 +46,13 @@ async def carriers(tmp_path: Path) -> AsyncIterator[dict[str, Carrier]]:
 def jobs(count: int, queue: str = "q") -> list[NewJob]:
     payload = Codec().encode_call("t", (), {})
     return [NewJob(new_job_id(), "t", queue, payload) for _ in range(count)]
+
+
+async def withdraw(carrier: Carrier, some: Sequence[NewJob]) -> None:
+    """Do the first half of a move to the west."""
+    mover = carrier.capabilities.mover
+    assert mover is not None
+    assert None not in await mover.withdraw([job.id for job in some], f"{MOVED_TO}west")
 
 
 async def test_jobs_on_one_carrier_each_are_sound(
@@ -83,7 +91,7 @@ async def test_a_job_on_two_carriers_is_named_with_both(
 async def test_what_was_moved_leaves_a_trace_that_is_no_second_job(carriers: dict[str, Carrier]) -> None:
     moved, lost = jobs(2)
     await carriers["east"].enqueue([moved, lost])
-    await carriers["east"].cancel([moved.id, lost.id], f"{MOVED_TO}west")
+    await withdraw(carriers["east"], [moved, lost])
     await carriers["west"].enqueue([moved])
     found = await verify(carriers, KNOWN, BOTH)
     assert (found.jobs, found.traces, found.doubles) == (1, 2, [])
@@ -103,7 +111,7 @@ class Moving:
     async def get(self, ids: Sequence[JobId]) -> list[JobRecord | None]:
         if not self._moved:
             self._moved = True
-            await self._other.cancel([self._job.id], f"{MOVED_TO}west")
+            await withdraw(self._other, [self._job])
             await self._carrier.enqueue([self._job])
         return await self._carrier.get(ids)
 
@@ -145,3 +153,14 @@ async def test_a_route_to_a_carrier_that_is_not_there_is_named(carriers: dict[st
     found = await verify(carriers, KNOWN, table)
     assert found.unrouted == [Unrouted("q", ("cloud",))]
     assert not found.sound
+
+
+async def test_a_move_is_sound_when_it_has_ended_and_not_when_it_was_interrupted(
+    carriers: dict[str, Carrier],
+) -> None:
+    await carriers["east"].enqueue(moved := jobs(3))
+    await withdraw(carriers["east"], moved[:1])
+    assert (await verify(carriers, KNOWN, BOTH)).gone == [Misplaced(moved[0].id, ("east",))]
+    await move_waiting(carriers, "q", "east", "west")
+    found = await verify(carriers, KNOWN, BOTH)
+    assert (found.sound, found.jobs, found.traces) == (True, 3, 0)
