@@ -38,7 +38,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "jobs list", "jobs show", "jobs retry", "jobs cancel", "jobs promote", "jobs remove", "jobs watch",
         "queues list", "queues pause", "queues resume", "queues drain", "queues clean",
         "stats",
-        "routes show", "routes set", "routes history", "routes rollback", "routes verify",
+        "routes show", "routes set", "routes history", "routes move", "routes rollback", "routes verify",
         "schedules list", "schedules pause", "schedules resume", "schedules run",
     }  # fmt: skip
 
