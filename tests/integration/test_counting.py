@@ -14,7 +14,9 @@ from headway.brokers.base import BrokerSettings
 from headway.brokers.url import from_url
 from headway.errors import BrokerUnavailableError
 from headway.figures.values import Counts, Figures
+from headway.push import receiver
 from headway.runtime.worker import Worker
+from tests.unit.push_scene import FakePush, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,6 +172,29 @@ async def test_a_delayed_job_waits_since_it_was_due(tmp_path: Path) -> None:
         latency = (await by_task(store_of(app)))["good"].latency.quantile(1.0)
         assert latency is not None
         assert latency.ms < 2000
+
+
+async def test_a_receiver_counts_what_it_was_sent(tmp_path: Path) -> None:
+    """Beside a carrier that keeps figures; by itself Cloud Tasks keeps none."""
+    kept = f"sqlite:///{tmp_path / 'a.db'}"
+    fake = FakePush()
+    app = declared({"push": fake.carrier, "a": from_url(kept, BrokerSettings("counted"))})
+    async with receiver(app, handle_sigterm=False) as pushed:
+        fake.answer_errors.append(BrokerUnavailableError("once"))
+        for task, status in (("good", 200), ("good", 200), ("bad", 200), ("later", 200)):
+            assert (await post(pushed, task)).status == status
+        fake.superseded = True
+        assert (await post(pushed, "good")).status == 200
+    async with from_url(kept, BrokerSettings("counted")) as again:
+        store = again.capabilities.figures
+        assert store is not None
+        found = await by_task(store, "push")
+    assert {task: numbers(counts) for task, counts in found.items()} == {
+        "good": (3, 2, 0, 0, 0, 1),
+        "bad": (1, 0, 1, 0, 1, 0),
+        "later": (1, 0, 0, 0, 1, 0),
+    }
+    assert found["good"].latency.total == 3
 
 
 async def test_each_carrier_of_a_worker_has_figures_of_its_own_in_one_store(tmp_path: Path) -> None:

@@ -378,6 +378,7 @@ OWNERS: Final[dict[str, Any]] = {
 }
 ELSEWHERE: Final = {
     ("demo.push", "schedules"): "the round of the workers' own",
+    ("push.run", "figures"): "the round of the workers' own",
     ("brokers.redis.events", "presence"): "one command; tried below",
     ("runtime.lane", "connection"): "where there is a connection: test_redis_outage",
     ("runtime.heart", "connection"): "where there is a connection: faults/test_redis",

@@ -29,6 +29,7 @@ class FakePush:
         self.extended: list[list[JobId]] = []
         self.reports: list[Report] = []
         self.lease_state = LeaseState.HELD
+        self.superseded = False
         self.receive_errors: deque[BaseException] = deque()
         self.answer_errors: deque[BaseException] = deque()
         self.extend_errors: deque[BaseException] = deque()
@@ -92,7 +93,7 @@ class FakePush:
         if self.answer_errors:
             raise self.answer_errors.popleft()
         self.outcomes.setdefault(delivery.task, []).append(outcome)
-        return PushResponse(409 if isinstance(outcome, Released) else 200)
+        return PushResponse(409 if isinstance(outcome, Released) else 200, superseded=self.superseded)
 
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[LeaseState]:
         if self.extend_errors:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from headway.app.counting import counting
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from headway.app.app import Headway
+    from headway.app.counting import Counting
     from headway.app.scheduled import ScheduledTask
     from headway.brokers.base import FireCall, ScheduleRecord
 
@@ -50,6 +52,7 @@ class Opened:
     processes: Processes | None
     loop: asyncio.AbstractEventLoop
     lifespan: Lifespan
+    counting: Counting | None = None
     deliveries: Iterator[int] = field(default_factory=count)
     scheduler: Scheduler = field(init=False)
 
@@ -85,8 +88,10 @@ class Opened:
             await app.close()
             raise
         processes = _processes(app, app_path)
+        name = new_worker_id()
+        figures = counting(app.carriers, name, app.clock)
         served: list[Served] = []
-        for name, broker in brokers.items():
+        for carrier, broker in brokers.items():
             runs = Runs(
                 app,
                 broker,
@@ -94,12 +99,14 @@ class Opened:
                 lease_ms=lease_ms,
                 processes=processes,
                 resources=lifespan.resources,
-                name=name if len(brokers) > 1 else "",
+                name=carrier if len(brokers) > 1 else "",
+                counting=figures,
+                counted_as=carrier,
             )
             runs.start()
-            served.append(Served(name, broker, runs))
+            served.append(Served(carrier, broker, runs))
         loop = asyncio.get_running_loop()
-        return cls(app, Carriers(served), new_worker_id(), processes, loop, lifespan)
+        return cls(app, Carriers(served), name, processes, loop, lifespan, figures)
 
     def next_worker(self) -> WorkerId:
         """Name the holder of one delivery's lease: two deliveries of a job must not take each other for themselves."""
@@ -109,6 +116,8 @@ class Opened:
         """Close what was opened; the resources have so many seconds."""
         try:
             await self.carriers.close()
+            if self.counting is not None:
+                await self.counting.finish()
             closing = [self.lifespan.close(seconds)]
             if self.processes is not None:
                 closing.append(self.processes.close(seconds))

@@ -21,6 +21,7 @@ from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
     from headway.app.app import Headway
+    from headway.app.counting import Counting
     from headway.app.lifespan import Resources
     from headway.brokers.base import PushCarrier, PushResponse
     from headway.job import Delivery, JobId, Outcome
@@ -31,6 +32,7 @@ _log = logging.getLogger("headway.push")
 _LONGEST_RUN: Final = (
     29.5 * 60
 )  # seconds; the longest dispatch deadline is 30 min, and the answer must come before it
+_NOT_KEPT: Final = 503  # the status while an outcome could not be kept: the job runs again
 _UNAVAILABLE: Final = 5  # seconds until a task comes back whose outcome could not be kept
 
 
@@ -55,7 +57,7 @@ class _Job:
 class Runs:
     """Runs deliveries. How many at once is the caller's business; `count` is the number of threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own
         self,
         app: Headway,
         broker: PushCarrier,
@@ -65,8 +67,13 @@ class Runs:
         processes: Processes | None = None,
         resources: Resources | None = None,
         name: str = "",
+        counting: Counting | None = None,
+        counted_as: str = "",
     ) -> None:
-        """`name` is the carrier's, where the receiver serves several."""
+        """`name` is the carrier's, where the receiver serves several; `counting` counts its jobs as `counted_as`."""
+        self._counting = counting
+        self._counted_as = counted_as
+        self._clock = app.clock
         self._broker = broker
         self._lease_ms = lease_ms
         self._threads = Threads(count)
@@ -88,6 +95,8 @@ class Runs:
             self._broker, self._lease_ms, lambda: [job.run for job in self._jobs], self.services.remarks
         )
         self.services.start("leases", renewal.round)
+        if self._counting is not None:
+            self.services.start("figures", self._counting.round, first=self._counting.pause())
 
     async def close(self) -> None:
         """End the services and the threads that are idle."""
@@ -109,7 +118,17 @@ class Runs:
         performing.add_done_callback(self._performing.discard)
         limit = asyncio.get_running_loop().call_later(_LONGEST_RUN, job.run.interrupt, Stop.TIMEOUT)
         try:
-            return await self._answer(delivery, await job.outcome)
+            outcome = await job.outcome
+            times = (job.run.started, time.monotonic())
+            answer = await self._answer(delivery, outcome)
+            if self._counting is not None and answer.status != _NOT_KEPT:
+                self._counting.gatherer.settled(
+                    self._counted_as,
+                    self._clock.now_ms(),
+                    time.monotonic(),
+                    [(delivery, outcome, times, not answer.superseded)],
+                )
+            return answer
         finally:
             limit.cancel()
             self._jobs.discard(job)
@@ -164,7 +183,7 @@ class Runs:
                         type(outcome).__name__,
                         in_one_line(error),
                     )
-                    return come_back(503, _UNAVAILABLE)
+                    return come_back(_NOT_KEPT, _UNAVAILABLE)
                 await self._answers.pause(pause)
             else:
                 self._answers.went_well()

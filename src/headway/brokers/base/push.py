@@ -41,11 +41,15 @@ class PushRequest(Struct, frozen=True):
 
 
 class PushResponse(Struct, frozen=True):
-    """What the sender is answered: only 2xx ends a task, anything else brings it back."""
+    """What the sender is answered: only 2xx ends a task, anything else brings it back.
+
+    `superseded`: the outcome came too late, its lease had passed to somebody else.
+    """
 
     status: int
     headers: dict[str, str] = {}
     body: bytes = b""
+    superseded: bool = False
 
 
 class FireCall(Struct, frozen=True):

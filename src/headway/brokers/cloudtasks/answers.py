@@ -38,5 +38,8 @@ def answer(
     if superseded:
         body["superseded"] = True
     return PushResponse(
-        status, {"content-type": "application/json", **(headers or {})}, json.dumps(body).encode()
+        status,
+        {"content-type": "application/json", **(headers or {})},
+        json.dumps(body).encode(),
+        superseded=superseded,
     )
