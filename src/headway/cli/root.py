@@ -18,6 +18,7 @@ from headway.cli.jobs import jobs
 from headway.cli.options import examples
 from headway.cli.push import push
 from headway.cli.queues import queues
+from headway.cli.rollout import rollout
 from headway.cli.routes import routes
 from headway.cli.schedules import schedules
 from headway.cli.stats import stats
@@ -105,6 +106,7 @@ for command in (
     queues,
     routes,
     stats,
+    rollout,
     schedules,
     workers,
     offload,

@@ -125,6 +125,18 @@ async def write_rollout(
         raise
 
 
+async def store_now(control: ControlStore) -> int:
+    """Return the present instant by the clock of the store. A store without any document gets the empty list."""
+    found = await control.read_control(LISTED)
+    if found is None:
+        await control.write_control(LISTED, msgspec.json.encode(Listed()), expected=0)
+        found = await control.read_control(LISTED)
+    if found is None:
+        msg = "the list of roll-outs was written and is not there: is the control store being emptied?"
+        raise HeadwayError(msg)
+    return found.changed_ms + found.age_ms
+
+
 async def read_listed(control: ControlStore) -> Listed:
     """Read the list; CodecError when it is damaged."""
     return (await _read_listed(control))[0]

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from headway.routing.changing import read_routes
-from headway.routing.keeping import change_listed, read_rollout, set_route, write_rollout
+from headway.routing.keeping import (
+    Listed,
+    change_listed,
+    read_rollout,
+    set_route,
+    store_now,
+    write_rollout,
+)
 from headway.routing.rollout.asking import RolloutError
+from headway.routing.rollout.campaign import Campaign
 from headway.routing.rollout.plan import check_against
 from headway.routing.rollout.rollout import start
+from headway.routing.table import MAX_WHY
+from headway.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,12 +69,14 @@ async def check_begin(
     return route, stored
 
 
-async def begin(control: ControlStore, declared: Declared, plan: Plan, clock: Clock, *, who: str) -> Rollout:
+async def begin(
+    control: ControlStore, declared: Declared, plan: Plan, clock: Clock, *, who: str, reason: str = ""
+) -> Rollout:
     """Begin a roll-out and set the route of its first step; errors as `check_begin`, and nothing is written then."""
     route, stored = await check_begin(control, declared, plan, clock)
     queue = plan.queue
-    now_ms = (await read_routes(control, clock)).now_ms if stored is None else stored.now_ms
-    rollout = start(plan, route, now_ms, who)
+    rollout = start(plan, route, await store_now(control), who)
+    rollout, _ = _because(rollout, rollout.decision, reason)
     expected = 0 if stored is None else stored.version
     if not await write_rollout(control, rollout, (rollout.decision,), expected=expected):
         msg = f"a roll-out of queue {queue} was begun by somebody else just now: look at its status"
@@ -75,8 +89,43 @@ async def begin(control: ControlStore, declared: Declared, plan: Plan, clock: Cl
     return rollout
 
 
+async def begin_all(
+    control: ControlStore,
+    declared: Declared,
+    plans: tuple[Plan, ...],
+    clock: Clock,
+    *,
+    who: str,
+    reason: str = "",
+) -> Rollout:
+    """Begin the first of several roll-outs; each next one begins when the one before it is completed.
+
+    All are checked first. RolloutError also when a plan of several is under way.
+    """
+    for plan in plans:
+        await check_begin(control, declared, plan, clock)
+    now_ms = await store_now(control)
+
+    def edit(listed: Listed) -> Listed:
+        if listed.campaign is not None and listed.campaign.plan is not None:
+            queue = listed.campaign.plan.queue
+            msg = f"a plan of several queues is under way, at queue {queue}: abort that roll-out first, or let it end"
+            raise RolloutError(msg)
+        return Listed(listed.queues, Campaign(plans), now_ms)
+
+    await change_listed(control, edit)
+    return await begin(control, declared, plans[0], clock, who=who, reason=reason)
+
+
 async def ask(
-    control: ControlStore, declared: Declared, queue: str, wish: Ask, clock: Clock, *, who: str
+    control: ControlStore,
+    declared: Declared,
+    queue: str,
+    wish: Ask,
+    clock: Clock,
+    *,
+    who: str,
+    reason: str = "",
 ) -> tuple[Rollout, Decision]:
     """Do what `asking` has (pause, resume, promote, abort); RolloutError when the roll-out cannot, or there is none."""
     for _ in range(_TRIES):
@@ -85,7 +134,8 @@ async def ask(
             msg = f"queue {queue} has no roll-out: headway rollout start begins one"
             raise RolloutError(msg)
         routes = await read_routes(control, clock)
-        rollout, made = wish(stored.rollout, declared.route(routes.table, queue), stored.now_ms)
+        route = declared.route(routes.table, queue)
+        rollout, made = _because(*wish(stored.rollout, route, stored.now_ms), reason)
         if await write_rollout(control, rollout, (*stored.decisions, made), expected=stored.version):
             if made.route:
                 await set_route(control, declared, rollout, made, clock, who=who)
@@ -93,3 +143,11 @@ async def ask(
             return rollout, made
     msg = f"the roll-out of queue {queue} was not changed: others change it all the time; try again"
     raise RolloutError(msg)
+
+
+def _because(rollout: Rollout, made: Decision, reason: str) -> tuple[Rollout, Decision]:
+    """Return both with the reason that people gave, behind what the decision says."""
+    if not reason:
+        return rollout, made
+    made = msgspec.structs.replace(made, text=f"{made.text}: {storable(reason, MAX_WHY)}")
+    return msgspec.structs.replace(rollout, decision=made), made

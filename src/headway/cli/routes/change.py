@@ -15,6 +15,7 @@ from headway.cli.routes.known import (
     counts_by_carrier,
     declared_of,
     known_queues,
+    me,
 )
 from headway.cli.streams import emit, say
 from headway.cli.target import Target, takes_target, with_target
@@ -117,7 +118,7 @@ def set_route(  # noqa: PLR0913 - the options of the command
             if after == before or (after is None and queue not in table.routes):
                 return table
             return table.changed(
-                {queue: after}, who=who or _me(), when_ms=now_ms, why=reason, unrouted=known.unrouted
+                {queue: after}, who=who or me(), when_ms=now_ms, why=reason, unrouted=known.unrouted
             )
 
         return await _change(opened, known, counts, edit, dry_run=dry_run)
@@ -169,7 +170,7 @@ def rollback(
             if table.routes == earlier.routes:
                 return table
             return table.rolled_back(
-                earlier, who=who or _me(), when_ms=now_ms, why=why, unrouted=known.unrouted
+                earlier, who=who or me(), when_ms=now_ms, why=why, unrouted=known.unrouted
             )
 
         return await _change(opened, known, counts, edit, dry_run=dry_run)
@@ -256,15 +257,3 @@ def _print(done: Done, *, dry_run: bool, as_json: bool) -> None:
         emit(f"nothing was changed; it would be version {change.after.version}")
     else:
         emit(f"version {change.after.version}; every producer goes by it within 2 s, jobs with a key in 4 s")
-
-
-def _me() -> str:
-    """Return who runs this command, and where."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        user = "?"
-    return f"{user}@{socket.gethostname()}"

@@ -28,6 +28,13 @@ def complete_weight(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
     return [f"{name}=" for name in names if name.startswith(incomplete)]
 
 
+def complete_carrier(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the carriers that begin so."""
+    settings = _found(ctx)[1]
+    names = settings.carrier_urls if settings is not None else ()
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def _found(ctx: click.Context) -> tuple[Headway | None, Settings | None]:
     """Return what can be had: whoever completes a word is told of no error, and sees nothing that a module prints."""
     from headway.cli.target import import_app

@@ -92,6 +92,18 @@ def needs_of(app: Headway, queues: Collection[str]) -> Iterator[TaskNeeds]:
             )
 
 
+def me() -> str:
+    """Return who runs this command, and where."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = "?"
+    return f"{user}@{socket.gethostname()}"
+
+
 def _longest_wait(retry: Retry) -> float:
     """Return the seconds that a job waits for its next attempt at the most."""
     return max(_waits(retry), *(_waits(rule) for rule in retry.rules.values()), 0.0)
