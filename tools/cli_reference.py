@@ -39,10 +39,10 @@ _HEAD: Final = """\
 With 1 and 2, stderr says in one line, which begins with `headway:`, what happened.
 
 **Output.** Results go to stdout, everything else to stderr. With `--json` stdout has one JSON document, or, where a
-command goes on (`worker`, `dev`, `jobs watch`), one on each line. Instants are ISO 8601 in UTC. Colours appear on a
-terminal only, and never when `NO_COLOR` is set. Tables are cut to the terminal's width, and are whole in a pipe.
-Where stdout is closed, results go nowhere; where it is full, or its reader has gone, a command ends with 1, though a
-worker goes on and drains. What the encoding of the terminal has not is escaped.
+command goes on (`worker`, `dev`, `jobs watch`, `top --every`), one on each line. Instants are ISO 8601 in UTC. Colours
+appear on a terminal only, and never when `NO_COLOR` is set. Tables are cut to the terminal's width, and are whole in a
+pipe. Where stdout is closed, results go nowhere; where it is full, or its reader has gone, a command ends with 1,
+though a worker goes on and drains. What the encoding of the terminal has not is escaped.
 
 **Whose jobs.** `--app module:name`, or the variable `HEADWAY_APP`, imports an app and takes its carrier. Commands that
 need the app's code (`worker`, `dev`, `push`, `enqueue`, `gcp`) also take it as their first argument. `--url` with

@@ -87,6 +87,7 @@ PRINTING: Final = {
     ("schedules", "run"): "hourly",
     ("doctor",): "",
     ("workers",): "",
+    ("top",): "",
 }
 
 

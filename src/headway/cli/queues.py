@@ -44,21 +44,24 @@ def queues() -> None:
 @takes_target
 def list_queues(target: Target, *, as_json: bool) -> None:
     """List the queues that hold a job or are paused, and those of the app's tasks."""
-    from headway.brokers.base import QueueCounts
     from headway.cli.output import print_json
     from headway.cli.render import queue_fields
 
-    async def read(opened: OpenTarget) -> list[QueueCounts]:
-        found = {counts.queue: counts for counts in await opened.carrier.counts()}
-        for name in opened.app.queues if opened.app is not None else ():
-            found.setdefault(name, QueueCounts(name, paused=False, counts={}))
-        return [found[name] for name in sorted(found)]
-
-    found = with_target(target, read)
+    found = with_target(target, all_counts)
     if as_json:
         print_json({"queues": [queue_fields(counts) for counts in found]})
     else:
         _print_counts(found)
+
+
+async def all_counts(opened: OpenTarget) -> list[QueueCounts]:
+    """Count the queues that hold a job or are paused, and those of the app's tasks, by name."""
+    from headway.brokers.base import QueueCounts
+
+    found = {counts.queue: counts for counts in await opened.carrier.counts()}
+    for name in opened.app.queues if opened.app is not None else ():
+        found.setdefault(name, QueueCounts(name, paused=False, counts={}))
+    return [found[name] for name in sorted(found)]
 
 
 def _print_counts(found: list[QueueCounts]) -> None:

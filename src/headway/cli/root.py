@@ -24,6 +24,7 @@ from headway.cli.schedules import schedules
 from headway.cli.stats import stats
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
+from headway.cli.top import top
 from headway.cli.worker import dev, worker
 from headway.cli.workers import workers
 
@@ -109,6 +110,7 @@ for command in (
     rollout,
     schedules,
     workers,
+    top,
     offload,
     emulator,
     gcp,

@@ -51,10 +51,10 @@ async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
         cursor = page.cursor
         if cursor is None:
             break
-    return worker_fields(holders, running, await _carriers(opened))
+    return worker_fields(holders, running, await served_carriers(opened))
 
 
-async def _carriers(opened: OpenTarget) -> dict[str, list[str]] | None:
+async def served_carriers(opened: OpenTarget) -> dict[str, list[str]] | None:
     """Return by worker the carriers that it serves; None where there is only one."""
     stores = opened.carriers
     if len(stores) < _SEVERAL:
