@@ -153,7 +153,9 @@ class FiguresStore(Protocol):
     """
 
     async def add_figures(self, delta: Delta) -> None:
-        """Add what one process has gathered, in one call; nothing happens when that delta, or a later one, is there.
+        """Add what one process has gathered, in one call unless it is much.
+
+        Nothing happens when that delta, or a later one, is there.
 
         So a write whose answer was lost is repeated as it was. What is older than figures are kept is left out.
         """

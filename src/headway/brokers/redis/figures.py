@@ -20,6 +20,8 @@ from headway.figures.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.brokers.redis.session import Session
     from headway.brokers.redis.wire.call import Argument
     from headway.figures.gatherer import Delta
@@ -27,16 +29,27 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("headway.redis")
 _SPANS: Final = 30  # in one call: the server answers others in between
+_ROWS: Final = 50  # in one call, likewise: some milliseconds
 _packer: Final = msgspec.msgpack.Encoder()
 _names: Final = msgspec.msgpack.Decoder(tuple[str, str, str])
 _counts: Final = msgspec.msgpack.Decoder(Counts)
 
 
 async def add(session: Session, delta: Delta) -> None:
-    """Add the rows; a repeat changes nothing, so that the link may repeat the call."""
+    """Add the rows; a repeat changes nothing, so that the link may repeat the call.
+
+    Many go in pieces, so that the server answers others in between. Each piece counts once for itself: of the same
+    delta they are the same.
+    """
+    rows = delta.figures.rows
+    for piece, first in enumerate(range(0, len(rows), _ROWS)):
+        await _add(session, f"{delta.source}:{piece}", delta.number, rows[first : first + _ROWS])
+
+
+async def _add(session: Session, source: str, number: int, rows: Sequence[Row]) -> None:
     kept = (FINE_KEPT_MS, COARSE_KEPT_MS, MAX_ROWS_OF_SPAN, MAX_ROWS_KEPT)
-    arguments: list[Argument] = [delta.source, delta.number, *kept]
-    for row in delta.figures.rows:
+    arguments: list[Argument] = [source, number, *kept]
+    for row in rows:
         arguments += [
             row.minute,
             _packer.encode((row.queue, row.task, row.carrier)),

@@ -1,5 +1,5 @@
 -- Duty: add what one process has gathered to the sums by the minute and by the half hour, once.
--- KEYS[1] prefix; ARGV[3] source, [4] number of its delta, [5] ms fine sums are kept, [6] ms coarse ones, [7] rows of a span in
+-- KEYS[1] prefix; ARGV[3] source, and which piece of its deltas, [4] number of the delta, [5] ms fine sums are kept, [6] ms coarse ones, [7] rows of a span in
 -- which each task stands for itself, [8] rows kept of each kind; then five for each row: minute, its field, the field that
 -- stands for further tasks, that for further queues, counts. Returns 1; 0 when this delta, or a later one, is there already.
 -- hash fig:f:<minute>, fig:c:<minute>: field (msgpack of queue, task, carrier) -> counts (msgpack, as in figures/values.py).
