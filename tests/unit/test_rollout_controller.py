@@ -11,23 +11,26 @@ import pytest
 from headway.brokers.base import BrokerSettings
 from headway.brokers.sqlite.broker import SqliteBroker
 from headway.errors import ConfigError
+from headway.job import NewJob, new_job_id
 from headway.routing.changing import change_routes, read_routes, routes_history
 from headway.routing.controller import IDLE, LEASE_MS
 from headway.routing.keeping import Listed, change_listed, document_of, read_listed
+from headway.routing.leaving import check_leaving
 from headway.routing.rollout.asking import RolloutError, abort, pause, promote, resume
 from headway.routing.rollout.campaign import Campaign
 from headway.routing.rollout.rollout import Act, Reason, Status
 from headway.routing.routes import route_of
-from headway.testing import FakeClock
+from headway.testing import FakeClock, FaultyBroker
 from tests.unit.rollout_store import PLAN, QUEUE, AwayFigures, Killed, Mortal, Scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from headway.brokers.base import ControlStore
+    from headway.brokers.base import ControlStore, Store
     from headway.clock import Clock
     from headway.routing.changing import StoredRoutes
+    from headway.routing.rollout.plan import Waiting
     from headway.routing.table import RouteTable
 
 
@@ -233,3 +236,32 @@ async def test_a_plan_of_several_queues_goes_one_after_the_other_and_stops_at_a_
     found = await read_listed(scene.control)
     assert found.campaign is not None
     assert (found.queues, found.campaign.done, found.campaign.stopped) == (("reports",), 1, "")
+
+
+@pytest.mark.parametrize("waiting", ["run", "move", "stay"])
+async def test_jobs_that_wait_on_the_new_side_do_as_the_plan_says_when_it_goes_back(
+    scene: Scene, waiting: Waiting
+) -> None:
+    await scene.begin(msgspec.structs.replace(PLAN, waiting=waiting))
+    jobs = [NewJob(new_job_id(), "send", QUEUE, b"") for _ in range(3)]
+    east, west = scene.carriers["east"], scene.carriers["west"]
+    await west.enqueue(jobs)
+    controller = scene.controller()
+    scene.fails = 0.5
+    await scene.looks(controller)
+    for _ in range(2):
+        await controller.round()
+    assert not (await read_listed(scene.control)).active
+    there, here = [await one.get([job.id for job in jobs]) for one in (west, east)]
+    assert [one is not None for one in there] == [waiting != "move"] * 3
+    assert [one is not None for one in here] == [waiting == "move"] * 3
+    assert QUEUE not in await east.paused()
+    assert (QUEUE in await west.paused()) == (waiting == "stay")
+
+
+async def test_what_waits_cannot_be_moved_back_from_a_carrier_that_gives_nothing_away(scene: Scene) -> None:
+    check_leaving(msgspec.structs.replace(PLAN, waiting="move"), scene.carriers)
+    giving_nothing = FaultyBroker(scene.carriers["west"])
+    given: dict[str, Store] = {"east": scene.carriers["east"], "west": giving_nothing}
+    with pytest.raises(ConfigError, match="carrier west cannot give waiting jobs back"):
+        check_leaving(msgspec.structs.replace(PLAN, waiting="move"), given)

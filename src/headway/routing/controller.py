@@ -32,6 +32,7 @@ from headway.routing.keeping import (
     set_route,
     write_rollout,
 )
+from headway.routing.leaving import leave
 from headway.routing.rollout.asking import RolloutError
 from headway.routing.rollout.campaign import Campaign, moved_on
 from headway.routing.rollout.deciding import Look, Measured, decide, notable
@@ -135,7 +136,9 @@ class Controller:
         stored = await read_rollout(self._control, queue)
         if stored is not None:
             made = await self._looked(stored, fence)
-        if stored is None or (made is not None and made.reason is Reason.OVER):
+        if stored is None or (
+            made is not None and made.reason is Reason.OVER and await self._left(stored.rollout)
+        ):
             await self._strike(queue)
         return made
 
@@ -211,6 +214,17 @@ class Controller:
             return 0, None
         oldest = here.oldest_ready_ms
         return here.counts.get(JobState.READY, 0), None if oldest is None else max(0, now_ms - oldest)
+
+    async def _left(self, rollout: Rollout) -> bool:
+        """Do what is to be done with jobs that wait on the side that was left; tell whether all is done."""
+        if rollout.plan.waiting == "run":
+            return True
+        if (await read_routes(self._control, self._clock)).unsettled > 0:
+            return False  # some producers may still give it jobs
+        done = await leave(rollout, self._carriers)
+        if done:
+            _log.info("roll-out of %s: %s", rollout.plan.queue, done)
+        return True
 
     async def _strike(self, queue: str) -> None:
         """Take a queue whose roll-out is over from the list, and give its lease back."""

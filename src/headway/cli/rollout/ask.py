@@ -75,7 +75,7 @@ def promote(target: Target, *, name: str, reason: str, who: str | None, as_json:
 @click.command(epilog=examples("headway rollout abort reports --reason 'not today' --app shop.jobs:app"))
 @_takes_queue
 def abort(target: Target, *, name: str, reason: str, who: str | None, as_json: bool) -> None:
-    """Go back to the route of before the roll-out, at once. Jobs that wait on the new side run there."""
+    """Go back to the route of before the roll-out, at once; waiting jobs do as its start said."""
     from headway.routing.rollout import asking
 
     by = _by(who)

@@ -48,6 +48,13 @@ class _Begun(NamedTuple):
 @click.option("--max-backlog", metavar="JOBS", help="Due jobs that wait on the new carrier.")
 @click.option("--min-jobs", metavar="JOBS", help="Attempts that must end there in each step.  [default: 200]")
 @click.option(
+    "--move-back",
+    "waiting",
+    flag_value="move",
+    help="When it goes back: move the jobs that wait there back, too.  [default: they run there]",
+)
+@click.option("--leave-waiting", "waiting", flag_value="stay", help="Instead: pause the queue there.")
+@click.option(
     "--plan",
     "plan_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -123,6 +130,7 @@ async def _checked(opened: OpenTarget, declared: Declared, plans: tuple[Plan, ..
     from headway.cli.routes.known import clock_of, counts_by_carrier
     from headway.errors import ConfigError
     from headway.routing.changing import control_of, read_routes
+    from headway.routing.leaving import check_leaving
     from headway.routing.rollout.forecast import broken_before
     from headway.routing.rollout.rollout import stepped
     from headway.routing.steering import check_begin
@@ -136,6 +144,7 @@ async def _checked(opened: OpenTarget, declared: Declared, plans: tuple[Plan, ..
     warnings: list[str] = []
     forecasts: list[dict[str, Any]] = []
     for plan in plans:
+        check_leaving(plan, opened.carriers)
         route, _ = await check_begin(control, declared, plan, clock)
         goal = {plan.queue: stepped(route, plan.to, plan.steps[-1])}
         after = table.changed(goal, who="", when_ms=0, why="", unrouted=declared.unrouted)
