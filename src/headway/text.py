@@ -18,6 +18,7 @@ _LONGEST: Final = (
 _WORD: Final = re.compile(r"[A-Za-z_-]*")
 _USER: Final = re.compile(r"[\w.-]{1,64}")
 _NO_PLACES: Final = frozenset({"sqlite", "file"})  # schemes without user and host: an @ is one of the path
+_SCHEME: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*|")
 _BROKEN: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]+:)/?[^/]")  # a scheme, and too few slashes
 _SIGNS: Final = ("?", "#", "&", ";")
 _HIDDEN: Final = "***"
@@ -26,7 +27,7 @@ _HIDDEN: Final = "***"
 def redact(url: str) -> str:
     """Return the URL with its password, and options that look like secrets, replaced by `***`; any text is fine."""
     head, separator, rest = url.partition("://")
-    if not separator:
+    if not (separator and _SCHEME.fullmatch(head)):
         broken = _BROKEN.match(url)
         return (
             f"{broken[1]}{_HIDDEN}" if broken else f"{_HIDDEN}{url[url.rfind('@') :]}" if "@" in url else url

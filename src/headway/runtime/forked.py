@@ -17,7 +17,7 @@ import threading
 import traceback
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TextIO
 
 from headway.runtime import child
 from headway.runtime.slots import Slots
@@ -120,6 +120,7 @@ def _become_worker(options: WorkerOptions, line: socket.socket, table: Slots) ->
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
+        sys.stdout, sys.stderr = _of_a_program(sys.stdout, 1), _of_a_program(sys.stderr, 2)
         output: object = sys.stdout
         if isinstance(output, TextIOWrapper) and output.errors == _COMMANDS and not os.environ.get(_ENCODING):
             output.reconfigure(errors="strict")  # what the command changed for its own messages
@@ -132,6 +133,14 @@ def _become_worker(options: WorkerOptions, line: socket.socket, table: Slots) ->
         traceback.print_exc()
     finally:
         os._exit(child.EXIT_FAILURE)
+
+
+def _of_a_program(stream: TextIO | None, descriptor: int) -> TextIO | None:
+    """Return the stream, or the one that a program of its own begins with where a host has put another in its place."""
+    with suppress(OSError, ValueError, AttributeError):
+        if stream is None or stream.fileno() == descriptor:
+            return stream
+    return os.fdopen(descriptor, "w", errors="backslashreplace", closefd=False)
 
 
 def _group_of_its_own(pid: int) -> None:
