@@ -68,6 +68,7 @@ async def test_each_priority_is_first_in_first_out(scene: Scene) -> None:
 
 
 @pytest.mark.needs("priority")
+@pytest.mark.needs("one_store")
 async def test_a_later_urgent_job_overtakes_the_waiting_ones(scene: Scene) -> None:
     first, second = await scene.put_many(2)
     assert await scene.take_ids(1) == [first]

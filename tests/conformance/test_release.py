@@ -33,6 +33,7 @@ async def test_a_released_job_goes_to_the_head_and_its_attempt_is_given_back(sce
 
 
 @pytest.mark.needs("priority")
+@pytest.mark.needs("one_store")
 async def test_a_released_job_keeps_its_priority(scene: Scene) -> None:
     low = await scene.start(scene.job(priority=1))
     high = await scene.put(scene.job(priority=8))
