@@ -29,12 +29,14 @@ _PLOTTED: Final = (
     "memory-waiting",
 )
 _FOLDER: Final = "performance"
+_LEAD: Final = "drain"  # the plot that the page begins with
 _HEADER: Final = """# Performance
 
 Headway and other job systems for Python and Node ran the same loads on one machine, one system at a time: jobs were
 enqueued, run by a worker, and their results read. Measured was how many jobs a second each step manages, how long a job
 waits for its worker, and what that takes of processor and memory.
-
+"""
+_HOW: Final = """\
 This page is made by `make bench`; do not edit it. `bench/README.md` says how each figure comes about, and how to repeat
 it.
 
@@ -59,8 +61,8 @@ def plots(results: Results) -> dict[str, str]:
 
 def report(results: Results) -> str:
     """Return the Markdown."""
-    parts = [_HEADER, _summary(results), _machine(results)]
     drawn = plots(results)
+    parts = [_HEADER, _plot(_LEAD, drawn), _HOW, _summary(results), _machine(results)]
     section = ""
     for metric in sorted(METRICS.values(), key=lambda metric: _SECTIONS.index(metric.section)):
         ranked = _ranked(results, metric)
@@ -70,13 +72,18 @@ def report(results: Results) -> str:
             section = metric.section
             parts.append(f"## {section}\n")
         parts.append(_table(metric, ranked, results))
-        if f"{metric.name}.svg" in drawn:
-            parts.append(f"![{metric.title}]({_FOLDER}/{metric.name}.svg)\n")
+        if metric.name != _LEAD:
+            parts.append(_plot(metric.name, drawn))
     parts += [_configurations(results), _failures(results)]
     return "\n".join(part for part in parts if part)
 
 
 _SECTIONS: Final = tuple(dict.fromkeys(metric.section for metric in METRICS.values()))
+
+
+def _plot(name: str, drawn: dict[str, str]) -> str:
+    """Return the line that shows a metric's plot; empty where none was drawn."""
+    return f"![{METRICS[name].title}]({_FOLDER}/{name}.svg)\n" if f"{name}.svg" in drawn else ""
 
 
 def _kind(peer: str) -> str:

@@ -62,6 +62,14 @@ def test_the_best_stands_first_with_its_range_and_the_ratio(results: Results) ->
     assert lines[first + 1] == "| bullmq | 7,000 |  | 5.00 x |"
 
 
+def test_the_page_begins_with_what_was_measured_and_one_plot(results: Results) -> None:
+    title, said, plot, *_ = report(results).split("\n\n")
+    assert title == "# Performance"
+    assert len(said.split(". ")) == 2
+    assert plot == "![No-op jobs of 200 B, 1 worker process](performance/drain.svg)"
+    assert report(results).count("drain.svg") == 1
+
+
 def test_where_a_peer_wins_is_said_at_the_top(results: Results) -> None:
     text = report(results)
     assert "- Pick-up at 50 jobs/s, p50: headway is behind bullmq (2.00 x)" in text
