@@ -1,4 +1,4 @@
-"""A roll-out for real: workers, jobs and figures on two SQLite files; a fault rolls it back, mended it completes."""
+"""A roll-out for real: workers, jobs and figures on SQLite and Redis; a fault rolls it back, mended it completes."""
 
 from __future__ import annotations
 
@@ -46,9 +46,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Scene:
     """An app whose handler fails on the new side while `broken`."""
 
-    def __init__(self, folder: Path) -> None:
-        carriers = {name: f"sqlite:///{folder / name}.db" for name in DECLARED.carriers}
-        self.app = Headway("rolled", carriers=carriers, concurrency=8)
+    def __init__(self, namespace: str, urls: dict[str, str]) -> None:
+        self.app = Headway(namespace, carriers=urls, concurrency=8)
         self.broken = False
         self.enqueued: list[str] = []
 
@@ -124,8 +123,14 @@ class Scene:
 
 
 @pytest.mark.timeout(120)
-async def test_a_fault_on_the_new_side_rolls_it_back_and_mended_it_completes(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
+@pytest.mark.parametrize("first", ["sqlite", "redis"])
+async def test_a_fault_on_the_new_side_rolls_it_back_and_mended_it_completes(
+    tmp_path: Path, namespace: str, first: str, request: pytest.FixtureRequest
+) -> None:
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in DECLARED.carriers}
+    if first == "redis":
+        urls["east"] = request.getfixturevalue("redis_url")
+    scene = Scene(namespace, urls)
     async with scene.working():
         await scene.begin()
         assert await scene.weights() == {"east": 80, "west": 20}
