@@ -81,6 +81,7 @@ class Machine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.made: list[NewJob] = []
         self.away: dict[JobId, JobRecord] = {}  # withdrawn jobs, as they were
+        self.moves = 0
         self.sound = True
         self.runner = asyncio.Runner()
         self.carrier: Carrier = store.broker(namespace=f"m-{uuid.uuid4().hex[:12]}", record_events=True)
@@ -216,7 +217,8 @@ class Machine(RuleBasedStateMachine):
         uniques = {job_id: self.model.unique(job_id) for job_id in ids if job_id in self.model.jobs}
         mover = self.carrier.capabilities.mover
         assert mover is not None
-        reason = f"move {len(self.away)}"
+        self.moves += 1
+        reason = f"move {self.moves}"  # the same reason twice is the same move
         answers = self.run(mover.withdraw(ids, reason))
         self.agree([record is not None for record in answers], [self.model.withdraw(i) for i in ids])
         for record in answers:
