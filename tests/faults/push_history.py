@@ -81,7 +81,8 @@ class PushHistory:
                         await suffering
                     self.jobs = len(book.asked)
                 # A guard that stands still costs no job anything.
-                harms = sum(fault in {"kill", "freeze"} for fault in self.faults)
+                # A guard that stands still for longer than a lease lets nobody renew his: a second delivery takes over.
+                harms = sum(fault in {"kill", "freeze", "stall of the guard"} for fault in self.faults)
                 findings, further = await judged(app, where, book, harms=harms)
         if findings or further:
             raise HistoryError(findings, further)
