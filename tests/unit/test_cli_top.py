@@ -103,6 +103,7 @@ def test_a_screen_is_as_high_and_as_wide_as_the_terminal_at_most(height: int) ->
         trouble="y" * 300,
     )
     assert len(lines) <= height
+    assert height < 2 or click.unstyle(lines[1]) == "y" * 110
     assert max(len(click.unstyle(line)) for line in lines) <= 110
     if height >= 24:
         assert any(line.startswith("and ") for line in lines), "what is left out is counted"

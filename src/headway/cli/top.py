@@ -97,7 +97,7 @@ async def _live(opened: OpenTarget, every: float) -> None:
             lines = screen(look, width=width, height=height, trouble=trouble)
             if plain:
                 lines = [click.unstyle(line) for line in lines]
-            _write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
+            _write("\x1b[H" + "\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
             await asyncio.sleep(every)
             try:
                 look, trouble = await read(opened), ""

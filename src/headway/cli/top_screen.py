@@ -57,19 +57,16 @@ def screen(
     With a height they are at most so many, and each part says how many of its rows are left out. `trouble` is why
     nothing newer could be read.
     """
-    head = f"{look.app}  {iso(look.at_ms)}"
+    lines = [click.style(printable(f"{look.app}  {iso(look.at_ms)}"), bold=True)]
+    if trouble:
+        lines.append(click.style(printable(" ".join(trouble.split()))[:width], fg="red"))
     parts = [_queues(look, width), _workers(look, width), _failures(look, width)]
     if height is not None:
-        rooms = shares([len(part) for part in parts], height - 1 - len(parts))
+        rooms = shares([len(part) for part in parts], height - len(lines) - len(parts))
         parts = [cut(part, room) for part, room in zip(parts, rooms, strict=True)]
-    lines = [click.style(printable(head), bold=True)]
-    if trouble:
-        lines[0] += click.style(
-            f"  {printable(' '.join(trouble.split()))}"[: width and width - len(head)], fg="red"
-        )
     for part in parts:
         lines += ["", *part] if part else []
-    return lines
+    return lines[:height]
 
 
 def shares(sizes: Sequence[int], room: int) -> list[int]:
