@@ -377,6 +377,7 @@ OWNERS: Final[dict[str, Any]] = {
     "testing.inlining": inlined,
 }
 ELSEWHERE: Final = {
+    ("push.opened", "rollouts"): "the round of the workers' own; it runs in test_rollout_app",
     ("demo.push", "schedules"): "the round of the workers' own",
     ("push.run", "figures"): "the round of the workers' own",
     ("brokers.redis.events", "presence"): "one command; tried below",

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from headway import Context, Headway, Retry
+from headway.brokers.base import BrokerSettings
+from headway.brokers.url import from_url
 from headway.errors import JobFailedError
 from headway.job import mark_of
+from headway.push import receiver
 from headway.routing.changing import control_of, read_routes
 from headway.routing.declared import Declared
 from headway.routing.keeping import read_rollout
@@ -19,6 +22,7 @@ from headway.routing.rollout.rollout import Act, Reason, Status
 from headway.routing.steering import begin
 from headway.routing.verifying import verify
 from headway.runtime.worker import Worker
+from tests.unit.push_scene import FakePush
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -153,3 +157,19 @@ async def test_a_fault_on_the_new_side_rolls_it_back_and_mended_it_completes(
         assert table.version == 6  # 20, 60, back; 20, 60, 100: each step once, with two controllers
         found = await verify(scene.app.carriers, DECLARED, table)
     assert not found.doubles
+
+
+async def test_a_receiver_looks_at_roll_outs_too(tmp_path: Path) -> None:
+    settings = BrokerSettings("pushed")
+    east, west = (from_url(f"sqlite:///{tmp_path}/{name}.db", settings) for name in DECLARED.carriers)
+    app = Headway("pushed", carrier={"east": east, "west": west, "push": FakePush().carrier})
+
+    @app.task(queue=QUEUE)
+    async def send() -> None: ...
+
+    async with receiver(app, handle_sigterm=False), asyncio.timeout(DEADLINE):
+        control = control_of(app.carriers)
+        await begin(control, DECLARED, PLAN, app.clock, who="ann")
+        while (found := await read_rollout(control, QUEUE)) is None or found.rollout.unconfirmed:  # noqa: ASYNC110 - of a store
+            await asyncio.sleep(0.02)
+    assert found.rollout.status is Status.RUNNING

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from headway.app.counting import counting
+from headway.app.rollouts import controller
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
@@ -25,6 +26,7 @@ from headway.runtime.processes import Processes
 from headway.runtime.resources import CLOSE_SECONDS, Lifespan
 from headway.runtime.scheduler import Scheduler
 from headway.runtime.worker import new_worker_id
+from headway.service import Outage, Services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +57,18 @@ class Opened:
     counting: Counting | None = None
     deliveries: Iterator[int] = field(default_factory=count)
     scheduler: Scheduler = field(init=False)
+    services: Services = field(init=False)
 
     def __post_init__(self) -> None:
-        """Its schedules are declared with the first call of one."""
+        """Its schedules are declared with the first call of one; roll-outs are looked at from now on."""
+        outage = Outage(_log, "receiver: the control store of roll-outs")
+        self.services = Services(_log, "receiver", outage=outage)
+        remarks, holder = self.services.remarks, f"receiver {self.name}"
+        rollouts = controller(
+            self.app.carriers, self.app.settings, self.app.clock, holder=holder, remarks=remarks
+        )
+        if rollouts is not None:
+            self.services.start("rollouts", rollouts.round)
         self.scheduler = Scheduler(self.app, self.carriers.served[0].runs.services.remarks)
 
     @classmethod
@@ -115,6 +126,7 @@ class Opened:
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Close what was opened; the resources have so many seconds."""
         try:
+            await self.services.stop()
             await self.carriers.close()
             if self.counting is not None:
                 await self.counting.finish()

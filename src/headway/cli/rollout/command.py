@@ -22,7 +22,7 @@ from headway.cli.rollout.show import history, status
 def rollout() -> None:
     """Move a queue to another carrier step by step, under limits; back at once when one is broken.
 
-    Any worker of the app does the next step, or `headway rollout run` where there is none.
+    Any worker or receiver of the app does the next step, or `headway rollout run` where there is none.
     """
 
 
