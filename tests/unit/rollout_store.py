@@ -12,7 +12,7 @@ from headway.figures.values import MINUTE_MS, Counts, Figures, Row
 from headway.routing.changing import control_of, read_routes
 from headway.routing.controller import Controller
 from headway.routing.declared import Declared
-from headway.routing.keeping import StoredRollout, read_rollout
+from headway.routing.keeping import StoredRollout, read_listed, read_rollout
 from headway.routing.rollout.plan import Plan
 from headway.routing.steering import ask, begin
 
@@ -103,6 +103,12 @@ class Scene:
         found = await read_rollout(self.control, QUEUE)
         assert found is not None
         return found
+
+    async def campaign(self) -> tuple[tuple[str, ...], int, str]:
+        """Return the queues that are looked at, how many plans are done, and why none follows."""
+        listed = await read_listed(self.control)
+        assert listed.campaign is not None
+        return listed.queues, listed.campaign.done, listed.campaign.stopped
 
     async def percent(self) -> int:
         table = (await read_routes(self.control, self.clock)).table

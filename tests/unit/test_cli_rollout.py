@@ -128,6 +128,15 @@ def test_a_second_one_of_a_queue_is_refused(routed: Shop) -> None:
     )
 
 
+def test_a_queue_that_is_paused_there_is_refused(routed: Shop) -> None:
+    routed.ok("queues", "pause", "reports", *routed.target)
+    result = routed.run(*START, *routed.target)
+    assert result.exit_code == 2
+    assert "the queue is paused on side: nothing would run there" in result.stderr
+    routed.ok("queues", "resume", "reports", *routed.target)
+    routed.ok(*START, *routed.target)
+
+
 def test_a_control_store_that_is_away_is_one_line(routed: Shop) -> None:
     Path("main.db").mkdir()
     result = routed.run(*START, *routed.target)

@@ -14,14 +14,14 @@ from headway.errors import ConfigError
 from headway.job import NewJob, new_job_id
 from headway.routing.changing import change_routes, read_routes, routes_history
 from headway.routing.controller import IDLE, LEASE_MS
-from headway.routing.keeping import Listed, change_listed, document_of, read_listed
+from headway.routing.keeping import document_of, read_listed, read_rollout
 from headway.routing.leaving import check_leaving
 from headway.routing.rollout.asking import RolloutError, abort, pause, promote, resume
-from headway.routing.rollout.campaign import Campaign
 from headway.routing.rollout.rollout import Act, Reason, Status
 from headway.routing.routes import route_of
+from headway.routing.steering import ask, begin_all
 from headway.testing import FakeClock, FaultyBroker
-from tests.unit.rollout_store import PLAN, QUEUE, AwayFigures, Killed, Mortal, Scene
+from tests.unit.rollout_store import DECLARED, PLAN, QUEUE, AwayFigures, Killed, Mortal, Scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from headway.clock import Clock
     from headway.routing.changing import StoredRoutes
     from headway.routing.rollout.plan import Waiting
+    from headway.routing.rollout.rollout import Decision, Rollout
+    from headway.routing.routes import Route
     from headway.routing.table import RouteTable
 
 
@@ -223,19 +225,45 @@ async def test_a_queue_has_one_roll_out_at_a_time_and_a_plan_must_fit(scene: Sce
 
 
 async def test_a_plan_of_several_queues_goes_one_after_the_other_and_stops_at_a_failure(scene: Scene) -> None:
-    first = msgspec.structs.replace(PLAN, steps=(10, 100))
     second = msgspec.structs.replace(PLAN, queue="reports")
-    wrong = msgspec.structs.replace(PLAN, queue="imports", to="north")
-    listed = Listed((), Campaign((first, second, wrong)), scene.clock.now_ms())
-    await change_listed(scene.control, lambda _: listed)
-    controller = scene.controller()
-    await controller.round()
-    assert (await scene.looks(controller)).rollout.status is Status.COMPLETED
+    third = msgspec.structs.replace(PLAN, queue="imports")
+    await begin_all(scene.control, DECLARED, (PLAN, second, third), scene.clock, who="ann")
+    with pytest.raises(RolloutError, match="under way"):
+        await begin_all(scene.control, DECLARED, (third,), scene.clock, who="ann")
+    assert (await scene.looks(scene.controller())).rollout.status is Status.COMPLETED
     for _ in range(3):
-        await controller.round()
-    found = await read_listed(scene.control)
-    assert found.campaign is not None
-    assert (found.queues, found.campaign.done, found.campaign.stopped) == (("reports",), 1, "")
+        await scene.controller().round()
+    assert await scene.campaign() == (("reports",), 1, "")
+    await ask(scene.control, DECLARED, "reports", _abort, scene.clock, who="ann")
+    for _ in range(3):
+        await scene.controller().round()
+    assert await scene.campaign() == ((), 1, "reports was aborted: reports: back to the route of before")
+    assert await read_rollout(scene.control, "imports") is None
+    # The same plans again: what the first campaign completed is no longer to be done, and says so.
+    with pytest.raises(ConfigError, match="all jobs of mail go to west already"):
+        await begin_all(scene.control, DECLARED, (PLAN, second), scene.clock, who="ann")
+
+
+async def test_a_plan_that_fits_no_more_when_its_turn_comes_stops_the_rest(scene: Scene) -> None:
+    second = msgspec.structs.replace(PLAN, queue="reports")
+    await begin_all(scene.control, DECLARED, (PLAN, second), scene.clock, who="ann")
+
+    def edit(table: RouteTable, now_ms: int) -> RouteTable:
+        return table.changed(
+            {"reports": route_of("reports", {"west": 100})}, who="bob", when_ms=now_ms, why=""
+        )
+
+    await change_routes(scene.control, edit, scene.clock)
+    await scene.looks(scene.controller())
+    for _ in range(3):
+        await scene.controller().round()
+    queues, done, stopped = await scene.campaign()
+    assert (queues, done) == ((), 1)
+    assert stopped.startswith("reports cannot begin: rollout: to: all jobs of reports go to west already")
+
+
+def _abort(rollout: Rollout, route: Route, now_ms: int) -> tuple[Rollout, Decision]:
+    return abort(rollout, route, now_ms, "ann")
 
 
 @pytest.mark.parametrize("waiting", ["run", "move", "stay"])

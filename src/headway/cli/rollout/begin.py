@@ -146,6 +146,13 @@ async def _checked(opened: OpenTarget, declared: Declared, plans: tuple[Plan, ..
     for plan in plans:
         check_leaving(plan, opened.carriers)
         route, _ = await check_begin(control, declared, plan, clock)
+        there = counts.get(plan.to, {}).get(plan.queue)
+        if there is not None and there.paused:
+            msg = (
+                f"roll-out of {plan.queue}: the queue is paused on {plan.to}: nothing would run there; "
+                f"headway queues resume {plan.queue} first"
+            )
+            raise ConfigError(msg)
         goal = {plan.queue: stepped(route, plan.to, plan.steps[-1])}
         after = table.changed(goal, who="", when_ms=0, why="", unrouted=declared.unrouted)
         check_change(opened, declared, table, after)
