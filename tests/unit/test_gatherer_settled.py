@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from headway.figures.gatherer import Gatherer
 from headway.figures.histogram import BOUNDS, LAST_BUCKET, bucket_of, histogram
@@ -82,3 +84,32 @@ def test_buckets_are_found_by_their_bounds() -> None:
     for ms in (-5.0, 0.0, 0.99, 1.0, 1.5, 80.0, 12345.6, 2.0**31):
         assert bisect_right(BOUNDS, ms) == bucket_of(ms)
     assert len(BOUNDS) == LAST_BUCKET
+
+
+def test_a_batch_counts_as_its_attempts_do_one_by_one() -> None:
+    rng = Random(7)
+    now_ms = time.time_ns() // 1_000_000 + 5_000
+    ids = [new_job_id() for _ in range(20)]
+    outcomes = [Succeeded(), Succeeded(), Succeeded(), Failed(b""), RetryAt(0, b"", counted=True), Released()]
+    attempts: list[tuple[Delivery, Outcome, tuple[float, float] | None, bool]] = []
+    for _ in range(2_000):
+        made = delivery(
+            job_id=rng.choice([*ids, "!" * 20]),
+            epoch=rng.choice([1, 1, 1, 2]),
+            due_ms=rng.choice([None, None, now_ms - 3_000, now_ms - 10_000]),
+        )
+        one = replace(made, task=rng.choice("tuv"), queue=rng.choice("qr")) if rng.random() < 0.4 else made
+        began = NOW - rng.choice([0.0, 0.001, 2.5, 4.99, rng.random() * 6])
+        times = (
+            None if rng.random() < 0.1 else (began, began + rng.choice([0.0, 0.0005, 0.001, rng.random()]))
+        )
+        attempts.append((one, rng.choice(outcomes), times, rng.random() < 0.9))
+    together, apart = Gatherer("one"), Gatherer("one")
+    together.settled("main", now_ms, NOW, attempts)
+    for attempt in attempts:
+        apart.settled("main", now_ms, NOW, [attempt])
+    expected = apart.take()
+    assert expected is not None
+    assert together.take() == expected
+    assert len(expected.figures.rows) == 6
+    assert expected.figures.of().started == sum(times is not None for _, _, times, _ in attempts)

@@ -14,14 +14,12 @@ from headway.figures.gatherer import Gatherer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from headway.brokers.base import FiguresStore, Settlement, SettleResult, Store
+    from headway.brokers.base import FiguresStore, Settlement, Store
     from headway.clock import Clock
     from headway.figures.gatherer import Times
     from headway.job import Delivery
 
-    Count = Callable[
-        [Sequence[Settlement], Sequence[Delivery], Sequence[Times], Sequence[SettleResult]], None
-    ]
+    Count = Callable[[Sequence[Settlement], Sequence[Delivery], Sequence[Times], Sequence[bool]], None]
 
 PAUSE: Final = 5.0  # seconds between two writes
 _LAST: Final = 1.0  # seconds that the last one may take: nobody's shutdown waits for figures
@@ -37,17 +35,16 @@ class Counting:
         self._clock = clock
 
     def of_carrier(self, name: str) -> Count:
-        """Return what is called with the settled attempts of the carrier of this name."""
+        """Return what is called with the settled attempts of the carrier of this name, and which were applied."""
         gatherer, clock = self.gatherer, self._clock
 
         def count(
             items: Sequence[Settlement],
             deliveries: Sequence[Delivery],
             times: Sequence[Times],
-            results: Sequence[SettleResult],
+            applied: Sequence[bool],
         ) -> None:
             outcomes = [item.outcome for item in items]
-            applied = [result.applied for result in results]
             gatherer.settled(
                 name, clock.now_ms(), time.monotonic(), zip(deliveries, outcomes, times, applied, strict=True)
             )

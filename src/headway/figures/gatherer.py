@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from enum import Enum
 from threading import Lock
@@ -25,6 +26,10 @@ MAX_ROWS: Final = 500
 
 Times = tuple[float, float] | None
 """When an attempt began and ended, by time.monotonic(); None: it never began."""
+_HEAD: Final = 10  # characters of an id that tell when it was made
+_SHORT: Final = 0.001  # seconds: durations below are in bucket 0
+_EDGES: Final = (-math.inf, *(bound / 1000 for bound in BOUNDS), math.inf)
+"""Where each bucket begins, and the last one ends, in seconds."""
 _DIGITS: Final = str.maketrans("0123456789abcdefghjkmnpqrstvwxyz", "0123456789abcdefghijklmnopqrstuv")
 
 
@@ -69,6 +74,22 @@ class _Cell:
         self.counts = [0] * 7  # in the order of Counts
         self.latency: dict[int, int] = {}
         self.duration: dict[int, int] = {}
+
+    def add(self, succeeded: int, short: int, bucket: int, alike: int) -> None:
+        """Add jobs that succeeded, durations below 1 ms, and latencies of one bucket."""
+        self.counts[1] += succeeded
+        self.counts[2] += succeeded
+        if short:
+            self.duration[0] = self.duration.get(0, 0) + short
+        if alike:
+            self.latency[bucket] = self.latency.get(bucket, 0) + alike
+
+    def count(self, how: Ending) -> bool:
+        """Count an attempt that began and ended so; return whether its duration counts."""
+        self.counts[1] += 1
+        for counter in how.counters:
+            self.counts[counter] += 1
+        return how.timed
 
 
 class Gatherer:
@@ -121,43 +142,55 @@ class Gatherer:
         A job's latency begins when it was to start: as asked, or when it was enqueued, as its id tells. It is unknown
         for one that was handed back, or whose worker died: since when it waits again, nobody says.
 
-        Written for speed, where the other methods are for few: every job of a worker comes by here.
+        Written for speed, where the other methods are for few: every job of a worker comes by here. What most jobs of
+        a batch have in common is looked up once, and counted in local variables until it changes.
         """
-        queue = task = ""
+        queue: str | None = None
+        task = ""
         cell = _Cell()
-        head, made_ms = "-", 0
-        offset = now_ms - now * 1000
+        succeeded = short = 0
+        head, made_ms, due = "-", 0, now  # of a job that was not delayed: its id's time, by both clocks
+        alike, bucket = (
+            0,
+            0,
+        )  # such jobs that began from `low` to before `high`, so within one bucket of latency
+        low = high = now
         with self._lock:
             for delivery, outcome, times, applied in attempts:
                 if times is None:
                     continue
-                if delivery.queue != queue or delivery.task != task or not queue:
+                began, ended = times
+                if delivery.task != task or delivery.queue != queue:
+                    cell.add(succeeded, short, bucket, alike)
+                    succeeded = short = alike = 0
                     queue, task = delivery.queue, delivery.task
                     cell = self._cell(now_ms // MINUTE_MS, queue, task, carrier)
-                began, ended = times
-                counts = cell.counts
-                counts[1] += 1
                 lease = delivery.lease
-                due_ms = delivery.due_ms
-                if lease.epoch == 1:
-                    if not lease.job_id.startswith(head):
-                        head = lease.job_id[:10]
+                if lease.epoch == 1 and delivery.due_ms is None:
+                    if lease.job_id[:_HEAD] != head:
+                        head = lease.job_id[:_HEAD]
                         made_ms = _made_ms(head)
-                    if made_ms and (due_ms is None or due_ms < made_ms):
-                        due_ms = made_ms
-                if due_ms is not None:
-                    bucket = bisect_right(BOUNDS, began * 1000 + offset - due_ms)
-                    cell.latency[bucket] = cell.latency.get(bucket, 0) + 1
+                        due = now - (now_ms - made_ms) / 1000
+                        low = high = now
+                    if low <= began < high:
+                        alike += 1
+                    elif made_ms:
+                        cell.add(0, 0, bucket, alike)
+                        bucket = bisect_right(BOUNDS, (began - due) * 1000)
+                        low, high = due + _EDGES[bucket], due + _EDGES[bucket + 1]
+                        alike = 1
+                elif (due_ms := _due_ms(delivery)) is not None:
+                    cell.add(0, 0, bisect_right(BOUNDS, (began - now) * 1000 + (now_ms - due_ms)), 1)
                 if applied and type(outcome) is Succeeded:
-                    counts[2] += 1
+                    succeeded += 1
+                elif not cell.count(ending(outcome, accepted=applied)):
+                    continue
+                if ended - began < _SHORT:
+                    short += 1
                 else:
-                    how = ending(outcome, accepted=applied)
-                    for counter in how.counters:
-                        counts[counter] += 1
-                    if not how.timed:
-                        continue
-                bucket = bisect_right(BOUNDS, (ended - began) * 1000)
-                cell.duration[bucket] = cell.duration.get(bucket, 0) + 1
+                    took = bisect_right(BOUNDS, (ended - began) * 1000)
+                    cell.duration[took] = cell.duration.get(took, 0) + 1
+            cell.add(succeeded, short, bucket, alike)
 
     def take(self) -> Delta | None:
         """Return what is to be written, or None; the same again, under its old number, until `written` was called."""
@@ -196,6 +229,14 @@ def _made_ms(head: str) -> int:
         return int(head.translate(_DIGITS), 32) >> 2
     except ValueError:
         return 0
+
+
+def _due_ms(delivery: Delivery) -> int | None:
+    """Return when a delivery was to start; None when nobody says."""
+    if delivery.lease.epoch != 1:
+        return delivery.due_ms
+    made_ms = _made_ms(delivery.lease.job_id[:_HEAD])
+    return max(made_ms, delivery.due_ms or 0) or None
 
 
 def ending(outcome: Outcome, *, accepted: bool = True) -> Ending:

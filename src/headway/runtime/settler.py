@@ -85,16 +85,11 @@ class Settler:
             times, self._times = self._times[:_MAX_BATCH], self._times[_MAX_BATCH:]
             try:
                 results = await self.send(items, deliveries)
+                applied = [result.applied for result in results]
                 if self._count is not None:
-                    self._count(items, deliveries, times, results)
-                for item, result in zip(items, results, strict=True):
-                    if not result.applied:
-                        _log.warning(
-                            "job %s: outcome %s under epoch %d was superseded",
-                            item.lease.job_id,
-                            type(item.outcome).__name__,
-                            item.lease.epoch,
-                        )
+                    self._count(items, deliveries, times, applied)
+                if applied.count(True) != len(items):
+                    _log_superseded(items, results)
             finally:
                 self._answered(deliveries)
 
@@ -137,3 +132,14 @@ class Settler:
             else with_error(delivery, error_of(delivery.attempt, now_ms, error))
         )
         return await self.send([Settlement(item.lease, Failed(history))], [delivery])
+
+
+def _log_superseded(items: Sequence[Settlement], results: Sequence[SettleResult]) -> None:
+    for item, result in zip(items, results, strict=True):
+        if not result.applied:
+            _log.warning(
+                "job %s: outcome %s under epoch %d was superseded",
+                item.lease.job_id,
+                type(item.outcome).__name__,
+                item.lease.epoch,
+            )
