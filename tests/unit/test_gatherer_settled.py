@@ -90,7 +90,14 @@ def test_a_batch_counts_as_its_attempts_do_one_by_one() -> None:
     rng = Random(7)
     now_ms = time.time_ns() // 1_000_000 + 5_000
     ids = [new_job_id() for _ in range(20)]
-    outcomes = [Succeeded(), Succeeded(), Succeeded(), Failed(b""), RetryAt(0, b"", counted=True), Released()]
+    outcomes: list[Outcome] = [
+        Succeeded(),
+        Succeeded(),
+        Succeeded(),
+        Failed(b""),
+        RetryAt(0, b"", counted=True),
+        Released(),
+    ]
     attempts: list[tuple[Delivery, Outcome, tuple[float, float] | None, bool]] = []
     for _ in range(2_000):
         made = delivery(
