@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import pytest
 
 from headway.brokers.base import BrokerSettings
 from headway.brokers.sqlite.broker import SqliteBroker
-from headway.errors import ConfigError
+from headway.errors import BrokerUnavailableError, ConfigError
 from headway.job import NewJob, new_job_id
 from headway.routing.changing import change_routes, read_routes, routes_history
 from headway.routing.controller import IDLE, LEASE_MS
@@ -170,6 +170,19 @@ async def test_figures_that_cannot_be_read_hold_it_and_are_no_failure(scene: Sce
     assert [one.reason for one in stored.decisions] == [Reason.STARTED, Reason.UNREADABLE]
     assert scene.percents == [10]
     assert (await scene.looks(scene.controller())).rollout.status is Status.COMPLETED
+
+
+async def test_a_new_side_that_is_away_is_judged_by_what_was_counted_of_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def counts(_: object) -> NoReturn:
+        msg = "cut"
+        raise BrokerUnavailableError(msg)
+
+    await scene.begin()
+    scene.fails = 0.5
+    monkeypatch.setattr(scene.carriers["west"], "counts", counts)
+    assert (await scene.looks(scene.controller())).rollout.status is Status.ROLLED_BACK
 
 
 async def test_a_route_that_is_changed_by_hand_pauses_it_and_says_why(scene: Scene) -> None:

@@ -209,6 +209,11 @@ class Controller:
             counts = await carrier.counts([plan.queue])
         except UnsupportedError:
             return None, None
+        except BrokerError as error:
+            # The new side may be away: what was counted of its jobs is judged all the same.
+            self._remark(f"backlog of {plan.queue}", f"{plan.to} cannot tell it: {error}")
+            return None, None
+        self._remark(f"backlog of {plan.queue}", "")
         here = next((one for one in counts if one.queue == plan.queue), None)
         if here is None:
             return 0, None
