@@ -50,7 +50,7 @@ FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
 ENDLESS: Final = {
     "service:Service.run": "the mechanism itself",
     "runtime.lane:Lane.fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
-    "brokers.redis.wire.commands:Link._run": "connects again after whatever ended the connection",
+    "brokers.redis.wire.commands:Commands._run": "connects again after whatever ended the connection",
     "brokers.redis.wire.subscriptions:Listener._run": "connects again after whatever ended the connection",
 }
 """Coroutines that go round without the mechanism, and why."""
@@ -433,7 +433,7 @@ async def test_who_watches_events_is_present_again_after_a_fault(
     async with RedisBroker.from_url(redis_url, BrokerSettings(namespace)) as broker:
         events = broker.events()
         watching = asyncio.ensure_future(anext(events))
-        feed = broker._feed
+        feed = broker._events
         await until(lambda: list(feed._services))
         [presence] = feed._services
         whole, errors = feed._announce, [RuntimeError("a defect"), BrokerUnavailableError("cut")]
@@ -458,7 +458,7 @@ async def test_a_connection_is_made_anew_whatever_ended_it(
     async with RedisBroker.from_url(redis_url, BrokerSettings(namespace)) as broker:
         signals = broker.signals(WorkerId("w"))
         await anext(signals)
-        owner: Any = broker._link if role == "command" else broker._listener
+        owner: Any = broker._commands if role == "command" else broker._listener
         runner, target = owner._runner, owner._target
         whole, errors = target.connect, [RuntimeError("a defect"), RecursionError("too deep")]
 
@@ -469,8 +469,8 @@ async def test_a_connection_is_made_anew_whatever_ended_it(
 
         target.connect = connect
         try:
-            owner._pipe._end(ValueError("damaged"))
-            await until(lambda: not errors and owner._pipe is not None)
+            owner._connection._end(ValueError("damaged"))
+            await until(lambda: not errors and owner._connection is not None)
         finally:
             target.connect = whole
         assert owner._runner is runner

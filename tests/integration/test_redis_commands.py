@@ -12,7 +12,7 @@ import pytest
 
 from headway import Headway
 from headway.brokers.redis.wire import spin
-from headway.brokers.redis.wire.commands import Link
+from headway.brokers.redis.wire.commands import Commands
 from headway.errors import BrokerRefusedError
 from headway.job import JobState
 from tests.integration.redis_app import broker, job
@@ -94,10 +94,10 @@ async def test_a_connection_that_cannot_be_taken_over_is_replaced(
     redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may end between its greeting and the moment when it is used."""
-    serve = Link._serve
+    serve = Commands._serve
     ended: list[Wire] = []
 
-    async def once_too_late(self: Link, wire: Wire) -> None:
+    async def once_too_late(self: Commands, wire: Wire) -> None:
         if not ended:
             ended.append(wire)
             transport = wire.transport
@@ -108,19 +108,19 @@ async def test_a_connection_that_cannot_be_taken_over_is_replaced(
 
     async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
         await carrier.enqueue([job()])
-        monkeypatch.setattr(Link, "_serve", once_too_late)
+        monkeypatch.setattr(Commands, "_serve", once_too_late)
         redis_proxy.reset()
         await carrier.enqueue([job()])
         assert ended
 
 
-async def test_a_fault_of_ours_ends_no_link_and_closing_raises_nothing_of_it(
+async def test_a_fault_of_ours_ends_no_connection_and_closing_raises_nothing_of_it(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = asyncio.Event()
     times: list[int] = []
 
-    async def fail(self: Link, wire: Wire) -> None:
+    async def fail(self: Commands, wire: Wire) -> None:
         del self
         times.append(1)
         if len(times) == 3:
@@ -129,15 +129,15 @@ async def test_a_fault_of_ours_ends_no_link_and_closing_raises_nothing_of_it(
         msg = "a fault of ours"
         raise LookupError(msg)
 
-    whole = Link._serve
-    monkeypatch.setattr(Link, "_serve", fail)
+    whole = Commands._serve
+    monkeypatch.setattr(Commands, "_serve", fail)
     carrier = broker(redis_url, namespace)
     await carrier.open()
     async with asyncio.timeout(10):
         await failed.wait()
-    monkeypatch.setattr(Link, "_serve", whole)
+    monkeypatch.setattr(Commands, "_serve", whole)
     await carrier.enqueue([job()])
-    monkeypatch.setattr(Link, "_serve", fail)
+    monkeypatch.setattr(Commands, "_serve", fail)
     await carrier.close()
 
 
@@ -147,7 +147,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
     """Where call follows call. All else goes on, and when the answer does not come the loop sleeps."""
     monkeypatch.setattr(spin, "EAGER", 0.05)
     looks: list[int] = []
-    monkeypatch.setattr(spin, "make_way", lambda: looks.append(1))
+    monkeypatch.setattr(spin, "yield_cpu", lambda: looks.append(1))
     async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
         await carrier.enqueue([job()])
         del looks[:]
@@ -158,7 +158,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
         assert looks
         for _ in range(3):
             await asyncio.sleep(0)
-        assert not carrier._link._vigil.kept
+        assert not carrier._commands._spin.spinning
         redis_proxy.hang()
         turns = 0
         call = asyncio.ensure_future(carrier.enqueue([job()]))
@@ -168,7 +168,7 @@ async def test_the_loop_stays_awake_for_a_lone_answer_and_no_longer(
             turns += 1
         looked = len(looks)
         assert 0 < looked < turns  # the loop turned for others all the while
-        assert not carrier._link._vigil.kept
+        assert not carrier._commands._spin.spinning
         for _ in range(10):
             await asyncio.sleep(0)
         assert len(looks) == looked

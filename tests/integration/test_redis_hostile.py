@@ -132,11 +132,11 @@ async def test_a_reply_that_cannot_be_read_reaches_its_caller_alone(redis_url: s
             msg = "unreadable"
             raise ValueError(msg)
 
-        link = carrier._link
+        commands = carrier._commands
         deadline = asyncio.get_running_loop().time() + 10
         unreadable, beside = Call(("PING",), deadline), Call(("PING",), deadline)
         unreadable.read = read
-        answers = [link.submit(unreadable), link.submit(beside)]
+        answers = [commands.submit(unreadable), commands.submit(beside)]
         first, second = await asyncio.gather(*answers, return_exceptions=True)
         assert isinstance(first, ValueError)
         assert second == b"PONG"

@@ -170,9 +170,9 @@ async def test_nothing_is_written_behind_half_a_call(
     app, task = _app(redis_url, namespace)
     async with app:
         await asyncio.to_thread(task.sync.enqueue, 0)
-        link: Any = app.carrier._link  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
-        loan = link.loan
-        written = _watch(monkeypatch, link._pipe)
+        commands: Any = app.carrier._commands  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
+        loan = commands.loan
+        written = _watch(monkeypatch, commands._connection)
         loan._connection = CutOff(loan._connection)
 
         def interrupted() -> None:
@@ -214,15 +214,15 @@ async def test_the_loop_writes_nothing_while_a_borrower_is_under_way(
     app, task = _app(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace)
     async with app:
         await asyncio.to_thread(task.sync.enqueue, 0)
-        link: Any = app.carrier._session._link  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
-        loan, pipe = link.loan, link._pipe
+        commands: Any = app.carrier._session._commands  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
+        loan, connection = commands.loan, commands._connection
         redis_proxy.hang()
         borrower = asyncio.create_task(asyncio.to_thread(task.sync.enqueue, 1))
         await _until(lambda: loan.stage is Stage.WAITING)
         mine = asyncio.create_task(task.enqueue(2))
-        await _until(lambda: bool(link._outbox))
-        written = _watch(monkeypatch, pipe)
-        pipe.resume_writing()  # as the socket may say at any time
+        await _until(lambda: bool(commands._outbox))
+        written = _watch(monkeypatch, connection)
+        connection.resume_writing()  # as the socket may say at any time
         assert written == []
         redis_proxy.flow()
         await asyncio.gather(borrower, mine)
@@ -231,16 +231,16 @@ async def test_the_loop_writes_nothing_while_a_borrower_is_under_way(
         assert await _waiting(app) == 3
 
 
-def _watch(monkeypatch: pytest.MonkeyPatch, pipe: Any) -> list[bytes]:
+def _watch(monkeypatch: pytest.MonkeyPatch, connection: Any) -> list[bytes]:
     written: list[bytes] = []
-    write = type(pipe).write
+    write = type(connection).write
 
     def watched(self: Any, commands: bytes) -> None:
-        if self is pipe:
+        if self is connection:
             written.append(commands)
         write(self, commands)
 
-    monkeypatch.setattr(type(pipe), "write", watched)
+    monkeypatch.setattr(type(connection), "write", watched)
     return written
 
 

@@ -47,13 +47,13 @@ def test_close_behind_an_answer_the_next_is_looked_for_and_way_is_made_in_betwee
 ) -> None:
     looks: list[int] = []
 
-    def make_way() -> None:
+    def yield_cpu() -> None:
         looks.append(len(looks))
         if len(looks) == 3:
             scene.far.sendall(b"two")
 
     monkeypatch.setattr(spin, "EAGER", PATIENCE)
-    monkeypatch.setattr(handle_module, "make_way", make_way)
+    monkeypatch.setattr(handle_module, "yield_cpu", yield_cpu)
     scene.far.sendall(b"one")
     scene.handle.sendall(b"?")
     assert scene.handle.recv(100) == b"one"

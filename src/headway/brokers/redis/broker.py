@@ -20,14 +20,14 @@ from headway.brokers.redis import (
     withdraw,
 )
 from headway.brokers.redis.claim import Claims
-from headway.brokers.redis.events import Feed
+from headway.brokers.redis.events import EventStream
 from headway.brokers.redis.keys import prefix
 from headway.brokers.redis.location import parse
 from headway.brokers.redis.session import Session
 from headway.brokers.redis.settle import Settles
 from headway.brokers.redis.signals import mailbox
 from headway.brokers.redis.wait import Waits
-from headway.brokers.redis.wire.commands import Link
+from headway.brokers.redis.wire.commands import Commands
 from headway.brokers.redis.wire.connect import Target
 from headway.brokers.redis.wire.subscriptions import Listener
 from headway.control import check_body, check_limit, check_name, check_ttl
@@ -78,9 +78,9 @@ class RedisBroker:
         start = prefix(settings.namespace)
         target = Target(location, namespace=settings.namespace, key=start)
         self._listener = Listener(target)
-        self._link = Link(target, on_elsewhere=self._listener.reconnect)
+        self._commands = Commands(target, on_elsewhere=self._listener.reconnect)
         self._session = Session(
-            self._link,
+            self._commands,
             start,
             clock=clock,
             record_events=settings.record_events,
@@ -89,7 +89,7 @@ class RedisBroker:
         self._claims = Claims(self._session)
         self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
-        self._feed = Feed(self._session, self._listener)
+        self._events = EventStream(self._session, self._listener)
         self._control = control.ControlWatch(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
         self._name = target.name
@@ -121,17 +121,17 @@ class RedisBroker:
 
     async def open(self) -> None:
         """Connect."""
-        await self._link.open()
+        await self._commands.open()
 
     async def close(self) -> None:
         """Disconnect; iterators end, calls under way fail."""
         for box in self._mailboxes:
             box.close()
-        await self._feed.close()
+        await self._events.close()
         self._control.close()
         await self._waits.close()
         await self._listener.close()
-        await self._link.close()
+        await self._commands.close()
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -164,7 +164,7 @@ class RedisBroker:
     @property
     def trouble(self) -> str:
         """What has kept the server from being reached for some seconds."""
-        return self._link.trouble
+        return self._commands.trouble
 
     def lend(self) -> None:
         """Let `enqueue_lent` use the connection while it is idle."""
@@ -285,11 +285,11 @@ class RedisBroker:
 
     async def events_end(self) -> str:
         """Return the cursor behind the last event."""
-        return await self._feed.end()
+        return await self._events.end()
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events."""
-        return self._feed.events(after)
+        return self._events.events(after)
 
     async def declare_schedules(self, schedules_: Sequence[ScheduleRecord]) -> None:
         """Make these schedules known, and no others."""

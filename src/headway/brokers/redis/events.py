@@ -27,7 +27,7 @@ _BATCH: Final = 500
 _CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
-class Feed:
+class EventStream:
     """The watchers of this process."""
 
     def __init__(self, session: Session, listener: Listener) -> None:

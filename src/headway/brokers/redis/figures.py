@@ -36,7 +36,7 @@ _counts: Final = msgspec.msgpack.Decoder(Counts)
 
 
 async def add(session: Session, delta: Delta) -> None:
-    """Add the rows; a repeat changes nothing, so that the link may repeat the call.
+    """Add the rows; a repeat changes nothing, so that the connection may repeat the call.
 
     Many go in pieces, so that the server answers others in between. Each piece counts once for itself: of the same
     delta they are the same.

@@ -1,4 +1,4 @@
-"""An app on a Redis: its link, its prefix, its clock; and the kinds of its jobs, known by number."""
+"""An app on a Redis: its command connection, its prefix, its clock; and the kinds of its jobs, known by number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headway.brokers.base import Retention
-    from headway.brokers.redis.wire.commands import Link
+    from headway.brokers.redis.wire.commands import Commands
     from headway.clock import Clock
 
 
@@ -50,15 +50,21 @@ def parse_kind(text: bytes) -> Kind | None:
 
 
 class Session:
-    """Calls of one app through one link."""
+    """Calls of one app over one command connection."""
 
     def __init__(
-        self, link: Link, prefix: str, *, clock: Clock | None, record_events: bool, retention: Retention
+        self,
+        commands: Commands,
+        prefix: str,
+        *,
+        clock: Clock | None,
+        record_events: bool,
+        retention: Retention,
     ) -> None:
         """Without a clock the server's own counts."""
         self.prefix = prefix
         self.retention = retention
-        self._link = link
+        self._commands = commands
         self._clock = clock
         self._flags = "e" if record_events else ""
         self._numbers: dict[Kind, bytes] = {}
@@ -76,10 +82,10 @@ class Session:
         look: bool = False,
         read: Callable[[Any], Any] | None = None,
     ) -> asyncio.Future[Any]:
-        """Send a script on its way; see `run`, for `at_once` and `look` the link, for `read` the call."""
+        """Send a script on its way; `repeat` as in `run`, `at_once` and `look` as in `Commands.submit`."""
         call = self.call(name, *parts, read=read)
         call.repeated = repeat
-        return self._link.submit(call, at_once=at_once, look=look)
+        return self._commands.submit(call, at_once=at_once, look=look)
 
     def call(self, name: str, *parts: Argument, read: Callable[[Any], Any] | None = None) -> Call:
         """Make a call of a script without sending it."""
@@ -99,11 +105,11 @@ class Session:
     def lend(self) -> None:
         """Let `run_lent` use the connection until the next call; nothing of it when events are recorded."""
         if not self._flags:
-            self._link.lend()
+            self._commands.lend()
 
     def run_lent(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
         """Run a script through the lent connection, from any thread; None when it has to go through the loop."""
-        loan = self._link.loan
+        loan = self._commands.loan
         if loan is None:
             return None
         now = "" if self._clock is None else self._clock.now_ms()
@@ -133,7 +139,7 @@ class Session:
 
     async def command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
         """Run one plain command that may be repeated."""
-        return await self._link.submit(Call(parts, asyncio.get_running_loop().time() + CALL_DEADLINE))
+        return await self._commands.submit(Call(parts, asyncio.get_running_loop().time() + CALL_DEADLINE))
 
     async def try_command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
         """Run a command that the server may not permit: None then."""

@@ -1,4 +1,4 @@
-"""One call on its way through a link: how it is written the first time, and how when its answer was lost."""
+"""One call to the server: how it is written the first time, and how it is repeated when its answer was lost."""
 
 from __future__ import annotations
 

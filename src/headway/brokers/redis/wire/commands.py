@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from headway.brokers.redis.wire.blocking import Stage
 from headway.brokers.redis.wire.call import Call
-from headway.brokers.redis.wire.connection import Pipe
+from headway.brokers.redis.wire.connection import Connection
 from headway.brokers.redis.wire.errors import (
     Answer,
     ErrorReply,
@@ -27,7 +27,7 @@ from headway.brokers.redis.wire.errors import (
     unwritable,
 )
 from headway.brokers.redis.wire.lending import Lending
-from headway.brokers.redis.wire.spin import Vigil
+from headway.brokers.redis.wire.spin import SpinWait
 from headway.errors import BrokerError, BrokerUnavailableError
 from headway.raised import in_one_line, trace_of
 from headway.service import Remarks
@@ -56,8 +56,8 @@ _BACKOFF_MAX: Final = 2.0
 _CUT: Final = (WireError, OSError, TimeoutError)
 
 
-class Link:
-    """One multiplexed connection to the server of an app."""
+class Commands:
+    """The connection for commands to the server of an app; made anew after each cut, until it is closed."""
 
     def __init__(self, target: Target, *, on_elsewhere: Callable[[], None]) -> None:
         """Nothing is connected before `open`. `on_elsewhere` is called when another server has taken over."""
@@ -67,9 +67,9 @@ class Link:
         self._outbox: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
         self._delayed: set[Call] = set()
-        self._pipe: Pipe | None = None
+        self._connection: Connection | None = None
         self._flush_is_due = False
-        self._vigil = Vigil(lambda: self._in_flight)
+        self._spin = SpinWait(lambda: self._in_flight)
         self._lending = Lending(self._regained)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -98,13 +98,13 @@ class Link:
                 await asyncio.sleep(delay)
                 delay *= 2
             else:
-                self._runner = loop.create_task(self._run(wire), name="headway redis link")
+                self._runner = loop.create_task(self._run(wire), name="headway redis commands")
                 return
 
     @property
     def trouble(self) -> str:
         """What has kept the server from being reached for some seconds; empty: nothing that is known."""
-        if self._runner is None or self._pipe is not None:
+        if self._runner is None or self._connection is not None:
             return ""
         down = asyncio.get_running_loop().time() - self._down_since
         return str(self._unavailable()) if down > _TROUBLE_AFTER else ""
@@ -112,7 +112,7 @@ class Link:
     async def close(self) -> None:
         """Disconnect; calls under way fail."""
         runner, self._runner = self._runner, None
-        await self._lending.bring_home(ANSWER_TIMEOUT)
+        await self._lending.bring_back(ANSWER_TIMEOUT)
         if runner is not None:
             runner.cancel()
             await asyncio.wait([runner])  # which raises nothing of what the runner may have failed with
@@ -124,7 +124,7 @@ class Link:
     def submit(self, call: Call, *, at_once: bool = False, look: bool = False) -> asyncio.Future[Any]:
         """Put a call on its way; the future gets the reply or the error.
 
-        `at_once`: it waits for no others. `look`: its caller does nothing before the answer, see `spin.py`.
+        `at_once`: send it without waiting for others. `look`: spin-wait, as its caller does nothing before the answer.
         """
         if self._runner is None:
             raise BrokerUnavailableError(self._unopened)
@@ -136,7 +136,7 @@ class Link:
             lone = not self._in_flight
             self._flush()
             if look and lone:
-                self._vigil.keep()
+                self._spin.begin()
         else:
             self._flush_soon()
         if self._sweeper is None:
@@ -145,11 +145,11 @@ class Link:
 
     def lend(self) -> None:
         """Let blocking callers use the connection, if nothing is under way on it; the next `submit` recalls it."""
-        pipe, lending = self._pipe, self._lending
-        if pipe is None or self._runner is None or self._stalled.is_set() or lending.loan is not None:
+        connection, lending = self._connection, self._lending
+        if connection is None or self._runner is None or self._stalled.is_set() or lending.loan is not None:
             return
         if not (self._in_flight or self._outbox or self._delayed):
-            lending.lend(pipe)
+            lending.lend(connection)
 
     @property
     def loan(self) -> Loan | None:
@@ -157,14 +157,14 @@ class Link:
         return self._lending.loan
 
     def _regained(self, stage: Stage) -> None:
-        if self._pipe is None:
+        if self._connection is None:
             return
-        self._pipe.regain()
+        self._connection.regain()
         match stage:
             case Stage.QUIET:
                 self._flush()
             case Stage.WAITING:
-                # Its caller has gone; the answer still comes, before those of all later calls.
+                # Its caller has gone, but its answer comes still, before those of all later calls.
                 loop = asyncio.get_running_loop()
                 unheard = Call((), loop.time() + CALL_DEADLINE)
                 unheard.future.cancel()
@@ -173,7 +173,7 @@ class Link:
                 self._sweeper = self._sweeper or loop.call_later(_SWEEP, self._sweep)
                 self._flush()
             case Stage.UNUSABLE:
-                self._pipe = None  # nothing may be written behind what was cut off
+                self._connection = None  # nothing may be written behind what was cut off
                 self._ended(WireError("the connection ended under a blocking call"))
             case _:
                 assert_never(stage)
@@ -202,7 +202,7 @@ class Link:
             finally:
                 wire.close()
             wire = None
-            self._take_back()
+            self._queue_again()
 
     async def _reconnect(self, delay: float) -> Wire | None:
         # Full jitter: the processes of a fleet must not come back in step.
@@ -214,7 +214,7 @@ class Link:
             try:
                 self._check_refusal(error)
             except BrokerError as refusal:
-                self._take_back()
+                self._queue_again()
                 self._fail_all(refusal)
             return None
 
@@ -229,23 +229,23 @@ class Link:
         """Use the connection until it ends, or until another one is needed."""
         self._stalled.clear()
         self._last_answer = asyncio.get_running_loop().time()
-        pipe = Pipe(self._answered, self._ended, self._flush)
-        pipe.take_over(wire.transport)
-        self._pipe = pipe
+        connection = Connection(self._answered, self._ended, self._flush)
+        connection.take_over(wire.transport)
+        self._connection = connection
         try:
             self._flush()
             await self._stalled.wait()
         finally:
-            self._pipe = None
+            self._connection = None
             self._down_since = asyncio.get_running_loop().time()
             self._lending.forget()
-            pipe.let_go()
+            connection.let_go()
 
     def _flush(self) -> None:
         """Send what waits, in one write."""
         self._flush_is_due = False
-        pipe = self._pipe
-        if pipe is None or pipe.full or self._lending.loan is not None or not self._outbox:
+        connection = self._connection
+        if connection is None or connection.full or self._lending.loan is not None or not self._outbox:
             return
         now = asyncio.get_running_loop().time()
         batch: list[bytes] = []
@@ -263,11 +263,11 @@ class Link:
             call.sent_at = now
             self._in_flight.append(call)
         if batch:
-            pipe.write(b"".join(batch))
+            connection.write(b"".join(batch))
 
     def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers
         self._last_answer = asyncio.get_running_loop().time()
-        self._vigil.answered()
+        self._spin.answered()
         if not self._in_flight:
             self._ended(ProtocolError("an answer to no call"))
             return
@@ -322,8 +322,8 @@ class Link:
             self._outbox.append(call)
             self._flush_soon()
 
-    def _take_back(self) -> None:
-        """Send first, and in their order, what was sent before the cut: it may have been applied."""
+    def _queue_again(self) -> None:
+        """Send the unanswered calls again, first and in their order: the server may have run them already."""
         lost = [call for call in self._in_flight if not call.future.done()]
         self._in_flight.clear()
         for call in lost:

@@ -1,4 +1,4 @@
-"""Connections to the server that holds an app's keys: wherever Sentinel or the Cluster say it is."""
+"""Finds the server that holds an app's keys, by Sentinel or Cluster where there is one, and connects to it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SLOTS: Final = 16384  # of a Cluster
 
 
 class Target:
-    """Where to connect to. One for each process and URL; it remembers what it learnt of the servers."""
+    """Opens connections. One for each process and URL; it remembers which servers it has learnt of."""
 
     def __init__(self, location: Location, *, namespace: str, key: str) -> None:
         """`key` is any key of the app: its slot decides on the server in a Cluster."""
         self.location = location
         # Redis takes visible ASCII only.
-        plain = "".join(character if "!" <= character <= "~" else "_" for character in namespace)
-        self._client = f"headway:{plain}"
+        visible = "".join(character if "!" <= character <= "~" else "_" for character in namespace)
+        self._client = f"headway:{visible}"
         self._slot = slot_of(key.encode())
         self._learnt: list[Address] = []
         self._owner: Address | None = None
@@ -43,7 +43,7 @@ class Target:
         return self.location.layout != "standalone"
 
     def moved(self, address: Address | None) -> None:
-        """Take note that the server is no longer in charge, and who is if that is known."""
+        """Note that another server holds the keys now: `address`, or None where it is not known which."""
         self._owner = address
 
     async def connect(self, role: str) -> Wire:
@@ -128,7 +128,7 @@ class Target:
 
 
 def slot_of(key: bytes) -> int:
-    """Return the slot of a key in a Cluster: of what stands in its first braces, if anything does."""
+    """Return the slot of a key in a Cluster, from the text in its first braces if there is any."""
     _, brace, rest = key.partition(b"{")
     tag, closing, _ = rest.partition(b"}")
     return crc_hqx(tag if brace and closing and tag else key, 0) % _SLOTS

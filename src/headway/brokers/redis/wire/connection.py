@@ -1,6 +1,7 @@
-"""An open connection as a protocol of the loop: replies are parsed and handed on as their bytes arrive.
+"""An open connection as an asyncio protocol: replies are parsed and passed on as their bytes arrive.
 
-The streams over which it was greeted are out of the way: they cost two turns of the loop and a task for each reply.
+The asyncio streams over which the connection was made are not used here: they cost two turns of the loop and a task
+for each reply.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _NOTHING: Final = object()  # hiredis returns it when no whole reply has arrived
 
 
-class Pipe(asyncio.Protocol):
-    """Writes packed commands and hands on replies, in order; error replies come as exceptions, not raised."""
+class Connection(asyncio.Protocol):
+    """Writes packed commands and passes on replies, in order; an error reply as an exception that is not raised."""
 
     def __init__(
         self,
@@ -30,7 +31,7 @@ class Pipe(asyncio.Protocol):
         ended: Callable[[Exception], None],
         writable: Callable[[], None],
     ) -> None:
-        """`answered` gets each reply, `ended` once what the connection ended with; `writable`: no longer full."""
+        """Called with each reply; once, with the error that ended the connection; when it is no longer `full`."""
         self._answered = answered
         self._ended = ended
         self._writable = writable
@@ -46,7 +47,7 @@ class Pipe(asyncio.Protocol):
 
     def take_over(self, transport: asyncio.Transport) -> None:
         """Become the protocol of an open transport, all of whose replies have been read; raises a WireError."""
-        if transport.is_closing():  # nobody would tell us of its end
+        if transport.is_closing():  # `connection_lost` would never be called
             msg = "the connection ended as soon as it was made"
             raise WireError(msg)
         self._transport = transport
@@ -74,7 +75,7 @@ class Pipe(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and hand on every whole reply."""
+        """Parse, and pass on every whole reply."""
         reader = self._reader
         reader.feed(data)
         try:
@@ -93,11 +94,11 @@ class Pipe(asyncio.Protocol):
         self._writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the owner."""
+        """Report the end to the owner."""
         self._end(exc or WireError("the server closed the connection"))
 
     def let_go(self) -> None:
-        """Close the handle that is lent: not under a borrower, who would go on with somebody else's socket."""
+        """Close the handle for lending; while it is lent, its borrower does, who must not use a number given away."""
         lendable, self._lendable = self._lendable, None
         loan, self._loan = self._loan, None
         if loan is not None:
@@ -113,14 +114,14 @@ class Pipe(asyncio.Protocol):
 
 
 def _second_handle(transport: asyncio.Transport) -> Handle | None:
-    """Return a handle of its own to the socket below, to be lent.
+    """Return a second handle to the transport's socket, to be lent; None: nothing can be lent.
 
-    None under TLS, whose state is the transport's, and when the process may open no more files: then nothing is lent.
+    So under TLS, whose state is the transport's, and when the process may open no more files.
     """
-    below = transport.get_extra_info("socket")
-    if below is None or any(transport.get_extra_info(name) for name in ("sslcontext", "ssl_object")):
+    socket = transport.get_extra_info("socket")
+    if socket is None or any(transport.get_extra_info(name) for name in ("sslcontext", "ssl_object")):
         return None
     try:
-        return Handle(os.dup(below.fileno()), PATIENCE)
+        return Handle(os.dup(socket.fileno()), PATIENCE)
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""What a link has lent: when it may, how it gets it back, and in which state."""
+"""The lending of the command connection to blocking callers: when it may be lent, and in which state it comes back."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.redis.wire.blocking import Loan, Stage
-    from headway.brokers.redis.wire.connection import Pipe
+    from headway.brokers.redis.wire.connection import Connection
 
 
 class Lending:
-    """The loan of one link at a time. All on the loop's thread but `loan`, which any thread may read."""
+    """One loan at a time. All on the loop's thread but `loan`, which any thread may read."""
 
     def __init__(self, back: Callable[[Stage], None]) -> None:
-        """`back` is told once for each loan that it is back, and what the last borrower left behind."""
+        """`back` is called when a loan has ended, with the state in which its last borrower left the connection."""
         self._back = back
         self.loan: Loan | None = None
         self._recalled_at: float | None = None
-        self._home = asyncio.Event()
-        self._home.set()
+        self._returned = asyncio.Event()
+        self._returned.set()
 
-    def lend(self, pipe: Pipe) -> None:
+    def lend(self, connection: Connection) -> None:
         """Lend the connection, if it can be."""
         loop = asyncio.get_running_loop()
 
@@ -32,12 +32,12 @@ class Lending:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self.recall)
 
-        self.loan = pipe.lend(returned)
+        self.loan = connection.lend(returned)
         if self.loan is not None:
-            self._home.clear()
+            self._returned.clear()
 
     def recall(self) -> None:
-        """Ask for it back; it is at once, or when its borrower is done."""
+        """Ask for the connection: it comes back at once, or when its borrower is done."""
         loan = self.loan
         if loan is None:
             return
@@ -50,17 +50,17 @@ class Lending:
     def forget(self) -> None:
         """Nothing is lent: it is back, or its connection has ended."""
         self.loan = self._recalled_at = None
-        self._home.set()
+        self._returned.set()
 
     def overdue(self, now: float, patience: float) -> bool:
-        """Tell whether it was recalled that many seconds ago: its borrower may be stopped, or was interrupted."""
+        """Tell whether it was recalled more than `patience` seconds ago: its borrower may have been stopped."""
         return self._recalled_at is not None and now - self._recalled_at > patience
 
-    async def bring_home(self, patience: float) -> None:
-        """Recall it and wait for it, at most so many seconds."""
+    async def bring_back(self, patience: float) -> None:
+        """Recall the connection and wait for it, at most `patience` seconds."""
         if self.loan is None:
             return
         self.recall()
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):  # before 3.12 `wait_for` may lose a cancellation
-                await self._home.wait()
+                await self._returned.wait()

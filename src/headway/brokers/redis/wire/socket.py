@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from headway.brokers.redis.wire.spin import Pace, make_way
+from headway.brokers.redis.wire.spin import Pace, yield_cpu
 
 
 class Handle:
@@ -46,7 +46,7 @@ class Handle:
             try:
                 return self._socket.recv(size)
             except BlockingIOError:
-                make_way()
+                yield_cpu()
         return None
 
     def _wait(self, size: int) -> bytes:

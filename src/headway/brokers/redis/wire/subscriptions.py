@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.brokers.redis.wire.commands import CALL_DEADLINE
-from headway.brokers.redis.wire.connection import Pipe
+from headway.brokers.redis.wire.connection import Connection
 from headway.brokers.redis.wire.errors import Answer, ErrorReply, WireError, classify, refused, unavailable
 from headway.brokers.redis.wire.greeting import pack
 from headway.raised import in_one_line, trace_of
@@ -33,7 +33,7 @@ _CUT: Final = (WireError, OSError, TimeoutError)
 
 
 class Subscription:
-    """Who listens on a channel. `on_restored` is called after each new subscription that follows a cut."""
+    """A listener on a channel. `on_restored` is called when the channel is subscribed again after a cut."""
 
     __slots__ = ("confirmed", "on_message", "on_restored")
 
@@ -51,9 +51,9 @@ class Listener:
         """Nothing is connected yet."""
         self._target = target
         self._channels: dict[bytes, list[Subscription]] = {}
-        self._pipe: Pipe | None = None
+        self._connection: Connection | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._over = asyncio.Event()  # the connection ended, or the data is elsewhere
+        self._over = asyncio.Event()  # the connection ended, or another server holds the keys
         self._failure: Exception | None = None  # what it ended with
         self._heard = False  # anything since the last look
         self._awaited: set[bytes] = set()  # channels that were listened to before a cut
@@ -81,7 +81,7 @@ class Listener:
             raise
 
     async def unsubscribe(self, channel: str, subscription: Subscription) -> None:
-        """Listen no more."""
+        """Stop listening."""
         name = channel.encode()
         others = self._channels.get(name, [])
         if subscription in others:
@@ -90,7 +90,7 @@ class Listener:
             self._send(b"UNSUBSCRIBE", name)
 
     def reconnect(self) -> None:
-        """Go where the data is now: a server that lost it relays messages still, but counts no listeners."""
+        """Connect to the server that holds the keys now: an old one relays messages still, but counts no listeners."""
         self._over.set()
 
     async def close(self) -> None:
@@ -103,8 +103,8 @@ class Listener:
         self._channels.clear()
 
     def _send(self, *command: bytes) -> None:
-        if self._pipe is not None:  # else all channels are subscribed once there is one
-            self._pipe.write(pack(*command))
+        if self._connection is not None:  # else all channels are subscribed once there is one
+            self._connection.write(pack(*command))
 
     async def _run(self) -> None:
         delay = _BACKOFF_FIRST
@@ -121,7 +121,7 @@ class Listener:
                 except Exception as error:  # noqa: BLE001 - as above
                     self._note(error)
                 finally:
-                    self._pipe = None
+                    self._connection = None
                     wire.close()
                 cut = True
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
@@ -137,14 +137,14 @@ class Listener:
             self._refusal = refused(self._target.name, error)
 
     async def _listen(self, wire: Wire, *, cut: bool) -> None:
-        """Hand on messages as they arrive, until the connection ends or the data is elsewhere."""
+        """Pass on messages as they arrive, until the connection ends or another server holds the keys."""
         self._awaited = set(self._channels) if cut else set[bytes]()
         self._over.clear()
         self._failure = None
         self._heard = False
-        pipe = Pipe(self._on_reply, self._on_end, _nothing)
-        pipe.take_over(wire.transport)
-        self._pipe = pipe
+        connection = Connection(self._on_reply, self._on_end, _nothing)
+        connection.take_over(wire.transport)
+        self._connection = connection
         if self._channels:
             self._send(b"SUBSCRIBE", *self._channels)
         silent = False
@@ -192,7 +192,7 @@ class Listener:
                 pass  # answers to UNSUBSCRIBE and PING
 
     def _hand_on(self, channel: bytes, content: bytes, subscription: Subscription) -> None:
-        """Anybody may publish anything: what cannot be read is dropped, and said once."""
+        """Call back; a message that cannot be read (anybody may publish) is dropped, with one line in the log."""
         try:
             subscription.on_message(content)
         except Exception as error:  # noqa: BLE001 - one message; those behind it are to be heard
@@ -202,4 +202,4 @@ class Listener:
 
 
 def _nothing() -> None:
-    """Subscriptions are short: nothing waits for room in the socket."""
+    """Do nothing when the socket has room again: SUBSCRIBE commands are short and never wait for it."""
