@@ -172,6 +172,18 @@ async def test_figures_that_cannot_be_read_hold_it_and_are_no_failure(scene: Sce
     assert (await scene.looks(scene.controller())).rollout.status is Status.COMPLETED
 
 
+async def test_a_step_without_jobs_does_not_pass_for_want_of_limits(scene: Scene) -> None:
+    await scene.begin(msgspec.structs.replace(PLAN, max_error_rate=None))
+    for _ in range(20):
+        await scene.passing(0)
+        await scene.controller().round()
+    stored = await scene.stored()
+    assert stored.rollout.decision.reason is Reason.INCONCLUSIVE
+    assert stored.rollout.decision.text == "0 of at least 20 jobs have ended in this step"
+    assert await scene.percent() == 10
+    assert (await scene.looks(scene.controller())).rollout.status is Status.COMPLETED
+
+
 async def test_a_new_side_that_is_away_is_judged_by_what_was_counted_of_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

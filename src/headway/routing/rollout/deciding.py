@@ -100,7 +100,7 @@ def _judged(rollout: Rollout, measured: Measured, now_ms: int) -> tuple[Rollout,
     if broken:
         text = "; ".join(figures_in_words(broken))
         return back(rollout, Status.ROLLED_BACK, rollout.route, text, now_ms, judgements=judgements)
-    reason, text, unclear = _waits(rollout, judgements)
+    reason, text, unclear = _waits(rollout, judgements, block.step.new.ended)
     if reason is None:
         return forward(rollout, Reason.PASSED, now_ms, judgements=judgements)
     made = decision(rollout, Act.HOLD, reason, now_ms, text, judgements=judgements)
@@ -110,7 +110,7 @@ def _judged(rollout: Rollout, measured: Measured, now_ms: int) -> tuple[Rollout,
 
 
 def _waits(
-    rollout: Rollout, judgements: tuple[Judgement, ...]
+    rollout: Rollout, judgements: tuple[Judgement, ...], ended: int
 ) -> tuple[Reason | None, str, Judgement | None]:
     """Return why it does not advance, in words, and the judgement that is furthest from clear; None: it advances."""
     if rollout.status is Status.PAUSED:
@@ -120,6 +120,9 @@ def _waits(
         return Reason.STEP_TIME, f"{_duration(wanted - rollout.spent_ms)} more", None
     unclear = [each for each in judgements if each.verdict is Verdict.INCONCLUSIVE]
     if not unclear:
+        least = rollout.plan.min_jobs
+        if ended < least:  # without limits, and with nothing to compare with: no data is no pass
+            return Reason.INCONCLUSIVE, f"{ended} of at least {least} jobs have ended in this step", None
         return None, "", None
     furthest = max(unclear, key=lambda each: each.needed)
     text = next(figures_in_words((furthest,)))
