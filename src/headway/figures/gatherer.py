@@ -27,6 +27,7 @@ MAX_ROWS: Final = 500
 Times = tuple[float, float] | None
 """When an attempt began and ended, by time.monotonic(); None: it never began."""
 _HEAD: Final = 10  # characters of an id that tell when it was made
+_BEHIND: Final = "~"  # sorts behind all characters of an id
 _SHORT: Final = 0.001  # seconds: durations below are in bucket 0
 _EDGES: Final = (-math.inf, *(bound / 1000 for bound in BOUNDS), math.inf)
 """Where each bucket begins, and the last one ends, in seconds."""
@@ -75,12 +76,12 @@ class _Cell:
         self.latency: dict[int, int] = {}
         self.duration: dict[int, int] = {}
 
-    def add(self, succeeded: int, short: int, bucket: int, alike: int) -> None:
-        """Add jobs that succeeded, durations below 1 ms, and latencies of one bucket."""
-        self.counts[1] += succeeded
-        self.counts[2] += succeeded
-        if short:
-            self.duration[0] = self.duration.get(0, 0) + short
+    def add(self, plain: int, bucket: int, alike: int) -> None:
+        """Add jobs that succeeded within 1 ms, and latencies of one bucket."""
+        if plain:
+            self.counts[1] += plain
+            self.counts[2] += plain
+            self.duration[0] = self.duration.get(0, 0) + plain
         if alike:
             self.latency[bucket] = self.latency.get(bucket, 0) + alike
 
@@ -133,7 +134,7 @@ class Gatherer:
             if ending.timed:
                 cell.duration[bucket] = cell.duration.get(bucket, 0) + 1
 
-    def settled(  # noqa: C901 - a call for each job would cost as much as what it does
+    def settled(
         self, carrier: str, now_ms: int, now: float, attempts: Iterable[tuple[Delivery, Outcome, Times, bool]]
     ) -> None:
         """Count attempts that have ended, with when they did; those without were never begun, and count for nothing.
@@ -148,12 +149,9 @@ class Gatherer:
         queue: str | None = None
         task = ""
         cell = _Cell()
-        succeeded = short = 0
-        head, made_ms, due = "-", 0, now  # of a job that was not delayed: its id's time, by both clocks
-        alike, bucket = (
-            0,
-            0,
-        )  # such jobs that began from `low` to before `high`, so within one bucket of latency
+        plain = 0  # attempts that succeeded within 1 ms
+        alike, bucket = 0, 0  # jobs of one latency: not delayed, with ids from `head` to before `tail`, and
+        head = tail = ""  # begun from `low` to before `high`
         low = high = now
         with self._lock:
             for delivery, outcome, times, applied in attempts:
@@ -161,36 +159,33 @@ class Gatherer:
                     continue
                 began, ended = times
                 if delivery.task != task or delivery.queue != queue:
-                    cell.add(succeeded, short, bucket, alike)
-                    succeeded = short = alike = 0
+                    cell.add(plain, bucket, alike)
+                    plain = alike = 0
                     queue, task = delivery.queue, delivery.task
                     cell = self._cell(now_ms // MINUTE_MS, queue, task, carrier)
                 lease = delivery.lease
-                if lease.epoch == 1 and delivery.due_ms is None:
-                    if lease.job_id[:_HEAD] != head:
-                        head = lease.job_id[:_HEAD]
-                        made_ms = _made_ms(head)
-                        due = now - (now_ms - made_ms) / 1000
-                        low = high = now
-                    if low <= began < high:
+                if delivery.due_ms is None and lease.epoch == 1:
+                    if low <= began < high and head <= lease.job_id < tail:
                         alike += 1
-                    elif made_ms:
-                        cell.add(0, 0, bucket, alike)
-                        bucket = bisect_right(BOUNDS, (began - due) * 1000)
-                        low, high = due + _EDGES[bucket], due + _EDGES[bucket + 1]
-                        alike = 1
+                    else:
+                        cell.add(0, bucket, alike)
+                        alike = 0
+                        head = lease.job_id[:_HEAD]
+                        tail = head + _BEHIND
+                        low = high = now
+                        if made_ms := _made_ms(head):
+                            due = now - (now_ms - made_ms) / 1000
+                            bucket = bisect_right(BOUNDS, (began - due) * 1000)
+                            low, high = due + _EDGES[bucket], due + _EDGES[bucket + 1]
+                            alike = 1
                 elif (due_ms := _due_ms(delivery)) is not None:
-                    cell.add(0, 0, bisect_right(BOUNDS, (began - now) * 1000 + (now_ms - due_ms)), 1)
-                if applied and type(outcome) is Succeeded:
-                    succeeded += 1
-                elif not cell.count(ending(outcome, accepted=applied)):
-                    continue
-                if ended - began < _SHORT:
-                    short += 1
-                else:
+                    cell.add(0, bisect_right(BOUNDS, (began - now) * 1000 + (now_ms - due_ms)), 1)
+                if applied and ended - began < _SHORT and type(outcome) is Succeeded:
+                    plain += 1
+                elif cell.count(ending(outcome, accepted=applied)):
                     took = bisect_right(BOUNDS, (ended - began) * 1000)
                     cell.duration[took] = cell.duration.get(took, 0) + 1
-            cell.add(succeeded, short, bucket, alike)
+            cell.add(plain, bucket, alike)
 
     def take(self) -> Delta | None:
         """Return what is to be written, or None; the same again, under its old number, until `written` was called."""
