@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from headway import Headway, Unique
+from headway.brokers.base import BrokerSettings
+from headway.brokers.url import from_url, pulled
 from headway.errors import ConfigError
 from headway.job import JobState, mark_of
 from headway.routing import following
 from headway.routing.following import ROUTES, Following
 from headway.routing.routes import Route, route_of
 from headway.routing.table import RouteTable, decode_table, encode_table
-from headway.testing import inline
+from headway.runtime.scheduler import Scheduler
+from headway.service import Remarks
+from headway.testing import FakeClock, FaultyBroker, inline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headway.brokers.base import ControlStore
+    from headway.brokers.base import ControlStore, Store
+    from headway.testing.wrapper import Verb
 
 QUEUE: Final = "mail"
 
@@ -275,3 +281,43 @@ async def test_settings_that_cannot_be_are_refused(
 def test_an_unrouted_following_asks_nobody() -> None:
     router = Following(("main",), {}, None)
     assert not router.stale
+
+
+@pytest.mark.parametrize("away", ["east", "west"])
+async def test_a_carrier_that_is_away_stops_no_schedule_of_another(tmp_path: Path, away: str) -> None:
+    clock = FakeClock()
+    settings = BrokerSettings(namespace="routed")
+    stores = {
+        name: FaultyBroker(pulled(from_url(f"sqlite:///{tmp_path / name}.db", settings, clock=clock)))
+        for name in ("east", "west")
+    }
+    names = dict.fromkeys(stores, "sqlite:///never.db")  # the stores stand for these
+    app = Headway(
+        "routed", carrier=dict(stores), clock=clock, carriers=names, routes={"a": "east", "b": "west"}
+    )
+
+    for queue in ("a", "b"):
+
+        @app.every("1m")
+        @app.task(queue=queue, name=f"fires_{queue}")
+        async def fires() -> None: ...
+
+    async with app:
+        scheduler = Scheduler(app, Remarks(logging.getLogger("headway.test"), "test"))
+        await scheduler.look()
+        verbs: tuple[Verb, ...] = ("schedules", "enqueue", "declare_schedules")
+        for verb in verbs:
+            stores[away].fail_next(verb, times=100)
+        clock.advance(60_000)
+        await scheduler.look()
+        stores[away]._asked.clear()
+        counted = {name: await _count(store) for name, store in stores.items()}
+        other = "west" if away == "east" else "east"
+        assert counted == {away: 0, other: 1}
+        await scheduler.look()
+        counted = {name: await _count(store) for name, store in stores.items()}
+        assert counted == {"east": 1, "west": 1}
+
+
+async def _count(store: Store) -> int:
+    return sum(sum(one.counts.values()) for one in await store.counts())

@@ -95,7 +95,10 @@ class Scheduler:
                 else:
                     self._remarks.well(entry)
             except BaseException as error:
-                if must_go_on(error) or isinstance(error, BrokerUnavailableError):
+                alone = (
+                    len(self._app.carriers) == 1
+                )  # of several, another one may take the next schedule's job
+                if must_go_on(error) or (alone and isinstance(error, BrokerUnavailableError)):
                     raise
                 what = f"has made no job, looked at again every {_AGAIN:.0f} s: {in_one_line(error)}"
                 self._remarks.say(entry, what, level=logging.ERROR, detail=trace_of(error))

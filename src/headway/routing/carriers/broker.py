@@ -13,7 +13,7 @@ from headway.routing.carriers.enqueue import Enqueueing
 from headway.routing.carriers.events import events, events_end
 from headway.routing.carriers.inspect import Inspection
 from headway.routing.carriers.opening import Opening
-from headway.routing.carriers.schedules import schedules
+from headway.routing.carriers.schedules import Schedules
 from headway.routing.carriers.sides import Sides
 from headway.routing.carriers.wait import wait_finished
 
@@ -46,6 +46,7 @@ class RoutedBroker:
         self.router = router
         self._enqueueing = Enqueueing(self.sides, router)
         self._inspection = Inspection(self.sides)
+        self._schedules = Schedules(self.sides)
         self._opening = Opening(stores)
         self._capabilities = common(stores)
 
@@ -177,11 +178,11 @@ class RoutedBroker:
 
     async def declare_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Make these known on all carriers: a schedule's jobs may be moved from one to another."""
-        await self.sides.each(lambda store: store.declare_schedules(schedules))
+        await self._schedules.declare(schedules)
 
     async def schedules(self) -> builtins.list[ScheduleRecord]:
         """Return all, sorted by name."""
-        return await schedules(self.sides)
+        return await self._schedules.read()
 
     async def pause_schedule(self, name: str, *, paused: bool) -> bool:
         """Pause or resume on all carriers; false when none knows it."""
