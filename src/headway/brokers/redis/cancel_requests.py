@@ -1,8 +1,8 @@
-"""Cancel requests that a worker would miss: published while it could not hear, or ahead of the job that they are about.
+"""Cancel requests that a worker would miss: published while it was not subscribed, or before the job reached it.
 
-A request stays open on the server (hash creq) until its job ends. So one look finds whatever was missed, and nothing
-that is over. It is taken when a subscription begins or is restored, and when a job arrives whose request came first:
-the answer of a claim comes by the other connection, and what a lost answer or message held comes with a later one.
+A request stays in hash `creq` on the server until its job ends, so one look there finds all that were missed, and none
+that are over. The worker looks when its subscription begins or is restored, and when a job arrives after its request:
+jobs and requests come by different connections, and a job from a lost answer comes with a later claim.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headway.brokers.redis.session import Session
     from headway.job import Delivery, WorkerId
 
-_AGAIN: Final = 1.0  # seconds until a server that could not be asked is asked again
+_AGAIN: Final = 1.0  # seconds until a server that did not answer is asked again
 _REMEMBERED: Final = 2000  # requests: several times what a worker holds
 
 
@@ -31,28 +31,28 @@ class Requests:
         self._session = session
         self._worker = worker
         self._tell = tell
-        self._heard: dict[JobId, None] = {}  # the latest last
+        self._heard: dict[JobId, None] = {}  # in the order they came
         self._wanted = False
         self._looking: asyncio.Task[None] | None = None
 
     def hear(self, job_id: JobId) -> None:
-        """One came by message, perhaps before its job."""
+        """Pass on a request that came by message, perhaps before its job."""
         self._remember(job_id)
         self._tell(job_id)
 
     def delivered(self, deliveries: Iterable[Delivery]) -> None:
-        """Jobs are about to reach the worker."""
+        """Look again if a request came before one of these jobs, which the worker is about to get."""
         if self._heard and any(one.lease.job_id in self._heard for one in deliveries):
             self.look()
 
     def look(self) -> None:
-        """Tell of what is open on the server, as soon as it can be asked."""
+        """Pass on the requests that are open on the server, as soon as it answers."""
         self._wanted = True
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
 
     def close(self) -> None:
-        """Tell no more."""
+        """Stop looking."""
         if self._looking is not None:
             self._looking.cancel()
 
@@ -72,7 +72,7 @@ class Requests:
             self._looking = None
 
     async def _open(self) -> list[JobId]:
-        """Return which jobs of this worker are to be cancelled."""
+        """Return the jobs of this worker that have an open request."""
         prefix = self._session.prefix
         asked = await self._session.command("HKEYS", f"{prefix}creq")
         if not asked:

@@ -1,4 +1,4 @@
-"""Claim jobs: what is asked for, what comes back, and what becomes of an answer that was not heard."""
+"""Claim jobs; what a claim took whose answer was lost, the worker's next claim gets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNREADABLE: Final = "its record cannot be read: its id, its kind number or its 
 
 
 class Claims:
-    """Claims of this process. What an unheard one took is handed out by the worker's next: no job may get lost."""
+    """Claims of this process. No job is lost: what a claim with a lost answer took comes with the worker's next."""
 
     def __init__(self, session: Session) -> None:
         """Number the claims from the present instant on, so that the numbers of a worker rise over restarts."""
@@ -48,7 +48,7 @@ class Claims:
     async def claim(
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
     ) -> Claimed:
-        """Hand out jobs."""
+        """Claim jobs for a worker."""
         unheard = self._unheard.pop(worker, None)
         again = bool(unheard)
         if unheard:
@@ -56,7 +56,7 @@ class Claims:
             if unheard:
                 self._unheard[worker] = unheard
         else:
-            self._last += 2  # the number between is that of what is handed over by message
+            self._last += 2  # the number between belongs to the job handed over by message
             number = self._last
         hands = self._hands.get(worker)
         if len({want.queue for want in wants}) < len(wants):
@@ -77,19 +77,19 @@ class Claims:
             if want.limit < limit:
                 parts += (want.queue, want.limit)
         try:
-            next_in_ms, ids, blobs, headers, told = await self._session.run("claim", *parts, repeat=again)
-            kinds = self._session.learn_kinds(told)
+            next_in_ms, ids, blobs, headers, news = await self._session.run("claim", *parts, repeat=again)
+            kinds = self._session.learn_kinds(news)
             deliveries, damaged = _deliveries(worker, _taken_apart(ids), blobs, headers, kinds)
             if damaged:
                 await self._bury(worker, damaged)
-                next_in_ms = 0  # the script counts on these to keep the worker busy
+                next_in_ms = 0  # the script relies on these jobs to keep the worker busy
         except BaseException:
             self._unheard.setdefault(worker, []).append(number)
             raise
         early = () if hands is None else hands.claim_answered(number)
         if early:
             deliveries = [*early, *deliveries]
-            # Whoever was handed a job is idle no more for the server, until the next claim.
+            # For the server, a worker that was handed a job is no longer idle, until its next claim.
             next_in_ms = 0
         return Claimed(deliveries, None if next_in_ms < 0 else next_in_ms)
 
@@ -111,7 +111,7 @@ def _merged(wants: Sequence[QueueWant]) -> list[QueueWant]:
     return [QueueWant(queue, limit) for queue, limit in limits.items()]
 
 
-@lru_cache(maxsize=512)  # a worker asks for its queues in as many orders
+@lru_cache(maxsize=512)  # a worker names its queues in as many orders
 def _class_of(queues: tuple[str, ...]) -> str:
     return hashlib.sha1(
         "\0".join(sorted(queues)).encode(errors="surrogatepass"), usedforsecurity=False
@@ -120,12 +120,12 @@ def _class_of(queues: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=4096)
 def _measured(queue: str) -> str:
-    """Write a queue's name behind its length in bytes; one that has no encoding is refused when the call is sent."""
+    """Write a queue's name behind its length in bytes; one that UTF-8 cannot write is refused when the call is sent."""
     return f"{len(queue.encode(errors='surrogatepass'))}:{queue}"
 
 
 def _taken_apart(ids: bytes | list[bytes]) -> list[bytes]:
-    """Return the ids one by one; those of the usual length come in one piece."""
+    """Return the ids as a list; the script joins those of the usual length."""
     if isinstance(ids, bytes):
         return [ids[at : at + ID_LENGTH] for at in range(0, len(ids), ID_LENGTH)]
     return ids
@@ -138,7 +138,7 @@ def _deliveries(
     headers: Sequence[bytes | None],
     kinds: Mapping[bytes, Kind],
 ) -> tuple[list[Delivery], list[tuple[bytes, bytes]]]:
-    """Read what was claimed; also the ids and epochs of what nobody can read. No `headers`: all are fresh."""
+    """Return the claimed jobs, and ids and epochs of those that cannot be read. No `headers`: epochs are 1."""
     deliveries: list[Delivery] = []
     damaged: list[tuple[bytes, bytes]] = []
     number, kind = b"", None

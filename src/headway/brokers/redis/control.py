@@ -56,7 +56,7 @@ def _document(name: str, text: bytes, now_ms: int) -> ControlDocument:
 
 async def write(session: Session, name: str, body: bytes, expected: int, fence: Fence | None) -> int | None:
     """Write the version that follows on `expected`; None when that is not the present one, or the fence is stale."""
-    # It has a name: the repeat of a call whose answer was lost is told what the first one did, see act.lua.
+    # The call has a name: its repeat, sent when an answer was lost, then gets the answer of the first.
     arguments: list[Argument] = [secrets.token_hex(8), name, expected, body, KEPT_VERSIONS]
     if fence is not None:
         arguments += [fence.name, f"{fence.token}|{fence.holder}"]
@@ -65,7 +65,7 @@ async def write(session: Session, name: str, body: bytes, expected: int, fence: 
 
 
 async def hold(session: Session, name: str, holder: str, ttl_ms: int) -> Fence | None:
-    """Take the lease, or extend it; None while somebody else has it."""
+    """Take the lease for `ttl_ms`, or extend it; None while another holder has it."""
     token = await session.run("hold_control", name, holder, ttl_ms)
     return Fence(name, holder, token) if token else None
 
@@ -76,10 +76,10 @@ async def release(session: Session, fence: Fence) -> None:
 
 
 class ControlWatch:
-    """Who wants to hear of changes, in this process: by the connection that listens, with a channel more."""
+    """The watchers of control documents in this process; they share its subscription connection."""
 
     def __init__(self, session: Session, listener: Listener) -> None:
-        """Nobody listens yet."""
+        """Nobody watches yet."""
         self._session = session
         self._listener = listener
         self._queues: set[asyncio.Queue[str | None]] = set()

@@ -25,12 +25,12 @@ MODES: Final = {mode: letter for letter, mode in UNIQUE_MODES.items()}
 TRIES: Final = 3
 _MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
 _MAX_LENT: Final = 16 * 1024  # bytes: what an idle socket takes at once
-_ACCEPTED: Final = 0  # what enqueue_plain.lua answers
+_ACCEPTED: Final = 0  # answers of enqueue_plain.lua
 _OTHER_NUMBERS: Final = 1
 
 
 async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    """Accept all or none; one script call however many."""
+    """Accept all jobs or none, in a single script call."""
     if not jobs:
         return []
     if len(jobs) == 1:
@@ -44,9 +44,9 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
 
 
 def enqueue_lent(session: Session, job: NewJob) -> bool:
-    """Accept a plain job through the lent connection, from any thread; false: it is to be enqueued the usual way.
+    """Accept a plain job (payload alone) over the lent connection, from any thread; false: use `enqueue`.
 
-    It may have been accepted nevertheless; the usual way finds it then.
+    It may have been accepted all the same; `enqueue` notices that, by its id.
     """
     if len(job.payload) > _MAX_LENT or not _is_plain(job):
         return False
@@ -59,7 +59,7 @@ def enqueue_lent(session: Session, job: NewJob) -> bool:
 
 
 def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enqueued] | None] | None:
-    """Send plain jobs of a known kind at once; None, here or of the future: they are to be enqueued the usual way."""
+    """Send plain jobs (payload alone) of one known kind at once; None, now or from the future: use `enqueue`."""
     if not jobs or not _are_plain(session, jobs) or len({job.id for job in jobs}) < len(jobs):
         return None
     known = _known_kind(session, jobs[0])
@@ -73,13 +73,13 @@ def begin(session: Session, jobs: Sequence[NewJob]) -> asyncio.Future[list[Enque
             return accepted
         if answer == _OTHER_NUMBERS:
             return None
-        # At once, and not by whoever began: jobs that were sent meanwhile must not overtake these.
+        # Sent from here, not by the caller when it wakes: jobs sent later must not overtake these.
         return session.call(
             "enqueue", *arguments_of(session, jobs, {kind: number}), read=partial(_accepted, jobs)
         )
 
     arguments = _plain_arguments(jobs, kind, number)
-    # A batch already: what it could still wait for comes while the server is at work on it.
+    # `at_once`: later calls need not be waited for, they leave while the server works on this one.
     lone = len(jobs) == 1
     begun = session.submit("enqueue_plain", *arguments, at_once=True, look=lone, read=read)
     accepted += [Enqueued(job.id) for job in jobs]  # while the server is at work
@@ -109,7 +109,7 @@ async def _enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
 
 
 def forgetful() -> BrokerRefusedError:
-    """Word that the server has other numbers each time."""
+    """Return the error for a server that has other numbers of kinds at each try."""
     return BrokerRefusedError("the server forgets what it was told: is somebody emptying it?")
 
 
@@ -125,7 +125,7 @@ def _accepted(jobs: Sequence[NewJob], answer: Any) -> list[Enqueued] | None:  # 
 
 
 def duplicates(jobs: Sequence[NewJob], answer: Any) -> dict[int, JobId] | None:  # noqa: ANN401 - the script's answer
-    """Return by their places the jobs that were not accepted, and whose duplicates they are; empty: left out."""
+    """Return the indices of jobs that were not accepted, with the id each duplicates; empty: its key is not held."""
     if answer == b"KINDS":
         return None
     if isinstance(answer, bytes):
@@ -139,7 +139,7 @@ def duplicates(jobs: Sequence[NewJob], answer: Any) -> dict[int, JobId] | None: 
 
 
 def _are_plain(session: Session, jobs: Sequence[NewJob]) -> bool:
-    """Tell whether enqueue_plain.lua will most likely take them."""
+    """Tell whether the short script for plain jobs will most likely accept them."""
     return len(jobs) <= _MAX_PLAIN and not session.records_events and _are_plain_and_alike(jobs)
 
 

@@ -28,7 +28,7 @@ _CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
 class EventStream:
-    """The watchers of this process."""
+    """Events of the app for the watchers in this process."""
 
     def __init__(self, session: Session, listener: Listener) -> None:
         """Nobody watches yet."""
@@ -40,7 +40,7 @@ class EventStream:
         self._closed = False
 
     async def close(self) -> None:
-        """End the iterations."""
+        """End the iterations of all watchers."""
         self._closed = True
         for bell in self._bells:
             bell.set()
@@ -65,7 +65,7 @@ class EventStream:
         subscription = Subscription(lambda _: bell.set(), bell.set)
         self._watchers += 1
         try:
-            # Both travel in one write, before anything else: "from now on" begins here.
+            # Both leave in one write, before anything else: what happens from here on is yielded.
             announced = asyncio.ensure_future(self._announce())
             cursor = after if after is not None else await self._last()
             await announced

@@ -1,8 +1,8 @@
-"""Jobs that reach an idle worker in a message: which of them are good.
+"""Hand-over: jobs that reach an idle worker in a message, and which of these messages are valid.
 
-A message is tagged with the number of the claim under which the worker went idle. It is good until the next claim is
-sent: that one says whether it came, and hands the job out itself if it did not (claim.lua). So what comes behind it is
-dropped, and what overtakes the answer of its own claim, on the other connection, waits for that.
+A message carries the number of the claim after which the worker went idle, and is valid until the next claim is sent.
+That claim says whether the message came; if not, it returns the job itself. So a message that comes after it is
+dropped. One that arrives before the answer of its own claim, which takes the other connection, waits for that answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HEAD: Final = re.compile(rb"J(\d{1,18})\|([0-9a-z]+)\|(\d{1,18})\|")
 
 
 class Hands:
-    """The messages of one worker. What is good is returned once."""
+    """The hand-over messages of one worker: each valid one is returned once."""
 
     def __init__(self, worker: WorkerId) -> None:
         self._worker = worker
@@ -30,11 +30,11 @@ class Hands:
         self.taken = 0  # number of the claim under which the last one was taken; 0: none
 
     def claim_sent(self, number: int) -> None:
-        """A claim leaves; it stays on its way until it, or its repeat, is answered."""
+        """Note that a claim is sent; it is under way until it, or its repeat, is answered."""
         self._awaited = number
 
     def claim_answered(self, number: int) -> Sequence[Delivery]:
-        """The claim was answered; return what came before the answer."""
+        """Note that the claim was answered; return the job whose message came before the answer."""
         self._awaited, self._answered = 0, number
         early, self._early = self._early, None
         if early is None or early[0] != number:
@@ -43,7 +43,7 @@ class Hands:
         return (early[1],)
 
     def on_message(self, content: bytes) -> Delivery | None:
-        """Read a message; None when it is not good, or not yet. ValueError when nobody can read it."""
+        """Read a message; None when it is not valid, or not yet. ValueError when it is damaged."""
         head = _HEAD.match(content)
         if head is None:
             msg = "a message that brings a job is damaged"

@@ -1,4 +1,4 @@
-"""Who holds what makes jobs one of a kind: idempotency keys, unique keys, fire times."""
+"""Which jobs hold the keys that must not be there twice: idempotency keys, unique keys, fire times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def find_held(session: Session, jobs: Sequence[NewJob]) -> list[JobId | None]:
-    """Return for each job the one in its way; one script call however many."""
+    """Return for each job the one that holds one of its keys, in a single script call."""
     if not jobs:
         return []
     arguments: list[Argument] = [session.retention.succeeded_ms, session.retention.failed_ms]
@@ -38,7 +38,7 @@ async def find_held(session: Session, jobs: Sequence[NewJob]) -> list[JobId | No
 
 
 async def enqueue_held(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
-    """Accept those whose unique key is held here, as `enqueue` does."""
+    """Enqueue the jobs whose unique key is held here; None for each of the others."""
     first = {job.id: job for job in reversed(jobs)}
     each_once = [first.pop(job.id) for job in jobs if job.id in first]
     kinds = {Kind(job.priority, job.queue, job.task): None for job in jobs}

@@ -1,4 +1,4 @@
-"""Names of keys and channels. All of an app share a hash tag: each script is atomic, also in a Cluster."""
+"""Names of keys and channels. All of an app share a hash tag, so that scripts are atomic in a Cluster too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_NAMESPACE: Final = 128
 
 
 def prefix(namespace: str) -> str:
-    """Return what all keys of the app begin with; ConfigError when the name cannot be a hash tag."""
+    """Return the prefix of all keys of the app; ConfigError when the namespace cannot be a hash tag."""
     if not namespace or len(namespace) > _MAX_NAMESPACE:
         msg = f"the app's name must have 1 to {_MAX_NAMESPACE} characters to name Redis keys, got {len(namespace)}"
         raise ConfigError(msg)
@@ -21,20 +21,20 @@ def prefix(namespace: str) -> str:
 
 
 def worker_channel(start: str, worker: str) -> str:
-    """Where a worker hears of work, of cancel requests and of the loss of its lease."""
+    """The channel of a worker: jobs, cancel requests, the loss of its lease."""
     return f"{start}ch:w:{worker}"
 
 
 def process_channel(start: str, token: str) -> str:
-    """Where a process hears that jobs it waits for have finished."""
+    """The channel of a process: the ends of jobs that it waits for."""
     return f"{start}ch:p:{token}"
 
 
 def event_channel(start: str) -> str:
-    """Where watchers hear that the event stream has grown."""
+    """The channel that says that the event stream has grown."""
     return f"{start}ch:ev"
 
 
 def control_channel(start: str) -> str:
-    """Where processes hear which control document was written."""
+    """The channel that says which control document was written."""
     return f"{start}ch:control"

@@ -1,4 +1,4 @@
-"""Leases of workers: kept by heartbeats, and taken back from the dead."""
+"""Leases of workers: extended by heartbeats, and taken back from dead workers."""
 
 from __future__ import annotations
 

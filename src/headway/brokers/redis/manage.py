@@ -1,4 +1,4 @@
-"""What people do by hand: cancel, remove, retry, promote, drain, clean, pause."""
+"""Commands of operators: cancel, remove, retry, promote, drain, clean, pause."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _BATCH: Final = 1000  # jobs per script call: each is some milliseconds of the s
 
 
 def _name() -> str:
-    """Name an act: the repeat of a call whose answer was lost is told what the first one did, see act.lua."""
+    """Name a call: its repeat, sent when an answer was lost, then gets the answer of the first."""
     return secrets.token_hex(8)
 
 
 async def cancel(session: Session, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
-    """Cancel or ask."""
+    """Cancel waiting jobs; leave a request for running ones."""
     results: list[CancelResult] = []
     for first in range(0, len(ids), _BATCH):
         some = ids[first : first + _BATCH]
@@ -34,7 +34,7 @@ async def cancel(session: Session, ids: Sequence[JobId], reason: str) -> list[Ca
 
 
 async def act(session: Session, name: str, ids: Sequence[JobId]) -> list[bool]:
-    """Run `remove`, `retry` or `promote`."""
+    """Run the script `remove`, `retry` or `promote`; return for each job whether it applied."""
     done: list[bool] = []
     for first in range(0, len(ids), _BATCH):
         done += [bool(one) for one in await session.run(name, _name(), *ids[first : first + _BATCH])]
@@ -42,7 +42,7 @@ async def act(session: Session, name: str, ids: Sequence[JobId]) -> list[bool]:
 
 
 async def drain(session: Session, queue: str) -> int:
-    """Remove all waiting jobs of a queue."""
+    """Remove all waiting jobs of a queue; return how many."""
     removed, rank = 0, 0
     while rank >= 0:
         some, rank = await session.run("drain", _name(), queue, _BATCH, rank)
@@ -51,7 +51,7 @@ async def drain(session: Session, queue: str) -> int:
 
 
 async def clean(session: Session, state: JobState, older_than_ms: int, queue: str | None, limit: int) -> int:
-    """Remove old completed jobs."""
+    """Remove up to `limit` jobs that ended in `state` more than `older_than_ms` ago; return how many."""
     if not state.terminal:
         msg = f"clean: {state.value} is not a terminal state"
         raise ConfigError(msg)
@@ -65,10 +65,10 @@ async def clean(session: Session, state: JobState, older_than_ms: int, queue: st
 
 
 async def pause(session: Session, queue: str) -> None:
-    """Hand out no more jobs of the queue."""
+    """Let no worker claim jobs of the queue."""
     await session.command("SADD", f"{session.prefix}paused", queue)
 
 
 async def resume(session: Session, queue: str) -> None:
-    """Hand out jobs of the queue again."""
+    """Let workers claim jobs of the queue again."""
     await session.run("resume", queue)

@@ -34,7 +34,7 @@ async def declare(session: Session, schedules: Sequence[ScheduleRecord]) -> None
 
 
 async def schedules(session: Session) -> list[ScheduleRecord]:
-    """Return all, by name; of a damaged one the name alone: whoever declared it does so again."""
+    """Return all, sorted by name; a damaged one has its name alone, until its app declares it again."""
     stored, paused_raw, fires, *_ = await session.run("overview")
     paused = set(paused_raw)
     last = {name: _fire_time(text) for name, text in zip(fires[::2], fires[1::2], strict=True)}
@@ -68,6 +68,6 @@ async def skip_fire(session: Session, fire: Fire) -> None:
 
 
 def _fire_time(text: bytes) -> int | None:
-    """Read a last fire; None when it is damaged: the scripts count it as none, too."""
+    """Read a last fire; None when it is damaged, as in the scripts."""
     digits = text.partition(b"|")[0]
     return int(digits) if len(digits) <= _MAX_DIGITS and digits.removeprefix(b"-").isdigit() else None

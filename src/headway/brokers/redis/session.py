@@ -53,24 +53,18 @@ class Session:
     """Calls of one app over one command connection."""
 
     def __init__(
-        self,
-        commands: Commands,
-        prefix: str,
-        *,
-        clock: Clock | None,
-        record_events: bool,
-        retention: Retention,
+        self, over: Commands, prefix: str, *, clock: Clock | None, record_events: bool, retention: Retention
     ) -> None:
-        """Without a clock the server's own counts."""
+        """Make calls `over` a connection. Without a `clock` the server's own counts."""
         self.prefix = prefix
         self.retention = retention
-        self._commands = commands
+        self._commands = over
         self._clock = clock
         self._flags = "e" if record_events else ""
         self._numbers: dict[Kind, bytes] = {}
         self._kinds: dict[bytes, Kind] = {}
         self._generation = b""
-        self._server_ms = 0  # its clock, as last told
+        self._server_ms = 0  # its clock, as it last said
         self._server_at = 0.0  # time.monotonic() of that
 
     def submit(
@@ -99,11 +93,11 @@ class Session:
 
     @property
     def records_events(self) -> bool:
-        """True when every enqueue is an event."""
+        """Whether every life-cycle event is recorded, also while nobody watches."""
         return bool(self._flags)
 
     def lend(self) -> None:
-        """Let `run_lent` use the connection until the next call; nothing of it when events are recorded."""
+        """Let `run_lent` use the connection until the next call; not where every event is recorded."""
         if not self._flags:
             self._commands.lend()
 
@@ -121,28 +115,28 @@ class Session:
         return self._numbers.get(kind)
 
     async def run(self, name: str, *parts: Argument, repeat: bool = False) -> Any:  # noqa: ANN401 - the script's answer
-        """Run a script. `repeat`: an earlier call of the same meaning may have been applied unheard."""
+        """Run a script. `repeat`: an earlier call, whose answer was lost, may have done the same already."""
         return await self.submit(name, *parts, repeat=repeat)
 
     async def run_timed(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
-        """Run a script whose answer ends with the server's instant, and keep that."""
-        sent_at = time.monotonic()  # before: of the two the server's instant is never the older one
+        """Run a script whose answer ends with the time on the server's clock, and remember it."""
+        sent_at = time.monotonic()  # taken first: the server read its clock after this
         answer = await self.submit(name, *parts)
         self._server_ms, self._server_at = int(answer[-1]), sent_at
         return answer
 
     def _expected_ms(self) -> int:
-        """Return what the server's clock should show, by the time that has passed here; 0: not known."""
+        """Return what the server's clock (ms) should show, by the time since it last said; 0: not known."""
         if not self._server_ms:
             return 0
         return self._server_ms + round((time.monotonic() - self._server_at) * 1000)
 
     async def command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
-        """Run one plain command that may be repeated."""
+        """Run one command of Redis that does no harm when it is repeated."""
         return await self._commands.submit(Call(parts, asyncio.get_running_loop().time() + CALL_DEADLINE))
 
     async def try_command(self, *parts: Argument) -> Any:  # noqa: ANN401 - the server's answer
-        """Run a command that the server may not permit: None then."""
+        """Run a command; None when the server does not permit it."""
         try:
             return await self.command(*parts)
         except BrokerRefusedError:
@@ -164,18 +158,18 @@ class Session:
                 self._kinds[number] = kind
         return found
 
-    def learn_kinds(self, told: Sequence[bytes]) -> Mapping[bytes, Kind]:
-        """Return what numbers stand for. `told`: their generation, then number and text of some."""
-        if told:
-            self._is_of(told[0])
-        for number, text in zip(told[1::2], told[2::2], strict=True):
+    def learn_kinds(self, news: Sequence[bytes]) -> Mapping[bytes, Kind]:
+        """Return the kinds by their numbers. `news`: the generation of the numbers, then number and text of some."""
+        if news:
+            self._is_of(news[0])
+        for number, text in zip(news[1::2], news[2::2], strict=True):
             # Known ones as well: a server that lost its last writes gives their numbers to others.
             if (kind := parse_kind(text)) is not None:
                 self._kinds[number] = kind
         return self._kinds
 
     async def kinds(self, numbers: Iterable[bytes], generation: bytes) -> Mapping[bytes, Kind]:
-        """Return what numbers stand for; unknown or damaged ones are left out. `generation` came with the numbers."""
+        """Return the kinds by their numbers, without unknown or damaged ones. `generation` came with the numbers."""
         self._is_of(generation)
         known = self._kinds
         missing = [number for number in set(numbers) if number not in known]

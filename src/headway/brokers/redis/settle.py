@@ -1,4 +1,4 @@
-"""Outcomes and reports of running jobs, each let in only under its lease."""
+"""Outcomes and reports of running jobs, accepted only under the lease they were made with."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _APPLIED: Final = ord("1")
 
 
 class Settles:
-    """Settlements of this process. Those whose answer was not heard say so when they come again, see settle.lua."""
+    """Settles jobs. One whose answer was lost is sent again marked as a repeat, so that it is not refused as stale."""
 
     def __init__(self, session: Session) -> None:
-        """Nothing is unheard."""
+        """No answer was lost yet."""
         self._session = session
         self._unheard: set[Lease] = set()
 
@@ -49,16 +49,16 @@ class Settles:
                 for place, flag in zip(places, await self._send(worker, mine), strict=True):
                     applied[place] = flag == _APPLIED
         except BaseException:
-            self._unheard.update(item.lease for item in items)  # also those of another worker, applied before
+            self._unheard.update(item.lease for item in items)  # also those of workers whose answer has come
             raise
         if self._unheard:
             self._unheard.difference_update(item.lease for item in items)
         return [SettleResult(item.lease.job_id, done) for item, done in zip(items, applied, strict=True)]
 
     async def _send(self, worker: WorkerId, items: Sequence[Settlement]) -> bytes:
-        """Settle; return a 1 or a 0 for each item."""
-        plain: list[str] = []
-        places: list[int] = []  # those of the plain ones, then those of the others
+        """Settle under one worker; return an ASCII 1 (applied) or 0 (stale lease) for each item."""
+        fresh: list[str] = []
+        places: list[int] = []  # of the fresh successes, then of the others
         others: list[int] = []
         parts: list[Argument] = []
         for place, item in enumerate(items):
@@ -70,15 +70,15 @@ class Settles:
                 and len(lease.job_id) == ID_LENGTH
                 and lease.job_id.isascii()
             ):
-                plain.append(lease.job_id)
+                fresh.append(lease.job_id)
                 places.append(place)
                 continue
             code, content = _outcome(outcome)
             parts += (lease.job_id, f"{lease.epoch}{code}", content)
             others.append(place)
         again = bool(self._unheard) and any(item.lease in self._unheard for item in items)
-        flags: bytes = await self._session.run("settle", worker, "".join(plain), *parts, repeat=again)
-        if not (plain and others):
+        flags: bytes = await self._session.run("settle", worker, "".join(fresh), *parts, repeat=again)
+        if not (fresh and others):
             return flags
         by_place = dict(zip(places + others, flags, strict=True))
         return bytes(by_place[place] for place in range(len(items)))
@@ -103,7 +103,7 @@ def _outcome(outcome: Outcome) -> tuple[str, Argument]:
 
 
 async def report(session: Session, reports: Sequence[Report], max_log_lines: int) -> list[SettleResult]:
-    """Record progress and log lines."""
+    """Record progress and log lines; a report under a stale lease is not applied."""
     if not reports:
         return []
     parts: list[Argument] = [max_log_lines]

@@ -25,7 +25,7 @@ _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other de
 
 
 class Mailbox:
-    """Signals not yet taken. Wakes are not piled up: one says all."""
+    """Signals not yet taken; of several Wakes one is kept."""
 
     def __init__(self, session: Session, worker: WorkerId, hands: Hands | None) -> None:
         """Start with a Wake: jobs may have come before the subscription. Without `hands` no job is taken by message."""
@@ -50,27 +50,27 @@ class Mailbox:
             case b"W":
                 self.put(Wake())
             case b"V":
-                # Another worker was woken. Should it not have come, its jobs are found then.
+                # Another worker was woken for these jobs; should it not have taken them by then, this one does.
                 asyncio.get_running_loop().call_later(_DEPUTY_PAUSE, self.put, Wake())
             case b"L":
                 self.put(LeaseLost())
             case b"C":
                 self.requests.hear(JobId(content[1:].decode(errors="replace")))
             case _:
-                pass  # of a newer version
+                pass  # a signal of a newer version
 
     def _on_job(self, content: bytes) -> None:
         try:
             delivery = None if self._hands is None else self._hands.on_message(content)
         except ValueError:
-            # Whoever sent it counts this worker among the busy. The claim finds the job, and says what is wrong.
+            # The server takes this worker for busy now. Its next claim gets the job, and reports what is damaged.
             self.put(Wake())
             raise
         if delivery is not None:
             self.put(Handed(delivery))
 
     def on_restored(self) -> None:
-        """Whatever was published during the cut is lost: let the worker look for jobs, and us for requests."""
+        """Look for jobs and cancel requests: what was published during the cut is lost."""
         self.put(Wake())
         self.requests.look()
 
@@ -100,7 +100,7 @@ async def mailbox(
     subscription = Subscription(box.on_message, box.on_restored)
     await listener.subscribe(channel, subscription)
     try:
-        box.requests.look()  # of a worker that listens again, and holds jobs
+        box.requests.look()  # the worker may hold jobs from before
         yield box
     finally:
         box.requests.close()

@@ -1,4 +1,4 @@
-"""What time brings about: due jobs become ready, dead workers lose theirs, old records go; see `lua/tend.lua`."""
+"""Maintenance: due jobs become ready, jobs of dead workers are reclaimed, old records are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wait for jobs to finish: the server tells; nothing polls, and thousands of waits share calls."""
+"""Wait for jobs to finish: the server publishes their ends. Nothing polls, and thousands of waits share calls."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from headway.job import JobRecord
 
 _BATCH: Final = 1000
-_AGAIN: Final = 1.0  # seconds until registering is tried again after a cut
+_AGAIN: Final = 1.0  # seconds before registering is tried again after a cut
 
 
 class Waits:
     """The jobs that this process waits for."""
 
     def __init__(self, session: Session, listener: Listener) -> None:
-        """`_token` names this process in hash waiters."""
+        """Nothing is awaited yet. The token names this process in hash `waiters` on the server."""
         self._session = session
         self._listener = listener
         self._token = secrets.token_hex(6)
@@ -39,7 +39,7 @@ class Waits:
         self._subscription: Subscription | None = None
 
     async def wait(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
-        """Return the record when the job is terminal, or as it is when the time is over."""
+        """Return the record once the job has ended, or as it is after `timeout_ms`; None when there is no such job."""
         await self._listen()
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job_id, set()).add(finished)
@@ -130,7 +130,7 @@ class Waits:
             self._resolve(job_id for job_id, one in zip(some, over, strict=True) if one)
 
     async def _record(self, job_id: JobId) -> JobRecord | None:
-        """Fetch together what is asked for in one turn of the loop."""
+        """Return a record; those asked for in one turn of the loop are fetched together."""
         if not self._wanted:
             self._spawn_soon(self._fetch)
         wanted = self._wanted.get(job_id)
@@ -149,7 +149,7 @@ class Waits:
             for future in wanted.values():
                 if not future.done():
                     future.set_exception(failure)
-                    future.exception()  # whoever asked may have gone: no complaint then
+                    future.exception()  # marks it as seen: asyncio logs nothing if its caller has gone
             if not isinstance(error, BrokerError):
                 raise
         else:

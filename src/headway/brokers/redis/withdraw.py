@@ -16,7 +16,7 @@ _BATCH: Final = 200  # jobs per script call: each costs the server some 0.1 ms, 
 
 
 async def withdraw(session: Session, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
-    """End waiting jobs; return them as they were, also those that were withdrawn before under this reason."""
+    """End waiting jobs; return them as they were, and those that were withdrawn under this reason before."""
     found: list[JobRecord | None] = []
     for first in range(0, len(ids), _BATCH):
         some = ids[first : first + _BATCH]
