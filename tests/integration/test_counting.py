@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,7 +13,7 @@ from headway import Headway, Retry, RetryLater
 from headway.app import counting
 from headway.brokers.base import BrokerSettings
 from headway.brokers.url import from_url
-from headway.errors import BrokerUnavailableError
+from headway.errors import BrokerUnavailableError, PartlyAcceptedError
 from headway.figures.values import Counts, Figures
 from headway.push import receiver
 from headway.runtime.worker import Worker
@@ -55,6 +56,29 @@ def declared(carriers: dict[str, Store]) -> Headway:
             raise RetryLater(0.01)
 
     return app
+
+
+def routed(tmp_path: Path) -> Headway:
+    """Return an app of two carriers, `b` for the queue `other`."""
+    urls = {name: f"sqlite:///{tmp_path / name}.db" for name in ("a", "b")}
+    app = Headway("counted", carriers=urls, routes={"other": "b"})
+
+    @app.task(name="good")
+    async def good() -> None: ...
+
+    return app
+
+
+async def enqueued_in(tmp_path: Path) -> dict[tuple[str, str], int]:
+    """Return by queue and carrier what was counted as enqueued, in the first carrier's store."""
+    async with from_url(f"sqlite:///{tmp_path / 'a.db'}", BrokerSettings("counted")) as carrier:
+        store = carrier.capabilities.figures
+        assert store is not None
+        found = await store.figures(0, FOREVER)
+    total: Counter[tuple[str, str]] = Counter()
+    for row in found.rows:
+        total[row.queue, row.carrier] += row.counts.enqueued
+    return dict(total)
 
 
 def store_of(app: Headway) -> FiguresStore:
@@ -218,3 +242,51 @@ async def test_each_carrier_of_a_worker_has_figures_of_its_own_in_one_store(tmp_
         other = carriers["b"].capabilities.figures
         assert other is not None
         assert await other.figures(0, FOREVER) == Figures()
+
+
+async def test_producers_of_several_carriers_count_what_each_accepted(tmp_path: Path) -> None:
+    app = routed(tmp_path)
+    good = app.find_task("good")
+    async with app:
+        await good.enqueue()
+        await asyncio.gather(*(good.enqueue() for _ in range(5)))
+        await app.enqueue_many([good.job() for _ in range(4)])
+        await good.options(queue="other", key="same").enqueue()
+        await good.options(queue="other", key="same").enqueue()  # it is there already
+        store = store_of(app)
+        async with asyncio.timeout(DEADLINE):
+            while (await store.figures(0, FOREVER)).of().enqueued < 11:  # noqa: ASYNC110 - written by a loop
+                await asyncio.sleep(0.01)
+        await good.enqueue()
+    assert await enqueued_in(tmp_path) == {("default", "a"): 11, ("other", "b"): 1}
+
+
+def test_blocking_producers_count_too(tmp_path: Path) -> None:
+    app = routed(tmp_path)
+    with app.sync:
+        for _ in range(5):
+            app.find_task("good").sync.enqueue()
+    assert asyncio.run(enqueued_in(tmp_path)) == {("default", "a"): 5}
+
+
+async def test_what_a_carrier_took_of_a_batch_that_failed_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: object) -> None:
+        msg = "away"
+        raise BrokerUnavailableError(msg)
+
+    app = routed(tmp_path)
+    good = app.find_task("good")
+    async with app:
+        monkeypatch.setattr(app.carriers["b"], "enqueue", refuse)
+        with pytest.raises(PartlyAcceptedError):
+            await app.enqueue_many([good.job(), good.options(queue="other").job(), good.job()])
+    assert await enqueued_in(tmp_path) == {("default", "a"): 2}
+
+
+async def test_a_producer_of_one_carrier_counts_nothing(tmp_path: Path) -> None:
+    app = declared({"a": from_url(f"sqlite:///{tmp_path / 'a.db'}", BrokerSettings("counted"))})
+    async with app:
+        await app.find_task("good").enqueue()
+    assert await enqueued_in(tmp_path) == {}

@@ -379,6 +379,7 @@ OWNERS: Final[dict[str, Any]] = {
 ELSEWHERE: Final = {
     ("push.opened", "rollouts"): "the round of the workers' own; it runs in test_rollout_app",
     ("demo.push", "schedules"): "the round of the workers' own",
+    ("app.accepted", "figures"): "the round of the workers' own",
     ("push.run", "figures"): "the round of the workers' own",
     ("brokers.redis.events", "presence"): "one command; tried below",
     ("runtime.lane", "connection"): "where there is a connection: test_redis_outage",

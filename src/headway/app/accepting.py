@@ -12,8 +12,9 @@ from headway.errors import UnsupportedError
 from headway.job import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from headway.app.accepted import Accepted
     from headway.app.batching import Batcher
     from headway.brokers.base import Capabilities, Enqueued, Store
     from headway.clock import Clock
@@ -124,7 +125,11 @@ class OneAcceptor:
 class RoutedAcceptor:
     """Enqueues each job on the carrier that its route names."""
 
-    def __init__(self, broker: RoutedBroker, acceptors: Mapping[str, OneAcceptor]) -> None:
+    def __init__(
+        self, broker: RoutedBroker, acceptors: Mapping[str, OneAcceptor], accepted: Accepted
+    ) -> None:
+        """`accepted` counts the jobs that are lent, and writes the last figures at the end."""
+        self._accepted = accepted
         self._broker = broker
         self._router = broker.router
         self._acceptors = dict(acceptors)
@@ -154,7 +159,10 @@ class RoutedAcceptor:
         if job.named or router.stale:
             return None
         name = router.choose(job)
-        return self._acceptors[name].accept_lent(replace(job, id=marked(job.id, name)))
+        lent = self._acceptors[name].accept_lent(replace(job, id=marked(job.id, name)))
+        if lent is not None:
+            self._accepted.lent(name, job)
+        return lent
 
     def lend(self) -> None:
         """Let the next blocking enqueues do without the loop."""
@@ -175,14 +183,21 @@ class RoutedAcceptor:
     async def finish(self) -> None:
         """Wait for the enqueues under way."""
         await asyncio.gather(*(acceptor.finish() for acceptor in self._acceptors.values()))
+        await self._accepted.finish()
 
 
-def enqueuer_of(carrier: Store) -> Batcher[NewJob, Enqueued]:
-    """Return what makes few calls of the enqueues of many callers; for the running loop."""
+def enqueuer_of(
+    carrier: Store, answered: Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None = None
+) -> Batcher[NewJob, Enqueued]:
+    """Return what makes few calls of the enqueues of many callers; for the running loop.
+
+    `answered` is told of the jobs of each call, and the carrier's answers.
+    """
     from headway.app.batching import Batcher  # noqa: PLC0415 - loads asyncio, which `import headway` need not
 
     able = carrier.capabilities
     if not able.atomic:
         # Each with an answer of its own: what befalls one job is nothing to those beside it.
-        return Batcher(carrier.enqueue, limit=1, parallel=_ALONE)
-    return Batcher(carrier.enqueue, begin=None if able.starter is None else able.starter.begin_enqueue)
+        return Batcher(carrier.enqueue, answered=answered, limit=1, parallel=_ALONE)
+    begin = None if able.starter is None else able.starter.begin_enqueue
+    return Batcher(carrier.enqueue, begin=begin, answered=answered)

@@ -33,6 +33,8 @@ class Batcher(Generic[T, A]):
 
     With `begin`, which starts a call without awaiting anything, some items leave in the middle of the turn: then the
     carrier is at work on them while the rest is made. Where it returns None, or its future gives it, `call` is made.
+
+    `answered` is told the items of each call that was answered, and the answers; it must not raise.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Batcher(Generic[T, A]):
         call: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[A]]],
         *,
         begin: _Begin[T, A] | None = None,
+        answered: Callable[[Sequence[T], Sequence[A]], None] | None = None,
         limit: int = 1000,
         parallel: int = 4,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._call = call
         self._begin = begin
+        self._answered = answered
         self._limit = limit
         self._parallel = parallel
         self._waiting: _Batch[T, A] = []
@@ -79,6 +83,8 @@ class Batcher(Generic[T, A]):
             answers: Sequence[A] | None = None if begun is None else await begun
             if answers is None:
                 answers = await self._call([item])
+            if self._answered is not None:
+                self._answered([item], answers)
         finally:
             self._direct -= 1
             if self._waiting:
@@ -119,7 +125,7 @@ class Batcher(Generic[T, A]):
         elif (error := call.exception()) is not None:
             self._make(self._sort_out(batch, error))
         elif (answers := call.result()) is not None:
-            _answer(batch, answers)
+            self._answer(batch, answers)
         else:
             self._make(self._hand_over(batch))
         if self._waiting:
@@ -165,7 +171,14 @@ class Batcher(Generic[T, A]):
         else:
             if refusals is not None:
                 refusals.accepted = True
-            _answer(batch, answers)
+            self._answer(batch, answers)
+
+    def _answer(self, batch: _Batch[T, A], answers: Sequence[A]) -> None:
+        if self._answered is not None:
+            self._answered([item for item, _ in batch], answers)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
 
     async def _sort_out(
         self, batch: _Batch[T, A], error: BaseException, refusals: _Refusals | None = None
@@ -197,12 +210,6 @@ class _Refusals:
     def by_the_carrier(self) -> bool:
         """Whether nothing is accepted at all, as by a full disk: then it is not the items."""
         return self.alone >= _PROOF and not self.accepted
-
-
-def _answer(batch: _Batch[T, A], answers: Sequence[A]) -> None:
-    for (_, future), answer in zip(batch, answers, strict=True):
-        if not future.done():
-            future.set_result(answer)
 
 
 def _fail(batch: _Batch[T, A], error: BaseException) -> None:

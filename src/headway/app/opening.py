@@ -10,18 +10,19 @@ from headway.errors import HeadwayError, PartlyAcceptedError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from headway.app.accepting import OneAcceptor
     from headway.app.task import Task
     from headway.brokers.base import (
         BrokerSettings,
+        Enqueued,
         Store,
     )
     from headway.cache.url import OpenCache
     from headway.clock import Clock
     from headway.config import Settings
-    from headway.job import JobId
+    from headway.job import JobId, NewJob
     from headway.offload.payloads import Offload
 
 R = TypeVar("R")
@@ -154,14 +155,21 @@ class OpenApps:
             (carrier,) = stores.values()
             return OpenApp(loop, carrier, self._acceptor(carrier), stores)
         from headway.app.routed import open_routed  # noqa: PLC0415 - few apps have several
+        from headway.clock import SystemClock  # noqa: PLC0415 - loads asyncio
 
-        return open_routed(loop, stores, self._settings.routes, self._acceptor)
+        clock = self._clock or SystemClock()
+        return open_routed(loop, stores, self._settings.routes, self._acceptor, clock)
 
-    def _acceptor(self, carrier: Store) -> OneAcceptor:
+    def _acceptor(
+        self,
+        carrier: Store,
+        answered: Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None = None,
+    ) -> OneAcceptor:
         from headway.app.accepting import OneAcceptor, enqueuer_of  # noqa: PLC0415 - loads asyncio
         from headway.clock import SystemClock  # noqa: PLC0415 - as above
 
-        return OneAcceptor(carrier, enqueuer_of(carrier), self._clock or SystemClock(), self._offload)
+        enqueuer = enqueuer_of(carrier, answered)
+        return OneAcceptor(carrier, enqueuer, self._clock or SystemClock(), self._offload)
 
     async def close(self) -> bool:
         """Count one user less; close with the last and tell so."""

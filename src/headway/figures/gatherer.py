@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from headway.figures.values import COARSE_MINUTES, MINUTE_MS, OTHER, Counts, Fig
 from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from headway.job import Delivery, Outcome
 
@@ -113,6 +114,11 @@ class Gatherer:
         """Count jobs that were accepted."""
         with self._lock:
             self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts[0] += count
+
+    def accepted(self, carrier: str, now_ms: int, jobs: Sequence[tuple[str, str]]) -> None:
+        """Count accepted jobs by their queues and tasks."""
+        for (queue, task), count in Counter(jobs).items() if len(jobs) > 1 else ((job, 1) for job in jobs):
+            self.enqueued(queue, task, carrier, now_ms, count)
 
     def started(self, queue: str, task: str, carrier: str, now_ms: int, latency_ms: float) -> None:
         """Count an attempt that begins, so long after it was due."""

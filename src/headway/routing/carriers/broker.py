@@ -34,17 +34,23 @@ if TYPE_CHECKING:
     )
     from headway.events import Event
     from headway.job import Fire, JobId, JobRecord, JobState, NewJob
+    from headway.routing.carriers.enqueue import Answered
     from headway.routing.carriers.router import Router
 
 
 class RoutedBroker:
     """Several carriers as one. They may not be shared with others: it opens and closes them."""
 
-    def __init__(self, stores: Mapping[str, Store], router: Router) -> None:
-        """`router` chooses among the names of `stores`; the first is that of jobs with no route."""
+    def __init__(
+        self, stores: Mapping[str, Store], router: Router, answered: Mapping[str, Answered] | None = None
+    ) -> None:
+        """`router` chooses among the names of `stores`; the first is that of jobs with no route.
+
+        `answered` has by carrier what is told of the jobs that it was given, and its answers.
+        """
         self.sides = Sides(stores)
         self.router = router
-        self._enqueueing = Enqueueing(self.sides, router)
+        self._enqueueing = Enqueueing(self.sides, router, answered or {})
         self._inspection = Inspection(self.sides)
         self._schedules = Schedules(self.sides)
         self._opening = Opening(stores)

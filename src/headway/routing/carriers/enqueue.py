@@ -9,17 +9,21 @@ from headway.brokers.base import Enqueued
 from headway.errors import PartlyAcceptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from headway.job import JobId, NewJob
     from headway.routing.carriers.router import Router
     from headway.routing.carriers.sides import Sides
 
+    Answered = Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None
+
 
 class Enqueueing:
     """Sends jobs on their ways."""
 
-    def __init__(self, sides: Sides, router: Router) -> None:
+    def __init__(self, sides: Sides, router: Router, answered: Mapping[str, Answered]) -> None:
+        """`answered` has by carrier what is told of the jobs that it was given, and its answers."""
+        self._answered = answered
         self._sides = sides
         self._router = router
 
@@ -50,7 +54,18 @@ class Enqueueing:
         return [answers[n] for n in range(len(jobs))]
 
     async def _send(self, name: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        return await self._sides[name].enqueue(jobs)
+        answered = self._answered.get(name)
+        try:
+            answers = await self._sides[name].enqueue(jobs)
+        except PartlyAcceptedError as error:
+            if answered is not None:
+                taken = frozenset(error.accepted)
+                some = [job for job in jobs if job.id in taken]
+                answered(some, [Enqueued(job.id) for job in some])
+            raise
+        if answered is not None:
+            answered(jobs, answers)
+        return answers
 
     async def met_before(self, jobs: Sequence[NewJob]) -> dict[int, Enqueued]:
         """Answer for jobs whose key, unique key or fire time a former carrier of theirs knows.

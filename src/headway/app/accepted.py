@@ -1,0 +1,73 @@
+"""Counts the jobs that carriers accept of this process, where an app has several: then their shares are of interest."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from headway.app.counting import counting
+from headway.job import new_job_id
+from headway.service import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headway.app.counting import Counting
+    from headway.brokers.base import Enqueued, Store
+    from headway.clock import Clock
+    from headway.job import NewJob
+
+_log = logging.getLogger("headway.app")
+
+
+class Accepted:
+    """Counts in memory; what was counted is written every few seconds, and nothing while no job is enqueued."""
+
+    def __init__(self, figures: Counting | None, clock: Clock) -> None:
+        """None: no carrier of the app keeps figures, so nothing is counted."""
+        self._counting = figures
+        self._clock = clock
+        self._services = Services(_log, "enqueued jobs")
+        self._begun = False
+
+    def of_carrier(self, name: str) -> Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None:
+        """Return what is called on the app's loop with the jobs that this carrier has answered; None: nothing is."""
+        if self._counting is None:
+            return None
+        gatherer, clock = self._counting.gatherer, self._clock
+
+        def count(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
+            gatherer.accepted(
+                name,
+                clock.now_ms(),
+                [
+                    (job.queue, job.task)
+                    for job, one in zip(jobs, answers, strict=True)
+                    if one.duplicate_of is None
+                ],
+            )
+            if not self._begun:
+                self._begin()
+
+        return count
+
+    def lent(self, name: str, job: NewJob) -> None:
+        """Count a job that was accepted without the loop, from any thread: after others, which began the writing."""
+        if self._counting is not None:
+            self._counting.gatherer.accepted(name, self._clock.now_ms(), [(job.queue, job.task)])
+
+    async def finish(self) -> None:
+        """Write the last of it, within a second."""
+        await self._services.stop()
+        if self._counting is not None:
+            await self._counting.finish()
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._counting is not None:
+            self._services.start("figures", self._counting.round, first=self._counting.pause())
+
+
+def accepted_by(carriers: Mapping[str, Store], clock: Clock) -> Accepted:
+    """Return what counts for these carriers, of one process and event loop."""
+    return Accepted(counting(carriers, f"producer-{new_job_id()}", clock), clock)
