@@ -16,10 +16,10 @@ UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-push test check format soak mutants bench docs pins clean
+.PHONY: help venv demo demo-push demo-rollout test check format soak mutants bench docs pins clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 venv: $(STAMP) ## Create the environment from the pinned, hashed requirements
 
@@ -40,6 +40,9 @@ demo: $(STAMP) ## Run a small shop's jobs, with no server, and watch what happen
 
 demo-push: $(STAMP) ## The same jobs, pushed by an emulator of Cloud Tasks, every fifth of them twice
 	$(BIN)/headway demo --push $(ARGS)
+
+demo-rollout: $(STAMP) ## A queue moves from SQLite to that emulator, guarded, while jobs flow; a fault sends it back once
+	$(BIN)/headway demo --rollout $(ARGS)
 
 # Where Python is told to keep no bytecode (images do that), each of a thousand processes would compile everything anew.
 test: export PYTHONDONTWRITEBYTECODE :=

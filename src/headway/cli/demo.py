@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "headway demo --processes 4 --seed 7",
         "headway demo --url redis://localhost:6379/0 --json",
         "headway demo --push",
+        "headway demo --rollout",
     )
 )
 @click.option("--url", help="Another carrier than a temporary SQLite file; a namespace of its own is used.")
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Without workers: an emulator of Google Cloud Tasks sends the jobs to two receivers, every fifth one twice.",
 )
+@click.option(
+    "--rollout",
+    is_flag=True,
+    help="Roll a queue out from SQLite to that emulator while jobs flow; a fault on the way rolls it back once.",
+)
 @json_option("the account")
 def demo(
     *,
@@ -47,6 +53,7 @@ def demo(
     seed: int,
     keep: bool,
     push: bool,
+    rollout: bool,
     as_json: bool,
 ) -> int:
     """Analyse every source file of Python's standard library with real workers, and kill one of them.
@@ -55,6 +62,13 @@ def demo(
     Half-way a worker process is killed with SIGKILL. Then the account, drawn up from the store: exit code 1 when a job
     was lost or completed twice.
     """
+    if rollout:
+        if push or url is not None or processes is not None or limit is not None:
+            msg = "--rollout has carriers and jobs of its own: it goes with --seed, --keep and --json alone"
+            raise click.UsageError(msg)
+        from headway.cli.demo_rollout import demo_rollout
+
+        return demo_rollout(seed=seed, keep=keep, as_json=as_json)
     if push:
         if url is not None or processes is not None:
             msg = "--push has an emulator and receivers of its own: it goes without --url and --processes"

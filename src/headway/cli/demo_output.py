@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from headway.cli.output import Column, fitting, print_fields, print_table
+from headway.cli.output import Column, alarming, fitting, print_fields, print_table
 from headway.cli.streams import emit, say
 from headway.demo.watch import Watcher
 from headway.runtime.stderr import write_stderr
@@ -67,8 +67,8 @@ def print_outcome(outcome: Outcome | PushOutcome) -> None:
             Column("attempts", right=True),
             Column("retries", right=True),
             Column("recovered", right=True),
-            Column("lost", right=True, colour=_alarming),
-            Column("completed twice", right=True, colour=_alarming),
+            Column("lost", right=True, colour=alarming),
+            Column("completed twice", right=True, colour=alarming),
             Column("jobs/s", right=True),
         ],
         [
@@ -101,7 +101,3 @@ def print_outcome(outcome: Outcome | PushOutcome) -> None:
             ("scheduled job", f"ran {findings.samples} times, once a second"),
         ]
     )
-
-
-def _alarming(cell: str) -> str:
-    return "green" if cell == "0" else "red"

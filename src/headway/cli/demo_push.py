@@ -8,11 +8,16 @@ from headway.cli.streams import emit, say
 from headway.errors import ConfigError
 
 
+def check_packages(option: str) -> None:
+    """ConfigError when what the emulator needs is not installed."""
+    if any(find_spec(name) is None for name in ("grpc", "starlette", "httpx", "jwt", "uvicorn")):
+        msg = f"headway demo {option} needs more packages: pip install 'headway[emulator]'"
+        raise ConfigError(msg)
+
+
 def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int:
     """Run, print, and return the exit code: 1 when a job was lost or completed twice."""
-    if any(find_spec(name) is None for name in ("grpc", "starlette", "httpx", "jwt", "uvicorn")):
-        msg = "headway demo --push needs more packages: pip install 'headway[emulator]'"
-        raise ConfigError(msg)
+    check_packages("--push")
     import asyncio
     import logging
     import os

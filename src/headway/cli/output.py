@@ -135,6 +135,11 @@ def state_colour(state: str) -> str | None:
     }.get(state)
 
 
+def alarming(cell: str) -> str:
+    """Return the colour of a number that should be 0."""
+    return "green" if cell == "0" else "red"
+
+
 def yellow(cell: str) -> str | None:
     """Return yellow for what is not empty."""
     return "yellow" if cell else None

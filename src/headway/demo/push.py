@@ -55,7 +55,7 @@ async def run(place: PushPlace, plan: Plan, watcher: Watcher) -> PushOutcome:
     """Run; HeadwayError when it cannot be finished. `processes` of the plan does not count: there are two receivers."""
     audit = Audit(place.guard_file)
     await audit.begin(place.place.broker.namespace)
-    async with _emulator(place, plan.seed) as emulator, app:
+    async with emulating(place, plan.seed) as emulator, app:
         watcher.step(f"the emulator of Cloud Tasks listens on {emulator.grpc_address}")
         log = place.place.folder / "receivers.log"
         files, reports = Receiver(log, place.files_port, FILES), Receiver(log, place.reports_port, REPORTS)
@@ -71,7 +71,8 @@ async def run(place: PushPlace, plan: Plan, watcher: Watcher) -> PushOutcome:
 
 
 @asynccontextmanager
-async def _emulator(place: PushPlace, seed: int) -> AsyncGenerator[Emulator]:
+async def emulating(place: PushPlace, seed: int) -> AsyncGenerator[Emulator]:
+    """Run the emulator, with the demo's queues."""
     async with running(
         host=HOST,
         grpc_port=place.emulator_port,

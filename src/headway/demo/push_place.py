@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from headway.config import MAIN
 from headway.demo.place import Place, own_folder, own_settings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST: Final = "127.0.0.1"
+CLOUD: Final = "cloud"
 LEASE: Final = 5.0  # seconds, the shortest: the jobs of the receiver that is killed wait for its end
 CONCURRENCY: Final = 16  # dispatches at once of a queue
 _RECEIVER_CONCURRENCY: Final = 3 * CONCURRENCY  # duplicates come beside what the queue lets go
@@ -42,12 +44,20 @@ class PushPlace(Struct, frozen=True):
 
 
 @contextmanager
-def push_place(*, keep: bool) -> Generator[PushPlace]:
-    """Make a place, and let this process and its receivers find it through their environment while it lasts."""
+def push_place(*, keep: bool, beside: bool = False) -> Generator[PushPlace]:
+    """Make a place, and let this process and its receivers find it through their environment while it lasts.
+
+    `beside`: as the carrier `cloud`, beside a SQLite file that is called `main` and comes first.
+    """
     emulator, http, files, reports = _free_ports(4)
     with own_folder(keep=keep) as folder:
+        url = f"cloudtasks://demo/laptop?emulator={HOST}:{emulator}"
+        carriers = {
+            "HEADWAY_CARRIERS": f"{MAIN}=sqlite:///{folder / 'demo.db'},{CLOUD}={url}",
+            "HEADWAY_RECORD_EVENTS": "true",
+        }
         variables = {
-            "HEADWAY_URL": f"cloudtasks://demo/laptop?emulator={HOST}:{emulator}",
+            **(carriers if beside else {"HEADWAY_URL": url}),
             "HEADWAY_GUARD": f"sqlite:///{folder / 'guard.db'}",
             "HEADWAY_TARGET": f"http://{HOST}:{files}/",
             "HEADWAY_TARGETS": f"reports=http://{HOST}:{reports}/",

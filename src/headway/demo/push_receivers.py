@@ -34,11 +34,12 @@ _PROGRAM: Final = (
 class Receiver:
     """`headway push` on a port of its own. What it writes goes to the file `log`."""
 
-    def __init__(self, log: Path, port: int, *queues: str) -> None:
+    def __init__(self, log: Path, port: int, *queues: str, app: str = APP_PATH) -> None:
+        """`app` is written as module:name."""
         self._log = log
         self._command = [
             *(sys.executable, "-c", _PROGRAM, str(os.getpid())),
-            *("push", APP_PATH, "--host", HOST, "--port", str(port), "--queues", ",".join(queues)),
+            *("push", app, "--host", HOST, "--port", str(port), "--queues", ",".join(queues)),
         ]
         self._ready_url = f"http://{HOST}:{port}/ready"
         self._process: Process | None = None

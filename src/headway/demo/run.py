@@ -76,7 +76,7 @@ async def run(place: Place, plan: Plan, watcher: Watcher) -> Outcome:
 async def _run(carrier: Store, plan: Plan, watcher: Watcher) -> Outcome:
     journal = Journal(carrier, MARKS, mark.job().new.payload)
     await journal.begin()
-    async with _workers(plan.processes) as supervisor:
+    async with working(plan.processes) as supervisor:
         watcher.step(f"{plan.processes} worker processes claim: {', '.join(map(str, supervisor.pids))}")
         jobs = jobs_of(plan)
         accepted = await enqueue(carrier, jobs)
@@ -114,9 +114,12 @@ def _open_carrier(url: str, settings: BrokerSettings) -> Carrier:
 
 
 @asynccontextmanager
-async def _workers(processes: int) -> AsyncGenerator[Supervisor]:
+async def working(
+    processes: int, app: str = APP_PATH, queues: Sequence[str] = (FILES, REPORTS)
+) -> AsyncGenerator[Supervisor]:
+    """Run worker processes that claim; HeadwayError when they do not start. `app` is written as module:name."""
     options = WorkerOptions(
-        app=APP_PATH, queues=[FILES, REPORTS], concurrency=_CONCURRENCY, lease=_LEASE, grace=_GRACE
+        app=app, queues=list(queues), concurrency=_CONCURRENCY, lease=_LEASE, grace=_GRACE
     )
     supervisor = Supervisor(options, open_carrier=_open_carrier, processes=processes)
     running = asyncio.create_task(supervisor.run())
