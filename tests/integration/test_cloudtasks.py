@@ -297,7 +297,7 @@ async def test_apps_whose_names_nearly_meet_are_apart(emulator: Emulator, push: 
 async def test_an_emulator_that_is_not_there_is_told(push: Settings) -> None:
     settings = BrokerSettings(namespace="shop", options=push)
     broker = CloudTasksBroker("cloudtasks://p1/here?emulator=127.0.0.1:9", settings)
-    broker._link._patience_s = 0.3
+    broker._api._patience_s = 0.3
     async with broker, asyncio.timeout(20):
         with pytest.raises(BrokerUnavailableError, match=r"emulator at 127\.0\.0\.1:9"):
             await broker.enqueue([_job()])

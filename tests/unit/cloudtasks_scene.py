@@ -134,7 +134,7 @@ class CloudScene:
             connect=connect,
             verifier=Trusting(),
         )
-        carrier._link._patience_s = self.patience_s
+        carrier._api._patience_s = self.patience_s
         return carrier
 
     async def __aenter__(self) -> Self:

@@ -9,7 +9,7 @@ import pytest
 from google.api_core import exceptions as api_exceptions
 from google.auth import exceptions as auth_exceptions
 
-from headway.brokers.cloudtasks.api.calls import Link
+from headway.brokers.cloudtasks.api.calls import Calls
 from headway.brokers.cloudtasks.api.errors import failure_of
 from headway.brokers.cloudtasks.api.resources import TaskSpec
 from headway.brokers.cloudtasks.location import Location
@@ -60,12 +60,12 @@ class _FakeApi:
         self.closed += 1
 
 
-def _link(api: _FakeApi, *, create_queues: bool = False, patience_s: float = 5.0) -> Link:
+def _calls(api: _FakeApi, *, create_queues: bool = False, patience_s: float = 5.0) -> Calls:
     async def connect(location: Location) -> Api:
         return cast("Api", api)
 
     location = Location("p1", "here", create_queues=create_queues)
-    return Link(location, service_account="sa@p1.example", connect=connect, patience_s=patience_s)
+    return Calls(location, service_account="sa@p1.example", connect=connect, patience_s=patience_s)
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,21 @@ def _link(api: _FakeApi, *, create_queues: bool = False, patience_s: float = 5.0
 )
 async def test_what_passes_is_repeated(error: Exception) -> None:
     api = _FakeApi(error, error)
-    assert await _link(api).create_task("shop-q", _SPEC) is True
+    assert await _calls(api).create_task("shop-q", _SPEC) is True
     assert api.calls == ["create_task shop-q"] * 3
 
 
 async def test_patience_ends() -> None:
     api = _FakeApi(*[google.ServiceUnavailable("connection refused")] * 1000)
     with pytest.raises(BrokerUnavailableError, match=r"shop-q.*UNAVAILABLE.*connection refused.*safe"):
-        await _link(api, patience_s=0.2).create_task("shop-q", _SPEC)
+        await _calls(api, patience_s=0.2).create_task("shop-q", _SPEC)
     assert len(api.calls) > 1
 
 
 async def test_a_lost_answer_is_found_accepted() -> None:
     """The first call was applied and its answer lost; the repeated one meets the task by its name."""
     api = _FakeApi(google.ServiceUnavailable("lost"), google.AlreadyExists("there"))
-    assert await _link(api).create_task("shop-q", _SPEC) is False
+    assert await _calls(api).create_task("shop-q", _SPEC) is False
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_a_lost_answer_is_found_accepted() -> None:
 async def test_a_refusal_says_what_is_missing_and_is_not_repeated(error: Exception, words: str) -> None:
     api = _FakeApi(error)
     with pytest.raises(BrokerRefusedError, match=words) as caught:
-        await _link(api).create_task("shop-q", _SPEC)
+        await _calls(api).create_task("shop-q", _SPEC)
     assert len(api.calls) == 1
     assert caught.value.__cause__ is error
     assert "cloudtasks://p1/here" in str(caught.value)
@@ -126,55 +126,55 @@ async def test_a_refusal_says_what_is_missing_and_is_not_repeated(error: Excepti
 
 async def test_what_may_have_been_applied_is_said_to_be_so() -> None:
     with pytest.raises(BrokerUnavailableError, match="may have been applied"):
-        await _link(_FakeApi(google.Unknown("?"))).create_task("shop-q", _SPEC)
+        await _calls(_FakeApi(google.Unknown("?"))).create_task("shop-q", _SPEC)
 
 
 async def test_a_missing_queue_is_created_where_that_is_allowed() -> None:
     api = _FakeApi(google.NotFound("no queue"))
-    assert await _link(api, create_queues=True).create_task("shop-q", _SPEC) is True
+    assert await _calls(api, create_queues=True).create_task("shop-q", _SPEC) is True
     assert api.calls == ["create_task shop-q", "create_queue shop-q", "create_task shop-q"]
 
 
 async def test_a_queue_that_somebody_else_created_meanwhile_is_used() -> None:
     api = _FakeApi(google.NotFound("no queue"), google.AlreadyExists("queue"))
-    assert await _link(api, create_queues=True).create_task("shop-q", _SPEC) is True
+    assert await _calls(api, create_queues=True).create_task("shop-q", _SPEC) is True
 
 
 async def test_a_queue_that_stays_missing_is_not_created_for_ever() -> None:
     api = _FakeApi(*[google.NotFound("no"), google.AlreadyExists("yes")] * 10)
     with pytest.raises(BrokerRefusedError, match="shop-q"):
-        await _link(api, create_queues=True).create_task("shop-q", _SPEC)
+        await _calls(api, create_queues=True).create_task("shop-q", _SPEC)
 
 
 async def test_what_is_not_there_is_no_error_for_whoever_looks() -> None:
-    assert await _link(_FakeApi(google.NotFound("no"))).get_task("shop-q", "t") is None
-    assert await _link(_FakeApi(google.NotFound("no"))).pause_queue("shop-q") is False
-    await _link(_FakeApi(google.NotFound("no"))).delete_task("shop-q", "t")
+    assert await _calls(_FakeApi(google.NotFound("no"))).get_task("shop-q", "t") is None
+    assert await _calls(_FakeApi(google.NotFound("no"))).pause_queue("shop-q") is False
+    await _calls(_FakeApi(google.NotFound("no"))).delete_task("shop-q", "t")
 
 
 async def test_each_act_names_its_own_right() -> None:
     with pytest.raises(BrokerRefusedError, match=r"cloudtasks\.queues\.list"):
-        await _link(_FakeApi(google.PermissionDenied("no"))).list_queues()
+        await _calls(_FakeApi(google.PermissionDenied("no"))).list_queues()
     with pytest.raises(BrokerRefusedError, match=r"cloudtasks\.queues\.pause"):
-        await _link(_FakeApi(google.PermissionDenied("no"))).pause_queue("shop-q")
+        await _calls(_FakeApi(google.PermissionDenied("no"))).pause_queue("shop-q")
 
 
 async def test_a_mistake_of_ours_is_not_dressed_up() -> None:
     with pytest.raises(ZeroDivisionError):
-        await _link(_FakeApi(ZeroDivisionError())).list_queues()
+        await _calls(_FakeApi(ZeroDivisionError())).list_queues()
 
 
 async def test_the_client_is_made_once_and_again_after_a_close() -> None:
     api = _FakeApi()
-    link = _link(api)
-    await link.close()
+    calls = _calls(api)
+    await calls.close()
     assert api.closed == 0
-    await link.list_queues()
-    await link.list_queues()
-    await link.close()
-    await link.close()
+    await calls.list_queues()
+    await calls.list_queues()
+    await calls.close()
+    await calls.close()
     assert api.closed == 1
-    await link.list_queues()
+    await calls.list_queues()
 
 
 def test_errors_of_grpc_itself_are_read_as_well() -> None:

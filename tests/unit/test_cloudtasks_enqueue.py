@@ -55,8 +55,8 @@ async def test_what_was_accepted_before_an_outage_is_named(tmp_path: Path) -> No
 async def test_the_patience_of_a_call_begins_when_it_is_made(tmp_path: Path) -> None:
     """Not while it waits for its turn behind the others of a large batch."""
     async with CloudScene(tmp_path, patience_s=0.3) as scene:
-        link = scene.carrier._link
-        link._slots = asyncio.Semaphore(1)
+        calls = scene.carrier._api
+        calls._slots = asyncio.Semaphore(1)
         gate = asyncio.Event()
         create = scene.api.create_task
         seen: list[str] = []

@@ -95,7 +95,7 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_sqlite_paths_are_relative_or_absolute() -> None:
     assert sqlite.parse("sqlite:///a%20b.db").path == "a b.db"
-    assert sqlite.parse("sqlite:////srv/x.db?timeout=2.5&synchronous=full") == sqlite.Place(
+    assert sqlite.parse("sqlite:////srv/x.db?timeout=2.5&synchronous=full") == sqlite.Location(
         "/srv/x.db", 2.5, "FULL"
     )
 

@@ -85,8 +85,8 @@ class MemoryLimiter:
         self._arrivals.pop(key, None)
 
 
-class MemoryPlace:
-    """Both of them."""
+class OpenMemoryCache:
+    """The cache and the limiter in memory."""
 
     def __init__(self, clock: Clock) -> None:
         """They share nothing but the clock."""

@@ -26,8 +26,8 @@ class OpenCache(Protocol):
         ...
 
 
-class RedisPlace:
-    """Both in one Redis; they share its connections."""
+class OpenRedisCache:
+    """The cache and the limiter in one Redis; they share its connections."""
 
     def __init__(self, server: RedisServer, namespace: str, clock: Clock | None = None) -> None:
         """They connect with their first call. `clock` replaces the server's, for tests."""
@@ -43,10 +43,10 @@ class RedisPlace:
 def from_url(url: str, *, namespace: str, clock: Clock | None = None) -> OpenCache:
     """Return what the URL names; ConfigError when there is none of that scheme, or its extra is not installed."""
     if url == "memory://":
-        from headway.cache.memory import MemoryPlace  # noqa: PLC0415 - only when asked for
+        from headway.cache.memory import OpenMemoryCache  # noqa: PLC0415 - only when asked for
 
-        return MemoryPlace(clock or SystemClock())
-    return RedisPlace(_server(url), namespace, clock)
+        return OpenMemoryCache(clock or SystemClock())
+    return OpenRedisCache(_server(url), namespace, clock)
 
 
 def _server(url: str) -> RedisServer:

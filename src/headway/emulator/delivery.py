@@ -29,7 +29,7 @@ _SAFE: Final = "/%:@!$&'()*+,;=~?"  # the rest is encoded; what is encoded alrea
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class _Place(NamedTuple):
+class _Origin(NamedTuple):
     """Where connections go that can stand in for one another."""
 
     scheme: str
@@ -42,7 +42,7 @@ class HttpDelivery:
 
     def __init__(self) -> None:
         """No connection is made yet."""
-        self._idle: defaultdict[_Place, deque[Connection]] = defaultdict(deque)
+        self._idle: defaultdict[_Origin, deque[Connection]] = defaultdict(deque)
         self._tls: ssl.SSLContext | None = None
 
     async def __call__(self, call: HttpCall) -> HttpAnswer | None:
@@ -65,33 +65,33 @@ class HttpDelivery:
                 connections.pop().close()
 
     async def _deliver(self, call: HttpCall) -> HttpAnswer:
-        place, host, path = _parts(call.url)
-        if (connection := self._take(place)) is not None:
+        origin, host, path = _parts(call.url)
+        if (connection := self._take(origin)) is not None:
             try:
-                return await self._use(connection, place, call, host, path)
+                return await self._use(connection, origin, call, host, path)
             except NotTakenError:
                 # The target closed it while it was idle: that is no attempt. A request that was written whole is one,
                 # whatever came after it: a handler that takes it and dies would else be met again and again.
                 _log.debug("task %s: the connection was closed while it was idle", call.task)
-        return await self._use(await self._connect(place), place, call, host, path)
+        return await self._use(await self._connect(origin), origin, call, host, path)
 
     async def _use(
-        self, connection: Connection, place: _Place, call: HttpCall, host: str, path: str
+        self, connection: Connection, origin: _Origin, call: HttpCall, host: str, path: str
     ) -> HttpAnswer:
         try:
             answer = await connection.exchange(call, host, path)
         except BaseException:
             connection.close()
             raise
-        idle = self._idle[place]
+        idle = self._idle[origin]
         if connection.ready() and len(idle) < _IDLE_CONNECTIONS:
             idle.append(connection)
         else:
             connection.close()
         return answer
 
-    def _take(self, place: _Place) -> Connection | None:
-        idle = self._idle[place]
+    def _take(self, origin: _Origin) -> Connection | None:
+        idle = self._idle[origin]
         while idle:
             connection = idle.pop()
             if not connection.ended:
@@ -99,16 +99,16 @@ class HttpDelivery:
             connection.close()
         return None
 
-    async def _connect(self, place: _Place) -> Connection:
-        if place.scheme == "https" and self._tls is None:
+    async def _connect(self, origin: _Origin) -> Connection:
+        if origin.scheme == "https" and self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context)
-        tls = self._tls if place.scheme == "https" else None
+        tls = self._tls if origin.scheme == "https" else None
         async with asyncio.timeout(_CONNECT_S):
-            return Connection(*await asyncio.open_connection(place.host, place.port, ssl=tls))
+            return Connection(*await asyncio.open_connection(origin.host, origin.port, ssl=tls))
 
 
 @lru_cache(maxsize=1024)
-def _parts(url: str) -> tuple[_Place, str, str]:
+def _parts(url: str) -> tuple[_Origin, str, str]:
     """Return where to connect, the Host header, and the path as it is sent; ValueError when the URL is none."""
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS:
@@ -116,9 +116,9 @@ def _parts(url: str) -> tuple[_Place, str, str]:
         raise ValueError(msg)
     named = parts.hostname or ""
     host = named if ":" in named else named.encode("idna").decode()
-    place = _Place(parts.scheme, host, parts.port or _DEFAULT_PORTS[parts.scheme])
+    origin = _Origin(parts.scheme, host, parts.port or _DEFAULT_PORTS[parts.scheme])
     shown = f"[{host}]" if ":" in host else host
-    if place.port != _DEFAULT_PORTS[parts.scheme]:
-        shown = f"{shown}:{place.port}"
+    if origin.port != _DEFAULT_PORTS[parts.scheme]:
+        shown = f"{shown}:{origin.port}"
     path = quote(parts.path or "/", safe=_SAFE)
-    return place, shown, f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
+    return origin, shown, f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-class _Place(NamedTuple):
+class _Address(NamedTuple):
     scheme: str
     host: str
     port: int
@@ -29,16 +29,16 @@ class Targets:
 
     def __init__(self, urls: Iterable[str] = ()) -> None:
         """ConfigError names a URL that is none."""
-        self._places = [_declared(url) for url in urls]
+        self._addresses = [_declared(url) for url in urls]
 
     def hold(self, url: str) -> bool:
         """Tell whether a request to this URL may carry a token and a signature."""
-        place = _place(url)
-        if place is None:
+        address = _address(url)
+        if address is None:
             return False
-        if not self._places:
-            return is_loopback(place.host)
-        return any(_covers(declared, place) for declared in self._places)
+        if not self._addresses:
+            return is_loopback(address.host)
+        return any(_covers(declared, address) for declared in self._addresses)
 
 
 def is_loopback(host: str) -> bool:
@@ -51,15 +51,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _declared(url: str) -> _Place:
-    place = _place(url)
-    if place is None:
+def _declared(url: str) -> _Address:
+    address = _address(url)
+    if address is None:
         msg = f"target {url!r}: write the URL of a receiver, such as http://127.0.0.1:8080/"
         raise ConfigError(msg)
-    return place
+    return address
 
 
-def _place(url: str) -> _Place | None:
+def _address(url: str) -> _Address | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -67,15 +67,15 @@ def _place(url: str) -> _Place | None:
         return None
     if parts.scheme not in _PORTS or not host:
         return None
-    return _Place(parts.scheme, host, port or _PORTS[parts.scheme], parts.path or "/")
+    return _Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path or "/")
 
 
-def _covers(declared: _Place, place: _Place) -> bool:
-    if declared[:3] != place[:3]:
+def _covers(declared: _Address, address: _Address) -> bool:
+    if declared[:3] != address[:3]:
         return False
     folder = declared.path.rstrip("/")
     if not folder:
         return True
-    return (place.path == folder or place.path.startswith(f"{folder}/")) and ".." not in unquote(
-        place.path
+    return (address.path == folder or address.path.startswith(f"{folder}/")) and ".." not in unquote(
+        address.path
     ).replace("\\", "/").split("/")

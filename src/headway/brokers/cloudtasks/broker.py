@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import Capabilities, GuardStats
 from headway.brokers.cloudtasks import lease, settle
-from headway.brokers.cloudtasks.api.calls import Link
+from headway.brokers.cloudtasks.api.calls import Calls
 from headway.brokers.cloudtasks.auth.choice import make_verifier
 from headway.brokers.cloudtasks.counts import Counting
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
@@ -86,19 +86,17 @@ class CloudTasksBroker:
         store = from_url(guard, namespace=settings.namespace) if guard else None
         self._target = Target(settings)
         self._keeping = Keeping(store, settings, self._clock)
-        self._link = Link(self._location, service_account=self._target.service_account, connect=connect)
-        waiting = Waiting(self._link, self._target)
-        self._enqueuer = Enqueuer(self._link, self._target, waiting, self._keeping, self._clock)
+        self._api = Calls(self._location, service_account=self._target.service_account, connect=connect)
+        waiting = Waiting(self._api, self._target)
+        self._enqueuer = Enqueuer(self._api, self._target, waiting, self._keeping, self._clock)
         names = QueueNames(self._target, self._keeping, self._clock)
-        self._inspection = Inspection(self._link, self._target, waiting, names, self._keeping, self._clock)
+        self._inspection = Inspection(self._api, self._target, waiting, names, self._keeping, self._clock)
         self._counting = Counting(
-            self._link, self._target, waiting, self._inspection, self._keeping, self._clock
+            self._api, self._target, waiting, self._inspection, self._keeping, self._clock
         )
-        self._acts = Acts(
-            self._link, self._target, waiting, self._enqueuer, names, self._keeping, self._clock
-        )
+        self._acts = Acts(self._api, self._target, waiting, self._enqueuer, names, self._keeping, self._clock)
         self._withdrawal = Withdrawal(self._acts, self._keeping, self._clock)
-        self._holding = Holding(self._link, self._target, self._keeping)
+        self._holding = Holding(self._api, self._target, self._keeping)
         self._schedules = KeptSchedules(self._keeping)
         self._verifier = verifier
         self._proving: Verifier | None = None
@@ -150,7 +148,7 @@ class CloudTasksBroker:
         self._is_open = False
         self._receiving = self._proving = None
         try:
-            await self._link.close()
+            await self._api.close()
         finally:
             await self._keeping.close()
 

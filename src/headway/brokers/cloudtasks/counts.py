@@ -14,7 +14,7 @@ from headway.job import JobId, JobState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.api.resources import RemoteTask
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.inspect import Inspection
@@ -32,14 +32,14 @@ class Counting:
 
     def __init__(  # noqa: PLR0917 - each is a part of the carrier
         self,
-        link: Link,
+        api: Calls,
         target: Target,
         waiting: Waiting,
         inspection: Inspection,
         keeping: Keeping,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._api = api
         self._target = target
         self._waiting = waiting
         self._inspection = inspection
@@ -99,7 +99,7 @@ class Counting:
         now = self._clock.now_ms()
         token = ""
         while True:
-            tasks, token = await self._link.list_tasks(queue_id, full=False, size=_PAGE, token=token)
+            tasks, token = await self._api.list_tasks(queue_id, full=False, size=_PAGE, token=token)
             name = self._waiting.queue_name(queue_id, tasks)
             if name is not None:
                 for task in await self._never_delivered(guard, tasks):

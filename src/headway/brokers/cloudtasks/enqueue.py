@@ -16,7 +16,7 @@ from headway.guards.document import PushedJob
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.target import Target
     from headway.brokers.cloudtasks.undelivered import Waiting
@@ -39,8 +39,8 @@ _TRIES: Final = 5  # with a key that others reserve for jobs that are gone at on
 class Enqueuer:
     """Creates tasks."""
 
-    def __init__(self, link: Link, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
-        self._link = link
+    def __init__(self, api: Calls, target: Target, waiting: Waiting, keeping: Keeping, clock: Clock) -> None:
+        self._api = api
         self._target = target
         self._waiting = waiting
         self._keeping = keeping
@@ -90,7 +90,7 @@ class Enqueuer:
             # A retry later than Cloud Tasks can: rather early than never.
             pushed = PushedJob(replace(job, due_ms=now + _FURTHEST_MS), pushed.turn)
         queue_id = self._target.queue_id(job.queue, job.priority)
-        created = await self._link.create_task(queue_id, self._target.spec(pushed, now))
+        created = await self._api.create_task(queue_id, self._target.spec(pushed, now))
         if created and pushed.turn == 0:
             self._waiting.remember(job.id, queue_id)
         return created
@@ -147,7 +147,7 @@ class Enqueuer:
     async def _is_known(self, job: NewJob) -> bool:
         """Tell whether the job was accepted before: it waits in Cloud Tasks, or the guard has heard of it."""
         queue_id = self._target.queue_id(job.queue, job.priority)
-        if await self._link.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None:
+        if await self._api.get_task(queue_id, self._target.task_id(PushedJob(job))) is not None:
             return True
         # In this order: what is done between the two is known by then.
         guard = await self._keeping.guard(_NEEDED_FOR)

@@ -11,7 +11,7 @@ from headway.guards.reservations import Holder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.target import Target
     from headway.guards.guard import Guard
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Holding:
     """Asks the guard, and Cloud Tasks where that knows only of a reservation."""
 
-    def __init__(self, link: Link, target: Target, keeping: Keeping) -> None:
-        self._link = link
+    def __init__(self, api: Calls, target: Target, keeping: Keeping) -> None:
+        self._api = api
         self._target = target
         self._keeping = keeping
 
@@ -67,4 +67,4 @@ class Holding:
     async def _waits(self, holder: Holder) -> bool:
         queue_id = self._target.queue_id(holder.queue, holder.priority)
         first = task_id(self._target.namespace, holder.id, 0)
-        return await self._link.get_task(queue_id, first) is not None
+        return await self._api.get_task(queue_id, first) is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.base import JobQuery, LogLine
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.queue_names import QueueNames
     from headway.brokers.cloudtasks.records import WaitingJob
@@ -32,7 +32,7 @@ LIMIT_MAX: Final = 1000
 _WAITING: Final = frozenset({JobState.SCHEDULED, JobState.READY, JobState.EXPIRED})
 
 
-class _Place(Struct, frozen=True, array_like=True):
+class _Cursor(Struct, frozen=True, array_like=True):
     """Where a list goes on: in a queue of Cloud Tasks, at a token of its API; behind them, in the guard's store."""
 
     queue_id: str | None
@@ -43,9 +43,9 @@ class Inspection:
     """Looks jobs up."""
 
     def __init__(  # noqa: PLR0917 - each is a part of the carrier
-        self, link: Link, target: Target, waiting: Waiting, names: QueueNames, keeping: Keeping, clock: Clock
+        self, api: Calls, target: Target, waiting: Waiting, names: QueueNames, keeping: Keeping, clock: Clock
     ) -> None:
-        self._link = link
+        self._api = api
         self._target = target
         self._names = names
         self._waiting = waiting
@@ -81,18 +81,18 @@ class Inspection:
         """List matching jobs: first what waits in Cloud Tasks, queue by queue, then what the guard knows."""
         guard = await self._keeping.guard("listing jobs")
         limit = max(1, min(limit, LIMIT_MAX))
-        place = _Place("", None) if after is None else _read_cursor(after)
+        cursor = _Cursor("", None) if after is None else _read_cursor(after)
         jobs: list[JobRecord] = []
-        if place.queue_id is not None:
+        if cursor.queue_id is not None:
             if not query.states or _WAITING.intersection(query.states):
-                place = await self._page_waiting(guard, query, place, jobs, limit)
+                cursor = await self._page_waiting(guard, query, cursor, jobs, limit)
             else:
-                place = _Place(None, None)
-        if len(jobs) == limit or place.queue_id is not None:
-            return JobPage(jobs, _cursor(place))
-        kept = await guard.desk.page(query, after=place.token, limit=limit - len(jobs))
+                cursor = _Cursor(None, None)
+        if len(jobs) == limit or cursor.queue_id is not None:
+            return JobPage(jobs, _write_cursor(cursor))
+        kept = await guard.desk.page(query, after=cursor.token, limit=limit - len(jobs))
         return JobPage(
-            [*jobs, *kept.jobs], None if kept.cursor is None else _cursor(_Place(None, kept.cursor))
+            [*jobs, *kept.jobs], None if kept.cursor is None else _write_cursor(_Cursor(None, kept.cursor))
         )
 
     async def paused(self) -> frozenset[str]:
@@ -103,25 +103,25 @@ class Inspection:
         for queue_id in stopped:
             name = kept.get(queue_id) or self._waiting.queue_name(queue_id)
             if name is None:
-                tasks, _ = await self._link.list_tasks(queue_id, full=False, size=1)
+                tasks, _ = await self._api.list_tasks(queue_id, full=False, size=1)
                 name = self._waiting.queue_name(queue_id, tasks)
             if name is not None:
                 found.add(name)
         return frozenset(found)
 
     async def _page_waiting(
-        self, guard: Guard, query: JobQuery, place: _Place, jobs: list[JobRecord], limit: int
-    ) -> _Place:
+        self, guard: Guard, query: JobQuery, cursor: _Cursor, jobs: list[JobRecord], limit: int
+    ) -> _Cursor:
         """Add what waits to `jobs`, up to `limit`; return where to go on."""
         wanted = {queue_id for queue in query.queues for queue_id in self._target.queue_ids(queue)}
         queue_ids = [
             queue.id for queue in await self._waiting.queues() if not query.queues or queue.id in wanted
         ]
-        token = place.token or ""
+        token = cursor.token or ""
         for queue_id in queue_ids:
-            if queue_id < (place.queue_id or ""):
+            if queue_id < (cursor.queue_id or ""):
                 continue
-            if queue_id != place.queue_id:
+            if queue_id != cursor.queue_id:
                 token = ""
             while True:
                 # Never more than there is room for: a page of the API cannot be taken up in its middle.
@@ -132,11 +132,11 @@ class Inspection:
                 if not token:
                     break
                 if len(jobs) == limit:
-                    return _Place(queue_id, token)
+                    return _Cursor(queue_id, token)
             if len(jobs) == limit:
                 following = [other for other in queue_ids if other > queue_id]
-                return _Place(following[0], None) if following else _Place(None, None)
-        return _Place(None, None)
+                return _Cursor(following[0], None) if following else _Cursor(None, None)
+        return _Cursor(None, None)
 
     def _is_opaque(self, queue_id: str) -> bool:
         return self._waiting.queue_name(queue_id) is None
@@ -153,11 +153,11 @@ async def never_delivered(guard: Guard, jobs: Sequence[WaitingJob]) -> list[Wait
     return [job for job, is_known in zip(jobs, heard, strict=True) if not is_known]
 
 
-def _cursor(place: _Place) -> str:
-    return base64.urlsafe_b64encode(_ENCODE(place)).decode().rstrip("=")
+def _write_cursor(cursor: _Cursor) -> str:
+    return base64.urlsafe_b64encode(_ENCODE(cursor)).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> _Place:
+def _read_cursor(text: str) -> _Cursor:
     try:
         return _DECODE(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (msgspec.MsgspecError, binascii.Error, UnicodeError, ValueError, RecursionError) as error:
@@ -166,4 +166,4 @@ def _read_cursor(text: str) -> _Place:
 
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
-_DECODE: Final = msgspec.msgpack.Decoder(_Place).decode
+_DECODE: Final = msgspec.msgpack.Decoder(_Cursor).decode

@@ -13,7 +13,7 @@ from headway.job import JobState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.enqueue import Enqueuer
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.brokers.cloudtasks.queue_names import QueueNames
@@ -34,7 +34,7 @@ class Acts:
 
     def __init__(  # noqa: PLR0917 - each is a part of the carrier
         self,
-        link: Link,
+        api: Calls,
         target: Target,
         waiting: Waiting,
         enqueuer: Enqueuer,
@@ -42,7 +42,7 @@ class Acts:
         keeping: Keeping,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._api = api
         self._target = target
         self._waiting = waiting
         self._enqueuer = enqueuer
@@ -100,7 +100,7 @@ class Acts:
             await self._go_on(acted)
         for job in await self.undelivered(guard, [job_id for job_id, was in done.items() if not was]):
             if job.state(self._clock.now_ms()) is JobState.SCHEDULED:
-                await self._link.run_task(job.task.queue_id, job.task.id)
+                await self._api.run_task(job.task.queue_id, job.task.id)
                 done[job.id] = True
         return _once(ids, done)
 
@@ -134,20 +134,20 @@ class Acts:
         """Pause the queue with all its bands, creating them if that is allowed; BrokerRefusedError if not."""
         await self._names.keep(queue)
         for queue_id in self._target.queue_ids(queue):
-            if await self._link.pause_queue(queue_id):
+            if await self._api.pause_queue(queue_id):
                 continue
-            if not self._link.location.create_queues:
+            if not self._api.location.create_queues:
                 msg = (
-                    f"{self._link.location.name}: queue {queue!r} cannot be paused: there is no queue {queue_id!r}; "
+                    f"{self._api.location.name}: queue {queue!r} cannot be paused: there is no queue {queue_id!r}; "
                     "`headway gcp apply` creates the app's queues"
                 )
                 raise BrokerRefusedError(msg)
-            await self._link.create_queue(queue_id)
-            await self._link.pause_queue(queue_id)
+            await self._api.create_queue(queue_id)
+            await self._api.pause_queue(queue_id)
 
     async def resume(self, queue: str) -> None:
         """Resume the queue with all its bands."""
-        await asyncio.gather(*map(self._link.resume_queue, self._target.queue_ids(queue)))
+        await asyncio.gather(*map(self._api.resume_queue, self._target.queue_ids(queue)))
 
     async def _clean_undelivered(
         self, guard: Guard, older_than_ms: int, queue: str | None, limit: int
@@ -236,7 +236,7 @@ class Acts:
         }
         if left and found is not None:  # its priority may have belonged to another queue when it was made
             places.add((found.task.queue_id, found.task.id))
-        await asyncio.gather(*(self._link.delete_task(queue_id, task_id) for queue_id, task_id in places))
+        await asyncio.gather(*(self._api.delete_task(queue_id, task_id) for queue_id, task_id in places))
 
 
 def _once(ids: Sequence[JobId], done: dict[JobId, bool]) -> list[bool]:

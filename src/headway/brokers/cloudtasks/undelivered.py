@@ -17,7 +17,7 @@ from headway.errors import CodecError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from headway.brokers.cloudtasks.api.calls import Link
+    from headway.brokers.cloudtasks.api.calls import Calls
     from headway.brokers.cloudtasks.api.resources import RemoteQueue, RemoteTask
     from headway.brokers.cloudtasks.target import Target
     from headway.job import JobId
@@ -29,8 +29,8 @@ _REMEMBERED: Final = 10_000  # queues of jobs that this process has seen
 class Waiting:
     """Looks tasks up."""
 
-    def __init__(self, link: Link, target: Target) -> None:
-        self._link = link
+    def __init__(self, api: Calls, target: Target) -> None:
+        self._api = api
         self._target = target
         self._queue_of: OrderedDict[JobId, str] = OrderedDict()
 
@@ -45,7 +45,7 @@ class Waiting:
         """Return the queues that are, or may be, the app's own, sorted by id."""
         namespace = self._target.namespace
         return sorted(
-            (found for found in await self._link.list_queues() if names.may_be_of(namespace, found.id)),
+            (found for found in await self._api.list_queues() if names.may_be_of(namespace, found.id)),
             key=lambda found: found.id,
         )
 
@@ -65,7 +65,7 @@ class Waiting:
 
     async def _find_in(self, found: dict[JobId, WaitingJob], job_id: JobId, queue_ids: Iterable[str]) -> None:
         task_id = names.task_id(self._target.namespace, job_id, 0)
-        for task in await asyncio.gather(*(self._link.get_task(queue_id, task_id) for queue_id in queue_ids)):
+        for task in await asyncio.gather(*(self._api.get_task(queue_id, task_id) for queue_id in queue_ids)):
             job = None if task is None else self.read(task)
             if job is not None and job.id == job_id:
                 found[job_id] = job
@@ -73,7 +73,7 @@ class Waiting:
 
     async def page(self, queue_id: str, size: int, token: str) -> tuple[list[WaitingJob], str]:
         """Return one page of a queue's tasks, and the token of the next; "": none."""
-        tasks, following = await self._link.list_tasks(queue_id, full=True, size=size, token=token)
+        tasks, following = await self._api.list_tasks(queue_id, full=True, size=size, token=token)
         return [job for job in map(self.read, tasks) if job is not None], following
 
     def read(self, task: RemoteTask) -> WaitingJob | None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headway.brokers.cloudtasks.api.calls import Link
+from headway.brokers.cloudtasks.api.calls import Calls
 from headway.brokers.cloudtasks.api.names import may_be_of
 from headway.brokers.cloudtasks.location import parse
 from headway.cli.doctor.push import PushFacts
@@ -29,16 +29,16 @@ async def push_facts(settings: Settings, namespace: str) -> PushFacts:
         emulated=bool(location.emulator),
     )
     facts = await _guard(facts, settings.guard, namespace)
-    link = Link(location)
+    api = Calls(location)
     try:
-        await link.list_queues()  # the first call also makes the connection
+        await api.list_queues()  # the first call also makes the connection
         started = time.perf_counter()
-        found = await link.list_queues()
+        found = await api.list_queues()
         taken = (time.perf_counter() - started) * 1000
     except BrokerError as problem:
         return replace(facts, api_problem=str(problem))
     finally:
-        await link.close()
+        await api.close()
     return replace(facts, api_ms=taken, queues=sum(may_be_of(namespace, queue.id) for queue in found))
 
 

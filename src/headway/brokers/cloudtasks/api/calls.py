@@ -30,8 +30,8 @@ _LONGEST_S: Final = 2.0
 _TRIES: Final = 3  # to create a queue that somebody else deletes
 
 
-class Link:
-    """Calls of the API. Each raises BrokerUnavailableError or BrokerRefusedError."""
+class Calls:
+    """Calls of the Cloud Tasks API. Each raises BrokerUnavailableError or BrokerRefusedError."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """The file, how long a call waits for other processes' transactions, and when the disk is waited for."""
 
     path: str
@@ -57,11 +57,13 @@ class Place:
         return f"guard sqlite:///{self.path}"
 
 
-def connect(place: Place) -> sqlite3.Connection:
+def connect(location: Location) -> sqlite3.Connection:
     """Open a connection, and create the table; raises sqlite3.Error, ConfigError or BrokerRefusedError."""
-    db = sqlite3.connect(place.path, timeout=place.timeout, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        location.path, timeout=location.timeout, isolation_level=None, check_same_thread=False
+    )
     try:
-        _prepare(db, place)
+        _prepare(db, location)
     except BaseException:
         db.close()
         raise
@@ -71,17 +73,17 @@ def connect(place: Place) -> sqlite3.Connection:
 class OpenFile:
     """The file, opened anew when it was deleted, moved or replaced meanwhile. Lives on one thread."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, location: Location) -> None:
         """Open it; raises as `connect`."""
-        self._place = replace(place, path=str(Path(place.path).absolute()))
+        self._where = replace(location, path=str(Path(location.path).absolute()))
         self._loss: FileLoss | None = None
         self._again = 0.0  # time.monotonic() from which on it may be opened again
         self._open()
 
     def _open(self) -> None:
-        clear_leftovers(self._place.path)
-        self._db: sqlite3.Connection | None = connect(self._place)
-        self._check = FileCheck(self._place.path)
+        clear_leftovers(self._where.path)
+        self._db: sqlite3.Connection | None = connect(self._where)
+        self._check = FileCheck(self._where.path)
 
     def connection(self) -> sqlite3.Connection:
         """Return a connection to what the path names; BrokerUnavailableError once when that is another file now."""
@@ -91,7 +93,7 @@ class OpenFile:
             self.close()
             self._open()
             self._loss = None
-            _log.warning("%s: open again", self._place.name)
+            _log.warning("%s: open again", self._where.name)
         self.verify()
         return cast("sqlite3.Connection", self._db)
 
@@ -102,19 +104,19 @@ class OpenFile:
             self._again = time.monotonic() + (0.0 if loss.whole else OTHERS_NOTICE_S)
             _log.error(
                 "%s: %s; what is not in the file that stands there now is forgotten",
-                self._place.name,
+                self._where.name,
                 loss.said,
             )
             raise self._refusal(loss)
 
     def _refusal(self, loss: FileLoss) -> BrokerUnavailableError:
-        msg = f"{self._place.name}: {loss.said}; nothing was written. It is opened again: repeat the call in a moment"
+        msg = f"{self._where.name}: {loss.said}; nothing was written. It is opened again: repeat the call in a moment"
         return BrokerUnavailableError(msg)
 
     def close(self) -> None:
         """Close it; of a file that was lost save what can be saved. OSError when that would damage it."""
         identity = self._check.identity
-        holder = Holder(self._place.path) if identity.superseded else None
+        holder = Holder(self._where.path) if identity.superseded else None
         db, self._db = self._db, None
         if db is not None and self._loss is not None:
             identity.save_log(db)
@@ -126,16 +128,16 @@ class OpenFile:
             holder.end()
 
 
-def _prepare(db: sqlite3.Connection, place: Place) -> None:
-    mode = _switch_to_log(db, time.monotonic() + place.timeout)
+def _prepare(db: sqlite3.Connection, location: Location) -> None:
+    mode = _switch_to_log(db, time.monotonic() + location.timeout)
     if mode != "wal":
-        msg = f"{place.name}: no write-ahead log here (mode {mode}); use a local disk, not a network file system"
+        msg = f"{location.name}: no write-ahead log here (mode {mode}); use a local disk, not a network file system"
         raise BrokerRefusedError(msg)
-    db.execute(f"PRAGMA synchronous = {place.synchronous}")
+    db.execute(f"PRAGMA synchronous = {location.synchronous}")
     db.execute("PRAGMA temp_store = MEMORY")  # a container may have no folder for temporary files
     db.execute("BEGIN IMMEDIATE")  # two processes may do it at once: the second finds it done
     try:
-        if _is_new(db, place):
+        if _is_new(db, location):
             for statement in _TABLES:
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -156,17 +158,15 @@ def _switch_to_log(db: sqlite3.Connection, deadline: float) -> str:
             time.sleep(_SWITCH_PAUSE)
 
 
-def _is_new(db: sqlite3.Connection, place: Place) -> bool:
+def _is_new(db: sqlite3.Connection, location: Location) -> bool:
     owner = int(db.execute("PRAGMA application_id").fetchone()[0])
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     empty = db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     if owner != _APPLICATION_ID and not empty:
-        msg = f"{place.name}: the file holds another database; give the guard a file of its own"
+        msg = f"{location.name}: the file holds another database; give the guard a file of its own"
         raise ConfigError(msg)
     if version > _VERSION:
-        msg = (
-            f"{place.name}: the file is of a newer Headway (version {version}); upgrade, or name another file"
-        )
+        msg = f"{location.name}: the file is of a newer Headway (version {version}); upgrade, or name another file"
         raise ConfigError(msg)
     return empty
 
@@ -176,21 +176,21 @@ def _code(error: sqlite3.Error) -> int:
     return -1 if code is None else code & 0xFF
 
 
-def translate(error: sqlite3.Error, place: Place) -> BrokerError:
+def translate(error: sqlite3.Error, location: Location) -> BrokerError:
     """Say what happened to which file, and what to do."""
     code = _code(error)
     if code in _BUSY:
         msg = (
-            f"{place.name}: the file is busy: {writer_of(place.path)} kept it locked for {place.timeout:g} s; "
+            f"{location.name}: the file is busy: {writer_of(location.path)} kept it locked for {location.timeout:g} s; "
             "look for a long transaction or a stopped process, or raise ?timeout="
         )
         return BrokerUnavailableError(msg)
     if code in _ADVICE:
-        return ServerRefusesError(f"{place.name}: {error}; {_ADVICE[code]}")
-    return BrokerRefusedError(f"{place.name}: {error}; this is unexpected")
+        return ServerRefusesError(f"{location.name}: {error}; {_ADVICE[code]}")
+    return BrokerRefusedError(f"{location.name}: {error}; this is unexpected")
 
 
-def parse(url: str) -> Place:
+def parse(url: str) -> Location:
     """Read a `sqlite:` URL; ConfigError names what is wrong with it."""
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
@@ -212,4 +212,4 @@ def parse(url: str) -> Place:
                 "and synchronous (normal or full)"
             )
             raise ConfigError(msg)
-    return Place(path, timeout, synchronous)
+    return Location(path, timeout, synchronous)
