@@ -37,15 +37,8 @@ class Accepted:
         gatherer, clock = self._counting.gatherer, self._clock
 
         def count(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
-            gatherer.accepted(
-                name,
-                clock.now_ms(),
-                [
-                    (job.queue, job.task)
-                    for job, one in zip(jobs, answers, strict=True)
-                    if one.duplicate_of is None
-                ],
-            )
+            new = (job for job, one in zip(jobs, answers, strict=True) if one.duplicate_of is None)
+            gatherer.accepted(name, clock.now_ms(), new)
             if not self._begun:
                 self._begin()
 
@@ -54,7 +47,7 @@ class Accepted:
     def lent(self, name: str, job: NewJob) -> None:
         """Count a job that was accepted without the loop, from any thread: after others, which began the writing."""
         if self._counting is not None:
-            self._counting.gatherer.accepted(name, self._clock.now_ms(), [(job.queue, job.task)])
+            self._counting.gatherer.accepted(name, self._clock.now_ms(), [job])
 
     async def finish(self) -> None:
         """Write the last of it, within a second."""

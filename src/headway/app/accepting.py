@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from headway.errors import UnsupportedError
-from headway.job import marked
+from headway.job import JobId, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headway.app.batching import Batcher
     from headway.brokers.base import Capabilities, Enqueued, Store
     from headway.clock import Clock
-    from headway.job import JobId, NewJob
+    from headway.job import NewJob
     from headway.offload.payloads import Offload
     from headway.routing.carriers.broker import RoutedBroker
 
@@ -133,6 +133,8 @@ class RoutedAcceptor:
         self._broker = broker
         self._router = broker.router
         self._acceptors = dict(acceptors)
+        self._marks = {name: mark_of(name) for name in acceptors}
+        self._fits = min(one.carrier.capabilities.max_payload for one in acceptors.values())
         self._smallest = min(acceptors.values(), key=lambda one: one.over)
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
@@ -142,9 +144,13 @@ class RoutedAcceptor:
             return self._accept_slowly(job)
         return self._send(job)
 
+    def _marked(self, job: NewJob, name: str) -> NewJob:
+        """Return the job with its id marked (see `mark_of`)."""
+        return replace(job, id=JobId(job.id[:-1] + self._marks[name]))
+
     def _send(self, job: NewJob) -> Awaitable[Enqueued]:
         name = self._router.choose(job)
-        return self._acceptors[name].accept(replace(job, id=marked(job.id, name)))
+        return self._acceptors[name].accept(self._marked(job, name))
 
     async def _accept_slowly(self, job: NewJob) -> Enqueued:
         if self._router.stale:
@@ -159,7 +165,7 @@ class RoutedAcceptor:
         if job.named or router.stale:
             return None
         name = router.choose(job)
-        lent = self._acceptors[name].accept_lent(replace(job, id=marked(job.id, name)))
+        lent = self._acceptors[name].accept_lent(self._marked(job, name))
         if lent is not None:
             self._accepted.lent(name, job)
         return lent
@@ -171,13 +177,15 @@ class RoutedAcceptor:
 
     def check(self, job: NewJob) -> None:
         """Raise UnsupportedError when the job's carrier cannot do what it asks."""
+        if job.due_ms is None and job.unique is None and len(job.payload) <= self._fits:
+            return  # any carrier can: which one it is need not be known yet
         self._acceptors[self._router.choose(job)].check(job)
 
     async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
         """Return the jobs, their ids marked, with large payloads offloaded: over what each of the carriers takes."""
         if self._router.stale:
             await self._router.freshen()
-        marking = [replace(job, id=marked(job.id, self._router.choose(job))) for job in jobs]
+        marking = [self._marked(job, self._router.choose(job)) for job in jobs]
         return await self._smallest.shrunk(marking)
 
     async def finish(self) -> None:

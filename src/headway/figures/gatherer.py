@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import Counter
 from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -17,9 +16,9 @@ from headway.figures.values import COARSE_MINUTES, MINUTE_MS, OTHER, Counts, Fig
 from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from headway.job import Delivery, Outcome
+    from headway.job import Delivery, NewJob, Outcome
 
 MAX_ROWS: Final = 500
 """Rows of a delta in which each task stands for itself."""
@@ -115,10 +114,17 @@ class Gatherer:
         with self._lock:
             self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts[0] += count
 
-    def accepted(self, carrier: str, now_ms: int, jobs: Sequence[tuple[str, str]]) -> None:
-        """Count accepted jobs by their queues and tasks."""
-        for (queue, task), count in Counter(jobs).items() if len(jobs) > 1 else ((job, 1) for job in jobs):
-            self.enqueued(queue, task, carrier, now_ms, count)
+    def accepted(self, carrier: str, now_ms: int, jobs: Iterable[NewJob]) -> None:
+        """Count accepted jobs by their queues and tasks; those of a batch are mostly alike."""
+        queue: str | None = None
+        task = ""
+        counts = _Cell().counts
+        with self._lock:
+            for job in jobs:
+                if job.task != task or job.queue != queue:
+                    queue, task = job.queue, job.task
+                    counts = self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts
+                counts[0] += 1
 
     def started(self, queue: str, task: str, carrier: str, now_ms: int, latency_ms: float) -> None:
         """Count an attempt that begins, so long after it was due."""
