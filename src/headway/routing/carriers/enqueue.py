@@ -35,10 +35,13 @@ class Enqueueing:
         if self._router.stale:
             await self._router.freshen()
         answers: dict[int, Enqueued] = await self.met_before(jobs)
+        chosen = list(map(self._router.choose, jobs))
+        if not answers and len(set(chosen)) == 1:  # the usual case
+            return await self._send(chosen[0], jobs)
         batches: dict[str, list[int]] = {}
-        for n, job in enumerate(jobs):
+        for n in range(len(jobs)):
             if n not in answers:
-                batches.setdefault(self._router.choose(job), []).append(n)
+                batches.setdefault(chosen[n], []).append(n)
         told = await asyncio.gather(
             *(self._send(name, [jobs[n] for n in some]) for name, some in batches.items()),
             return_exceptions=True,
