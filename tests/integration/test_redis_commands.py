@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -66,28 +64,6 @@ async def test_a_reason_is_kept_with_what_no_encoding_has_escaped(redis_url: str
         handle = await pay.enqueue()
         assert await handle.cancel(LONE) is JobState.CANCELLED
         assert (await handle.record()).reason == r"wrong \ud800 month"
-
-
-async def test_a_process_that_may_open_no_more_files_keeps_its_connection(
-    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
-        await carrier.enqueue([job()])
-        refused: list[int] = []
-
-        def none_left(descriptor: int) -> int:
-            refused.append(descriptor)
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-        with monkeypatch.context() as patched:
-            patched.setattr("headway.brokers.redis.wire.connection.os.dup", none_left)
-            redis_proxy.reset()
-            await carrier.enqueue([job()])
-            carrier.lend()  # there is nothing to lend
-            assert not carrier.enqueue_lent(job())
-        assert refused
-        redis_proxy.reset()
-        await carrier.enqueue([job()])
 
 
 async def test_a_connection_that_cannot_be_taken_over_is_replaced(

@@ -111,6 +111,15 @@ async def test_jobs_go_through(port: int, certificate: Path, namespace: str, opt
         assert [one.lease.job_id for one in claimed] == [one.id for one in jobs]
 
 
+async def test_blocking_enqueues_do_without_the_loop(port: int, certificate: Path, namespace: str) -> None:
+    async with broker(f"rediss://{HOST}:{port}/0?ssl_ca_certs={certificate}", namespace) as carrier:
+        jobs = [job() for _ in range(20)]
+        await carrier.enqueue(jobs[:1])  # and the kind of its task is known
+        for one in jobs[1:]:
+            assert await asyncio.to_thread(carrier.enqueue_blocking, one)
+        assert [one.lease.job_id for one in await claim(carrier, 20)] == [one.id for one in jobs]
+
+
 async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(
     port: int, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

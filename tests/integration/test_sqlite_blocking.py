@@ -29,24 +29,24 @@ def broker(file: Path, options: str = "") -> SqliteBroker:
 async def test_a_job_is_there_when_the_call_returns(tmp_path: Path) -> None:
     async with broker(tmp_path / "headway.db") as carrier:
         first, second = job(key="k"), job(key="k")
-        assert await asyncio.to_thread(carrier.enqueue_lent, first)
+        assert await asyncio.to_thread(carrier.enqueue_blocking, first)
         [record] = await carrier.get([first.id])
         assert record is not None
         assert record.state is JobState.READY
         # Whose duplicate it is, the usual way tells.
-        assert not await asyncio.to_thread(carrier.enqueue_lent, second)
+        assert not await asyncio.to_thread(carrier.enqueue_blocking, second)
         assert (await carrier.enqueue([second]))[0].duplicate_of == first.id
 
 
 async def test_what_cannot_be_accepted_at_once_goes_the_usual_way(tmp_path: Path) -> None:
     carrier = broker(tmp_path / "headway.db", "?timeout=0.05")
-    assert not carrier.enqueue_lent(job())  # not open
+    assert not carrier.enqueue_blocking(job())  # not open
     async with carrier:
         other = sqlite3.connect(tmp_path / "headway.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        assert not await asyncio.to_thread(carrier.enqueue_lent, job())
+        assert not await asyncio.to_thread(carrier.enqueue_blocking, job())
         other.close()
-        assert await asyncio.to_thread(carrier.enqueue_lent, job())
+        assert await asyncio.to_thread(carrier.enqueue_blocking, job())
 
 
 async def test_closing_beside_blocking_callers_leaves_none_waiting_and_loses_nothing(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_closing_beside_blocking_callers_leaves_none_waiting_and_loses_not
         accepted: list[NewJob] = []
 
         def enqueue_until_closed(carrier: SqliteBroker = carrier, accepted: list[NewJob] = accepted) -> None:
-            while carrier.enqueue_lent(one := job()):
+            while carrier.enqueue_blocking(one := job()):
                 accepted.append(one)
 
         threads = [threading.Thread(target=enqueue_until_closed, daemon=True) for _ in range(THREADS)]

@@ -144,11 +144,11 @@ async def test_a_blocking_caller_is_refused_as_well(path: Path, broker: SqliteBr
     path.unlink()
     until = time.monotonic() + 5
 
-    def lend_until_refused() -> None:
-        while broker.enqueue_lent(_job()):
+    def enqueue_until_refused() -> None:
+        while broker.enqueue_blocking(_job()):
             assert time.monotonic() < until
 
-    await asyncio.to_thread(lend_until_refused)
+    await asyncio.to_thread(enqueue_until_refused)
     assert await _put_when_back(broker) in _ids(path)
 
 

@@ -44,7 +44,7 @@ class Accepted:
 
         return count
 
-    def lent(self, name: str, job: NewJob) -> None:
+    def blocking(self, name: str, job: NewJob) -> None:
         """Count a job that was accepted without the loop, from any thread: after others, which began the writing."""
         if self._counting is not None:
             self._counting.gatherer.accepted(name, self._clock.now_ms(), [job])

@@ -32,12 +32,8 @@ class Acceptor(Protocol):
         """Check one job and enqueue it with the others of this loop turn; to be awaited at once."""
         ...
 
-    def accept_lent(self, job: NewJob, /) -> JobId | None:
+    def accept_blocking(self, job: NewJob, /) -> JobId | None:
         """Accept one job from another thread without the loop; return its id, None when it has to go through it."""
-        ...
-
-    def lend(self) -> None:
-        """Let the next blocking enqueues do without the loop, where a carrier can."""
         ...
 
     def check(self, job: NewJob, /) -> None:
@@ -67,7 +63,7 @@ class OneAcceptor:
         self.enqueuer = enqueuer
         self._clock = clock
         self._limits: Capabilities = carrier.capabilities
-        self._lender = self._limits.lender
+        self._blocking = self._limits.blocking
         self._offload = offload
         self.over = sys.maxsize if offload is None else min(offload.over, self._limits.max_payload)
 
@@ -78,18 +74,13 @@ class OneAcceptor:
             return self._accept_large(job)
         return self.enqueuer.submit(job)
 
-    def accept_lent(self, job: NewJob) -> JobId | None:
+    def accept_blocking(self, job: NewJob) -> JobId | None:
         """Accept one job from another thread without the loop; None when it has to go through it."""
-        lender = self._lender
-        if lender is None or len(job.payload) > self.over:
+        blocking = self._blocking
+        if blocking is None or len(job.payload) > self.over:
             return None
         self.check(job)
-        return job.id if lender.enqueue_lent(job) else None
-
-    def lend(self) -> None:
-        """Let the next blocking enqueues do without the loop, where the carrier can."""
-        if self._lender is not None and self.enqueuer.idle:
-            self._lender.lend()
+        return job.id if blocking.enqueue_blocking(job) else None
 
     async def _accept_large(self, job: NewJob) -> Enqueued:
         (shrunk,) = await self.shrunk([job])
@@ -128,7 +119,7 @@ class RoutedAcceptor:
     def __init__(
         self, broker: RoutedBroker, acceptors: Mapping[str, OneAcceptor], accepted: Accepted
     ) -> None:
-        """`accepted` counts the jobs that are lent, and writes the last figures at the end."""
+        """`accepted` counts the jobs that are accepted without the loop, and writes the last figures at the end."""
         self._accepted = accepted
         self._broker = broker
         self._router = broker.router
@@ -159,21 +150,16 @@ class RoutedAcceptor:
             return met[0]
         return await self._send(job)
 
-    def accept_lent(self, job: NewJob) -> JobId | None:
+    def accept_blocking(self, job: NewJob) -> JobId | None:
         """Accept one job from another thread; None when something has to be asked first."""
         router = self._router
         if job.named or router.stale:
             return None
         name = router.choose(job)
-        lent = self._acceptors[name].accept_lent(self._marked(job, name))
-        if lent is not None:
-            self._accepted.lent(name, job)
-        return lent
-
-    def lend(self) -> None:
-        """Let the next blocking enqueues do without the loop."""
-        for acceptor in self._acceptors.values():
-            acceptor.lend()
+        accepted = self._acceptors[name].accept_blocking(self._marked(job, name))
+        if accepted is not None:
+            self._accepted.blocking(name, job)
+        return accepted
 
     def check(self, job: NewJob) -> None:
         """Raise UnsupportedError when the job's carrier cannot do what it asks."""

@@ -397,15 +397,12 @@ class Headway:
 
         loop = self.portal.loop_elsewhere()
         opened = None if loop is None else self._opened.on(loop)
-        if opened is not None and (accepted := opened.acceptor.accept_lent(job)) is not None:
+        if opened is not None and (accepted := opened.acceptor.accept_blocking(job)) is not None:
             return Enqueued(accepted)
-        return self.portal.call(self._accept_and_lend, job)
+        return self.portal.call(self._accept, job)
 
-    async def _accept_and_lend(self, job: NewJob) -> Enqueued:
-        opened = self._opened.here()
-        accepted = await opened.acceptor.accept(job)
-        opened.acceptor.lend()
-        return accepted
+    async def _accept(self, job: NewJob) -> Enqueued:
+        return await self._opened.here().acceptor.accept(job)
 
     def job(self, job_id: str) -> JobHandle[Any]:
         """Return the handle of a job by its id; ValueError when it has not the form of one."""

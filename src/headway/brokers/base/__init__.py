@@ -26,12 +26,12 @@ from headway.brokers.base.inspect import (
     WorkerRecord,
 )
 from headway.brokers.base.optional import (
+    BlockingStore,
     Connected,
     ControlNotifier,
     ControlStore,
     FiguresStore,
     KeyIndex,
-    Lender,
     Mover,
     Starter,
 )
@@ -61,6 +61,7 @@ from headway.brokers.base.reports import LogLine, Progress, Report, SettleResult
 from headway.brokers.base.settings import BrokerSettings, Retention
 
 __all__ = [
+    "BlockingStore",
     "BodySums",
     "Broker",
     "BrokerSettings",
@@ -84,7 +85,6 @@ __all__ = [
     "KeyIndex",
     "LeaseLost",
     "LeaseState",
-    "Lender",
     "LogLine",
     "Mover",
     "Progress",

@@ -9,12 +9,12 @@ from msgspec import Struct, structs
 from headway.brokers.base.broker import Broker
 from headway.brokers.base.inspect import Inspector, ScheduleStore
 from headway.brokers.base.optional import (
+    BlockingStore,
     Connected,
     ControlNotifier,
     ControlStore,
     FiguresStore,
     KeyIndex,
-    Lender,
     Mover,
     Starter,
 )
@@ -50,7 +50,7 @@ class Capabilities(Struct, frozen=True):
     )
     pull: Carrier | None = None  # workers claim its jobs
     push: PushCarrier | None = None  # it sends them to a receiver
-    lender: Lender | None = None
+    blocking: BlockingStore | None = None
     starter: Starter | None = None
     connected: Connected | None = None
     keys: KeyIndex | None = None
@@ -65,7 +65,7 @@ class Capabilities(Struct, frozen=True):
             self,
             pull=None if self.pull is None else wrapper,
             push=None,
-            lender=None,
+            blocking=None,
             starter=None,
             connected=None,
             keys=None,

@@ -15,14 +15,10 @@ if TYPE_CHECKING:
     from headway.job import JobId, JobRecord, NewJob
 
 
-class Lender(Protocol):
+class BlockingStore(Protocol):
     """A carrier that takes jobs from blocking callers without a turn of its loop."""
 
-    def lend(self) -> None:
-        """Allow it, on the loop's thread; where the loop's own connection serves, until its next call."""
-        ...
-
-    def enqueue_lent(self, job: NewJob) -> bool:
+    def enqueue_blocking(self, job: NewJob) -> bool:
         """Accept the job, from any thread; false when it is to be enqueued as usual, as the same job."""
         ...
 

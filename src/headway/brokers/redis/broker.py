@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 
 class RedisBroker:
-    """Jobs of one app on a Redis. Two connections at most stay open: one for commands, one for subscriptions."""
+    """Jobs of one app on a Redis. Three connections at most: for commands, for subscriptions, for blocking enqueues."""
 
     def __init__(self, location: Location, settings: BrokerSettings, *, clock: Clock | None = None) -> None:
         """Nothing is connected before `open`. Without a clock the server's own counts."""
@@ -109,7 +109,7 @@ class RedisBroker:
         return Capabilities(
             name="redis",
             pull=self,
-            lender=self,
+            blocking=self,
             starter=self,
             connected=self,
             keys=self,
@@ -166,13 +166,9 @@ class RedisBroker:
         """What has kept the server from being reached for some seconds."""
         return self._commands.trouble
 
-    def lend(self) -> None:
-        """Let `enqueue_lent` use the connection while it is idle."""
-        self._session.lend()
-
-    def enqueue_lent(self, job: NewJob) -> bool:
+    def enqueue_blocking(self, job: NewJob) -> bool:
         """Accept a job from any thread, if that can be done at once."""
-        return enqueue.enqueue_lent(self._session, job)
+        return enqueue.enqueue_blocking(self._session, job)
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> list[CancelResult]:
         """Cancel waiting jobs, ask the workers of running ones."""

@@ -24,7 +24,7 @@ MODES: Final = {mode: letter for letter, mode in UNIQUE_MODES.items()}
 # The numbers of kinds change once when the server was emptied; more often only if it is emptied all the time.
 TRIES: Final = 3
 _MAX_PLAIN: Final = 1000  # jobs; twice as many values fit on Lua's stack
-_MAX_LENT: Final = 16 * 1024  # bytes: what an idle socket takes at once
+_MAX_BLOCKING: Final = 16 * 1024  # bytes: what an idle socket takes at once
 _ACCEPTED: Final = 0  # answers of enqueue_plain.lua
 _OTHER_NUMBERS: Final = 1
 
@@ -43,18 +43,18 @@ async def enqueue(session: Session, jobs: Sequence[NewJob]) -> list[Enqueued]:
     return [answers[job.id] for job in jobs]
 
 
-def enqueue_lent(session: Session, job: NewJob) -> bool:
-    """Accept a plain job (payload alone) over the lent connection, from any thread; false: use `enqueue`.
+def enqueue_blocking(session: Session, job: NewJob) -> bool:
+    """Accept a plain job (payload alone) without the loop, from any thread; false: use `enqueue`.
 
     It may have been accepted all the same; `enqueue` notices that, by its id.
     """
-    if len(job.payload) > _MAX_LENT or not _is_plain(job):
+    if len(job.payload) > _MAX_BLOCKING or session.records_events or not _is_plain(job):
         return False
     known = _known_kind(session, job)
     if known is None:
         return False
     kind, number = known
-    answer = session.run_lent("enqueue_plain", *_plain_arguments([job], kind, number))
+    answer = session.run_blocking("enqueue_plain", *_plain_arguments([job], kind, number))
     return bool(answer == _ACCEPTED)
 
 

@@ -96,18 +96,12 @@ class Session:
         """Whether every life-cycle event is recorded, also while nobody watches."""
         return bool(self._flags)
 
-    def lend(self) -> None:
-        """Let `run_lent` use the connection until the next call; not where every event is recorded."""
-        if not self._flags:
-            self._commands.lend()
-
-    def run_lent(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
-        """Run a script through the lent connection, from any thread; None when it has to go through the loop."""
-        loan = self._commands.loan
-        if loan is None:
-            return None
+    def run_blocking(self, name: str, *parts: Argument) -> Any:  # noqa: ANN401 - the script's answer
+        """Run a script without the loop, from any thread; None when it has to go through it."""
         now = "" if self._clock is None else self._clock.now_ms()
-        answer = loan.call(pack_script(script(name), self.prefix, now, self._flags, *parts))
+        answer = self._commands.blocking.call(
+            pack_script(script(name), self.prefix, now, self._flags, *parts)
+        )
         return None if answer is NO_ANSWER else answer
 
     def known_number(self, kind: Kind) -> bytes | None:

@@ -101,7 +101,7 @@ class SqliteBroker:
     def capabilities(self) -> Capabilities:
         """Everything, without a horizon of delay."""
         return Capabilities(
-            name="sqlite", pull=self, lender=self, keys=self, mover=self, control=self, figures=self
+            name="sqlite", pull=self, blocking=self, keys=self, mover=self, control=self, figures=self
         )
 
     async def __aenter__(self) -> Self:
@@ -166,10 +166,7 @@ class SqliteBroker:
         jobs = check_unique(jobs)
         return await self._write(lambda tx: holding.enqueue_held(tx, jobs)) if jobs else []
 
-    def lend(self) -> None:
-        """Nothing is to be lent: the thread that writes takes work from any other, at any time."""
-
-    def enqueue_lent(self, job: NewJob) -> bool:
+    def enqueue_blocking(self, job: NewJob) -> bool:
         """Accept a job from another thread than the loop's; false when it is to be enqueued as usual."""
         state = self._renewal.state
         if state is None:

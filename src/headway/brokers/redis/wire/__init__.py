@@ -1,1 +1,1 @@
-"""The connections to Redis: opened, shared by all tasks, lent to blocking callers, cut and made again."""
+"""The connections to Redis: opened, shared by all tasks, one more for blocking callers, cut and made again."""

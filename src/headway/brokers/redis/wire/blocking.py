@@ -1,104 +1,143 @@
-"""The idle command connection in the hands of blocking callers, until the loop has a call of its own.
+"""A connection of its own for calls from blocking code, which do without the loop's thread.
 
-A blocking call that goes through the loop's thread and back costs two changes of threads, more than the call itself.
-So the link lends its connection while nothing is under way on it: the caller writes and reads by itself. Only one
-thread at a time does; whoever finds it taken, or recalled, goes through the loop.
+Through that thread and back a call costs two changes of threads, more than the call itself. One thread at a time uses
+this connection; whoever finds it taken, or not to be had, goes through the loop. It is opened by the first who needs
+it, to the server that the loop's connection has reached, and ends with that one.
 """
 
 from __future__ import annotations
 
-import enum
-import socket
 import threading
-from contextlib import suppress
+import time
 from typing import TYPE_CHECKING, Any, Final
 
-from headway.brokers.redis.wire.errors import ProtocolError
+import hiredis
+
+from headway.brokers.redis.wire.errors import ProtocolError, WireError, error_of
+from headway.brokers.redis.wire.greeting import pack
+from headway.brokers.redis.wire.socket import Handle, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import hiredis
-
-    from headway.brokers.redis.wire.socket import Handle
+    from headway.brokers.redis.location import Address
+    from headway.brokers.redis.wire.connect import Target
 
 NO_ANSWER: Final = object()
-PATIENCE: Final = 0.25  # seconds a borrower waits itself; then the loop does, with its deadlines
+PATIENCE: Final = 0.25  # seconds a caller waits by itself; then the loop does, with its deadlines
+CONNECT_PATIENCE: Final = 1.0  # seconds for each step of connecting
+PAUSE: Final = 5.0  # seconds without a try, after one that failed or an answer that did not come
 _READ: Final = 65536
+_NOTHING: Final = object()  # hiredis returns it when no whole reply has arrived
 
 
-class Stage(enum.Enum):
-    """What a borrower left behind."""
+class Blocking:
+    """The connection of one link for blocking calls. `call` is for any thread, all else for the loop's."""
 
-    QUIET = "nothing is under way"
-    WAITING = "a call was sent whole; its answer is outstanding"
-    UNUSABLE = "part of a call may be on the wire: whatever came behind it would be taken for its rest"
-
-
-class Loan:
-    """A lent connection. All but `call` belongs to the loop's thread."""
-
-    def __init__(
-        self, connection: Handle, reader: hiredis.Reader, nothing: object, returned: Callable[[], None]
-    ) -> None:
-        """`reader` gives `nothing` when no whole reply is there; `returned` may be called from any thread."""
-        self._connection = connection
-        self._reader = reader
-        self._nothing = nothing
-        self._returned = returned
+    def __init__(self, target: Target) -> None:
+        """Nothing is opened before there is an address, and a call."""
+        self._target = target
         self._turn = threading.Lock()
-        self._recalled = threading.Event()
-        self._abandoned = False
-        self.stage = Stage.QUIET
+        self._place: _Place | None = None
+        self._open: _Open | None = None  # whoever has the turn may use and change it
+        self._pause_until = 0.0  # an instant of time.monotonic()
+
+    def allow(self, address: Address) -> None:
+        """Let calls go to the server at this address, until `drop`."""
+        self._place = _Place(address)
+        self._pause_until = 0.0
+
+    def drop(self) -> None:
+        """Let no more calls begin, and close the connection; under a caller, the caller does when it is done."""
+        self._place = None
+        self._tidy()
 
     def call(self, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
         """Send one packed command and return the reply, errors too; NO_ANSWER when it has to go another way.
 
-        After NO_ANSWER it may have been applied.
+        After NO_ANSWER it may have been applied, or be applied yet.
         """
-        recalled = self._recalled
-        if recalled.is_set() or not self._turn.acquire(blocking=False):
+        place = self._place
+        if place is None or not self._turn.acquire(blocking=False):
             return NO_ANSWER
+        sound = False
         try:
-            return self._ask(packed)
+            answer = self._ask(place, packed)
+            sound = True
+        except (WireError, OSError):
+            return NO_ANSWER
         finally:
-            if self.stage is not Stage.QUIET:
-                recalled.set()  # nobody may use it before the loop has put it in order
+            if (
+                not sound
+            ):  # part of a call or of its answer may be under way; an interrupted caller leaves that too
+                self._end(abruptly=True)
             self._turn.release()
-            if self._abandoned:
-                self._connection.close()
-            elif recalled.is_set():
-                self._returned()
+            if self._place is not place:
+                self._tidy()
+        return answer
 
-    def _ask(self, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
-        reader, nothing, connection = self._reader, self._nothing, self._connection
-        self.stage = Stage.UNUSABLE
+    def _ask(self, place: _Place, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
+        held = self._open
+        if held is None or held.place is not place:
+            self._end()
+            if time.monotonic() < self._pause_until:
+                return NO_ANSWER
+            held = self._opened(place)
         try:
-            connection.sendall(packed)
-            self.stage = Stage.WAITING
-            while (reply := reader.gets()) is nothing:
-                data = connection.recv(_READ)
-                if not data:
-                    self.stage = Stage.UNUSABLE
-                    return NO_ANSWER
-                reader.feed(data)
+            return held.ask(packed)
         except TimeoutError:
-            return NO_ANSWER
-        except (OSError, ProtocolError):
-            self.stage = Stage.UNUSABLE
-            return NO_ANSWER
-        self.stage = Stage.QUIET
+            self._pause_until = time.monotonic() + PAUSE
+            raise
+
+    def _opened(self, place: _Place) -> _Open:
+        self._pause_until = time.monotonic() + PAUSE
+        held = self._open = _Open(
+            place, Handle(connect(self._target.location, place.address, CONNECT_PATIENCE), PATIENCE)
+        )
+        for command in self._target.greeting("blocking"):
+            answer = held.ask(pack(*command))
+            if isinstance(answer, Exception):
+                raise answer
+        self._pause_until = 0.0
+        return held
+
+    def _end(self, *, abruptly: bool = False) -> None:
+        held, self._open = self._open, None
+        if held is not None:
+            held.handle.close(abruptly=abruptly)
+
+    def _tidy(self) -> None:
+        """Close a connection to a place that is no longer the one; nobody's turn, or whoever has it does so."""
+        if self._turn.acquire(blocking=False):
+            try:
+                if self._open is not None and self._open.place is not self._place:
+                    self._end()
+            finally:
+                self._turn.release()
+
+
+class _Place:
+    """One stay of the loop's connection at an address: another one there is another place."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+
+class _Open:
+    """The connection while it is open."""
+
+    def __init__(self, place: _Place, handle: Handle) -> None:
+        self.place = place
+        self.handle = handle
+        self._reader = hiredis.Reader(
+            protocolError=ProtocolError, replyError=error_of, notEnoughData=_NOTHING
+        )
+
+    def ask(self, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
+        reader, handle = self._reader, self.handle
+        handle.sendall(packed)
+        while (reply := reader.gets()) is _NOTHING:
+            data = handle.recv(_READ)
+            if not data:
+                msg = "the server closed the connection"
+                raise WireError(msg)
+            reader.feed(data)
         return reply
-
-    def recall(self) -> bool:
-        """Lend it to nobody from now on; true when it is back, else `returned` will be called."""
-        self._recalled.set()
-        return self._turn.acquire(blocking=False)
-
-    def abandon(self) -> None:
-        """The connection is given up: whoever waits on it is cut off, and the last to hold the handle closes it."""
-        self._abandoned = True
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        if self.recall():
-            self._connection.close()

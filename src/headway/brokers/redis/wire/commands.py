@@ -11,9 +11,9 @@ import asyncio
 import logging
 import random
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final
 
-from headway.brokers.redis.wire.blocking import Stage
+from headway.brokers.redis.wire.blocking import Blocking
 from headway.brokers.redis.wire.call import Call
 from headway.brokers.redis.wire.connection import Connection
 from headway.brokers.redis.wire.errors import (
@@ -26,7 +26,6 @@ from headway.brokers.redis.wire.errors import (
     unavailable,
     unwritable,
 )
-from headway.brokers.redis.wire.lending import Lending
 from headway.brokers.redis.wire.spin import SpinWait
 from headway.errors import BrokerError, BrokerUnavailableError
 from headway.raised import in_one_line, trace_of
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.redis.location import Address
-    from headway.brokers.redis.wire.blocking import Loan
     from headway.brokers.redis.wire.connect import Target
     from headway.brokers.redis.wire.greeting import Wire
 
@@ -70,7 +68,7 @@ class Commands:
         self._connection: Connection | None = None
         self._flush_is_due = False
         self._spin = SpinWait(lambda: self._in_flight)
-        self._lending = Lending(self._regained)
+        self.blocking = Blocking(target)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._last_answer = 0.0
@@ -112,7 +110,6 @@ class Commands:
     async def close(self) -> None:
         """Disconnect; calls under way fail."""
         runner, self._runner = self._runner, None
-        await self._lending.bring_back(ANSWER_TIMEOUT)
         if runner is not None:
             runner.cancel()
             await asyncio.wait([runner])  # which raises nothing of what the runner may have failed with
@@ -129,9 +126,7 @@ class Commands:
         if self._runner is None:
             raise BrokerUnavailableError(self._unopened)
         self._outbox.append(call)
-        if self._lending.loan is not None:
-            self._lending.recall()
-        elif at_once or not self._in_flight:
+        if at_once or not self._in_flight:
             # Without `at_once` too, if nothing is under way that it could travel with.
             lone = not self._in_flight
             self._flush()
@@ -142,41 +137,6 @@ class Commands:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
         return call.future
-
-    def lend(self) -> None:
-        """Let blocking callers use the connection, if nothing is under way on it; the next `submit` recalls it."""
-        connection, lending = self._connection, self._lending
-        if connection is None or self._runner is None or self._stalled.is_set() or lending.loan is not None:
-            return
-        if not (self._in_flight or self._outbox or self._delayed):
-            lending.lend(connection)
-
-    @property
-    def loan(self) -> Loan | None:
-        """What is lent; may be read from any thread."""
-        return self._lending.loan
-
-    def _regained(self, stage: Stage) -> None:
-        if self._connection is None:
-            return
-        self._connection.regain()
-        match stage:
-            case Stage.QUIET:
-                self._flush()
-            case Stage.WAITING:
-                # Its caller has gone, but its answer comes still, before those of all later calls.
-                loop = asyncio.get_running_loop()
-                unheard = Call((), loop.time() + CALL_DEADLINE)
-                unheard.future.cancel()
-                unheard.sent_at = loop.time()
-                self._in_flight.append(unheard)
-                self._sweeper = self._sweeper or loop.call_later(_SWEEP, self._sweep)
-                self._flush()
-            case Stage.UNUSABLE:
-                self._connection = None  # nothing may be written behind what was cut off
-                self._ended(WireError("the connection ended under a blocking call"))
-            case _:
-                assert_never(stage)
 
     def _flush_soon(self) -> None:
         """Send at the loop's next turn, with whatever else comes until then."""
@@ -232,20 +192,20 @@ class Commands:
         connection = Connection(self._answered, self._ended, self._flush)
         connection.take_over(wire.transport)
         self._connection = connection
+        self.blocking.allow(wire.address)
         try:
             self._flush()
             await self._stalled.wait()
         finally:
             self._connection = None
             self._down_since = asyncio.get_running_loop().time()
-            self._lending.forget()
-            connection.let_go()
+            self.blocking.drop()
 
     def _flush(self) -> None:
         """Send what waits, in one write."""
         self._flush_is_due = False
         connection = self._connection
-        if connection is None or connection.full or self._lending.loan is not None or not self._outbox:
+        if connection is None or connection.full or not self._outbox:
             return
         now = asyncio.get_running_loop().time()
         batch: list[bytes] = []
@@ -342,9 +302,6 @@ class Commands:
             if now - silent_since > ANSWER_TIMEOUT:
                 self._problem = f"no answer for {ANSWER_TIMEOUT:g} s"
                 self._stalled.set()
-        if self._lending.overdue(now, ANSWER_TIMEOUT):
-            self._problem = "a blocking call does not give the connection back"
-            self._stalled.set()
         if self._in_flight or self._outbox or self._delayed:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
 

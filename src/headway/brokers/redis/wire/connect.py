@@ -46,6 +46,12 @@ class Target:
         """Note that another server holds the keys now: `address`, or None where it is not known which."""
         self._owner = address
 
+    def greeting(self, role: str) -> list[Command]:
+        """Return what the server is told first on a connection for `role`."""
+        where = self.location
+        client = f"{self._client}:{role}:{os.getpid()}"
+        return greeting(username=where.username, password=where.password, client=client, db=where.db)
+
     async def connect(self, role: str) -> Wire:
         """Open a connection for `role`. Raises WireError (an ErrorReply too), TimeoutError or ConfigError."""
         async with asyncio.timeout(CONNECT_TIMEOUT * 2):
@@ -121,10 +127,7 @@ class Target:
             raise WireError(msg)
 
     async def _wire(self, address: Address, role: str) -> Wire:
-        where = self.location
-        client = f"{self._client}:{role}:{os.getpid()}"
-        login = greeting(username=where.username, password=where.password, client=client, db=where.db)
-        return await open_wire(where, address, login)
+        return await open_wire(self.location, address, self.greeting(role))
 
 
 def slot_of(key: bytes) -> int:

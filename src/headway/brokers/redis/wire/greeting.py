@@ -50,7 +50,8 @@ def pack(*parts: bytes | str | int) -> bytes:
 class Wire:
     """An open connection that asks and waits for the answer; until its transport is given another protocol."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.address = address
         self._stream = reader
         self._writer = writer
         self._replies = hiredis.Reader(
@@ -91,18 +92,18 @@ async def open_wire(where: Location, address: Address, greeting: Sequence[Comman
     when an option of the URL has no meaning.
     """
     host, port = address
-    verify = _verify(where) if where.tls else ssl.CERT_NONE
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            tls = _tls(dict(where.tls_options), verify) if where.tls else None
-            wire = Wire(*await asyncio.open_connection(host, port, ssl=tls))
+            wire = Wire(address, *await asyncio.open_connection(host, port, ssl=tls_of(where)))
     except TimeoutError as error:
         msg = f"no connection to {host}:{port} within {CONNECT_TIMEOUT:g} s"
         raise WireError(msg) from error
     except OSError as error:
         raise WireError(_reason(error, f"{host}:{port}")) from error
     try:
-        _keep_alive(wire.transport)
+        below: socket.socket | None = wire.transport.get_extra_info("socket")
+        if below is not None:
+            keep_alive(below)
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await wire.ask(*greeting)
     except BaseException:
@@ -125,10 +126,8 @@ def greeting(*, username: str | None, password: str | None, client: str, db: int
     return commands
 
 
-def _keep_alive(transport: asyncio.Transport) -> None:
-    below: socket.socket | None = transport.get_extra_info("socket")
-    if below is None:
-        return
+def keep_alive(below: socket.socket) -> None:
+    """Have the system find out, and others notice, whether an idle connection still stands; WireError: it does not."""
     try:
         below.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():
@@ -145,7 +144,11 @@ def _verify(where: Location) -> ssl.VerifyMode:
     return _VERIFY[given]
 
 
-def _tls(options: dict[str, str], verify: ssl.VerifyMode) -> ssl.SSLContext:
+def tls_of(where: Location) -> ssl.SSLContext | None:
+    """Return what a connection is encrypted by, None without TLS; ConfigError when an option has no meaning."""
+    if not where.tls:
+        return None
+    options, verify = dict(where.tls_options), _verify(where)
     context = ssl.create_default_context()
     checked = options.get("ssl_check_hostname", "").lower() not in {"0", "false", "no"}
     context.check_hostname = checked and verify is not ssl.CERT_NONE

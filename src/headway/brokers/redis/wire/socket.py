@@ -1,19 +1,43 @@
-"""A second handle to the loop's socket, for calls that block."""
+"""A socket for calls that block: connected, with TLS if need be, and looked at before a thread sleeps for it."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+import struct
 import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
+from headway.brokers.redis.wire.greeting import keep_alive, tls_of
 from headway.brokers.redis.wire.spin import Pace, yield_cpu
+
+if TYPE_CHECKING:
+    from headway.brokers.redis.location import Address, Location
+
+_AT_ONCE: Final = struct.pack("ii", 1, 0)  # to close without sending what is left
+_NOT_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def connect(where: Location, address: Address, patience: float) -> socket.socket:
+    """Connect, within `patience` seconds for each step. Raises OSError, ConfigError or WireError."""
+    connection = socket.create_connection(address, timeout=patience)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(connection)
+        tls = tls_of(where)
+        return connection if tls is None else tls.wrap_socket(connection, server_hostname=address[0])
+    except BaseException:
+        connection.close()
+        raise
 
 
 class Handle:
-    """What of a socket a borrower needs. The socket itself never blocks: the loop uses it, too."""
+    """What of a socket a caller needs."""
 
-    def __init__(self, descriptor: int, patience: float) -> None:
-        """Own the descriptor; TimeoutError after `patience` seconds."""
-        self._socket = socket.socket(fileno=descriptor)
+    def __init__(self, connection: socket.socket, patience: float) -> None:
+        """Own the connection; TimeoutError after `patience` seconds."""
+        self._socket = connection
         self._socket.settimeout(0)
         self._patience = patience
         self._pace = Pace()
@@ -24,7 +48,7 @@ class Handle:
         self._look_until = self._pace.look_until()
         try:
             sent = self._socket.send(data)
-        except BlockingIOError:
+        except _NOT_NOW:
             sent = 0
         if sent < len(data):
             self._socket.settimeout(self._patience)
@@ -45,7 +69,7 @@ class Handle:
         while time.perf_counter() < self._look_until:
             try:
                 return self._socket.recv(size)
-            except BlockingIOError:
+            except _NOT_NOW:
                 yield_cpu()
         return None
 
@@ -56,10 +80,9 @@ class Handle:
         finally:
             self._socket.settimeout(0)
 
-    def shutdown(self, how: int) -> None:
-        """End the connection, for all who use it."""
-        self._socket.shutdown(how)
-
-    def close(self) -> None:
-        """Close this handle."""
+    def close(self, *, abruptly: bool = False) -> None:
+        """Close the connection. `abruptly`: what was not sent yet is not sent later either."""
+        if abruptly:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._socket.close()

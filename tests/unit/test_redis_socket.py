@@ -1,8 +1,7 @@
-"""A handle for blocking calls: it looks before it sleeps, and leaves the socket as the loop needs it."""
+"""A socket of blocking calls: it is looked at before a thread sleeps for it."""
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -21,17 +20,15 @@ LARGE = bytes(4 * 2**20)  # more than the buffers of a socket take
 
 
 class Scene:
-    """A handle beside the socket that it is a second handle to, and the other end."""
+    """A handle and the other end."""
 
     def __init__(self, patience: float) -> None:
-        self.loops, self.far = socket.socketpair()
-        self.loops.setblocking(False)
+        near, self.far = socket.socketpair()
         self.far.settimeout(PATIENCE)
-        self.handle = Handle(os.dup(self.loops.fileno()), patience)
+        self.handle = Handle(near, patience)
 
     def close(self) -> None:
         self.handle.close()
-        self.loops.close()
         self.far.close()
 
 
@@ -102,15 +99,3 @@ def test_more_than_the_socket_takes_at_once_is_sent_whole(scene: Scene) -> None:
     scene.handle.sendall(LARGE)
     reader.join(PATIENCE)
     assert b"".join(received) == LARGE
-
-
-@pytest.mark.parametrize("seconds", [0.0, PATIENCE])
-def test_the_loops_socket_never_blocks(scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(spin, "EAGER", seconds)
-    for _ in range(2):
-        scene.far.sendall(b"1")
-        scene.handle.sendall(b"2")
-        assert scene.handle.recv(1) == b"1"
-    assert not os.get_blocking(scene.loops.fileno())
-    with pytest.raises(BlockingIOError):
-        scene.loops.recv(1)

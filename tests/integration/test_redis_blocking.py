@@ -1,4 +1,4 @@
-"""Blocking enqueues over the lent connection: without the loop, beside it, and when the connection breaks."""
+"""Blocking enqueues over a connection of their own: without the loop, beside it, and when the connection breaks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ import pytest
 
 from headway import Headway
 from headway.brokers.base import QueueWant
-from headway.brokers.redis.wire import blocking as loan_module
-from headway.brokers.redis.wire import connection as pipe_module
-from headway.brokers.redis.wire.blocking import Stage
-from headway.codec import describe
+from headway.brokers.redis.wire import blocking as module
 from headway.job import JobState
 from tests.integration.redis_app import LEASE_MS, WORKER
 from tests.servers import Direction
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -47,23 +43,23 @@ async def _waiting(app: Headway) -> int:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What borrowers were answered."""
+    """What callers were answered without the loop."""
     seen: list[Any] = []
-    call = loan_module.Loan.call
+    call = module.Blocking.call
 
-    def watched(self: loan_module.Loan, packed: bytes) -> Any:
+    def watched(self: module.Blocking, packed: bytes) -> Any:
         answer = call(self, packed)
         seen.append(answer)
         return answer
 
-    monkeypatch.setattr(loan_module.Loan, "call", watched)
+    monkeypatch.setattr(module.Blocking, "call", watched)
     return seen
 
 
 async def test_they_do_without_the_loop(redis_url: str, namespace: str, answers: list[Any]) -> None:
     app, task = _app(redis_url, namespace)
     async with app:
-        await asyncio.to_thread(task.sync.enqueue, 0)  # after this one the connection is lent
+        await asyncio.to_thread(task.sync.enqueue, 0)  # after this one the task's kind is known
         done = threading.Event()
 
         def enqueue() -> None:
@@ -79,7 +75,7 @@ async def test_they_do_without_the_loop(redis_url: str, namespace: str, answers:
         assert await _waiting(app) == 21
 
 
-async def test_the_loop_gets_the_connection_back_at_once(redis_url: str, namespace: str) -> None:
+async def test_threads_and_the_loop_enqueue_side_by_side(redis_url: str, namespace: str) -> None:
     app, task = _app(redis_url, namespace)
     async with app:
 
@@ -104,7 +100,7 @@ async def test_jobs_of_a_thread_keep_their_order(redis_url: str, namespace: str)
             for n in range(100):
                 ids.append(task.sync.enqueue(n).id)
                 if n % 7 == 0:
-                    app.sync.job(ids[-1]).status()  # through the loop: the connection goes to and fro
+                    app.sync.job(ids[-1]).status()  # through the loop, by its connection
 
         await asyncio.to_thread(enqueue)
         claimed = await app.pull_carrier.claim(
@@ -130,63 +126,44 @@ async def test_a_cut_connection_adds_each_job_once(
         redis_proxy.reset_after(0, direction)
         await asyncio.to_thread(task.sync.enqueue, 2)
         await redis_proxy.wait_reset()
-        assert answers == [0, loan_module.NO_ANSWER]
+        assert answers == [0, module.NO_ANSWER]
         await asyncio.to_thread(task.sync.enqueue, 3)
-        assert answers[2:] == [0]  # lent again
+        assert answers[2:] == [0]  # by another one
         assert await _waiting(app) == await _tell(redis_url, namespace) == 4
 
 
-async def test_a_call_cut_within_is_not_completed_by_the_next(
-    redis_proxy: TcpProxy, namespace: str, answers: list[Any]
+async def test_one_that_its_server_has_closed_is_made_again(
+    own_redis_server: RedisServer, namespace: str, answers: list[Any]
 ) -> None:
-    app, task = _app(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace)
+    app, task = _app(own_redis_server.url, namespace)
     async with app:
         await asyncio.to_thread(task.sync.enqueue, 0)
-        redis_proxy.reset_after(150, Direction.TO_SERVER)
-        job = await asyncio.to_thread(task.sync.enqueue, 1)
-        await redis_proxy.wait_reset()
-        assert answers == [loan_module.NO_ANSWER]
-        assert await _waiting(app) == 2
-        assert (await app.job(job.id).record()).state is JobState.READY
+        await asyncio.to_thread(task.sync.enqueue, 1)
+        (mine,) = _blocking_ones(own_redis_server)
+        own_redis_server.call("CLIENT", "KILL", "ID", mine)
+        await asyncio.to_thread(task.sync.enqueue, 2)
+        await asyncio.to_thread(task.sync.enqueue, 3)
+        assert answers == [0, module.NO_ANSWER, 0]
+        assert await _waiting(app) == 4
+        assert len(_blocking_ones(own_redis_server)) == 1
+    assert _blocking_ones(own_redis_server) == []
 
 
-class CutOff:
-    """A connection on which Ctrl-C strikes before the payload's last bytes: the next call's first would complete it."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.sendall(data[:-4])
-        raise KeyboardInterrupt
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+def _blocking_ones(server: RedisServer) -> list[str]:
+    """Return the ids of the connections that blocking calls have."""
+    listed = str(server.call("CLIENT", "LIST"))
+    return [line.split()[0].removeprefix("id=") for line in listed.splitlines() if ":blocking:" in line]
 
 
-async def test_nothing_is_written_behind_half_a_call(
-    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app, task = _app(redis_url, namespace)
+async def test_a_process_has_three_connections_at_most(own_redis_server: RedisServer, namespace: str) -> None:
+    app, task = _app(own_redis_server.url, namespace)
     async with app:
         await asyncio.to_thread(task.sync.enqueue, 0)
-        commands: Any = app.carrier._commands  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
-        loan = commands.loan
-        written = _watch(monkeypatch, commands._connection)
-        loan._connection = CutOff(loan._connection)
-
-        def interrupted() -> None:
-            with pytest.raises(KeyboardInterrupt):
-                task.sync.enqueue(1)
-
-        thread = threading.Thread(target=interrupted)
-        thread.start()
-        thread.join(WAIT)  # on the loop: its next turn both hears of this and has calls of its own
-        jobs = await asyncio.gather(*(task.enqueue(n) for n in range(2, 12)))
-        assert written == []
-        assert await _waiting(app) == 11
-        payloads = [describe((await job.record()).raw.payload)["args"] for job in jobs]
-        assert payloads == [[n] for n in range(2, 12)]
+        await asyncio.gather(*(asyncio.to_thread(task.sync.enqueue, n) for n in range(1, 21)))
+        job = await asyncio.to_thread(task.sync.enqueue, 21)
+        await app.carrier.wait_finished(job.id, 1)  # it is told by the connection for messages
+        listed = str(own_redis_server.call("CLIENT", "LIST"))
+        assert len([line for line in listed.splitlines() if f"name=headway:{namespace}:" in line]) == 3
 
 
 async def test_a_hung_server_is_waited_for_by_the_loop(
@@ -195,53 +172,14 @@ async def test_a_hung_server_is_waited_for_by_the_loop(
     app, task = _app(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace)
     async with app:
         await asyncio.to_thread(task.sync.enqueue, 0)
+        await asyncio.to_thread(task.sync.enqueue, 1)
         redis_proxy.hang()
-        late = asyncio.create_task(asyncio.to_thread(task.sync.enqueue, 1))
-        await _until(lambda: answers == [loan_module.NO_ANSWER])
+        late = asyncio.create_task(asyncio.to_thread(task.sync.enqueue, 2))
+        await _until(lambda: answers == [0, module.NO_ANSWER])
         assert not late.done()
         redis_proxy.flow()
         await late
-        await asyncio.to_thread(task.sync.enqueue, 2)
-        assert answers == [loan_module.NO_ANSWER, 0]
-        assert redis_proxy.accepted == 1  # it was not cut for that
         assert await _waiting(app) == 3
-
-
-async def test_the_loop_writes_nothing_while_a_borrower_is_under_way(
-    redis_proxy: TcpProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipe_module, "PATIENCE", WAIT)
-    app, task = _app(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace)
-    async with app:
-        await asyncio.to_thread(task.sync.enqueue, 0)
-        commands: Any = app.carrier._session._commands  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
-        loan, connection = commands.loan, commands._connection
-        redis_proxy.hang()
-        borrower = asyncio.create_task(asyncio.to_thread(task.sync.enqueue, 1))
-        await _until(lambda: loan.stage is Stage.WAITING)
-        mine = asyncio.create_task(task.enqueue(2))
-        await _until(lambda: bool(commands._outbox))
-        written = _watch(monkeypatch, connection)
-        connection.resume_writing()  # as the socket may say at any time
-        assert written == []
-        redis_proxy.flow()
-        await asyncio.gather(borrower, mine)
-        assert len(written) == 1
-        assert redis_proxy.accepted == 1
-        assert await _waiting(app) == 3
-
-
-def _watch(monkeypatch: pytest.MonkeyPatch, connection: Any) -> list[bytes]:
-    written: list[bytes] = []
-    write = type(connection).write
-
-    def watched(self: Any, commands: bytes) -> None:
-        if self is connection:
-            written.append(commands)
-        write(self, commands)
-
-    monkeypatch.setattr(type(connection), "write", watched)
-    return written
 
 
 async def _until(holds: Callable[[], bool]) -> None:
@@ -271,7 +209,7 @@ def test_an_emptied_server_is_told_the_kind_again(own_redis_server: RedisServer,
         assert task.sync.enqueue(3).record().task == "t"
 
 
-def test_many_threads_share_one_connection(redis_url: str, namespace: str) -> None:
+def test_many_threads_enqueue_at_once(redis_url: str, namespace: str) -> None:
     app, task = _app(redis_url, namespace)
     with app.sync:
         threads = [
@@ -325,7 +263,7 @@ else:
 
 
 @pytest.mark.parametrize("how", ["blocking", "beside a loop"])
-async def test_a_forked_process_leaves_the_loan_alone(
+async def test_a_forked_process_leaves_the_connection_alone(
     redis_url: str, namespace: str, tmp_path: Path, how: str
 ) -> None:
     answer = await asyncio.to_thread(
