@@ -65,9 +65,7 @@ class Blocking:
         except (WireError, OSError):
             return NO_ANSWER
         finally:
-            if (
-                not sound
-            ):  # part of a call or of its answer may be under way; an interrupted caller leaves that too
+            if not sound:  # part of a call or of its answer may be under way, after Ctrl-C as well
                 self._end(abruptly=True)
             self._turn.release()
             if self._place is not place:
