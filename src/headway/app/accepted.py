@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from headway.app.counting import counting
+from headway.figures.gatherer import MAX_ROWS
 from headway.job import new_job_id
 from headway.service import Services
 
@@ -29,17 +30,21 @@ class Accepted:
         self._clock = clock
         self._services = Services(_log, "enqueued jobs")
         self._begun = False
+        self._counts: dict[str, dict[tuple[str, str], int]] = {}  # by carrier: queue and task
 
     def of_carrier(self, name: str) -> Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None:
         """Return what is called on the app's loop with the jobs that this carrier has answered; None: nothing is."""
         if self._counting is None:
             return None
-        gatherer, clock = self._counting.gatherer, self._clock
+        counts: dict[tuple[str, str], int] = {}
+        self._counts[name] = counts
 
         def count(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
-            new = (job for job, one in zip(jobs, answers, strict=True) if one.duplicate_of is None)
-            gatherer.accepted(name, clock.now_ms(), new)
-            if not self._begun:
+            for job, answer in zip(jobs, answers, strict=True):
+                if answer.duplicate_of is None:
+                    key = job.queue, job.task
+                    counts[key] = counts.get(key, 0) + 1
+            if not self._begun or len(counts) > MAX_ROWS:
                 self._begin()
 
         return count
@@ -47,18 +52,36 @@ class Accepted:
     def blocking(self, name: str, job: NewJob) -> None:
         """Count a job that was accepted without the loop, from any thread: after others, which began the writing."""
         if self._counting is not None:
-            self._counting.gatherer.accepted(name, self._clock.now_ms(), [job])
+            self._counting.gatherer.enqueued(job.queue, job.task, name, self._clock.now_ms())
 
     async def finish(self) -> None:
         """Write the last of it, within a second."""
         await self._services.stop()
         if self._counting is not None:
+            self._fold(self._counting)
             await self._counting.finish()
 
     def _begin(self) -> None:
-        self._begun = True
-        if self._counting is not None:
-            self._services.start("figures", self._counting.round, first=self._counting.pause())
+        if self._counting is None:
+            return
+        if not self._begun:
+            self._begun = True
+            self._services.start("figures", self._round, first=self._counting.pause())
+        self._fold(self._counting)
+
+    async def _round(self) -> float:
+        if self._counting is None:
+            return 0.0
+        self._fold(self._counting)
+        return await self._counting.round()
+
+    def _fold(self, figures: Counting) -> None:
+        """Give what was counted since the last time to the figures, which are bounded, as of now."""
+        now_ms = self._clock.now_ms()
+        for name, counts in self._counts.items():
+            for (queue, task), count in counts.items():
+                figures.gatherer.enqueued(queue, task, name, now_ms, count)
+            counts.clear()
 
 
 def accepted_by(carriers: Mapping[str, Store], clock: Clock) -> Accepted:

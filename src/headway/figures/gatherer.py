@@ -18,7 +18,7 @@ from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from headway.job import Delivery, NewJob, Outcome
+    from headway.job import Delivery, Outcome
 
 MAX_ROWS: Final = 500
 """Rows of a delta in which each task stands for itself."""
@@ -113,18 +113,6 @@ class Gatherer:
         """Count jobs that were accepted."""
         with self._lock:
             self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts[0] += count
-
-    def accepted(self, carrier: str, now_ms: int, jobs: Iterable[NewJob]) -> None:
-        """Count accepted jobs by their queues and tasks; those of a batch are mostly alike."""
-        queue: str | None = None
-        task = ""
-        counts = _Cell().counts
-        with self._lock:
-            for job in jobs:
-                if job.task != task or job.queue != queue:
-                    queue, task = job.queue, job.task
-                    counts = self._cell(now_ms // MINUTE_MS, queue, task, carrier).counts
-                counts[0] += 1
 
     def started(self, queue: str, task: str, carrier: str, now_ms: int, latency_ms: float) -> None:
         """Count an attempt that begins, so long after it was due."""
