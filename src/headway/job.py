@@ -338,7 +338,7 @@ def mark_of(carrier: str) -> str:
 
     A hint, for whoever has the id alone: two names may have the same one, and a job may have been moved since.
     """
-    return _ALPHABET[crc32(carrier.encode()) % len(_ALPHABET)]
+    return _ALPHABET[(crc32(carrier.encode()) >> 16) % len(_ALPHABET)]
 
 
 def marked(job_id: JobId, carrier: str) -> JobId:

@@ -87,17 +87,16 @@ PRINTING: Final = {
     ("schedules", "run"): "hourly",
     ("doctor",): "",
     ("workers",): "",
+    ("stats",): "",
     ("top",): "",
 }
 
 
 def test_every_command_that_prints_of_a_carrier_is_tried() -> None:
-    elsewhere = {
-        ("jobs", "watch"),
-        ("offload", "prune"),
-        ("routes", "move"),
-    }  # the last one needs two carriers
-    assert PRINTING.keys() | elsewhere >= {path for path in LEAVES if has_option(path, "--namespace")}
+    elsewhere = {("jobs", "watch"), ("offload", "prune"), ("routes", "move")}
+    assert PRINTING.keys() | elsewhere >= {
+        path for path in LEAVES if has_option(path, "--namespace") and path[0] != "rollout"
+    }  # those left out at the end need two carriers
 
 
 @pytest.mark.timeout(300)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headway.cli.options import examples
+from headway.cli.options import examples, json_option
 from headway.cli.routes.completion import complete_queue
 from headway.cli.streams import emit
 from headway.cli.target import Target, takes_target, with_target
@@ -16,20 +16,26 @@ if TYPE_CHECKING:
     from headway.routing.keeping import StoredRollout
 
 
-@click.command(epilog=examples("headway rollout run reports --app shop.jobs:app"))
+@click.command(
+    epilog=examples(
+        "headway rollout run reports --app shop.jobs:app",
+        "headway rollout run reports --app shop.jobs:app --json",
+    )
+)
 @click.argument("name", metavar="QUEUE", shell_complete=complete_queue)
+@json_option("each decision on one line,")
 @takes_target
-def run(target: Target, *, name: str) -> int:
+def run(target: Target, *, name: str, as_json: bool) -> int:
     """Do the next steps of roll-outs until that of QUEUE is over, and print its decisions.
 
     Workers of the app do the steps themselves; it may run beside them, and may be ended at any moment. Exit code 0 when
     the roll-out was completed, 1 when it was rolled back or aborted.
     """
-    ended = with_target(target, lambda opened: _run(opened, name))
+    ended = with_target(target, lambda opened: _run(opened, name, as_json=as_json))
     return 0 if ended.rollout.status.completed else 1
 
 
-async def _run(opened: OpenTarget, name: str) -> StoredRollout:
+async def _run(opened: OpenTarget, name: str, *, as_json: bool) -> StoredRollout:
     import asyncio
     from uuid import uuid4
 
@@ -52,7 +58,7 @@ async def _run(opened: OpenTarget, name: str) -> StoredRollout:
             if stored is None:
                 msg = f"queue {queue} has no roll-out: headway rollout start begins one"
                 raise CommandFailed(msg)
-            shown = _print_since(stored, shown)
+            shown = _print_since(stored, shown, as_json=as_json)
             if stored.rollout.status.over and queue not in (await read_listed(control)).queues:
                 return stored
             await asyncio.sleep(pause)
@@ -61,14 +67,18 @@ async def _run(opened: OpenTarget, name: str) -> StoredRollout:
             await ours.finish()
 
 
-def _print_since(stored: StoredRollout, shown: int) -> int:
+def _print_since(stored: StoredRollout, shown: int, *, as_json: bool) -> int:
     """Print the decisions behind that number; return the number of the last one."""
-    from headway.cli.output import printable
+    from headway.cli.output import print_json_line, printable
     from headway.cli.render import iso
-    from headway.cli.rollout.words import decision_text
+    from headway.cli.rollout.words import decision_fields, decision_text
 
     for one in stored.decisions:
-        if one.number > shown:
+        if one.number <= shown:
+            continue
+        if as_json:
+            print_json_line(decision_fields(one))
+        else:
             emit(f"{iso(one.at_ms)}  {one.percent:3} %  {printable(decision_text(one))}")
-            shown = one.number
+        shown = one.number
     return shown
