@@ -72,7 +72,9 @@ def worker(app: str, where: Path) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.runs], ids=lambda s: f"{s.page}:{s.line}")
-def test_the_sample_runs(sample: Sample, tmp_path: Path) -> None:
+def test_the_sample_runs(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sentry's client imports eventlet where it is installed, as here; without this it says that it is deprecated.
+    monkeypatch.setenv("EVENTLET_TESTS", "1")
     for name, code in sample.files.items():
         (tmp_path / name).write_text(code)
     if sample.is_test:

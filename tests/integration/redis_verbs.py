@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.brokers.base import JobQuery, LogLine, Progress, QueueWant, Report, ScheduleRecord, Settlement
 from headway.errors import BrokerError
+from headway.figures.gatherer import Delta
+from headway.figures.values import Counts, Row, figures
 from headway.job import (
     Cancelled,
     Failed,
@@ -19,6 +22,7 @@ from headway.job import (
     UniqueLock,
     UniqueMode,
     WorkerId,
+    new_job_id,
 )
 from tests.integration.redis_app import LEASE_MS, job
 
@@ -317,8 +321,15 @@ def _asking(ask: Callable[[RedisBroker], Any]) -> Callable[[App], AsyncIterator[
     return verb
 
 
+async def _add_figures(app: App) -> AsyncIterator[None]:
+    row = Row(time.time_ns() // 60_000_000_000, "q", "shop.pay", "main", Counts(started=1))
+    yield
+    await app.carrier.add_figures(Delta(new_job_id(), 1, figures([row])))
+
+
 SCHEDULE: Final = ScheduleRecord("s", "* * * * *", "shop.pay")
 VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
+    "add_figures": [_add_figures],
     "cancel": [_cancel],
     "claim": [_claim],
     "clean": [_clean],
@@ -326,6 +337,7 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "drain": [_drain],
     "enqueue": [_enqueue, _enqueue_held, _come_back],
     "enqueue_plain": [_enqueue_plain, _plain_batch],
+    "figures": [_asking(lambda carrier: carrier.figures(0, 2**42))],
     "find_held": [_find_held],
     "get": [_asking(lambda carrier: carrier.get([JobId("x")]))],
     "heartbeat": [_asking(lambda carrier: carrier.heartbeat([BUSY, IDLE], LEASE_MS))],

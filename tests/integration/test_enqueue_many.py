@@ -78,7 +78,7 @@ async def test_a_list_is_checked_before_the_first_is_written(
             msg = "too far ahead"
             raise UnsupportedError(msg)
 
-    monkeypatch.setattr(opened._opened.here(), "_check", check)
+    monkeypatch.setattr(opened._opened.here().acceptor, "check", check)
     with pytest.raises(UnsupportedError, match="too far ahead"):
         await opened.enqueue_many(jobs)
     assert await _accepted(opened) == []

@@ -49,6 +49,8 @@ FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
 
 ENDLESS: Final = {
     "service:Service.run": "the mechanism itself",
+    "demo.flow:Flow._run": "a demo that cannot go on ends, and says so",
+    "cli.top:_live": "the screen of one person, who sees the reason on it, and ends it",
     "runtime.lane:Lane.fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
     "brokers.redis.wire.commands:Commands._run": "connects again after whatever ended the connection",
     "brokers.redis.wire.subscriptions:Listener._run": "connects again after whatever ended the connection",
