@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from headway.codec import Format
 
-_PLAIN: Final = frozenset({int, str, float, bool, bytes, type(None)})
+_SCALAR: Final = frozenset({int, str, float, bool, bytes, type(None)})
 _CONTAINERS: Final = frozenset({dict, list})
-_PLAIN_OR_CONTAINER: Final = _PLAIN | _CONTAINERS
+_SCALAR_OR_CONTAINER: Final = _SCALAR | _CONTAINERS
 _TO_JSON: Final = msgspec.json.Encoder(enc_hook=to_builtin).encode
 _TO_MSGPACK: Final = msgspec.msgpack.Encoder(enc_hook=to_builtin).encode
 _WITH_FIELDS: Final = (inspect.StructType, inspect.DataclassType, inspect.NamedTupleType)
@@ -40,7 +40,7 @@ _SEQUENCES: Final = (inspect.ListType, inspect.VarTupleType, inspect.SetType, in
 
 
 class Need(Enum):
-    """What has to be seen of a value of a known type before it is certain to arrive."""
+    """What has to be checked of a value of a known type before it is certain to arrive unchanged."""
 
     NOTHING = "nothing"
     UNCHANGED = "that nothing in it would arrive as something else"
@@ -49,21 +49,21 @@ class Need(Enum):
 
 
 class Accepted(NamedTuple):
-    """What a parameter takes: values of exactly these types need no more than is said here, all others `DECODE`."""
+    """The types whose values a parameter accepts, with the check that each needs; all other types need `DECODE`."""
 
     needs: dict[type, Need]
     untyped: bool = False  # it takes anything
 
     def need(self, given: type, form: Format) -> Need:
-        """Return what has to be seen of a value of this type."""
+        """Return the check that a value of this type needs."""
         if not self.untyped:
             return self.needs.get(given, Need.DECODE)
-        plain = given in _PLAIN and not (form == "json" and given is bytes)
-        return Need.NOTHING if plain else Need.UNCHANGED
+        scalar = given in _SCALAR and not (form == "json" and given is bytes)
+        return Need.NOTHING if scalar else Need.UNCHANGED
 
 
 def accepted(kind: inspect.Type) -> Accepted:  # noqa: PLR0911 - one for each kind
-    """Return what a parameter of this type takes."""
+    """Return what a parameter of this type accepts."""
     match kind:
         case inspect.AnyType():
             return Accepted({}, untyped=True)
@@ -87,11 +87,11 @@ def accepted(kind: inspect.Type) -> Accepted:  # noqa: PLR0911 - one for each ki
         case inspect.ListType(item_type=inspect.AnyType(), min_length=None, max_length=None):
             return Accepted({list: Need.UNCHANGED})
         case _:
-            return Accepted({given: Need.NOTHING for given, plain in _SCALARS.items() if plain == kind})
+            return Accepted({given: Need.NOTHING for given, name in _SCALARS.items() if name == kind})
 
 
 class Change(NamedTuple):
-    """Something that would arrive as something else; `path` leads to it, such as `['lines'][0]`."""
+    """A value that would not arrive as it was given; `path` leads to it, such as `['lines'][0]`."""
 
     path: str
     given: str
@@ -99,7 +99,7 @@ class Change(NamedTuple):
 
 
 def arrives_unchanged(value: object, form: Format) -> bool:
-    """Tell at once for the common case; false says only that `untyped_change` has to look.
+    """Decide the common case quickly; false says only that `untyped_change` has to look.
 
     `value` has been encoded already: it is finite and leads nowhere back to itself.
     """
@@ -113,22 +113,22 @@ def arrives_unchanged(value: object, form: Format) -> bool:
     while True:
         below = get_referents(*level)
         kinds = set(map(type, below))
-        if kinds <= _PLAIN:
+        if kinds <= _SCALAR:
             return True
-        if not kinds <= _PLAIN_OR_CONTAINER:
+        if not kinds <= _SCALAR_OR_CONTAINER:
             return False
         level = [item for item in below if type(item) in _CONTAINERS]
 
 
 def is_flat_record(value: dict[object, object]) -> bool:
-    """Tell at once for the commonest of all: whether the keys are texts and the values plain, none a container."""
+    """Tell for the commonest dict of all: whether its keys are str and its values scalars, none a container."""
     # Both the keys and the values are given unless all keys are texts.
     values = get_referents(value)
-    return len(values) == len(value) and set(map(type, values)) <= _PLAIN
+    return len(values) == len(value) and set(map(type, values)) <= _SCALAR
 
 
 def untyped_change(value: object, form: Format, path: str = "") -> Change | None:
-    """Return the first part of the value that would arrive as something else; None when all arrives equal."""
+    """Return the first part of the value that would arrive changed; None when all arrives equal."""
     match value:
         case Enum():
             same = value.value == value and untyped_change(value.value, form) is None
@@ -156,7 +156,7 @@ def typed_change(  # noqa: PLR0911 - one for each kind
     form: Format,
     path: str = "",
 ) -> Change | None:
-    """As `untyped_change`, in those parts of the value for which its type says `Any`."""
+    """As `untyped_change`, only for those parts of the value whose type is `Any`."""
     if isinstance(kind, inspect.AnyType):
         return untyped_change(value, form, path)
     if isinstance(kind, inspect.UnionType):
@@ -187,7 +187,7 @@ def typed_change(  # noqa: PLR0911 - one for each kind
 
 
 def has_untyped_parts(kind: inspect.Type) -> bool:
-    """Tell whether the type says `Any` somewhere below its top."""
+    """Tell whether the type contains `Any`, not counting itself."""
     return any(isinstance(part, inspect.AnyType) for part in parts_of(kind))
 
 

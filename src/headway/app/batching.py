@@ -71,7 +71,7 @@ class Batcher(Generic[T, A]):
         return answer
 
     def submit(self, item: T) -> Awaitable[A]:
-        """Take the item, whose answer must be awaited at once: a lone one is handed over by whoever awaits it."""
+        """Take the item; its answer must be awaited at once, for a lone item is sent by the task that awaits it."""
         if self._waiting or self._calls or self._direct:
             return self.add(item)
         return self._hand_over_alone(item)
@@ -200,7 +200,7 @@ class Batcher(Generic[T, A]):
 
 
 class _Refusals:
-    """What a batch came to that was refused as a whole."""
+    """The answers to a batch that was refused as a whole."""
 
     def __init__(self) -> None:
         self.alone = 0  # items that were refused when they came alone
@@ -208,7 +208,7 @@ class _Refusals:
 
     @property
     def by_the_carrier(self) -> bool:
-        """Whether nothing is accepted at all, as by a full disk: then it is not the items."""
+        """Whether no item at all is accepted, as with a full disk: then the fault is not theirs."""
         return self.alone >= _PROOF and not self.accepted
 
 

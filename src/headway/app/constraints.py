@@ -43,7 +43,7 @@ def readable(kind: Any, where: str) -> Any:  # noqa: ANN401 - any annotation
             msg = f"{where} is a {owner.__name__}, in which nothing checks {constraint!r}: write msgspec.Meta there"
             raise DeclarationError(msg)
     try:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - only for whoever uses it
+        from pydantic import TypeAdapter  # noqa: PLC0415 - only where it is used
     except ImportError as error:
         msg = f"{where} has the constraint {found[0][1]!r}, which pydantic checks: install it, or write msgspec.Meta"
         raise DeclarationError(msg) from error

@@ -1,4 +1,4 @@
-"""What a handler may know of the job it runs, and tell of it."""
+"""The running job, for its handler: what it is, and how to report progress and log lines."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class ContextChannel(Protocol):
     """Where a running job's reports go: the executor in this process, or a pipe to it."""
 
     def progress(self, fraction: float, message: str) -> None:
-        """Take the latest progress; older ones that were not sent yet are replaced."""
+        """Accept the latest progress; it replaces an older one that was not sent yet."""
         ...
 
     def log(self, level: str, message: str) -> None:
-        """Take a log line."""
+        """Accept a log line."""
         ...
 
     async def flush(self) -> None:
-        """Wait until all that was taken is recorded or refused."""
+        """Wait until all accepted reports are recorded or refused."""
         ...
 
     @property

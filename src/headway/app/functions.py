@@ -94,7 +94,7 @@ def qualified_name(function: Callable[..., Any]) -> str:
 def _module_of(file: Path) -> str:
     """Name the module as it is imported, where its file is run as a script.
 
-    A file in a package is imported by the package's name; one in a plain folder by that of the folder, below the
+    A file in a package is imported by the package's name; one in another folder by the folder's name, below the
     nearest place where Python, or a worker started here, looks for modules.
     """
     file = file.resolve()

@@ -64,20 +64,20 @@ class Resources:
         return isinstance(resource, Resource) and resource in self._values
 
     def put(self, resource: Resource[T], value: T) -> None:
-        """Offer what the resource yielded."""
+        """Make the yielded value available."""
         self._values[resource] = value
 
     def drop(self, resource: Resource[Any]) -> None:
-        """Offer it no more."""
+        """Make it unavailable again."""
         self._values.pop(resource, None)
 
     def check(self, resource: object) -> None:
-        """Refuse with a DeclarationError what is no resource of this app."""
+        """Raise DeclarationError when this is no resource of the app."""
         if not isinstance(resource, Resource) or self._declared.get(resource.name) is not resource:
             raise DeclarationError(self.absence(resource))
 
     def absence(self, resource: Any) -> str:  # noqa: ANN401 - whatever was given
-        """Say why there is nothing under this key."""
+        """Return the error for a resource that is not declared, or not open."""
         if not isinstance(resource, Resource):
             return f"{resource!r} is no resource: name what @app.resource stands on, as in ctx.resource(db)"
         if self._declared.get(resource.name) is not resource:

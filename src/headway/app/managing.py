@@ -1,4 +1,4 @@
-"""What is done with jobs and queues from outside: listed, counted, retried, removed, paused; with blocking twins."""
+"""Managing jobs and queues: list, count, retry, remove, pause; with blocking twins."""
 
 from __future__ import annotations
 

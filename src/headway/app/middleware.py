@@ -1,4 +1,4 @@
-"""What an application puts around each run and before each enqueue: traces, logs, sessions, limits of its own."""
+"""Middleware around each run and hooks before each enqueue: for traces, logs, sessions, limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Proceed: TypeAlias = Callable[[], Awaitable[Any]]
-"""Runs what is around: the next middleware, in the end the handler. Returns its value, or raises its exception."""
+"""Calls the next middleware, the last one the handler. Returns its value, or raises its exception."""
 
 
 class JobCall:
@@ -110,7 +110,7 @@ EnqueueHook: TypeAlias = Callable[[EnqueueCall], None]
 
 
 def check_middleware(function: Any) -> None:  # noqa: ANN401 - whatever stands below @app.middleware
-    """Refuse what cannot be around a run; DeclarationError says what to write."""
+    """Check a declared middleware; DeclarationError says what to write instead."""
     if not (inspect.iscoroutinefunction(function) and _takes(function, 2)):
         msg = (
             f"@app.middleware goes on `async def name(call: JobCall, proceed: Proceed) -> Any`, "
@@ -120,7 +120,7 @@ def check_middleware(function: Any) -> None:  # noqa: ANN401 - whatever stands b
 
 
 def check_enqueue_hook(function: Any) -> None:  # noqa: ANN401 - whatever stands below @app.on_enqueue
-    """Refuse what cannot be called before an enqueue; DeclarationError says what to write."""
+    """Check a declared enqueue hook; DeclarationError says what to write instead."""
     if inspect.iscoroutinefunction(function):
         msg = (
             f"@app.on_enqueue goes on a def, and {_shown(function)} is an async def: it is also called where jobs are "

@@ -1,4 +1,4 @@
-"""An app as it is open on one event loop: its carriers, and what gives them jobs."""
+"""An app as it is open on one event loop: its carriers, and the batches of jobs for them."""
 
 from __future__ import annotations
 

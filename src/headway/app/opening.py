@@ -45,7 +45,7 @@ class OpenApps:
     ) -> None:
         """`carriers` take the place of those that the settings name.
 
-        `elsewhere` returns a loop of another thread on which the app is open for whoever has not opened it.
+        `elsewhere` returns another thread's loop on which the app is open, for loops that have not opened it.
         """
         self._elsewhere = elsewhere
         self._guests: WeakKeyDictionary[asyncio.AbstractEventLoop, OpenApp] = WeakKeyDictionary()
@@ -60,7 +60,7 @@ class OpenApps:
 
     @property
     def pulls(self) -> dict[str, bool]:
-        """By the names of the carriers: whether workers claim the jobs; false: they are pushed. Asks nobody."""
+        """Whether workers claim the jobs, for each carrier by name; false: it pushes them. Connects to nothing."""
         if self._given is None:
             return pulls_of(self._settings)
         return {name: one.capabilities.pull is not None for name, one in self._given.items()}
@@ -143,7 +143,7 @@ class OpenApps:
         return opened
 
     def _opened(self, loop: asyncio.AbstractEventLoop) -> OpenApp:
-        """Make what is to be opened: one carrier, or several with the app's routes before them."""
+        """Make the carrier to open: a single one, or several behind the app's routes."""
         from headway.brokers.url import from_url  # noqa: PLC0415 - drivers are loaded when they are needed
 
         stores = self._given
@@ -172,7 +172,7 @@ class OpenApps:
         return OneAcceptor(carrier, enqueuer, self._clock or SystemClock(), self._offload)
 
     async def close(self) -> bool:
-        """Count one user less; close with the last and tell so."""
+        """Count one user less; close with the last one, and return whether it did."""
         opened = self.here()
         opened.users -= 1
         if opened.users:
@@ -188,7 +188,7 @@ class OpenApps:
 
 
 def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedError:
-    """Say what was accepted before the batch that failed, and of that batch by a carrier that takes each by itself."""
+    """Note which jobs were accepted: those before the failed batch, and in it those of a carrier that takes jobs singly."""
     if isinstance(error, PartlyAcceptedError):
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         return PartlyAcceptedError([*accepted, *error.accepted], cause)
@@ -196,7 +196,7 @@ def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedEr
 
 
 def pulls_of(settings: Settings) -> dict[str, bool]:
-    """Return by the names of the carriers in the settings: whether workers claim the jobs; false: they are pushed."""
+    """Return for each carrier of the settings whether workers claim its jobs; false: it pushes them."""
     from headway.brokers.url import pushes  # noqa: PLC0415 - when it is needed
 
     return {name: not pushes(url) for name, url in settings.carrier_urls.items()}
@@ -205,7 +205,7 @@ def pulls_of(settings: Settings) -> dict[str, bool]:
 def broker_settings(
     name: str, settings: Settings, tasks: Mapping[str, Task[Any, Any]] | None = None
 ) -> BrokerSettings:
-    """Return what a driver is opened with for an app of this name."""
+    """Return the settings that a driver is opened with, for an app of this name."""
     from headway.brokers.base import BrokerSettings, Retention  # noqa: PLC0415 - as above
 
     return BrokerSettings(

@@ -56,11 +56,11 @@ class JobOptions(Struct, frozen=True):
     unique: Unique | UnsetType | None = UNSET
 
 
-PLAIN: Final = JobOptions()
+NO_OPTIONS: Final = JobOptions()
 
 
 def job_options(  # noqa: C901, PLR0913 - each is an option of its own
-    base: JobOptions = PLAIN,
+    base: JobOptions = NO_OPTIONS,
     *,
     delay: Duration | None = None,
     at: datetime | None = None,

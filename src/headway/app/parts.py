@@ -1,4 +1,4 @@
-"""What handles and job records need of an open app, and no more: so that they know nothing of the app itself."""
+"""The little that handles and job records need of an open app, so that they need not import the app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Reader(Protocol):
 
     @property
     def result_type(self) -> Any:  # noqa: ANN401 - any type
-        """What its function returns."""
+        """The type that its function returns."""
         ...
 
     def decode(self, call: Call, form: Format, /) -> tuple[list[Any], dict[str, Any]]:
@@ -27,11 +27,11 @@ class Reader(Protocol):
 
 
 class KnownTask(Protocol):
-    """A declared task, to whoever reads its jobs."""
+    """A declared task, as its jobs are read."""
 
     @property
     def signature(self) -> Reader:
-        """What reads them."""
+        """What decodes its calls and results."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class KnownTask(Protocol):
 
 
 class JobSource(Protocol):
-    """An app, to whoever looks at its jobs."""
+    """An app, as its jobs are looked up."""
 
     @property
     def carrier(self) -> Store:
@@ -50,12 +50,12 @@ class JobSource(Protocol):
 
     @property
     def offload(self) -> Offload | None:
-        """Where large payloads lie."""
+        """Where large payloads are stored."""
         ...
 
     @property
     def portal(self) -> Portal:
-        """The way from blocking code to the loop."""
+        """Runs coroutines for blocking code."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""The one door from blocking code to the async core: a thread with an event loop, shared by an app's sync twins."""
+"""The way from blocking code to the async core: a thread with an event loop, shared by an app's sync twins."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class _Visit(Generic[T]):
 
 
 def _refuse_green_threads() -> None:
-    """Refuse threads that are none: a loop in a greenlet would never let its callers go on."""
+    """Refuse greenlets in place of threads: an event loop in one would never let its callers go on."""
     gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
     if gevent is not None and any(map(gevent.is_module_patched, ("threading", "queue"))):
         name, instead = "gevent", "gevent.monkey.patch_all(thread=False, queue=False)"

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from headway.app.options import PLAIN
+from headway.app.options import NO_OPTIONS
 from headway.app.task import Task
 from headway.job import Fire, NewJob
 from headway.schedules.schedule import CatchUp, Schedule
@@ -28,8 +28,8 @@ class ScheduledTask(Struct, frozen=True):
 
     def job_at(self, fire_ms: int) -> NewJob:
         """Make the job of a fire time; its key is the same wherever it is made."""
-        return self.task.new_job(PLAIN, self.args, self.kwargs, Fire(self.name, fire_ms))
+        return self.task.new_job(NO_OPTIONS, self.args, self.kwargs, Fire(self.name, fire_ms))
 
     def job_now(self) -> NewJob:
         """Make a job by hand, beside the fire times."""
-        return self.task.new_job(PLAIN, self.args, self.kwargs)
+        return self.task.new_job(NO_OPTIONS, self.args, self.kwargs)

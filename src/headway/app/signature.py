@@ -50,7 +50,7 @@ _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSIT
 
 
 class _Plan(NamedTuple):
-    """What is left to be seen of a call once the types of its arguments are known; places are positions and names."""
+    """The checks that a call still needs once the types of its arguments are known, by position or name."""
 
     untyped: tuple[int | str, ...] = ()  # must arrive as they are
     text_keys: tuple[int | str, ...] = ()  # as well, and all keys must be texts
@@ -142,7 +142,7 @@ class Signature:
         return payload
 
     def _plan(self, args: Sequence[object], kwargs: Mapping[str, object]) -> _Plan | None:
-        """Return what is left to be seen of calls with arguments of these types; None: they fit."""
+        """Return the checks that calls with arguments of these types still need; None: they fit."""
         untyped: list[int | str] = []
         text_keys: list[int | str] = []
         mixed: list[int | str] = []
@@ -190,7 +190,7 @@ class Signature:
         kwargs: Mapping[str, object],
         payload: bytes,
     ) -> None:
-        """Do here once what the worker will do: so a wrong type is refused before anything is written."""
+        """Decode the arguments as the worker will, so that a wrong type is refused before anything is stored."""
         if kwargs or self.decode_positional(payload) is None:
             try:
                 self.decode(*decode_call(payload))
@@ -211,7 +211,7 @@ class Signature:
             raise ArgumentsError(msg)
 
     def _parameter(self, at: int | str) -> str:
-        """Name the parameter that takes the argument at this place or of this name."""
+        """Name the parameter of the argument at this position or with this name."""
         if isinstance(at, int):
             return self._positional[at] if at < len(self._positional) else self._varargs or ""
         return at if at in self._by_name else self._varkwargs or ""
@@ -233,7 +233,7 @@ class Signature:
         return result
 
     def decode_positional(self, payload: bytes) -> PositionalCall | None:
-        """Read a call that gives each positional parameter by its place, in one go: the common case.
+        """Decode in one step a call that passes each parameter by position: the common case.
 
         None for any other call, sound or not: `decode` reads it, or says what is wrong with it.
         """
@@ -350,7 +350,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _sound(kind: Any) -> frozenset[type] | None:  # noqa: ANN401 - any annotation
-    """Return the classes whose values fit a declared result, so that they need no look; None: every value does."""
+    """Return the classes whose values fit a declared result without a check; None: every value fits."""
     if kind is Any:
         return None
     alternatives: tuple[Any, ...] = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)

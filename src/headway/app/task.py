@@ -1,4 +1,4 @@
-"""A declared task: the typed thing that is enqueued."""
+"""A declared task, typed by its function: what applications enqueue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from msgspec import UNSET, UnsetType
 
 from headway.app.handle import JobHandle, SyncJobHandle
-from headway.app.options import PLAIN, JobOptions, TaskOptions, checked_headers, job_options
+from headway.app.options import NO_OPTIONS, JobOptions, TaskOptions, checked_headers, job_options
 from headway.app.prepared import PreparedJob
 from headway.app.signature import Signature
 from headway.errors import DeclarationError
@@ -46,23 +46,23 @@ class Task(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
         self.__wrapped__ = function
-        self._plain = TaskCall(self, PLAIN)
+        self._call = TaskCall(self, NO_OPTIONS)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle.
 
         Raises EnqueueError when the job is refused, BrokerError when the carrier fails.
         """
-        return await self._plain.enqueue(*args, **kwargs)
+        return await self._call.enqueue(*args, **kwargs)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Words by which its jobs are found; a job has those of its task, as that is declared where one looks."""
+        """Words by which its jobs are found; a job has those that its task declares in the process that looks."""
         return self.options_declared.tags
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
-        return self._plain.job(*args, **kwargs)
+        return self._call.job(*args, **kwargs)
 
     def options(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -100,7 +100,7 @@ class Task(Generic[P, R]):
     @property
     def sync(self) -> SyncTaskCall[P, R]:
         """The blocking twin."""
-        return SyncTaskCall(self._plain)
+        return SyncTaskCall(self._call)
 
     def new_job(
         self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any], fire: Fire | None = None
@@ -111,12 +111,12 @@ class Task(Generic[P, R]):
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise as `enqueue` would, without asking what is called before an enqueue."""
-        self._made(PLAIN, args, kwargs, None, None)
+        self._made(NO_OPTIONS, args, kwargs, None, None)
 
     def _hooked(
         self, options: JobOptions, args: tuple[Any, ...], kwargs: dict[str, Any], fire: Fire | None
     ) -> dict[str, str] | None:
-        """Let the application see the job before it is made; return the headers that it is to have."""
+        """Call the application's hooks (`@app.on_enqueue`); return the headers that the job is to have."""
         from headway.app.middleware import EnqueueCall  # noqa: PLC0415 - few applications ask to be called
 
         declared = self.options_declared
@@ -200,7 +200,7 @@ class PlainTask(Task[P, R]):
 class TaskCall(Generic[P, R]):
     """A task with options of single jobs."""
 
-    __slots__ = ("_is_plain", "_options", "_priority", "_queue", "task")
+    __slots__ = ("_is_bare", "_options", "_priority", "_queue", "task")
 
     def __init__(self, task: Task[P, R], options: JobOptions) -> None:
         """Made by `task.options`."""
@@ -212,7 +212,7 @@ class TaskCall(Generic[P, R]):
         times = (options.delay_ms or None, options.at_ms, options.expires_ms, declared.expires_ms)
         unique = declared.unique if options.unique is UNSET else options.unique
         named = options.key is not None or unique is not None
-        self._is_plain = times == (None,) * len(times) and not named and options.headers is None
+        self._is_bare = times == (None,) * len(times) and not named and options.headers is None
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Accept a job with these arguments durably, and return its handle; raises as `Task.enqueue` does."""
@@ -225,9 +225,9 @@ class TaskCall(Generic[P, R]):
         return self._handle(accepted.id, accepted.duplicate_of)
 
     def _new(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        """Make the job; of a plain one nothing is left to be found out."""
+        """Make the job; one with no more than arguments, priority and queue takes the short way."""
         task, options = self.task, self._options
-        if not self._is_plain or task.hooks:
+        if not self._is_bare or task.hooks:
             return task.new_job(options, args, kwargs)
         payload = task.signature.encode(task.codec, args, kwargs, options.headers, options.timeout_ms)
         return NewJob(new_job_id(), task.name, self._queue, payload, self._priority)

@@ -1,4 +1,4 @@
-"""Unique jobs: which jobs count as the same, and what becomes of the second one."""
+"""Unique jobs: which jobs count as the same, and what happens to the second one."""
 
 from __future__ import annotations
 
