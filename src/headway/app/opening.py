@@ -188,7 +188,7 @@ class OpenApps:
 
 
 def partly_accepted(accepted: list[JobId], error: Exception) -> PartlyAcceptedError:
-    """Note which jobs were accepted: those before the failed batch, and in it those of a carrier that takes jobs singly."""
+    """Note which jobs were accepted: those before the failed batch, and those in it that a carrier took singly."""
     if isinstance(error, PartlyAcceptedError):
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         return PartlyAcceptedError([*accepted, *error.accepted], cause)

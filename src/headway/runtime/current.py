@@ -1,8 +1,8 @@
 """Which job the running code belongs to: a context variable that costs a job next to nothing.
 
-Setting one for each job would copy the context each time, and make "did the job leave something in its context" a
-comparison of contents. So the variable holds the *place* that runs one job after the other, and the place holds the
-run. What a handler starts, and what may outlive it, is given a place of its own with that run alone.
+Setting the variable for each job would copy the context each time, and make "did the job leave something in its
+context" a comparison of contents. So it is set once, to a holder that is given one run after the other. What a handler
+starts, and what may outlive it, is given a holder of its own with that run alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from headway.runtime.run import JobRun
 
 
-class Place:
-    """Where jobs run one after the other, or what one job has started."""
+class RunHolder:
+    """Holds the run of the present job: of the task that runs one job after the other, or of what one job started."""
 
     __slots__ = ("run",)
 
@@ -28,25 +28,25 @@ class CurrentRun:
     """The run whose handler the running code belongs to, also in tasks and threads that the handler started."""
 
     def __init__(self) -> None:
-        self._place: ContextVar[Place | None] = ContextVar("headway_place", default=None)
+        self._holder: ContextVar[RunHolder | None] = ContextVar("headway_run", default=None)
 
     def get(self) -> JobRun | None:
-        """Return it; None: this code belongs to no job."""
-        place = self._place.get()
-        return None if place is None else place.run
+        """Return the run; None: this code belongs to no job."""
+        holder = self._holder.get()
+        return None if holder is None else holder.run
 
-    def enter(self, run: JobRun | None = None) -> Place:
-        """Make the present context a place; whoever runs jobs in it sets its `run`."""
-        place = Place(run)
-        self._place.set(place)
-        return place
+    def enter(self, run: JobRun | None = None) -> RunHolder:
+        """Give the present context a holder of its own, and return it: its `run` is set for each job."""
+        holder = RunHolder(run)
+        self._holder.set(holder)
+        return holder
 
     def context(self) -> contextvars.Context:
-        """Copy the present context for something that may outlive the present job: it goes on belonging to that."""
+        """Copy the present context for something that may outlive the present job, and still belongs to it then."""
         context = contextvars.copy_context()
         context.run(self.enter, self.get())
         return context
 
 
 current_run: Final = CurrentRun()
-"""Of this thread and task."""
+"""The run that the present thread and task belong to."""

@@ -26,14 +26,14 @@ _ISOLATE_FROM: Final = (
 class Cause(Enum):
     """Who ended the process."""
 
-    ITSELF = auto()  # nobody asked it to go: a crash, the kernel, an exit in a handler
+    ITSELF = auto()  # unasked: a crash, the kernel, an exit in a handler
     IN_ORDER = auto()  # it drained, handed back what was left, and said goodbye
-    STOPPED = auto()  # we did: its grace was over, the second signal came, or its supervisor goes
-    OVERDUE = auto()  # we did, for jobs that did not end at their limit
+    STOPPED = auto()  # by its supervisor: its grace was over, the second signal came, or the supervisor ends
+    OVERDUE = auto()  # by its supervisor, for jobs that did not end at their limit
 
 
 class Blame(Struct, frozen=True):
-    """What follows. Whatever the process held besides comes back at once and is charged nothing.
+    """The jobs that are charged. All others that the process held come back at once and are charged nothing.
 
     `crashed` count one crash more. `timed_out` have used up an attempt: their retry policy is asked.
     """
@@ -45,7 +45,7 @@ class Blame(Struct, frozen=True):
 def blame(
     cause: Cause, started: Sequence[Started], overdue: Collection[JobId] = (), *, known: bool = True
 ) -> Blame:
-    """Decide whom the death of a process is laid to.
+    """Decide which jobs the death of a process is charged to.
 
     `started` are the jobs that were started there and had not ended, `overdue` those for which it was ended. `known` is
     false when the process could not say what it was doing, because something held the GIL: then an overdue job is

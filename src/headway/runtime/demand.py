@@ -65,7 +65,7 @@ class Demand:
         return False
 
     def none(self) -> int:
-        """No room, whatever is free."""
+        """Return 0: the lane takes no jobs now."""
         return 0
 
     def leave(self) -> None:

@@ -42,7 +42,7 @@ def error_of(
 
 
 def with_error(delivery: Delivery, *errors: AttemptError) -> bytes:
-    """Return the job's history with these errors more."""
+    """Return the job's history with these errors added."""
     kept = [*decode_history(delivery.history), *errors]
     if len(kept) > _MAX_ERRORS:
         kept = [kept[0], *kept[-(_MAX_ERRORS - 1) :]]

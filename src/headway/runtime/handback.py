@@ -1,4 +1,4 @@
-"""What a dead worker held goes back to its carriers at once, and whoever is to blame is charged."""
+"""Jobs of a dead worker go back to their carriers at once; those that may have ended it are charged a crash."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HandBack:
         self._more = more
 
     async def take_back(self, member: Member) -> None:
-        """Do so on every carrier, until each has answered or the lease has surely run out there."""
+        """Take the jobs back on every carrier, until each has answered or the lease has surely run out there."""
         hello = member.hello
         if hello is None:  # it never claimed
             return
@@ -103,7 +103,7 @@ class HandBack:
 
 
 def _part(verdict: Blame, started: Sequence[Started], lane: int) -> Blame:
-    """Return what of a verdict concerns the jobs of one lane."""
+    """Return the part of a verdict that concerns the jobs of one lane."""
     crashed = set(verdict.crashed)
     return type(verdict)(
         crashed=[job.job_id for job in started if job.lane == lane and job.job_id in crashed],

@@ -1,4 +1,4 @@
-"""What a supervisor has for each carrier of its workers: a connection, the heartbeats, the hand-back.
+"""A supervisor's part for each carrier of its workers: a connection, heartbeats, handing jobs back.
 
 Each in loops of its own: a carrier that is away delays no heartbeat of another.
 """
@@ -41,7 +41,7 @@ class Heart:
         """`hello` is of the first worker that serves this carrier; `members` are all processes of the group."""
         self.address = address
         self.carrier: Carrier | None = None  # once it is open
-        self.pending: set[WorkerId] = set()  # dead, and their leases must last until their jobs are settled
+        self.pending: set[WorkerId] = set()  # dead; their leases must last until their jobs are settled
         several = len(hello.carriers) > 1
         self._said = f"carrier {address.name}: " if several else ""
         self._outage = Outage(
@@ -104,7 +104,7 @@ class Heart:
             try:
                 carrier = self._open_carrier(self.address.url, self._broker)
             except ConfigError:
-                return _CONNECTED  # the worker finds the same, says it and ends: the supervisor follows
+                return _CONNECTED  # the worker reports the same error and ends, and the supervisor with it
             await carrier.open()
             self.carrier = carrier
             if carrier.capabilities.connected is not None:
@@ -112,7 +112,7 @@ class Heart:
         return _CONNECTED
 
     async def _beat(self) -> float:
-        """One heartbeat for all that all processes hold here."""
+        """Beat once, for the jobs of all processes on this carrier."""
         carrier = self.carrier
         asked: dict[WorkerId, tuple[Member, int, set[JobId]]] = {}
         for member in self._members():

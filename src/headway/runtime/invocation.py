@@ -1,4 +1,4 @@
-"""A stored call as its handler is called with it."""
+"""A stored call, decoded into the arguments of its handler."""
 
 from __future__ import annotations
 

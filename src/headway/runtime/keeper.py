@@ -17,7 +17,7 @@ _CONNECTION_LOOK: Final = 1.0  # seconds; a look asks nobody
 
 
 async def look_at_connection(carrier: Carrier) -> float:
-    """Notice an outage before the first call is given up, and also while nothing is called."""
+    """Report an outage before the first call fails for it, and also while nothing is called."""
     connected = carrier.capabilities.connected
     if connected is not None and (trouble := connected.trouble):
         raise BrokerUnavailableError(trouble)

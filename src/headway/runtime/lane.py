@@ -1,8 +1,8 @@
-"""What a worker has for each carrier that it serves: the loops that ask this one, and what is held of it.
+"""A lane: the part of a worker that serves one carrier, with the loops that ask it and the jobs held of it.
 
 The life of a job here: `fetch` claims it, the worker's runners run it, `run_ended` has the settler settle it.
-`_listen` hears of work, cancellation and a lost lease. Lanes share the worker's places and nothing else: a carrier that
-is slow or away keeps nobody from the jobs of another.
+`_listen` gets the signals: work, cancel requests, a lost lease. Lanes share the worker's places and nothing else, so a
+carrier that is slow or away does not delay the jobs of another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("headway.worker")
 
 _LONGEST_WAIT: Final = (
-    60.0  # seconds without a claim although nobody woke us: a wake-up lost to a frozen worker costs no more
+    60.0  # seconds without a claim and without a wake-up: one that was lost to a frozen worker costs no more
 )
 _LISTEN_AGAIN: Final = 0.1  # seconds after the signals ended
 _ASK_PAUSE: Final = 0.2  # seconds until a carrier that is away is asked again
@@ -48,7 +48,7 @@ _MAX_UNSETTLED: Final = 2000  # outcomes on their way to the carrier while new j
 
 
 class Wants(Protocol):
-    """What a lane may ask for: a worker's `Demand`, or its share of one."""
+    """How many jobs a lane may claim: a worker's `Demand`, or the lane's share of it."""
 
     held: int
     patience: float | None
@@ -68,7 +68,7 @@ class Wants(Protocol):
 class Shared:
     """What the lanes of a worker have in common. `kept`: seconds for which records are kept at least.
 
-    `on_outage` is told the number of a lane and why its carrier is not available, empty when it is again.
+    `on_outage` is called with the number of a lane and why its carrier is not available, empty when it is again.
     """
 
     worker: WorkerId
@@ -89,7 +89,7 @@ class Lane:
     def __init__(
         self, carrier: Carrier, shared: Shared, *, number: int = 0, name: str = "", count: Count | None = None
     ) -> None:
-        """`name` is that of the carrier, where the worker serves several; `count` is told what was settled."""
+        """`name` is that of the carrier, where the worker serves several; `count` is called with what was settled."""
         self.name = name
         self.number = number
         self.carrier = carrier
@@ -137,27 +137,27 @@ class Lane:
             self.services.start("lease", self._beat, first=self._lease_ms / 1000 / BEATS_PER_LEASE)
 
     def changed(self) -> None:
-        """Look whether there is room now, or whether it is time to stop."""
+        """Check again whether there is room, or whether it is time to stop."""
         self._places_freed += 1
         self._changed.set()
 
     def claim_again(self) -> None:
-        """Look for jobs: a carrier that was emptied, or took the lease back, may know this worker no more."""
+        """Claim again: a carrier that was emptied, or took the lease back, no longer knows that this worker is idle."""
         self._woken = True
         self._changed.set()
 
     def stay_full(self) -> None:
-        """All places are taken, for longer: what waits here goes back, and the carrier is to wake others."""
+        """Hand back what waits, as all places stay taken, and let the carrier wake other workers."""
         self.hand_back_waiting()
         self.asked.set()
         if self._idling:
             self.claim_again()
 
     def lease_lost(self) -> None:
-        """Stop every run: whatever is held here is someone else's now."""
+        """Stop every run: other workers may have the jobs by now."""
         if self.holds:
             _log.warning("%s: the lease was lost; %d jobs are given up", self._owner, self.holds)
-        # What is no longer ours is superseded; what is (a claim made since) goes back.
+        # The release of a lost job is superseded; one that was claimed since does go back.
         self.hand_back_waiting()
         for run in list(self.runs.values()):
             run.interrupt(Stop.LOST)
@@ -174,7 +174,7 @@ class Lane:
             self._free_place(delivery)
 
     async def leave(self) -> None:
-        """Tell the carrier to wake others from now on."""
+        """Let the carrier wake other workers from now on."""
         if self._idling:
             await self._claim([], 0)
             self.hand_back_waiting()
@@ -183,7 +183,7 @@ class Lane:
         """Wait until all outcomes are settled."""
         await self._settler.finish()
         if not self._shared.supervised:
-            # What was handed over while we went: nobody else would see to it before its lease ends.
+            # Jobs handed over in the meantime would otherwise wait for the end of their lease.
             with contextlib.suppress(BrokerError):
                 await self.carrier.surrender(self._worker, started=())
 
@@ -197,7 +197,7 @@ class Lane:
                 await asyncio.sleep(_ASK_PAUSE)
 
     async def settle(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
-        """Settle what another worker held, under that one's leases."""
+        """Settle jobs that another worker held, under its leases."""
         items = [Settlement(one.lease, outcome) for one, outcome in zip(deliveries, outcomes, strict=True)]
         await self._settler.send(items, deliveries)
 
@@ -232,7 +232,7 @@ class Lane:
 
     async def _fetch_once(self) -> None:
         demand = self.demand
-        # What has ended takes no place, but a carrier that cannot keep up with outcomes is not asked for more.
+        # Ended jobs take no place; but no more are claimed while the carrier is behind with their outcomes.
         room = demand.room() if self._unsettled - demand.held < _MAX_UNSETTLED else demand.none()
         wants = demand.wants(room) if room else []
         if not wants:
@@ -248,7 +248,7 @@ class Lane:
             await self._wait_for_work(self._until(claimed), freed=not whole)
 
     async def _claim(self, wants: list[QueueWant], room: int) -> Claimed:
-        """Claim. To claim nothing says that no place is left: whoever is woken, or handed a job, should have one."""
+        """Claim. A claim for nothing tells the carrier that no place is left, so that it wakes other workers."""
         self._hold(claiming=True)
         try:
             claimed = await self.carrier.claim(
@@ -305,7 +305,7 @@ class Lane:
         self._changed.set()
 
     def _answered(self, deliveries: Sequence[Delivery]) -> None:
-        """Count deliveries that are off this worker's hands."""
+        """Count deliveries that this worker no longer holds."""
         self._unsettled -= len(deliveries)
         self._hold(claiming=self._claiming)
         if self._unsettled - self.demand.held + len(deliveries) >= _MAX_UNSETTLED:
@@ -313,7 +313,7 @@ class Lane:
             self._changed.set()
 
     def _hold(self, *, claiming: bool) -> None:
-        """Tell the supervisor whether there is anything to keep a lease for."""
+        """Note for the supervisor how many jobs need the lease."""
         self._claiming = claiming
         if self._slots is not None:
             self._slots.hold(self._unsettled + claiming, self.number)
@@ -334,14 +334,14 @@ class Lane:
                 self._take(delivery)
                 self._hold(claiming=self._claiming)
                 self._idling = False  # until the next claim
-                self._woken = True  # claim again: that goes idle anew, and says that this one came
+                self._woken = True  # claim again: that makes the worker idle anew, and acknowledges this job
                 self._changed.set()
                 if self._stopping.is_set():
                     self.hand_back_waiting()
             case CancelRequested(job_id=job_id):
                 waiting = self._runners.cancel(job_id, self)
                 if waiting is not None:
-                    # Handed back: the carrier cancels it on the way.
+                    # The carrier cancels a job with an open request when it is handed back.
                     self.hand_back([waiting])
             case LeaseLost():
                 self.lease_lost()

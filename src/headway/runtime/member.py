@@ -52,7 +52,7 @@ class Member:
         self.claiming = asyncio.Event()  # it claims, or it ended before
         self.born = time.monotonic()
         self.first_memory_mb = 0.0  # when it began to claim: what the app takes before its first job
-        self.leaving = False  # it was told to go
+        self.leaving = False  # it was asked to drain and end
         self.ended = False
         self.ended_for: list[JobId] = []  # jobs past their hard deadline, for which it was killed
         self.known = True  # it could say what it was doing when it was killed for them
@@ -113,7 +113,7 @@ class Member:
         greeted: Callable[[Hello], None],
         away: Callable[[int, str], None],
     ) -> None:
-        """Take what the worker says until nobody holds the line any more.
+        """Read the worker's messages until its end of the control line is closed.
 
         `greeted` hears of its hello, `away` of the lanes whose carriers are not available, and why.
         """
@@ -135,12 +135,12 @@ class Member:
                         away(lane, why)
 
     def tell(self, message: ToWorker) -> None:
-        """Say something to the worker."""
+        """Send a message to the worker."""
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.write(line(message))
 
     def leave(self) -> None:
-        """Tell the worker to drain and go; one that has not said hello holds nothing, and is ended."""
+        """Ask the worker to drain and end; one that has not said hello holds nothing, and is ended at once."""
         self.leaving = True
         self.tell(Stop())
         if self.hello is None:

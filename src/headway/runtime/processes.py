@@ -68,13 +68,13 @@ class Processes:
         self._close_seconds = close_seconds
         self._idle: list[_JobProcess] = []
         self._all: set[_JobProcess] = set()
-        self._ending: set[_JobProcess] = set()  # told to end, and not gone yet
+        self._ending: set[_JobProcess] = set()  # asked to end, and not gone yet
         self._idle_for_suspects: list[_JobProcess] = []
         self._suspects = 0
 
     @property
     def room_for_suspect(self) -> bool:
-        """Whether one more job may run here because it is suspected of having ended its worker."""
+        """Whether there is room for one more job that is suspected of having ended its worker."""
         return self._suspects < _MAX_SUSPECTS
 
     async def run(
@@ -266,7 +266,7 @@ class _JobProcess:
         self._ended.add_done_callback(lambda _: ended())
 
     def leave(self) -> None:
-        """Tell it that no job comes any more: it closes its resources and ends."""
+        """Ask it to close its resources and end: no more jobs come."""
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.write_eof()
 

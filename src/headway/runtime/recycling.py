@@ -45,7 +45,7 @@ class Recycling:
         if memory <= self._max_memory_mb or not member.claiming.is_set():
             return ""
         if member.first_memory_mb > self._max_memory_mb:
-            # Each new process would be above it from the start: nothing would ever run.
+            # A new process would be above the limit from its start: no job would ever run.
             first = member.first_memory_mb
             self._warn(f"a worker takes {first:.0f} MB before its first job; none is replaced for its memory")
             return ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TakesReports(Protocol):
-    """What a carrier offers here, pulled or pushed."""
+    """A carrier that records reports, with workers or receivers."""
 
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         """Record progress and log lines."""
@@ -30,7 +30,7 @@ class TakesReports(Protocol):
 
 
 class Reporter:
-    """Hands reports to the carrier; those that came while a call was under way travel together."""
+    """Sends reports to the carrier; those that come while a call is under way are sent together."""
 
     def __init__(self, broker: TakesReports, clock: Clock, remarks: Remarks) -> None:
         self._batcher: Batcher[Report, SettleResult] = Batcher(broker.report, parallel=1)
@@ -55,7 +55,7 @@ class Reporter:
         if threading.get_ident() != self._thread:
             # A handler's own loop in a thread: nothing of this loop may be awaited there.
             return
-        # One turn for what threads handed over.
+        # One turn of the loop for the reports that threads have passed to it.
         await asyncio.sleep(0)
         if (last := self._last.get(lease.job_id)) is not None:
             await asyncio.wait([last])
@@ -84,6 +84,6 @@ class Reporter:
         if error is None:
             return
         # A report is worth less than the job: it is not repeated.
-        if not isinstance(error, BrokerUnavailableError):  # of that the loops tell that go on asking
+        if not isinstance(error, BrokerUnavailableError):  # the loops that call the carrier log that
             what = f"a progress report or log line could not be recorded: {in_one_line(error)}"
             self._remarks.say(f"job {job_id}", what, detail=trace_of(error))

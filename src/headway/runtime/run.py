@@ -23,22 +23,22 @@ T = TypeVar("T")
 
 
 class Reports(Protocol):
-    """Where the progress and the log lines of running jobs go; callable from any thread."""
+    """Takes progress and log lines of running jobs; callable from any thread."""
 
     def progress(self, lease: Lease, fraction: float, message: str, /) -> None:
-        """Take how far a job is."""
+        """Accept how far a job is."""
         ...
 
     def log(self, lease: Lease, level: str, message: str, /) -> None:
-        """Take a log line."""
+        """Accept a log line."""
         ...
 
     async def flush(self, lease: Lease, /) -> None:
-        """Wait until what was taken of this job is recorded or refused."""
+        """Wait until the accepted reports of this job are recorded or refused."""
         ...
 
     def busy(self, lease: Lease, /) -> bool:
-        """Tell whether what was taken of this job is still on its way."""
+        """Tell whether reports of this job are still on their way."""
         ...
 
 
@@ -46,7 +46,7 @@ class Stop(Enum):
     """Why a run is stopped from outside."""
 
     CANCEL = auto()  # somebody asked
-    LOST = auto()  # the lease is someone else's now
+    LOST = auto()  # the lease was lost: another worker may have the job
     DRAIN = auto()  # the worker goes away
     TIMEOUT = auto()  # the attempt's time is over
 
@@ -60,7 +60,7 @@ class JobRun(Struct, eq=False):
     delivery: Delivery
     reporter: Reports
     task: asyncio.Task[None] | None = None
-    """The one that performs it, when that is known: asking for it is slow before Python 3.12."""
+    """The task that runs it, where known: `asyncio.current_task` is slow before Python 3.12."""
     lane: int = 0
     """The number of the lane, in its worker, that the delivery came from."""
     started: float = field(default_factory=time.monotonic)
@@ -71,7 +71,7 @@ class JobRun(Struct, eq=False):
     late_since: float = 0.0
     """The time.monotonic() at which it was first seen past its deadline; 0: never."""
     given_up: bool = False
-    """It has its outcome although it goes on."""
+    """It was given up: it has an outcome although it goes on."""
     slot: int = -1
     _interrupt: Callable[[], object] | None = None
 
@@ -84,7 +84,7 @@ class JobRun(Struct, eq=False):
                 self._interrupt()
 
     def on_interrupt(self, interrupt: Callable[[], object] | None) -> None:
-        """Say how this run is stopped; called at once when that was asked before."""
+        """Set how this run is stopped; called at once when a stop was asked for before."""
         self._interrupt = interrupt
         if interrupt is not None and self.stop is not None:
             interrupt()
@@ -143,8 +143,8 @@ class JobRun(Struct, eq=False):
 
 
 async def absorb(task: asyncio.Task[Any]) -> None:
-    """Answer every cancellation of this task, ours and those that a handler asked for: the next job is not meant."""
+    """Use up every cancellation of this task, ours and a handler's: none is meant for the next job."""
     while task.uncancel():
         pass
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)  # where one that has not reached the task yet does so
+        await asyncio.sleep(0)  # lets one that has not reached the task yet do so

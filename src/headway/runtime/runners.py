@@ -1,9 +1,9 @@
 """The places of a worker: tasks that take deliveries from a buffer and run them one after the other.
 
 A task serves many jobs, because making one costs as much as a small job. One place at a time takes from the buffer; a
-spare one stands behind it and takes over when a job really waits. So jobs that never wait run in one place, which makes
-way for the loop after a slice of time, and as many places are open as jobs wait. A place ends when a job left something
-in its context variables: no job sees those of another.
+spare one takes over when a job really waits. So jobs that never wait run in one place, which yields to the event loop
+after a slice of time, and as many places are open as jobs wait. A place ends when a job left something in its context
+variables, so that no job sees those of another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headway.runtime.current import Place, current_run
+from headway.runtime.current import RunHolder, current_run
 from headway.runtime.run import JobRun, Stop
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from headway.runtime.run import Reports
 
 _log = logging.getLogger("headway.worker")
-_SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop may look after everything else
+_SLICE: Final = 0.002  # seconds of jobs that never wait, before the loop gets a turn for everything else
 
 
 class Source(Protocol):
-    """Where a delivery came from, so where it is reported and settled."""
+    """Where a delivery came from: its reports and its outcome go there."""
 
     number: int
     reporter: Reports
     runs: dict[JobId, JobRun]
-    """What of it is under way: the same job may come from another source meanwhile."""
+    """The runs of its jobs; by source, because two may deliver the same job."""
 
     def run_ended(self, run: JobRun, outcome: Outcome, /) -> None:
         """Take the outcome of a run, once its reports are recorded."""
@@ -54,7 +54,7 @@ class Runners:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stuck = 0  # places whose job was given up and goes on
         self._spare = False  # a place has been opened that did not begin yet
-        self._paused = False  # a place makes way for the loop and will go on with the buffer
+        self._paused = False  # a place yields to the loop and will go on with the buffer
         executor.on_give_up(self._give_up)
 
     def add(self, delivery: Delivery, source: Source) -> None:
@@ -117,7 +117,7 @@ class Runners:
 
     async def _serve(self) -> None:
         self._spare = False
-        place = current_run.enter()
+        holder = current_run.enter()
         clean = contextvars.copy_context()
         task = asyncio.current_task()
         pause_at = time.monotonic() + _SLICE
@@ -125,7 +125,7 @@ class Runners:
             delivery, source, _ = self._buffer.popleft()
             if self._buffer and not self._spare:
                 self._open_place()
-            await self._run(JobRun(delivery, source.reporter, task, source.number), source, place)
+            await self._run(JobRun(delivery, source.reporter, task, source.number), source, holder)
             try:
                 if contextvars.copy_context() != clean:
                     return
@@ -139,18 +139,18 @@ class Runners:
                     self._paused = False
                 pause_at = time.monotonic() + _SLICE
 
-    async def _run(self, run: JobRun, source: Source, place: Place) -> None:
+    async def _run(self, run: JobRun, source: Source, holder: RunHolder) -> None:
         job_id = run.delivery.lease.job_id
         runs = source.runs
         runs[job_id] = run
-        place.run = run
+        holder.run = run
         try:
             outcome = await self._executor.run(run)
         except GeneratorExit as error:
-            # It closes this coroutine and all above it: see the executor.
+            # Raised by what the handler awaited; it closes this coroutine and all that await it.
             outcome = self._executor.outcomes.of_error(run, error)
         finally:
-            place.run = None
+            holder.run = None
             if runs.get(job_id) is run:
                 del runs[job_id]
         if run.given_up:
@@ -159,7 +159,7 @@ class Runners:
             source.run_ended(run, outcome)
 
     def _give_up(self, run: JobRun, outcome: Outcome) -> None:
-        """End a run whose place goes on with it: another place may be opened in its stead."""
+        """End a run that does not stop: it keeps its place, and another place may be opened instead."""
         self._stuck += 1
         source = self._sources[run.lane]
         if source.runs.get(run.delivery.lease.job_id) is run:

@@ -48,7 +48,7 @@ class Scheduler:
     def __init__(self, app: Headway, remarks: Remarks, emptied: Callable[[], None] | None = None) -> None:
         """What is wrong with single schedules becomes a remark; they keep none of the others from firing.
 
-        `emptied` is called when the carrier seems to have lost all that it was told.
+        `emptied` is called when the carrier seems to have lost all its data.
         """
         self._emptied = emptied
         self._app = app

@@ -27,7 +27,7 @@ _MAX_BATCH: Final = 500  # outcomes in one call: the carrier stays within millis
 
 
 class Settler:
-    """Settles outcomes. One call is under way at a time, so what ends meanwhile travels together."""
+    """Settles outcomes. One call is under way at a time; outcomes that come meanwhile are sent together."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Settler:
         loop: Service,
         count: Count | None = None,
     ) -> None:
-        """`answered` is told which deliveries are off this worker's hands, applied or superseded; `count` how."""
+        """`answered` is called with deliveries whose outcomes were applied or superseded, `count` with the result."""
         self._count = count
         self._times: list[Times] = []
         self._broker = broker
@@ -104,7 +104,7 @@ class Settler:
                 if must_go_on(error):
                     raise
                 if len(items) > 1 and not isinstance(error, BrokerUnavailableError):
-                    # It may be one of them: the others are not to wait for it.
+                    # One outcome may be the cause: the others are not to wait for it.
                     middle = len(items) // 2
                     first = await self.send(items[:middle], deliveries[:middle])
                     return [*first, *await self.send(items[middle:], deliveries[middle:])]
@@ -123,7 +123,7 @@ class Settler:
     ) -> Sequence[SettleResult]:
         """End a job whose outcome cannot be written: it is done, and doing it again would give the same."""
         if isinstance(item.outcome, Failed) and not item.outcome.history:
-            # Not even that: it comes back when this worker has gone.
+            # Not even this was accepted: the job comes back when this worker has ended.
             return [SettleResult(item.lease.job_id, applied=False)]
         now_ms = time.time_ns() // 1_000_000
         history = (

@@ -4,8 +4,8 @@ Only a worker with several carriers has shares; a lane that is alone has the dem
 
 - Room is reserved before a claim, and what was not delivered is given back with the answer: two lanes never ask for the
   same place.
-- While several lanes have jobs, each has an equal part of the places; the last odd one goes to whoever was served
-  longest ago. So at concurrency 1 they take turns.
+- While several lanes have jobs, each has an equal part of the places; the last odd one goes to the lane that was
+  served longest ago. So at concurrency 1 they take turns.
 - A carrier that does not answer keeps its reservation for a moment only, and is asked for nothing until it answers.
 - A worker that stays full says so to every carrier (it leaves their idle lists), and hands back what waits here.
 """
@@ -46,7 +46,7 @@ class Places:
         self._rng = random.Random()  # noqa: S311 - fairness, not a secret
 
     def share(self, changed: Callable[[], None]) -> Share:
-        """Return the share of one more lane; `changed` tells it that there may be room for it."""
+        """Return the share of one more lane; `changed` is called when there may be room for it."""
         share = Share(self, changed)
         self.shares.append(share)
         return share
@@ -57,10 +57,10 @@ class Places:
             share.changed()
 
     def freed(self, queue: str) -> None:
-        """Learn that a place is free; all lanes are told once in a turn of the loop.
+        """Note that a place is free; all lanes are called once in a turn of the loop.
 
-        Not so where the queue has a limit: then the first that asks gets what is free, and the one that gave it is not
-        to be the first each time.
+        Where the queue has a limit, they are called at once and in any order: the first that asks gets the place, and
+        it should not be the lane that gave it each time.
         """
         self._freed += 1
         if queue in self.demand.limits:
@@ -75,7 +75,7 @@ class Places:
             share.changed()
 
     def watch(self) -> None:
-        """See whether the places stay taken, from now on."""
+        """Begin to look whether all places stay taken."""
         if not self._watching and self.demand.held >= self.demand.concurrency:
             self._watching = True
             self._loop.call_later(_FULL, self._look, self._freed)
@@ -106,17 +106,17 @@ class Share:
         self._room = 0
         self._asked_at = 0.0
 
-    # What a lane asks of its demand; see there.
+    # The methods of `Demand`, for one lane.
 
     def room(self) -> int:
-        """How many jobs to claim now, as far as the others have not a better claim to the places."""
+        """How many jobs to claim now, without the places that are due to other lanes."""
         if self._silent:
             return 0
         self._hungry = True
         now = time.monotonic()
         rivals = [one for one in self._places.shares if one is not self and one.rivals(now)]
         free = self._demand.room()
-        # Who is denied what another one has, or is to get, looks again: that carrier may have stopped to answer.
+        # A lane that is denied a place which another has reserved asks again: that carrier may no longer answer.
         self.patience = _PATIENCE if free or self._demand.reserved else None
         if not rivals or not free:
             return free
@@ -125,12 +125,12 @@ class Share:
         return max(0, min(free - due, quota - self.held))
 
     def none(self) -> int:
-        """No room, whatever is free: the others need not leave it any."""
+        """Return 0: the lane takes no jobs now, and the others need not leave it places."""
         self._hungry = False
         return 0
 
     def leave(self) -> None:
-        """Learn that the lane is about to leave the idle list of its carrier, which may not answer."""
+        """Note that the lane is about to leave the idle list of its carrier, which may not answer."""
         self._hungry = False
 
     def wants(self, room: int) -> list[QueueWant]:

@@ -37,7 +37,7 @@ _ANSWERS_AT: Final = 16
 _HELD_AT: Final = 32
 _COUNT: Final = struct.Struct("<Q")
 _ANSWER: Final = struct.Struct("<Qi")
-_ABANDONED: Final = b"~"  # stands in the slot of what goes on although its job has ended
+_ABANDONED: Final = b"~"  # in the slot of a run that goes on although its job has an outcome
 _EMPTY: Final = b"\0" * _SLOT.size
 
 
@@ -123,7 +123,7 @@ class Slots:
 
     @property
     def abandoned(self) -> bool:
-        """Whether something goes on here although its job has ended."""
+        """Whether a run goes on here although its job has an outcome."""
         slots = (
             _SLOT.unpack_from(self._memory, _HEADER.size + slot * _SLOT.size) for slot in range(self._count)
         )
@@ -139,11 +139,11 @@ class Slots:
         return int(_COUNT.unpack_from(self._memory, _HELD_AT + 8 * lane)[0])
 
     def hold(self, count: int, lane: int = 0) -> None:
-        """Say so."""
+        """Set how many jobs of this lane the worker holds or is about to claim."""
         _COUNT.pack_into(self._memory, _HELD_AT + 8 * lane, count)
 
     def answer(self, slot: int) -> None:
-        """Say, because the supervisor asked, which slot's job the loop is busy with; -1: none."""
+        """Answer the supervisor's question which slot's job the loop is busy with; -1: none."""
         _ANSWER.pack_into(self._memory, _ANSWERS_AT, self.answers + 1, slot)
 
     @property

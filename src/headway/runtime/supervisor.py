@@ -1,4 +1,4 @@
-"""Start worker processes, keep their leases from outside, end overdue ones, take back what the dead held.
+"""Starts worker processes, keeps their leases from outside, ends overdue ones, takes jobs back from dead ones.
 
 It runs no code of the app, so nothing that a job does can stop its heart.
 """
@@ -99,7 +99,7 @@ class Supervisor:
             self._track(self._start(0))
             return await self._done
         finally:
-            self._stopping = True  # also when it failed: none of those that are ended now is replaced
+            self._stopping = True  # also after a failure: no process that is ended now is replaced
             leading.cancel()
             await asyncio.gather(leading, return_exceptions=True)
             await self._services.stop()
@@ -199,7 +199,7 @@ class Supervisor:
             self._greeted.set_result(hello)
 
     def _hear(self, member: Member, lane: int, why: str) -> None:
-        """Say for the whole group that a carrier is away: once, whoever noticed first."""
+        """Log once for the whole group that a carrier is away."""
         if member.hello is not None:
             self._hearts[member.hello.carriers[lane]].hear(member.pid, why)
 
@@ -228,7 +228,7 @@ class Supervisor:
             member.kill(Cause.STOPPED)
 
     async def _all_claiming(self, count: int) -> None:
-        """Tell when so many processes claim; one that ended before is followed by another."""
+        """Wait until `count` processes claim; one that ends before is replaced by another."""
         while sum(member.claiming.is_set() and not member.ended for member in self._members) < count:
             silent = next((member for member in self._members if not member.claiming.is_set()), None)
             if silent is not None:

@@ -53,7 +53,7 @@ class Threads:
             run.on_interrupt(None)
 
     def close(self) -> None:
-        """Start no more; running ones end with the process."""
+        """Start no more functions; running ones end with the process."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -164,7 +164,7 @@ class Worker:
             lane.changed()
 
     def lease_lost(self, lane: int = 0) -> None:
-        """Stop every run of the lane with this number: what is held of it is someone else's now."""
+        """Stop every run of the lane with this number: its lease was lost, other workers may have the jobs."""
         self.lanes[lane].lease_lost()
 
     async def time_out(self, leases: Sequence[Lease], lane: int = 0) -> None:
@@ -243,7 +243,7 @@ class Worker:
                 await self._rollouts.finish()
 
     async def _see_ready(self) -> None:
-        """Tell of being ready: one carrier has answered, and no other is asked for the first time."""
+        """Set `ready` once a carrier has answered and none is still being asked for the first time."""
         for lane in self.lanes:
             await lane.asked.wait()
         answers = [asyncio.ensure_future(lane.ready.wait()) for lane in self.lanes]
