@@ -90,7 +90,7 @@ class SqliteBroker:
         self._retention = settings.retention
         self._clock = SystemClock() if clock is None else clock
         self._presence = presence.Presence()
-        self._asked: dict[WorkerId, int] = {}  # since when a heartbeat is not answered
+        self._asked: dict[WorkerId, int] = {}  # when a heartbeat was sent that is not answered yet
         self._renewal = Renewal(self._location, settings, self._clock)
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class SqliteBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything, without a horizon of delay."""
+        """The features of this carrier: all of them, and delays of any length."""
         return Capabilities(
             name="sqlite", pull=self, blocking=self, keys=self, mover=self, control=self, figures=self
         )
@@ -134,10 +134,10 @@ class SqliteBroker:
         return self._renewal.opened.read(operation)
 
     async def _in_steps(self, ids: Sequence[JobId], act: Callable[..., builtins.list[T]]) -> builtins.list[T]:
-        """Act on many jobs in several transactions, so that other processes can write in between.
+        """Change many jobs in several transactions, so that other processes can write in between.
 
-        Once some of them are done, the rest is tried again when the file is busy: whoever repeated the call would be
-        told that nothing was to be done for the first ones.
+        Once some are done, the rest is tried again while the file is busy: an error would make the caller repeat the
+        call, and its answer would say of the first ones that nothing was to be done.
         """
         answers: builtins.list[T] = []
         tries = 0
@@ -157,7 +157,7 @@ class SqliteBroker:
         return await self._write(lambda tx: enqueue.enqueue(tx, jobs)) if jobs else []
 
     async def find_held(self, jobs: Sequence[NewJob]) -> builtins.list[JobId | None]:
-        """Return for each job the one that stands in its way."""
+        """Return for each job the one that holds one of its keys."""
         jobs, kept = list(jobs), self._retention
         return await self._read(lambda db, app: holding.find_held(db, app, jobs, self._clock.now_ms(), kept))
 
@@ -167,20 +167,20 @@ class SqliteBroker:
         return await self._write(lambda tx: holding.enqueue_held(tx, jobs)) if jobs else []
 
     def enqueue_blocking(self, job: NewJob) -> bool:
-        """Accept a job from another thread than the loop's; false when it is to be enqueued as usual."""
+        """Accept a job from another thread than the loop's; false: use `enqueue`."""
         state = self._renewal.state
         if state is None:
             return False
         try:
             [answer] = state.writer.run(lambda tx: enqueue.enqueue(tx, [job]))
         except BrokerError:
-            return False  # the usual way says what is wrong, or finds it right by then
+            return False  # `enqueue` says what is wrong, or succeeds by then
         return answer.duplicate_of is None
 
     async def claim(
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
     ) -> Claimed:
-        """Hand out ready jobs; a worker that got fewer than it could take is idle until its next Wake."""
+        """Claim ready jobs; a worker that got fewer than it could take is idle until its next Wake."""
         opened = self._opened
         taken: list[Delivery] = []
         noted = bool(wants) and opened.listeners.listens(worker) and self._presence.is_due(worker)
@@ -195,7 +195,7 @@ class SqliteBroker:
         try:
             claimed, wake = await opened.write(operation)
         except asyncio.CancelledError:
-            # Nobody will run what this claim took: hand it back, behind it in the writer's queue.
+            # The caller is gone: hand back the claimed jobs, as the next operation behind this claim.
             with suppress(BrokerUnavailableError):
                 opened.write(lambda tx: settle.hand_back(tx, taken)).add_done_callback(_forget)
             raise
@@ -222,7 +222,7 @@ class SqliteBroker:
     async def surrender(
         self, worker: WorkerId, *, started: Sequence[JobId] | None, forget: bool = True
     ) -> int:
-        """Take back what a dead worker holds. Whoever started counts as reclaimed, the others as released."""
+        """Take back the jobs of a dead worker: those in `started` are reclaimed (a crash more), the others released."""
         crashed = None if started is None else frozenset[str](started)
         if forget:
             self._presence.forget(worker)
@@ -241,11 +241,11 @@ class SqliteBroker:
         return await self._write(upkeep.tend)
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
-        """Cancel waiting jobs, ask the workers of running ones."""
+        """Cancel waiting jobs; send a request to the workers of running ones."""
         return await self._in_steps(ids, partial(manage.cancel, reason=reason))
 
     async def withdraw(self, ids: Sequence[JobId], reason: str) -> builtins.list[JobRecord | None]:
-        """End waiting jobs that are to go on elsewhere."""
+        """End waiting jobs that move to another carrier; return them as they were."""
         return await self._in_steps(ids, partial(withdraw.withdraw, reason=reason))
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
@@ -253,7 +253,7 @@ class SqliteBroker:
         return await wait.finished(self._renewal, job_id, timeout_ms)
 
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
-        """Yield a Wake, then what concerns the worker, until closed."""
+        """Yield a Wake, then the signals for this worker, until the carrier is closed."""
         return signals.signals(self._renewal, self._opened, worker)
 
     async def events_end(self) -> str:
@@ -286,11 +286,11 @@ class SqliteBroker:
         return await self._read(lambda db, app: inspect.workers(db, app, self._clock))
 
     async def pause(self, queue: str) -> None:
-        """Hand out no more jobs of this queue."""
+        """Let no worker claim jobs of this queue."""
         await self._write(lambda tx: manage.pause(tx, queue))
 
     async def resume(self, queue: str) -> None:
-        """Hand out jobs of this queue again."""
+        """Let workers claim jobs of this queue again."""
         await self._write(lambda tx: manage.resume(tx, queue))
 
     async def paused(self) -> frozenset[str]:
@@ -298,7 +298,7 @@ class SqliteBroker:
         return await self._read(inspect.paused)
 
     async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
-        """Forget jobs that are not running."""
+        """Remove jobs that are not running, with their payloads and logs."""
         return await self._in_steps(ids, manage.remove)
 
     async def retry(self, ids: Sequence[JobId]) -> builtins.list[bool]:
@@ -397,6 +397,6 @@ class SqliteBroker:
 
 
 def _forget(future: asyncio.Future[None]) -> None:
-    """Nobody awaits it: its error must not be reported as overlooked."""
+    """Mark the error as seen: nobody awaits this future, and asyncio must not log it."""
     if not future.cancelled():
         future.exception()

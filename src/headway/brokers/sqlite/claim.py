@@ -1,4 +1,4 @@
-"""Handing out jobs under the lease of a worker."""
+"""Claiming jobs under the lease of a worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TAKE: Final = (
 def claim(
     tx: Transaction, wants: Sequence[QueueWant], worker: WorkerId, limit: int, lease_ms: int
 ) -> Claimed:
-    """Hand out ready jobs of the queues that are not paused, in the order of the wants."""
+    """Claim ready jobs of queues that are not paused, in the order of the wants."""
     advance(tx)
     paused = {queue for (queue,) in tx.db.execute("SELECT queue FROM paused WHERE app = ?", (tx.app,))}
     taken: list[Delivery] = []
@@ -59,7 +59,7 @@ def _order(row: Row) -> tuple[int, int]:
 
 
 def _deliveries(tx: Transaction, rows: list[Row], worker: WorkerId) -> list[Delivery]:
-    """RETURNING promises no order: sort here. A row that cannot be delivered fails, so that it stops nobody."""
+    """Sort the claimed rows, since RETURNING promises no order. A damaged one fails, so that it blocks no other."""
     rows.sort(key=_order)
     deliveries: list[Delivery] = []
     for row in rows:

@@ -70,7 +70,7 @@ def write(tx: Transaction, name: str, body: bytes, expected: int, fence: Fence |
 
 
 def hold(tx: Transaction, name: str, holder: str, ttl_ms: int) -> Fence | None:
-    """Take the lease, or extend it; None while somebody else has it."""
+    """Take the lease, or extend it; None while another holder has it."""
     token, held_by = _lease(tx, name)
     if held_by is None:
         token += 1
@@ -98,7 +98,7 @@ def _holds(tx: Transaction, fence: Fence) -> bool:
 
 
 def _lease(tx: Transaction, name: str) -> tuple[int, str | None]:
-    """Return the last token given out, and who holds the lease now. It ends as the leases of workers do: ticks.py."""
+    """Return the last token given out, and the lease's holder. Leases end by time passed, not by the clock."""
     row = tx.db.execute(
         "SELECT token, holder, until_ms, boot FROM control_lease WHERE app = ? AND name = ?", (tx.app, name)
     ).fetchone()

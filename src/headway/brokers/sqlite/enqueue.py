@@ -1,4 +1,4 @@
-"""Accepting jobs: plain ones in bulk, those with a key, a unique key or a fire time one by one, in their order."""
+"""Accepting jobs in their order: in bulk, but one by one those with a key, a unique key or a fire time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NOT_STORABLE: Final = (
 
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
-    """Accept the jobs in their order, or tell whose duplicates they are. BrokerRefusedError names one that is wrong."""
+    """Accept the jobs in their order, or return whose duplicates they are. BrokerRefusedError names a wrong one."""
     return named(tx, jobs, _enqueue_all)
 
 
@@ -62,7 +62,7 @@ def named(tx: Transaction, jobs: Sequence[NewJob], accept: Callable[[Transaction
 
 def _enqueue_all(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     answers: list[Enqueued] = []
-    plain: list[NewJob] = []
+    bulk: list[NewJob] = []
     for job in jobs:
         if (
             job.key is None
@@ -71,13 +71,13 @@ def _enqueue_all(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
             and job.past is None
             and len(job.payload) <= INLINE_MAX
         ):
-            plain.append(job)
+            bulk.append(job)
             answers.append(Enqueued(job.id))
         else:
-            _insert_many(tx, plain)
-            plain.clear()
+            _insert_many(tx, bulk)
+            bulk.clear()
             answers.append(enqueue_one(tx, job))
-    _insert_many(tx, plain)
+    _insert_many(tx, bulk)
     return answers
 
 
@@ -113,7 +113,7 @@ def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
 
 
 def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
-    """Accept one job, or tell whose duplicate it is."""
+    """Accept one job, or return whose duplicate it is."""
     known = tx.headers([job.id]).get(job.id)
     if known is not None and not _comes_back(tx, known, job.past):
         return Enqueued(job.id)
@@ -143,7 +143,7 @@ def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
 
 
 def _comes_back(tx: Transaction, known: Header, past: Past | None) -> bool:
-    """Forget a job that was withdrawn from here, when it comes back from where it went."""
+    """Remove the record of a withdrawn job when it comes back from the other carrier."""
     if past is None or known.state != CANCELLED or past.epoch <= known.epoch:
         return False
     (withdrawn,) = tx.db.execute("SELECT withdrawn FROM job WHERE seq = ?", (known.seq,)).fetchone()
@@ -155,7 +155,7 @@ def _comes_back(tx: Transaction, known: Header, past: Past | None) -> bool:
 
 
 def _key_holder(tx: Transaction, key: str) -> JobId | None:
-    """Return whose key it is, unless its record would be pruned if a worker looked."""
+    """Return the job that holds the key, unless its record is due for pruning."""
     row = tx.db.execute(
         f"SELECT {Header.COLUMNS}, since_ms FROM job WHERE app = ? AND key = ?",  # noqa: S608 - a constant
         (tx.app, key),
@@ -174,7 +174,7 @@ def _number(value: object) -> int | None:
 
 
 def _fired(tx: Transaction, job: NewJob, fire: Fire) -> JobId | None:
-    """Note the fire time; return the job of the last one when this is not later."""
+    """Note the fire time; when it is not later than the last one noted, return that one's job."""
     check_fire(fire, tx.now)
     row = tx.db.execute(
         "SELECT last_fire_ms, last_job FROM schedule WHERE app = ? AND name = ?", (tx.app, fire.schedule)

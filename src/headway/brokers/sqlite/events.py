@@ -70,7 +70,7 @@ async def _events(opened: Opened, since: int | None, present: asyncio.Future[int
 
 
 def watch(tx: Transaction) -> int:
-    """Note that somebody watches events; return the number of the last event."""
+    """Note that an iterator watches events; return the number of the last event."""
     until = machine_ms() + _WATCH_MS
     tx.db.execute("UPDATE app SET watched_until_ms = ? WHERE id = ?", (until, tx.app))
     tx.recording = True

@@ -1,4 +1,4 @@
-"""Who holds what makes jobs one of a kind: idempotency keys, unique keys, fire times."""
+"""Which jobs hold the keys that must not be there twice: idempotency keys, unique keys, fire times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def enqueue_held(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
-    """Accept those whose unique key is held here, as `enqueue` does."""
+    """Enqueue the jobs whose unique key is held here; None for each of the others."""
     return named(tx, jobs, _enqueue_held)
 
 
@@ -41,7 +41,7 @@ def _enqueue_held(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued | No
 def find_held(
     db: sqlite3.Connection, app: int, jobs: Sequence[NewJob], now_ms: int, retention: Retention
 ) -> list[JobId | None]:
-    """Return for each job the one in its way, on a connection that cannot write: what is overdue is seen as ended."""
+    """Return for each job the one that holds one of its keys. Reads only: an expired job counts as ended."""
     index = _Index(db, app, now_ms, retention)
     return [index.in_the_way_of(job) for job in jobs]
 
@@ -97,7 +97,7 @@ class _Index:
         return JobId(holder) if unique.is_held(lock, since_ms, state, self._now) else None
 
     def _state(self, holder: str, key: str) -> tuple[int | None, bool]:
-        """Return the state of a holder, None when it has ended; and whether its expiry ended it unseen."""
+        """Return the state of a holder, None when it has ended; and whether it expired without being noted so."""
         row = self._db.execute(
             "SELECT state, expires_ms FROM job WHERE app = ? AND id = ? AND lock = ? AND state <= ?",
             (self._app, holder, key, RUNNING),

@@ -108,7 +108,7 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
     if query.search:
         conditions.append("(instr(lower(id), ?) OR instr(fold(task), ?) OR instr(fold(key), ?))")
         parameters += [query.search.casefold()] * 3
-    # Places first, from the index where it suffices; then the records of this page only.
+    # First the row numbers, from the index where it suffices; then the records of this page only.
     places = db.execute(
         f"SELECT seq, {column} FROM job {index} "  # noqa: S608 - constants only, values are parameters
         f"WHERE {' AND '.join(conditions)} ORDER BY {column} DESC LIMIT ?",
@@ -123,7 +123,7 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
 
 
 def _index(states: Sequence[JobState]) -> str:
-    """Say which partial index holds the wanted jobs, where the planner would walk the whole table instead."""
+    """Name the partial index of the wanted jobs, where the planner would read the whole table instead."""
     codes = {STATES.index(state) for state in states}
     if len(codes) != 1:
         return ""

@@ -1,4 +1,4 @@
-"""Leases of workers: kept by heartbeats, and taken back from the dead."""
+"""Leases of workers: extended by heartbeats, and taken back from dead workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def heartbeat(
     tx: Transaction, workers: Sequence[WorkerId], lease_ms: int, asked: Mapping[WorkerId, int]
 ) -> list[Heartbeat]:
-    """Extend the leases that had not run out when that was asked for: the file may have been kept since."""
+    """Extend the leases that had not run out when the heartbeat was sent: it may have waited for the file."""
     return [
         Heartbeat(
             worker,
@@ -35,7 +35,7 @@ def heartbeat(
 
 
 def surrender(tx: Transaction, worker: WorkerId, started: frozenset[str] | None, *, forget: bool) -> int:
-    """Take back what a dead worker holds. Whoever started counts as reclaimed, the others as released."""
+    """Take back the jobs of a dead worker: those in `started` are reclaimed (a crash more), the others released."""
     if forget:
         presence.forget(tx, worker)
     return take_back(tx, worker, started, EventKind.RECLAIMED)

@@ -1,4 +1,4 @@
-"""What is done to jobs and queues by hand."""
+"""Commands of operators: cancel, remove, retry, promote, drain, clean, pause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEP: Final = 5000
 """Jobs removed in one transaction, so that other processes can write in between."""
 
 IDS_STEP: Final = 1000
-"""Jobs that were named and are seen to in one transaction, for the same reason."""
+"""Named jobs that are changed in one transaction, for the same reason."""
 
 
 _STATES: Final = dict(enumerate(STATES))  # a damaged row may hold anything
@@ -47,7 +47,7 @@ def cancel(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[CancelRes
 
 
 def remove(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
-    """Forget jobs that do not run."""
+    """Remove jobs that do not run."""
     headers = tx.headers(ids)
     results: list[bool] = []
     for job_id in ids:
@@ -92,7 +92,7 @@ def retry(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
 
 
 def _is_withdrawn(tx: Transaction, header: Header) -> bool:
-    """Tell whether the job lives elsewhere."""
+    """Tell whether the job was withdrawn: it lives on another carrier."""
     (withdrawn,) = tx.db.execute("SELECT withdrawn FROM job WHERE seq = ?", (header.seq,)).fetchone()
     return withdrawn is not None
 
@@ -115,7 +115,7 @@ def promote(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
 
 
 def last_seq(tx: Transaction) -> int:
-    """Return the number of the newest row: what comes later is not meant by a removal that takes several steps."""
+    """Return the number of the newest row: jobs that come later are not part of a removal in several steps."""
     return int(tx.db.execute("SELECT coalesce(max(seq), 0) FROM job").fetchone()[0])
 
 
@@ -148,10 +148,10 @@ def clean(tx: Transaction, state: JobState, older_than_ms: int, queue: str | Non
 
 
 def pause(tx: Transaction, queue: str) -> None:
-    """Hand out no more jobs of the queue."""
+    """Let no worker claim jobs of the queue."""
     tx.db.execute("INSERT INTO paused (app, queue) VALUES (?, ?) ON CONFLICT DO NOTHING", (tx.app, queue))
 
 
 def resume(tx: Transaction, queue: str) -> None:
-    """Hand out jobs of the queue again."""
+    """Let workers claim jobs of the queue again."""
     tx.wake += tx.db.execute("DELETE FROM paused WHERE app = ? AND queue = ?", (tx.app, queue)).rowcount

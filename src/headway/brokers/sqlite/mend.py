@@ -1,4 +1,4 @@
-"""What another hand has written where it does not belong: found by its type, set aside or put right, and named.
+"""Damaged values, written by other programs: found by their type, set aside or put right, and logged.
 
 SQLite keeps a value of any type in any column. One that sorts behind all numbers is never due: so each round of
 maintenance looks behind them, which costs a step in an index.
@@ -67,7 +67,7 @@ def mend(tx: Transaction) -> int:
     ).fetchall()
     for (worker,) in leases:
         _log.error("the lease of worker %a is damaged: it begins anew", worker)
-        # Whoever lives renews it; else it runs out.
+        # A living worker renews it; otherwise it runs out.
         tx.db.execute(
             "INSERT INTO lease (app, worker, until_ms, boot) VALUES (?, ?, ?, ?)",
             (tx.app, worker, tx.tick + _LEASE_MS, boot()),
@@ -78,7 +78,7 @@ def mend(tx: Transaction) -> int:
 def counted_anew(db: sqlite3.Connection, app: int) -> tuple[int, ...]:
     """Put the counters of an app right from its jobs; return them as a transaction reads them."""
     _log.error("the counters of app %d in the file are damaged: they are counted anew", app)
-    now = time.time_ns() // 1_000_000  # above all that they have counted, so that whoever waits looks again
+    now = time.time_ns() // 1_000_000  # higher than any count before, so that workers and waiters look again
     db.execute(
         "UPDATE app SET wake = ?1, gone = ?1, watched_until_ms = 0, stalled_from_ms = 0, stalled_to_ms = 0, "
         "spared_until_ms = 0, "

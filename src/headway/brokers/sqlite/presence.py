@@ -1,4 +1,4 @@
-"""Which workers are there, also those that hold nothing: each that listens notes itself now and then with a claim."""
+"""Which workers are there, also those that hold nothing: each notes itself now and then with a claim."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Presence:
     """When the workers of this process were noted last."""
 
     def __init__(self) -> None:
-        """None was."""
+        """No worker was noted yet."""
         self._noted: dict[WorkerId, int] = {}
 
     def is_due(self, worker: WorkerId) -> bool:
-        """Tell whether to note the worker now, and take it for noted."""
+        """Tell whether to note the worker now, and count it as noted."""
         now = machine_ms()
         if now - self._noted.get(worker, -_NOTED_MS) < _NOTED_MS:
             return False
@@ -42,12 +42,12 @@ class Presence:
         return True
 
     def forget(self, worker: WorkerId) -> None:
-        """The worker is gone."""
+        """Forget when the worker was noted: it is gone."""
         self._noted.pop(worker, None)
 
 
 def note(tx: Transaction, worker: WorkerId, queues: Sequence[str]) -> None:
-    """Note a worker, and drop those that are gone."""
+    """Write that a worker is there, and remove those that are gone."""
     tx.db.execute(
         "DELETE FROM worker WHERE app = ? AND (until_ms <= ? OR boot != ?)", (tx.app, tx.tick, boot())
     )

@@ -1,4 +1,4 @@
-"""Rows of the job table as values: a header for decisions, a delivery for a worker, a record for whoever looks."""
+"""Rows of the job table as values: a header for decisions, a delivery for a worker, a record for inspection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADER: Final = "seq, id, state, queue, worker, epoch, attempt, crashes, cancel
 
 
 class Header(Struct):
-    """What decides about a job. Mutable: an operation notes what it has changed, for the rest of its batch."""
+    """The columns that decide about a job. Mutable: an operation notes its changes for the rest of the batch."""
 
     COLUMNS: ClassVar[str] = _HEADER
     BATCH: ClassVar[int] = 10_000
@@ -46,7 +46,7 @@ class Header(Struct):
 
     @classmethod
     def sound(cls, row: Row) -> tuple[Header, str]:
-        """Make one of a row that another hand may have written, and say what is wrong with that: mostly nothing."""
+        """Make a header of a row, and say what is damaged in it; mostly nothing."""
         header = cls(*row)
         try:
             want(row, _HEADER_NAMES, _HEADER_KINDS)
@@ -70,7 +70,7 @@ class Header(Struct):
 
 
 def is_text(value: object) -> bool:
-    """Tell whether it is text that can be stored: what is not is the name of nothing."""
+    """Tell whether it is text that UTF-8 can write; anything else cannot be the name of something stored."""
     if not isinstance(value, str):
         return False
     try:
@@ -222,7 +222,7 @@ _MODES: Final = frozenset(mode.value for mode in UniqueMode)
 
 
 class Withdrawn(Struct, frozen=True):
-    """What a job was and held when it was withdrawn, kept beside its ended row."""
+    """The state and keys of a job when it was withdrawn, kept beside its ended row."""
 
     state: JobState
     key: str | None

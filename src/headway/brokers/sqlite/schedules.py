@@ -1,4 +1,4 @@
-"""Where the schedules of the app are known, and their last fire times kept."""
+"""The declared schedules of the app, and their last fire times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log: Final = logging.getLogger("headway.sqlite")
 
 
 def declare(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
-    """Make these known, and forget the others but for their last fire: it must not come twice after a redeploy."""
+    """Declare these and remove the others; their last fire times stay, lest one is fired again after a redeploy."""
     before = {
         name
         for (name,) in tx.db.execute("SELECT name FROM schedule WHERE app = ? AND declared = 1", (tx.app,))

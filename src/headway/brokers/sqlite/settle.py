@@ -1,4 +1,4 @@
-"""Outcomes and reports of running jobs, each let in only under its lease."""
+"""Outcomes and reports of running jobs, accepted only under the lease they were made with."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
 
 
 def hand_back(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
-    """Release what a claim took for a caller that has gone; nothing is said of those that are not held any more."""
+    """Release jobs that a claim took for a caller that has gone; those no longer held are skipped."""
     known = tx.headers([delivery.lease.job_id for delivery in deliveries])
     leases = [
         delivery.lease
@@ -143,7 +143,7 @@ def report(tx: Transaction, reports: Sequence[Report]) -> list[SettleResult]:
 
 
 def _log(tx: Transaction, seq: int, line: LogLine) -> None:
-    """Keep the last lines: they tell how it ended."""
+    """Keep the last lines, which show how the job ended."""
     (last,) = tx.db.execute("SELECT coalesce(max(n), 0) FROM log WHERE seq = ?", (seq,)).fetchone()
     if not isinstance(last, int):  # written by another hand
         tx.db.execute("DELETE FROM log WHERE seq = ? AND typeof(n) != 'integer'", (seq,))

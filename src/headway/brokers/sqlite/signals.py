@@ -1,4 +1,4 @@
-"""Signals to workers: what other processes left for them in the file, and the wakes of this one."""
+"""Signals to workers: those that other processes wrote into the file, and the wakes of this process."""
 
 from __future__ import annotations
 

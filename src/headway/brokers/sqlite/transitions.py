@@ -1,4 +1,4 @@
-"""How a job changes its state: each way, with the locks, counters and events that belong to it."""
+"""The transitions between states of a job, each with its locks, counters and events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KINDS: Final = {
 
 
 class Ending(Struct, frozen=True):
-    """How a job ends. None keeps what is stored."""
+    """The columns that an ended job gets; None keeps what is stored."""
 
     header: Header
     state: int
@@ -91,13 +91,13 @@ def expire(tx: Transaction, header: Header) -> bool:
 
 
 def set_aside(header: Header, damage: str) -> Ending:
-    """Return how a job ends whose row is damaged: in the dead-letter state, named, so that it stops no other."""
+    """Return how a job with a damaged row ends: dead-lettered with the reason, so that it blocks no other."""
     _log.error("job %a goes to the dead-letter state: %s", header.id, damage)
     return Ending(header, FAILED, damage)
 
 
 def give_back(tx: Transaction, headers: Sequence[Header], kinds: Sequence[EventKind]) -> None:
-    """Running jobs go back to the head of their queues, in their order."""
+    """Put running jobs back at the head of their queues, in their order."""
     if not headers:
         return
     tx.db.executemany(
@@ -148,7 +148,7 @@ def take_back(tx: Transaction, worker: WorkerId, started: frozenset[str] | None,
 
 
 def make_ready(tx: Transaction, rows: Sequence[tuple[int, int]]) -> None:
-    """Scheduled jobs, as (seq, waiting since), go to the tail of their queues."""
+    """Put scheduled jobs, given as (seq, waiting since), at the tail of their queues."""
     tx.db.executemany(
         "UPDATE job SET state = 1, pos = ?, since_ms = ? WHERE seq = ?",
         [(tx.next_place(), since, seq) for seq, since in rows],
@@ -158,7 +158,7 @@ def make_ready(tx: Transaction, rows: Sequence[tuple[int, int]]) -> None:
 
 
 def delete(tx: Transaction, headers: Sequence[Header]) -> None:
-    """Forget jobs that do not run, with their payloads and logs."""
+    """Remove jobs that do not run, with their payloads and logs."""
     if not headers:
         return
     seqs = seq_list([header.seq for header in headers])
@@ -180,7 +180,7 @@ def delete(tx: Transaction, headers: Sequence[Header]) -> None:
 
 
 def end_lease_if_idle(tx: Transaction, worker: WorkerId) -> None:
-    """A worker that holds nothing has no lease."""
+    """Remove the lease of a worker that holds nothing."""
     tx.db.execute(
         "DELETE FROM lease WHERE app = ?1 AND worker = ?2 AND NOT EXISTS "
         "(SELECT 1 FROM job INDEXED BY job_running WHERE app = ?1 AND state = 2 AND worker = ?2)",

@@ -1,4 +1,4 @@
-"""What becomes of a new job that meets another one with its unique key."""
+"""The decision about a new job whose unique key another job holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Accepted(Struct, frozen=True):
-    """The job comes in; when `held` it waits for the end of the holder."""
+    """The job is accepted; when `held` it waits for the end of the holder."""
 
     held: bool = False
 
@@ -35,7 +35,7 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
     while lock is not None:
         holder = holder_of(tx, lock, unique.key)
         if holder is not None and expire(tx, holder):
-            lock = read(tx, unique.key)  # whoever it held back holds it now
+            lock = read(tx, unique.key)  # the job that it held back may hold it now
             continue
         match unique.mode:
             case UniqueMode.REJECT:
@@ -48,7 +48,7 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
                     return Accepted()
                 if holder.state == RUNNING:
                     return Accepted(held=unique.mode is UniqueMode.KEEP_LAST)
-                # Its end may make the one that it held back the holder, which waits as well: look again.
+                # Its end may make the job that it held back the holder, which waits as well: look again.
                 _replace(tx, holder, job.id)
                 lock = read(tx, unique.key)
             case _:
@@ -57,11 +57,11 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
 
 
 def stands_in_the_way(tx: Transaction, unique: UniqueLock) -> bool:
-    """Tell whether somebody holds the key against a new job of this mode."""
+    """Tell whether a job holds the key against a new job of this mode."""
     while (lock := read(tx, unique.key)) is not None:
         holder = holder_of(tx, lock, unique.key)
         if holder is not None and expire(tx, holder):
-            continue  # whoever it held back holds it now
+            continue  # the job that it held back may hold it now
         return is_held(unique, lock.since_ms, None if holder is None else holder.state, tx.now)
     return False
 
@@ -84,7 +84,7 @@ def _replace(tx: Transaction, old: Header, new: JobId) -> None:
 
 
 def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> None:
-    """The job, just stored, becomes the holder, or waits for the holder's end in place of the one before."""
+    """Make a stored job the holder, or the one that waits for the holder's end in place of the one before."""
     lock = read(tx, unique.key)
     if held and lock is not None:
         if lock.held is not None and (before := tx.headers([lock.held]).get(lock.held)) is not None:

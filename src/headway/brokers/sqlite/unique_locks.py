@@ -1,4 +1,4 @@
-"""Unique keys: who holds one, who waits for it, and who follows when it is freed."""
+"""Unique keys: which job holds one, which waits for it, and which follows when it is freed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KINDS: Final = (str, int, int, (str, _NONE), (int, _NONE))
 
 
 def read(tx: Transaction, name: str) -> Lock | None:
-    """Return who holds the key and who waits for it."""
+    """Return the lock of the key: its holder, and the job that waits for it."""
     row = tx.db.execute(
         "SELECT holder, since_ms, until_ms, held, held_due_ms FROM lock WHERE app = ? AND name = ?",
         (tx.app, name),
@@ -57,7 +57,7 @@ def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:
 
 
 def let_go(tx: Transaction, job_id: JobId, name: str) -> None:
-    """A held job goes its own way (promoted by hand): nobody waits for the holder any more."""
+    """Let a held job no longer wait for the holder: an operator promoted it."""
     tx.db.execute(
         "UPDATE lock SET held = NULL, held_due_ms = NULL WHERE app = ? AND name = ? AND held = ?",
         (tx.app, name, job_id),
@@ -65,7 +65,7 @@ def let_go(tx: Transaction, job_id: JobId, name: str) -> None:
 
 
 def free(tx: Transaction, job_id: JobId, name: str) -> None:
-    """A job that ended or was removed gives up the key; the held one follows it."""
+    """Free the key of a job that ended or was removed; the held job becomes its holder."""
     lock = read(tx, name)
     if lock is None:
         return

@@ -1,4 +1,4 @@
-"""What time brings about: due jobs become ready, overdue ones expire, dead workers lose their jobs, old records go."""
+"""Maintenance: due jobs become ready, overdue ones expire, jobs of dead workers are reclaimed, records pruned."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Advanced(Struct, frozen=True):
 
 
 def advance(tx: Transaction) -> Advanced:
-    """Bring the states up to the present instant."""
+    """Apply what is due now: ready times, expiries, ends of leases."""
     reclaimed = _reclaim(tx)
     expired = _expire(tx)
     due: list[tuple[int, int]] = tx.db.execute(
@@ -55,7 +55,7 @@ def advance(tx: Transaction) -> Advanced:
 def _expire(tx: Transaction) -> int:
     count = 0
     while count < _STEP:
-        # The end of a job may free one that waited for it and is overdue itself: look until there is none.
+        # The end of a job may free another that is overdue as well: look until there is none.
         rows = tx.db.execute(
             f"SELECT {Header.COLUMNS} FROM job INDEXED BY job_expiring "  # noqa: S608 - a constant
             "WHERE app = ? AND expires_ms IS NOT NULL AND state < 2 AND expires_ms <= ? ORDER BY expires_ms LIMIT 1000",

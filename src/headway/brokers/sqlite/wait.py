@@ -1,4 +1,4 @@
-"""Waiting for the end of a job: the thread that watches the file tells."""
+"""Waiting for the end of a job, which the thread that watches the file notices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def finished(renewal: Renewal, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
-    """Return the record when the job is terminal, or as it is when the time is over; None: unknown or gone."""
+    """Return the record once the job has ended, or as it is when the time is over; None: no such job."""
     deadline = None if timeout_ms is None else asyncio.get_running_loop().time() + timeout_ms / 1000
     opened = renewal.opened
     while True:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def withdraw(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
-    """End waiting jobs; return them as they were, also those that were withdrawn before under this reason."""
+    """End waiting jobs; return them as they were, and those that were withdrawn under this reason before."""
     headers = tx.headers(ids)
     wanted = {one.seq: one for one in headers.values() if one.state <= READY or _ended_so(one, reason)}
     rows = records(tx.db, "WHERE seq IN (SELECT value FROM json_each(?))", (seq_list(list(wanted)),))
@@ -41,7 +41,7 @@ def _before(tx: Transaction, header: Header, row: Row, reason: str) -> JobRecord
     try:
         known, gone = record(row), withdrawn_of(row)
     except DamagedRowError:
-        return None  # whoever claims it sets it aside
+        return None  # damaged: the next claim dead-letters it
     if gone is not None:
         return replace(known, state=gone.state, finished_ms=None, reason="", withdrawn=False)
     if header.state > READY or _is_bound(tx, header):

@@ -1,4 +1,4 @@
-"""Opening a connection to the file, and saying in Headway's terms what SQLite refuses."""
+"""Opening a connection to the file, and translating SQLite's errors into Headway's."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _switch_to_log(db: sqlite3.Connection, deadline: float) -> str:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Tell whether another connection was in the way, so that trying again may help."""
+    """Tell whether another connection held the lock, so that trying again may help."""
     return primary_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 

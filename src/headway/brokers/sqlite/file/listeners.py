@@ -1,4 +1,4 @@
-"""Who waits for something in this process: workers for signals, callers for the end of a job, iterators for events."""
+"""The listeners in this process: workers for signals, callers for ends of jobs, iterators for events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Mail = asyncio.Queue[SignalRow | Wake | None]
 
 
 class Listeners:
-    """Lives on the loop's thread.
+    """Used on the loop's thread only.
 
     `want` switches the watcher on while anybody listens; `recheck` looks at the jobs that are waited for.
     """
@@ -49,7 +49,7 @@ class Listeners:
 
     @property
     def waited_for(self) -> list[str]:
-        """The jobs whose end somebody waits for."""
+        """The jobs whose end is awaited."""
         return list(self._waiters)
 
     @property
@@ -83,7 +83,7 @@ class Listeners:
                     del self._mail[worker]
 
     def listens(self, worker: WorkerId) -> bool:
-        """Tell whether the worker listens, as one does that goes on."""
+        """Tell whether the worker listens for signals."""
         return worker in self._mail
 
     @contextmanager
@@ -113,12 +113,12 @@ class Listeners:
                 self._changes.discard(event)
 
     def idle(self, worker: WorkerId, wake: int) -> None:
-        """The worker found too little when the counter of possible work stood at `wake`; what came since wakes it."""
+        """Make a worker idle: it found too little at counter `wake`, and is woken when that has risen."""
         self._idle[worker] = wake
         self._wake_idle()
 
     def busy(self, worker: WorkerId) -> None:
-        """The worker has all it can take."""
+        """Note that the worker is not idle: it has all it can take."""
         self._idle.pop(worker, None)
 
     def _wake_idle(self) -> None:
@@ -143,14 +143,14 @@ class Listeners:
             event.set()
 
     def ended(self, ids: list[str]) -> None:
-        """These jobs have ended or gone."""
+        """Resolve the waits for these jobs, which have ended or were removed."""
         for job_id in ids:
             for future in self._waiters.get(job_id, ()):
                 if not future.done():
                     future.set_result(None)
 
     def close(self) -> None:
-        """Let everybody go."""
+        """End all iterations and waits."""
         self._closed = True
         for boxes in self._mail.values():
             for box in boxes:
@@ -161,5 +161,5 @@ class Listeners:
 
 
 def signal_of(row: SignalRow) -> Signal:
-    """Say it in the terms of the contract."""
+    """Return the signal for what the watcher has seen."""
     return LeaseLost() if row.job is None else CancelRequested(JobId(row.job))

@@ -1,4 +1,4 @@
-"""The file of one opening, as all its threads see it: whoever finds it gone tells all of them."""
+"""The file as it was opened, for all threads: the one that finds it lost notifies the others."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class OpenFile:
         self.loss: FileLoss | None = None
 
     def prepare(self) -> None:
-        """Before the file is opened, and made when it is not there."""
+        """Note what is there before the file is opened, which creates it when it is missing."""
         clear_leftovers(self._location.path)
 
     def opened(self) -> None:
-        """After the first transaction: this file, its log and the index are those that are meant from now on."""
+        """Remember, after the first transaction, that this file, its log and its index are the ones in use."""
         self._check = FileCheck(self._location.path)
 
     def verify(self, *, now: bool = False) -> None:
@@ -39,7 +39,7 @@ class OpenFile:
         `now`: after an error, look although somebody looked a moment ago.
         """
         if self.loss is None and self._check is not None and (loss := self._check.loss(now=now)) is not None:
-            self._lost(loss)  # first: whoever sees the loss below may rely on that this was told
+            self._lost(loss)  # first: code that sees `loss` set relies on this call
             self.loss = loss
         if self.loss is not None:
             msg = (

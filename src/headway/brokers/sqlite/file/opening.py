@@ -1,4 +1,4 @@
-"""An open file: its threads, and who listens to it."""
+"""An open file: its threads and its listeners."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Opened:
-    """What an open carrier has and a closed one has not."""
+    """The threads and listeners of a carrier while it is open."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class Opened:
         clock: Clock,
         lost: Callable[[Opened, FileLoss], None],
     ) -> None:
-        """Prepare the threads; `start` opens the file. `lost` is told on the loop when that is not there any more."""
+        """Prepare the threads; `start` opens the file. `lost` is called on the loop when it is not there any more."""
         self.file = OpenFile(location, self._lost)
         self.writer = Writer(location, self.file, settings, clock, self._nudge)
         self.reader = Reader(location, self.file)
         self.listeners = Listeners(self._want, self._recheck)
         self.watcher: Watcher | None = None
         self.location = location
-        self.lost: FileLoss | None = None  # noted on the loop, before anybody is let go for it
+        self.lost: FileLoss | None = None  # set on the loop, before listeners are ended for it
         self._loop = asyncio.get_running_loop()
         self._tell_lost = lost
         self._checks: set[asyncio.Task[None]] = set()
@@ -55,7 +55,7 @@ class Opened:
         self.watcher = Watcher(self.location, self.file, self.writer.app, self._loop, self.listeners.report)
 
     async def stop(self) -> None:
-        """Let those who listen go, finish what was queued, close the file; OSError when that would damage it."""
+        """End all listening, finish queued operations, close the file; OSError when that would damage it."""
         self.listeners.close()
         superseded = self.file.superseded
         holder = await self._loop.run_in_executor(None, self.file.hold) if superseded else None

@@ -1,4 +1,4 @@
-"""Operations on their way to a thread of SQLite, and how each answer goes back: to a loop, or to a waiting thread."""
+"""Operations for a thread of SQLite; the answer goes back to an event loop, or to a waiting thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Work(Generic[T]):
 
 
 class LoopWork(_Work[T]):
-    """The answer goes to a future of the loop on whose thread this is made."""
+    """An operation whose answer goes to a future of the present event loop."""
 
     def __init__(self, operation: Callable[[Any], T]) -> None:
         """Take the operation."""
@@ -36,7 +36,7 @@ class LoopWork(_Work[T]):
         return not self.future.cancelled()
 
     def answer(self) -> None:
-        """On the loop's thread; whoever waited may have gone."""
+        """Set the result, on the loop's thread; the caller may have gone."""
         if self.future.done():
             return
         if self.error is not None:
@@ -46,7 +46,7 @@ class LoopWork(_Work[T]):
 
 
 class ThreadWork(_Work[T]):
-    """The answer goes to a thread that waits for it."""
+    """An operation whose answer goes to a thread that waits for it."""
 
     wanted = True
 
@@ -57,7 +57,7 @@ class ThreadWork(_Work[T]):
         self._done.acquire()
 
     def answer(self) -> None:
-        """From any thread."""
+        """Set the result; from any thread."""
         self._done.release()
 
     def wait(self) -> T:

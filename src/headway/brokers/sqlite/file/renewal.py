@@ -1,4 +1,4 @@
-"""What is open, over time: a file that was lost while it was open is followed by what its path names then."""
+"""Opens the file again when it was lost while open (deleted, replaced): whatever its path names then."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Renewal:
 
     @property
     def state(self) -> Opened | None:
-        """What is open now; from any thread."""
+        """The opening in use, if any; from any thread."""
         return self._state
 
     @property
     def opened(self) -> Opened:
-        """What is open now; BrokerUnavailableError says why nothing is."""
+        """The opening in use; BrokerUnavailableError says why there is none."""
         if self._state is None:
             why = self._away or "the carrier is not open; use `async with`, or call open() first"
             msg = f"{self._location.name}: {why}"

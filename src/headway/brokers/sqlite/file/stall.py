@@ -71,5 +71,5 @@ class Stall(NamedTuple):
         return Stall(asked.tick, end, machine_ms() + _SPARED_MS)
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Note it for all apps: it is the file that was kept."""
+        """Write it down for all apps of the file."""
         db.execute("UPDATE app SET stalled_from_ms = ?, stalled_to_ms = ?, spared_until_ms = ?", self)

@@ -1,4 +1,4 @@
-"""The threads that talk to SQLite, so that nothing blocks the event loop: one that writes, one that reads."""
+"""The two threads that call SQLite, a writer and a reader, so that nothing blocks the event loop."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class _Thread(Generic[S]):
         self._location = location
         self._file = file
         self._queue: SimpleQueue[AnyWork | None] = SimpleQueue()
-        # Ends with the interpreter: a transaction that is cut off then is rolled back by whoever opens the file next.
+        # A daemon: a transaction that the interpreter's end cuts off is rolled back at the next opening.
         self._thread = threading.Thread(target=self._run, name=f"headway-sqlite-{name}", daemon=True)
         self._closing = False
-        self._door = threading.Lock()  # nothing may be queued behind the end
+        self._door = threading.Lock()  # held to queue: nothing may come behind the end mark
 
     async def start(self) -> None:
         """Open the connection; translated errors."""
@@ -97,7 +97,7 @@ class _Thread(Generic[S]):
             self._close(db)
 
     def _batch(self) -> list[AnyWork]:
-        """Wait for work, and take what has gathered; nothing: the end was asked for."""
+        """Wait for operations and return those queued; none: the thread is to end."""
         work = self._queue.get()
         batch: list[AnyWork] = []
         try:
@@ -212,7 +212,7 @@ class Writer(_Thread[Transaction]):
     def _serve(self, db: sqlite3.Connection, batch: list[AnyWork]) -> None:
         asked = Asked.now(self._clock)
         try:
-            self._file.verify()  # before it is read: a log that others have begun anew looks like a damaged file
+            self._file.verify()  # before reading: a log that others have begun anew looks like a damaged file
             db.execute("BEGIN IMMEDIATE")
             tx = Transaction(db, self.app, self._settings, self._clock, asked)
             for work in batch:
@@ -240,7 +240,7 @@ class Writer(_Thread[Transaction]):
         self._file.close(db)
 
     def _perform(self, tx: Transaction, work: AnyWork, *, alone: bool) -> None:
-        """An operation that fails alone fails whole; among others it is undone and the others stand."""
+        """Run one operation. One that fails is undone, and the others of its batch stand; `alone`: there are none."""
         if alone:
             work.result = work.operation(tx)
             return

@@ -25,7 +25,7 @@ _Counters = tuple[int, int, int, int, int]
 
 
 class Transaction:
-    """What the operations write through. Counters and events go to the file at the end, in one statement each."""
+    """The transaction that operations write in. Counters and events are written at its end, by one statement each."""
 
     def __init__(
         self, db: sqlite3.Connection, app: int, settings: BrokerSettings, clock: Clock, asked: Asked
@@ -70,7 +70,7 @@ class Transaction:
     def event(
         self, kind: EventKind, job_id: JobId, queue: str = "", epoch: int = 0, worker: WorkerId | None = None
     ) -> None:
-        """Record an event, when somebody watches."""
+        """Record an event, if events are watched."""
         if self.recording:
             self._events.append((self.app, kind.value, job_id, self.now, queue, epoch, worker))
 
@@ -94,7 +94,7 @@ class Transaction:
         del self._events[events:]
 
     def flush(self) -> None:
-        """Write the counters and events, and that the file was kept or waited for."""
+        """Write the counters, the events, and any long wait for the file."""
         if self._asked.is_long_ago:
             self.stall.extended(self._asked, tick_ms(self._clock)).write(self.db)
         if (counters := self._count()) != self._counters:

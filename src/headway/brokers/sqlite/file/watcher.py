@@ -1,4 +1,4 @@
-"""The thread that notices what changed in the file, whoever changed it.
+"""The thread that notices changes in the file, by any process.
 
 `PRAGMA data_version` tells at the price of a few microseconds whether any other connection has committed. It
 is asked every millisecond for a while after a change (a few percent of a core) and ever more rarely up to every 40 ms
@@ -123,7 +123,7 @@ class Watcher:
             try:
                 self._file.verify()
             except BrokerUnavailableError:
-                self._ended = True  # whoever opens the file anew watches that one
+                self._ended = True  # the next opening has a watcher of its own
                 return
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version or gap:
@@ -141,7 +141,7 @@ class Watcher:
         db.execute("BEGIN")
         try:
             counters = db.execute("SELECT tail, wake, gone FROM app WHERE id = ?", (self._app,)).fetchone()
-            # What is damaged is put right by the next one who writes.
+            # The next process that writes mends what is damaged.
             tail, wake, gone = (value if isinstance(value, int) else 0 for value in counters)
             signals = [
                 SignalRow(*row)
