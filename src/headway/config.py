@@ -40,7 +40,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     carriers: dict[str, str] = {}  # several, by name; the first takes what has no route
     routes: dict[str, str | dict[str, int | str]] = {}  # of queues: a carrier, or percentages of several
     namespace: str = ""  # empty: the app's name
-    include: list[str] = []  # modules with the app's tasks, imported by whoever runs them
+    include: list[str] = []  # modules with the app's tasks, imported where they run
 
     # Jobs
     timeout: float = 600.0  # of one attempt

@@ -1,4 +1,4 @@
-"""Control documents: small versioned texts by which an app is steered, and the lease of whoever steers.
+"""Control documents: small versioned texts by which an app is steered, and the lease of the process that steers.
 
 A carrier that keeps them does so with the jobs; which carriers do, their capabilities say.
 """

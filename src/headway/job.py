@@ -136,7 +136,7 @@ def check_unique(jobs: Sequence[NewJob]) -> list[NewJob]:
 
 
 class Lease(Struct, frozen=True, gc=False):
-    """The fence: whoever settles must hold this worker's lease on the job under this very epoch."""
+    """The fence: a settlement is applied only while this worker holds the job under this very epoch."""
 
     job_id: JobId
     worker: WorkerId
@@ -247,7 +247,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     def as_new(self) -> NewJob:
         """Return the job as another carrier is to take it: under the same id, with the attempts that it has left.
 
-        Under the next epoch: whoever comes with an earlier state of the job is told from this one.
+        Under the next epoch, so that an earlier state of the job is told from this one.
         """
         return NewJob(
             id=self.id,
@@ -336,7 +336,7 @@ def is_job_id(text: object) -> bool:
 def mark_of(carrier: str) -> str:
     """Return the character in which the ids of jobs end that were sent to a carrier of this name.
 
-    A hint, for whoever has the id alone: two names may have the same one, and a job may have been moved since.
+    A hint, where the id alone is known: two names may have the same one, and a job may have been moved since.
     """
     return _ALPHABET[(crc32(carrier.encode()) >> 16) % len(_ALPHABET)]
 

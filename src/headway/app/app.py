@@ -305,7 +305,7 @@ class Headway:
     def on_enqueue(self, function: AnyHook, /) -> AnyHook:
         """Call a function for each job that is about to be made: `def name(call: EnqueueCall) -> None`.
 
-        It may change the headers, or refuse the job: what it raises reaches whoever enqueues. It is called for single
+        It may change the headers, or refuse the job: what it raises reaches the enqueuer. It is called for single
         jobs and many, from coroutines, blocking code and schedules. DeclarationError says what is wrong.
         """
         check_enqueue_hook(function)

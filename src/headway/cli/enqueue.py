@@ -81,7 +81,7 @@ def enqueue(app: str, words: tuple[str, ...], /, as_json: bool, **options: Any) 
             if wait is None:
                 _print_accepted(handle, as_json=as_json)
                 return 0
-            say(f"headway: waiting for job {handle.id}")  # at once: whoever gives up waiting needs it
+            say(f"headway: waiting for job {handle.id}")  # at once: a user who gives up waiting needs it
             return await _print_result(handle, wait, as_json=as_json)
 
     return asyncio.run(run())

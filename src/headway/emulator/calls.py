@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("headway.emulator")
 
-# A no that tells what there is: to whoever repeats a call, ALREADY_EXISTS means accepted, and NOT_FOUND deleted.
+# Refusals that tell what there is: for a repeated call, ALREADY_EXISTS means accepted, and NOT_FOUND deleted.
 _OF_THE_STATE: Final = frozenset(
     {Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.ABORTED}
 )

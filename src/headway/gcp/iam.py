@@ -108,7 +108,7 @@ class Bindings:
         return found
 
     async def create(self, resource: CloudBinding) -> None:
-        """Add the member; whoever changes the policy at the same time is not overwritten."""
+        """Add the member; a change of the policy at the same time is not overwritten."""
 
         async def add() -> None:
             policy = await self._get(resource.target)

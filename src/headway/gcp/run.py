@@ -96,7 +96,7 @@ class Services:
                 msg = f"change service {resource.name}: it does not bear the label {LABEL}={self._label} any more"
                 raise CloudError(msg)
             _write(resource, message)
-            # With its etag: whoever changes it at the same time is not overwritten.
+            # With its etag: a change at the same time is not overwritten.
             operation = await self._client.update_service(UpdateServiceRequest(service=message), **ONCE)
             await operation.result(timeout=_DEPLOYED_S)
 

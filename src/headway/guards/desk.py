@@ -103,7 +103,7 @@ class Desk:
         return await self._withdrawn(document)
 
     async def _withdrawn(self, document: Document) -> Withdrawn:
-        """Free its key, also of one that was withdrawn before: whoever did it may have died before it came to that."""
+        """Free its key, also of one that was withdrawn before: its process may have died before that."""
         if document.key is not None:
             await self._changes.reservations.free(document.key, document.id)
         before = self._changes.record(transitions.before_withdrawal(document))
@@ -118,7 +118,7 @@ class Desk:
         document = settled.document
         if document is None or document.removed or document.state not in transitions.WAITING:
             return None
-        # Also when it was taken in before: whoever did it may have died before the task was made.
+        # Also when it was taken in before: that process may have died before the task was made.
         return document.pushed
 
     async def remove(self, ids: Sequence[JobId]) -> list[Acted]:

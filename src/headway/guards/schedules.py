@@ -48,7 +48,7 @@ class Kept(Struct, frozen=True, omit_defaults=True):
 
 
 class Fired(Struct, frozen=True):
-    """The job of a fire time. Not `confirmed`: whoever reserved it may have died before that was created."""
+    """The job of a fire time. Not `confirmed`: the process that reserved it may have died before it created the job."""
 
     id: JobId
     confirmed: bool
@@ -137,7 +137,7 @@ class Schedules:
 
         BrokerRefusedError for a fire time that lies in the future of the store's clock, which is asked once a minute.
 
-        As with keys, a reservation whose job was never created is handed on to whoever comes with the same fire time.
+        As with keys, a reservation whose job was never created is handed on to the next call with the same fire time.
         """
         found: list[tuple[JobId, bool]] = []
         await (

@@ -156,7 +156,7 @@ class ScriptedStore:
         return f"{entry.version} {forget} {kind} {data}"
 
     def _unpack(self, value: str, key: str = "") -> Entry:
-        """Read a value. Of one that is damaged the version is left, or 0: so whoever reads it can replace it."""
+        """Read a value. Of one that is damaged the version is left, or 0: so that its reader can replace it."""
         try:
             version, forget, kind, data = value.split(" ", 3)
             group, _, tag = kind.partition("/")

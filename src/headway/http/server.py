@@ -33,7 +33,7 @@ class Connections:
     """The connections of one server."""
 
     def __init__(self, *, head_seconds: float = HEAD_SECONDS, most: int | None = None) -> None:
-        """`most`: beyond so many the ones on which nothing runs make way; None: half of the descriptors."""
+        """`most`: beyond so many, those on which nothing runs are closed; None: half of the descriptors."""
         self.head_seconds = head_seconds
         self._most = max(_LEAST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2) if most is None else most
         self._open: dict[LimitedProtocol, None] = {}  # the longest open first
@@ -51,7 +51,7 @@ class Connections:
         return LimitedProtocol(self, inner(config=config, server_state=server_state, app_state=app_state))
 
     def add(self, connection: LimitedProtocol) -> None:
-        """Take a new connection; if there are too many, one on which nothing runs makes way."""
+        """Take a new connection; if there are too many, close one on which nothing runs."""
         self._open[connection] = None
         if len(self._open) <= self._most:
             return

@@ -26,7 +26,7 @@ class BlobStore(Protocol):
     """
 
     def write(self, name: str, data: bytes) -> None:
-        """Store durably, over what is there: whoever reads meanwhile sees the old bytes or the new ones, whole."""
+        """Store durably, over what is there: a reader meanwhile sees the old bytes or the new ones, whole."""
         ...
 
     def read(self, name: str, limit: int) -> bytes:

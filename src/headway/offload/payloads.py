@@ -212,7 +212,7 @@ def _told(payload: bytes) -> tuple[int, str]:
     try:
         call, _ = decode_call(payload)
     except CodecError:
-        return 0, ""  # whoever runs it will say so
+        return 0, ""  # its run reports that
     traceparent = call.headers.get("traceparent", "")
     return call.timeout_ms, traceparent if len(traceparent) <= _MAX_TRACEPARENT else ""
 

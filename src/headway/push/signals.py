@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sigterm:
-    """Calls `heard` on the loop at SIGTERM, and then whoever listened before."""
+    """Calls `heard` on the loop at SIGTERM, and then the handler that was set before."""
 
     def __init__(self, heard: Callable[[], None]) -> None:
         self._heard = heard

@@ -133,7 +133,7 @@ class Executor:
     async def read(self, run: JobRun, task: Task[Any, Any]) -> Invocation | Outcome:
         """Decode the call of the run, fetched first when it is offloaded; an outcome when that fails.
 
-        The fetch is part of the attempt and of its time: whoever pushed the job waits no longer for it than for others.
+        The fetch is part of the attempt and of its time: the sender of a pushed job waits no longer than for others.
         """
         payload = run.delivery.payload
         try:

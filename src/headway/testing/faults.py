@@ -46,7 +46,7 @@ class _Fault(Struct, frozen=True):
 class FaultyBroker(CarrierWrapper):
     """Wraps a carrier. A call that fails `before` leaves no trace; one that fails `after` was applied all the same.
 
-    Both raise BrokerUnavailableError: whoever called cannot tell which it was, as with a cut connection. `calls` and
+    Both raise BrokerUnavailableError: the caller cannot tell which it was, as with a cut connection. `calls` and
     `faults` count by verb.
     """
 

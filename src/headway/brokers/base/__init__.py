@@ -9,7 +9,7 @@ Two decisions of this interface are argued in `docs/explanation/design.md`:
 
 - A lease is held by *worker*: one heartbeat keeps all that a worker holds, and the epoch of each job is the fence.
 - `tend` takes the jobs of dead workers back to the head of their queue under the next epoch, with one crash more; the
-  policy (poison cap, retries) runs in the executor of whoever claims them next.
+  policy (poison cap, retries) runs in the executor of the worker that claims them next.
 """
 
 from __future__ import annotations

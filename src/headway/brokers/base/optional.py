@@ -142,7 +142,7 @@ class ControlNotifier(Protocol):
 
 
 class FiguresStore(Protocol):
-    """Where the processes of an app put what they have counted, and whoever judges or shows it reads the sums.
+    """A store of counts: the processes of an app add theirs, and judges and displays read the sums.
 
     Kept are 48 hours by the minute and 30 days by the half hour, fewer where there are very many rows:
     `headway.figures.values` has the bounds. By the store's clock.

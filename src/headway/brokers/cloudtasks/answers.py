@@ -33,7 +33,7 @@ def come_back(job_id: JobId, state: str, wait_ms: int) -> PushResponse:
 def answer(
     status: int, job_id: JobId, state: str, headers: dict[str, str] | None = None, *, superseded: bool = False
 ) -> PushResponse:
-    """Say what became of the job, for whoever reads the log of Cloud Tasks."""
+    """Say what became of the job, for readers of the log of Cloud Tasks."""
     body: dict[str, object] = {"job": job_id, "state": str(state)}
     if superseded:
         body["superseded"] = True

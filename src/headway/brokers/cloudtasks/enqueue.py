@@ -139,7 +139,7 @@ class Enqueuer:
                 return first
             if await self._is_known(first):
                 return first
-            # Its task is gone and so is its record: whoever ended it died before the key was let go.
+            # Its task and its record are gone: the process that ended it died before it freed the key.
             await guard.reservations.free(key, first.id)
         msg = f"job {job.id}: its idempotency key was reserved {_TRIES} times for jobs that are gone"
         raise BrokerUnavailableError(msg)

@@ -29,7 +29,7 @@ class Holding:
     async def find_held(self, jobs: Sequence[NewJob]) -> list[JobId | None]:
         """Return for each job the one in its way.
 
-        A reservation alone is none: whoever made it may have died before the job was created.
+        A reservation alone is no job: the process that made it may have died before the job was created.
         """
         found: list[JobId | None] = [None] * len(jobs)
         asked = [place for place, job in enumerate(jobs) if job.key is not None or job.fire is not None]

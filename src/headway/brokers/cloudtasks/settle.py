@@ -45,7 +45,7 @@ class Settling:
             return done(document, superseded=not applied)
         if applied and document.state in WAITING and isinstance(outcome, RetryAt):
             return await self.follow(document.pushed)
-        # Released, here or by whoever took it over, or run by that one now: this task may be all that brings it back.
+        # Released, or taken over by another receiver, which may run it: this task may be all that brings it back.
         # Where a later turn has a task of its own, this one's next delivery finds that out and ends.
         return come_back(document.id, document.state, _COME_BACK_MS if applied else 5 * _COME_BACK_MS)
 

@@ -134,7 +134,7 @@ def _call_of(payload: bytes) -> tuple[int, str]:
             call, _ = decode_call(payload)
             timeout_ms, traceparent = call.timeout_ms, call.headers.get(TRACEPARENT, "")
     except CodecError:
-        return 0, ""  # whoever runs it will say so
+        return 0, ""  # its run reports that
     if not (traceparent.isascii() and traceparent.isprintable()):
         traceparent = ""
     return timeout_ms, traceparent

@@ -36,7 +36,7 @@ def complete_carrier(ctx: click.Context, _: click.Parameter, incomplete: str) ->
 
 
 def _found(ctx: click.Context) -> tuple[Headway | None, Settings | None]:
-    """Return what can be had: whoever completes a word is told of no error, and sees nothing that a module prints."""
+    """Return what can be had: a shell that completes a word must see no error, and nothing that a module prints."""
     from headway.cli.target import import_app
     from headway.config import load_settings
 

@@ -45,7 +45,7 @@ class _Transport:
             raise WebError(msg)
         if answer.status in _TOO_LARGE:
             msg = f"HTTP {answer.status}: the value is too large"
-            raise UpstashError(msg)  # whoever says so, the service or something before it
+            raise UpstashError(msg)  # from the service, or from a proxy before it
         if token := answer.headers.get("upstash-sync-token"):
             self._learnt(token)  # so that a replica does not answer with what was before our own writes
         return _format(_read_object(answer.body), None)

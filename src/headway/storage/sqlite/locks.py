@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_WRITING: Final = 120  # the byte of the log's index that whoever writes has locked
+_WRITING: Final = 120  # the byte of the log's index that a writer has locked
 _LOCKS: Final = Path("/proc/locks")  # Linux
 
 

@@ -51,7 +51,7 @@ def queue_of(namespace: str, identifier: str) -> tuple[str, int] | None:
 
 
 def may_be_of(namespace: str, identifier: str) -> bool:
-    """Tell whether this can be the id of a queue of the app: of a hash, only whoever knows the names can be sure."""
+    """Tell whether this can be the id of a queue of the app: for a hash, only one who knows the names can be sure."""
     if queue_of(namespace, identifier) is not None:
         return True
     return identifier.startswith(id_prefix(namespace)) and _HASHED.search(identifier) is not None

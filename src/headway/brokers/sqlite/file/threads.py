@@ -82,7 +82,7 @@ class _Thread(Generic[S]):
         first = self._queue.get()
         try:
             db = self._open()
-        except BaseException as error:  # noqa: BLE001 - answered to whoever opens
+        except BaseException as error:  # noqa: BLE001 - raised where the file is opened
             if first is not None:
                 first.error = error
                 deliver([first])
@@ -167,7 +167,7 @@ class Reader(_Thread[sqlite3.Connection]):
                     work.result = work.operation(db)
                 finally:
                     db.execute("ROLLBACK")
-            except BaseException as error:  # noqa: BLE001 - answered to whoever asked
+            except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
                 self._fail(work, error)
             deliver([work])
 
