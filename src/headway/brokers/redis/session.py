@@ -12,6 +12,7 @@ from headway.brokers.redis.wire.blocking import NO_ANSWER
 from headway.brokers.redis.wire.call import Argument, Call, ScriptCall, pack_script
 from headway.brokers.redis.wire.commands import CALL_DEADLINE
 from headway.errors import BrokerRefusedError
+from headway.job import PRIORITY_MAX, PRIORITY_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,9 @@ class Kind(NamedTuple):
     def text(self) -> bytes:
         """As the server keeps it: priority digit, length of the queue's name, colon, queue, task."""
         queue = self.queue.encode()
+        if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
+            msg = f"task {self.task!r}: priorities are {PRIORITY_MIN} to {PRIORITY_MAX}, got {self.priority}"
+            raise BrokerRefusedError(msg)
         return b"%d%d:%b%b" % (self.priority, len(queue), queue, self.task.encode())
 
 
