@@ -27,6 +27,9 @@ OTHERS_NOTICE_S: Final = 1.0
 """Until every process has noticed that a log is gone: none may write to it when a new one begins."""
 
 _EVERY_S: Final = 0.25  # so long may commits go to a file that is not there any more
+_EVERY_CALLS: Final = 16
+"""Nor more commits than these: behind some thousand pages SQLite moves a log into the database by itself, and one that
+is not the database's any more would damage it."""
 _SAVE_MS: Final = 1000  # how long the readers of other processes are waited for when a log is saved
 
 _Inode = tuple[int, int]
@@ -96,19 +99,22 @@ class FileIdentity:
 
 
 class FileCheck:
-    """Looks at the identity at most four times a second: for one thread."""
+    """Looks at the identity four times a second, and at every sixteenth call: for one thread."""
 
     def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Note what is there now."""
         self.identity = FileIdentity(path)
         self._clock = clock
         self._next = 0.0
+        self._calls = 0
 
     def loss(self, *, now: bool = False) -> FileLoss | None:
         """Return what happened to the file, when it is time to look, or `now`."""
         instant = self._clock()
-        if instant < self._next and not now:
+        self._calls += 1
+        if instant < self._next and self._calls < _EVERY_CALLS and not now:
             return None
+        self._calls = 0
         self._next = instant + _EVERY_S
         return self.identity.loss()
 
