@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -62,7 +62,7 @@ async def two(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) ->
         yield Two(one, other)
 
 
-def _jobs(count: int, **fields: object) -> list[NewJob]:
+def _jobs(count: int, **fields: Any) -> list[NewJob]:
     made = [NewJob(new_job_id(), "shop.send", QUEUE, b"payload", 5) for _ in range(count)]
     return [NewJob(**({name: getattr(one, name) for name in one.__struct_fields__} | fields)) for one in made]
 
