@@ -45,7 +45,8 @@ class RoutedCarrier(RoutedBroker):
     @property
     def capabilities(self) -> Capabilities:
         pulled = all(one.capabilities.pull is not None for one in self._carriers)
-        return replace(super().capabilities, pull=self if pulled else None)
+        # Priorities order the jobs of each carrier, not those of both.
+        return replace(super().capabilities, pull=self if pulled else None, priority=False)
 
     async def claim(
         self, wants: Sequence[QueueWant], *, worker: WorkerId, limit: int, lease_ms: int
