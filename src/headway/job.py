@@ -341,11 +341,6 @@ def mark_of(carrier: str) -> str:
     return _ALPHABET[(crc32(carrier.encode()) >> 16) % len(_ALPHABET)]
 
 
-def marked(job_id: JobId, carrier: str) -> JobId:
-    """Return the id with the mark of a carrier; it is as unique and as old as before."""
-    return JobId(job_id[:-1] + mark_of(carrier))
-
-
 def id_instant_ms(job_id: str) -> int:
     """When the id was made, in milliseconds since 1970 UTC; ValueError when it has not the form of an id."""
     if not is_job_id(job_id):

@@ -66,11 +66,6 @@ class Following:
         self._used = now = time.monotonic()
         return now - self._looked > _OLDEST and now - self._tried > _OLDEST
 
-    @property
-    def age(self) -> float:
-        """Seconds since the copy was last known to be the present one."""
-        return 0.0 if self._control is None else time.monotonic() - self._looked
-
     async def freshen(self) -> None:
         """Compare the copy with the control store, within a second; who cannot goes on with what he has."""
         if self._control is None:

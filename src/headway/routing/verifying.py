@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from headway.brokers.base import JobQuery, QueueCounts
 from headway.job import JobId, JobState
-from headway.routing.carriers.sides import is_trace
 from headway.routing.served import is_served, workers_of
 
 if TYPE_CHECKING:
@@ -106,8 +105,8 @@ async def _compare(
     behind: Sequence[str],
     jobs: Sequence[JobRecord],
 ) -> None:
-    traces = [job.id for job in jobs if is_trace(job)]
-    here = [job.id for job in jobs if not is_trace(job)]
+    traces = [job.id for job in jobs if job.withdrawn]
+    here = [job.id for job in jobs if not job.withdrawn]
     found.jobs += len(here)
     found.traces += len(traces)
     for other in behind:
@@ -123,7 +122,7 @@ async def _there(carrier: Store, ids: Sequence[JobId]) -> list[JobId]:
     """Return those of the jobs that a carrier has, other than as a trace."""
     if not ids:
         return []
-    return [job.id for job in await carrier.get(ids) if job is not None and not is_trace(job)]
+    return [job.id for job in await carrier.get(ids) if job is not None and not job.withdrawn]
 
 
 async def _nowhere(carriers: Mapping[str, Store], name: str, traces: Sequence[JobId]) -> list[JobId]:
@@ -134,7 +133,7 @@ async def _nowhere(carriers: Mapping[str, Store], name: str, traces: Sequence[Jo
             traces = [one for one in traces if one not in there]
     # Whoever moves a job forgets it where it was at the very end: what left no trace any more has arrived.
     still = await carriers[name].get(traces) if traces else []
-    return [job.id for job in still if job is not None and is_trace(job)]
+    return [job.id for job in still if job is not None and job.withdrawn]
 
 
 def _add(named: list[Misplaced], more: Sequence[Misplaced]) -> int:

@@ -55,7 +55,7 @@ class Sides:
         rest = {
             one: tuple(name for name in self.names if name not in asked[one])
             for one in first
-            if one not in found or is_trace(found[one][1])
+            if one not in found or found[one][1].withdrawn
         }
         await self._look(rest, found)
         return found
@@ -70,7 +70,7 @@ class Sides:
         told = await asyncio.gather(*(self.by_name[name].get(some) for name, some in batches.items()))
         for (name, some), records in zip(batches.items(), told, strict=True):
             for one, record in zip(some, records, strict=True):
-                if record is not None and (one not in found or is_trace(found[one][1])):
+                if record is not None and (one not in found or found[one][1].withdrawn):
                     found[one] = (name, record)
 
     async def act(
@@ -88,8 +88,3 @@ class Sides:
             for one, answer in zip(some, answers, strict=True)
         }
         return [answers.get(one, unknown) for one in ids]
-
-
-def is_trace(record: JobRecord) -> bool:
-    """Tell whether it is what a job left behind that was moved to another carrier."""
-    return record.withdrawn

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from headway.routing.carriers.sides import is_trace
-
 if TYPE_CHECKING:
     from headway.job import JobId, JobRecord
     from headway.routing.carriers.sides import Sides
@@ -21,11 +19,11 @@ async def wait_finished(sides: Sides, job_id: JobId, timeout_ms: int | None) -> 
         if job_id not in where:
             return None
         name, record = where[job_id]
-        if record.state.terminal and (not is_trace(record) or name in tried):
+        if record.state.terminal and (not record.withdrawn or name in tried):
             return record
         left = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
         ended = await sides[name].wait_finished(job_id, left)
-        if ended is not None and not is_trace(ended):
+        if ended is not None and not ended.withdrawn:
             return ended
         if left == 0:
             return ended or record
