@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from headway.cli.failures import CommandFailed
 from headway.cli.options import examples, json_option
 from headway.cli.routes.completion import complete_carrier, complete_queue
 from headway.cli.streams import emit, say
@@ -146,6 +147,9 @@ async def _checked(opened: OpenTarget, declared: Declared, plans: tuple[Plan, ..
     for plan in plans:
         check_leaving(plan, opened.carriers)
         route, _ = await check_begin(control, declared, plan, clock)
+        if plan.to in opened.carriers and plan.to not in counts:
+            msg = f"roll-out of {plan.queue}: carrier {plan.to} is not available now: nothing could be enqueued there"
+            raise CommandFailed(msg)
         there = counts.get(plan.to, {}).get(plan.queue)
         if there is not None and there.paused:
             msg = (

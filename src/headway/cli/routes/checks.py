@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from headway.cli.routes.known import grown, needs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from headway.brokers.base import QueueCounts
+    from headway.brokers.base import QueueCounts, WorkerRecord
     from headway.cli.target import OpenTarget
     from headway.routing.declared import Declared
     from headway.routing.table import RouteTable
@@ -45,14 +45,21 @@ async def warnings_of(
     counts: Mapping[str, Mapping[str, QueueCounts]],
     gaining: Mapping[str, list[str]],
 ) -> list[str]:
-    """Say what is likely to be in the way of jobs that are to go somewhere."""
+    """Say what is likely to be in the way of jobs that are to go somewhere. Raises for no carrier that is away."""
+    from headway.errors import BrokerUnavailableError
     from headway.routing.served import is_served, workers_of
 
-    gainers = {name for names in gaining.values() for name in names}
-    workers = {name: await workers_of(opened.carriers[name]) for name in sorted(gainers)}
     warnings: list[str] = []
+    workers: dict[str, Sequence[WorkerRecord]] = {}
+    for name in sorted({name for names in gaining.values() for name in names}):
+        try:
+            workers[name] = await workers_of(opened.carriers[name])
+        except BrokerUnavailableError as error:
+            warnings.append(f"carrier {name} is not available now: jobs cannot be enqueued there: {error}")
     for queue, names in gaining.items():
         for name in names:
+            if name not in workers:
+                continue
             there = counts.get(name, {}).get(queue)
             if not is_served(opened.carriers[name], workers[name], queue, there):
                 who = "worker" if opened.carriers[name].capabilities.pull is not None else "receiver"

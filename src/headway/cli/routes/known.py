@@ -38,11 +38,24 @@ def clock_of(opened: OpenTarget) -> Clock:
 
 
 async def counts_by_carrier(carriers: Mapping[str, Store]) -> dict[str, dict[str, QueueCounts]]:
-    """Return what each carrier holds, by its name and by queue."""
+    """Return what each carrier holds, by its name and by queue; one that is away is left out, unless all are.
+
+    Its traffic is to be led elsewhere just then.
+    """
     import asyncio
 
-    told = await asyncio.gather(*(carrier.counts() for carrier in carriers.values()))
-    return {name: {one.queue: one for one in counts} for name, counts in zip(carriers, told, strict=True)}
+    from headway.errors import BrokerUnavailableError
+
+    told = await asyncio.gather(*(carrier.counts() for carrier in carriers.values()), return_exceptions=True)
+    found: dict[str, dict[str, QueueCounts]] = {}
+    for name, counts in zip(carriers, told, strict=True):
+        if not isinstance(counts, BaseException):
+            found[name] = {one.queue: one for one in counts}
+        elif not isinstance(counts, BrokerUnavailableError):
+            raise counts
+    if not found:
+        raise next(one for one in told if isinstance(one, BaseException))
+    return found
 
 
 def known_queues(
