@@ -1,61 +1,12 @@
-"""Control documents on Redis: who hears of changes, lost answers, and keys that others wrote to."""
+"""Control documents on Redis: lost answers, and keys that others wrote to."""
 
 from __future__ import annotations
-
-import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 from headway.errors import BrokerRefusedError
-from tests.integration.redis_app import WORKER, broker
+from tests.integration.redis_app import broker
 from tests.servers import Direction, TcpProxy
-
-if TYPE_CHECKING:
-    from tests.servers import RedisServer
-
-
-async def test_whoever_listens_hears_of_changes(redis_url: str, namespace: str) -> None:
-    async with broker(redis_url, namespace) as carrier, broker(redis_url, namespace) as other:
-        changes = carrier.control_changes()
-        assert await anext(changes) == ""  # written before anybody listened
-        await other.write_control("routes", b"x", expected=0)
-        assert await anext(changes) == "routes"
-        await other.write_control("routes", b"x", expected=0)
-        await other.write_control("rollouts", b"x", expected=0)
-        assert await anext(changes) == "rollouts"
-        await changes.aclose()  # type: ignore[attr-defined]  # an async generator
-
-
-async def test_whoever_listens_is_let_go_when_the_carrier_closes(redis_url: str, namespace: str) -> None:
-    async with broker(redis_url, namespace) as carrier:
-        changes = carrier.control_changes()
-        await anext(changes)
-        waiting = asyncio.ensure_future(anext(changes, None))
-        await asyncio.sleep(0)
-    assert await waiting is None
-
-
-async def test_after_a_cut_some_may_have_been_missed(redis_proxy: TcpProxy, namespace: str) -> None:
-    async with broker(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as carrier:
-        changes = carrier.control_changes()
-        await anext(changes)
-        redis_proxy.reset()
-        assert await anext(changes) == ""
-        await changes.aclose()  # type: ignore[attr-defined]  # an async generator
-
-
-async def test_listening_takes_no_connection_more_than_signals_do(
-    own_redis_server: RedisServer, namespace: str
-) -> None:
-    async with broker(own_redis_server.url, namespace) as carrier:
-        signals, changes = carrier.signals(WORKER), carrier.control_changes()
-        await anext(signals)
-        await anext(changes)
-        clients = str(own_redis_server.call("CLIENT", "LIST")).splitlines()
-        assert len([line for line in clients if f"name=headway:{namespace}:" in line]) == 2
-        await signals.aclose()  # type: ignore[attr-defined]  # an async generator
-        await changes.aclose()  # type: ignore[attr-defined]  # an async generator
 
 
 async def test_a_write_whose_answer_was_lost_was_made_once(redis_proxy: TcpProxy, namespace: str) -> None:

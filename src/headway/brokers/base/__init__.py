@@ -28,7 +28,6 @@ from headway.brokers.base.inspect import (
 from headway.brokers.base.optional import (
     BlockingStore,
     Connected,
-    ControlNotifier,
     ControlStore,
     FiguresStore,
     KeyIndex,
@@ -71,7 +70,6 @@ __all__ = [
     "Carrier",
     "Claimed",
     "Connected",
-    "ControlNotifier",
     "ControlStore",
     "Enqueued",
     "FiguresStore",

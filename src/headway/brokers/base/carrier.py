@@ -11,7 +11,6 @@ from headway.brokers.base.inspect import Inspector, ScheduleStore
 from headway.brokers.base.optional import (
     BlockingStore,
     Connected,
-    ControlNotifier,
     ControlStore,
     FiguresStore,
     KeyIndex,
@@ -56,7 +55,6 @@ class Capabilities(Struct, frozen=True):
     keys: KeyIndex | None = None
     mover: Mover | None = None
     control: ControlStore | None = None
-    notifier: ControlNotifier | None = None
     figures: FiguresStore | None = None
 
     def parts_of(self, wrapper: Carrier) -> Capabilities:
@@ -71,7 +69,6 @@ class Capabilities(Struct, frozen=True):
             keys=None,
             mover=None,
             control=None,
-            notifier=None,
             figures=None,
         )
 

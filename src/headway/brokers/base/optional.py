@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from headway.brokers.base.broker import Enqueued
     from headway.control import ControlDocument, Fence
@@ -127,17 +127,6 @@ class ControlStore(Protocol):
 
     async def release_control(self, fence: Fence) -> None:
         """End the lease at once; nothing happens when the fence is stale."""
-        ...
-
-
-class ControlNotifier(Protocol):
-    """A control store that tells of changes; of the others it is asked from time to time."""
-
-    def control_changes(self) -> AsyncIterator[str]:
-        """Yield the name of each document that is written, until closed.
-
-        An empty name says that some may have been missed: at the beginning, and after a connection was lost.
-        """
         ...
 
 

@@ -90,7 +90,6 @@ class RedisBroker:
         self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
         self._events = EventStream(self._session, self._listener)
-        self._control = control.ControlWatch(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
         self._name = target.name
 
@@ -115,7 +114,6 @@ class RedisBroker:
             keys=self,
             mover=self,
             control=self,
-            notifier=self,
             figures=self,
         )
 
@@ -128,7 +126,6 @@ class RedisBroker:
         for box in self._mailboxes:
             box.close()
         await self._events.close()
-        self._control.close()
         await self._waits.close()
         await self._listener.close()
         await self._commands.close()
@@ -331,10 +328,6 @@ class RedisBroker:
     async def release_control(self, fence: Fence) -> None:
         """End a lease."""
         await control.release(self._session, fence)
-
-    def control_changes(self) -> AsyncIterator[str]:
-        """Yield the names of documents as they are written."""
-        return self._control.changes()
 
     async def add_figures(self, delta: Delta) -> None:
         """Add what one process has gathered."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.redis.keys import control_channel
 from headway.brokers.redis.records import number
-from headway.brokers.redis.wire.subscriptions import Subscription
 from headway.control import KEPT_VERSIONS, ControlDocument, Fence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from headway.brokers.redis.session import Session
     from headway.brokers.redis.wire.call import Argument
-    from headway.brokers.redis.wire.subscriptions import Listener
 
 _log: Final = logging.getLogger("headway.redis")
 _NO_VERSION: Final = 0
@@ -73,35 +67,3 @@ async def hold(session: Session, name: str, holder: str, ttl_ms: int) -> Fence |
 async def release(session: Session, fence: Fence) -> None:
     """End the lease, if it is this one."""
     await session.run("hold_control", fence.name, fence.holder, 0, fence.token)
-
-
-class ControlWatch:
-    """The watchers of control documents in this process; they share its subscription connection."""
-
-    def __init__(self, session: Session, listener: Listener) -> None:
-        """Nobody watches yet."""
-        self._session = session
-        self._listener = listener
-        self._queues: set[asyncio.Queue[str | None]] = set()
-
-    async def changes(self) -> AsyncIterator[str]:
-        """Yield the name of each document that is written; an empty one when some may have been missed."""
-        queue: asyncio.Queue[str | None] = asyncio.Queue()
-        channel = control_channel(self._session.prefix)
-        subscription = Subscription(
-            lambda content: queue.put_nowait(content.decode()), lambda: queue.put_nowait("")
-        )
-        self._queues.add(queue)
-        try:
-            await self._listener.subscribe(channel, subscription)
-            yield ""  # written before the subscription
-            while (name := await queue.get()) is not None:
-                yield name
-        finally:
-            self._queues.discard(queue)
-            await self._listener.unsubscribe(channel, subscription)
-
-    def close(self) -> None:
-        """End the iterations."""
-        for queue in self._queues:
-            queue.put_nowait(None)

@@ -33,8 +33,3 @@ def process_channel(start: str, token: str) -> str:
 def event_channel(start: str) -> str:
     """The channel that says that the event stream has grown."""
     return f"{start}ch:ev"
-
-
-def control_channel(start: str) -> str:
-    """The channel that says which control document was written."""
-    return f"{start}ch:control"

@@ -15,5 +15,4 @@ if ARGV[8] and holder_of(ARGV[8]) ~= ARGV[9] or present_version(name) ~= expecte
 end
 redis.call('LPUSH', key, string.format('%.0f|%s|', expected + 1, NOW) .. ARGV[6])
 redis.call('LTRIM', key, 0, ARGV[7] - 1)
-redis.pcall('PUBLISH', P .. 'ch:control', name)
 return answered({ expected + 1 })
