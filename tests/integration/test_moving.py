@@ -10,15 +10,16 @@ import pytest
 from headway import Headway
 from headway.brokers.base import BrokerSettings, JobQuery, QueueWant
 from headway.brokers.url import from_url, pulled
-from headway.errors import BrokerUnavailableError, ConfigError
+from headway.errors import BrokerUnavailableError, ConfigError, ResultTimeoutError
 from headway.job import JobState, NewJob, UniqueLock, UniqueMode, WorkerId, new_job_id
 from headway.routing.moving import move_waiting
 from headway.testing import FaultyBroker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from headway.app.handle import JobHandle
     from headway.brokers.base import Carrier
     from headway.job import JobId, JobRecord
 
@@ -211,6 +212,80 @@ async def test_handles_find_a_job_that_was_moved(tmp_path: Path) -> None:
         await handle.cancel("enough")
         assert await waiting is JobState.CANCELLED
         assert (await handle.record()).reason == "enough"
+
+
+@pytest.fixture
+async def halfway(tmp_path: Path) -> AsyncIterator[tuple[Headway, JobHandle[None], JobRecord]]:
+    """A job that left its carrier by a move that did not go on: the app, its handle, and the record to enqueue."""
+    app = Headway("halfway", carriers={name: f"sqlite:///{tmp_path / name}.db" for name in ("east", "west")})
+
+    @app.task(queue=QUEUE)
+    async def send() -> None: ...
+
+    async with app:
+        handle = await send.enqueue()
+        mover = app.carriers["east"].capabilities.mover
+        assert mover is not None
+        [record] = await mover.withdraw([handle.id], "moved to west")
+        assert record is not None
+        yield app, handle, record
+
+
+async def test_a_job_between_two_carriers_waits(halfway: tuple[Headway, JobHandle[None], JobRecord]) -> None:
+    app, handle, record = halfway
+    assert await handle.status() is JobState.READY
+    with pytest.raises(ResultTimeoutError, match="still ready"):
+        await handle.wait(0.05)
+    waiting = asyncio.create_task(handle.wait(20))
+    cancelling = asyncio.create_task(handle.cancel("enough"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert not cancelling.done()
+    await app.carriers["west"].enqueue([record.as_new()])
+    assert await cancelling is JobState.CANCELLED
+    assert await waiting is JobState.CANCELLED
+    [there] = await app.carriers["west"].get([handle.id])
+    assert there is not None
+    assert (there.state, there.reason) == (JobState.CANCELLED, "enough")
+
+
+async def test_what_an_interrupted_move_left_is_not_acted_on_but_named(
+    halfway: tuple[Headway, JobHandle[None], JobRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.routing.carriers.sides._ARRIVAL_S", 0.05)
+    app, handle, _ = halfway
+    finish = "headway routes move mail --from east --to west"
+    for act in (app.carrier.cancel, app.carrier.remove, app.carrier.retry, app.carrier.promote):
+        with pytest.raises(BrokerUnavailableError, match=f"{handle.id} left carrier 'east'.*{finish}"):
+            await act([handle.id])
+    assert (await move_waiting(app.carriers, QUEUE, "east", "west")).resumed == 1
+    assert await handle.cancel() is JobState.CANCELLED
+
+
+async def test_a_job_that_arrives_behind_the_back_of_a_look_is_found(tmp_path: Path) -> None:
+    app = Headway("behind", carriers={name: f"sqlite:///{tmp_path / name}.db" for name in ("east", "west")})
+
+    @app.task(queue=QUEUE)
+    async def send() -> None: ...
+
+    async with app:
+        here = await send.enqueue()
+        assert (await move_waiting(app.carriers, QUEUE, "east", "west")).moved == 1
+        east, west = app.carriers["east"], app.carriers["west"]
+        # The id says east. It is moved back right after east was asked, before west is.
+        look = east.get
+        moved: list[int] = []
+
+        async def get(ids: Sequence[JobId]) -> list[JobRecord | None]:
+            found = await look(ids)
+            if not moved:
+                moved.append((await move_waiting({"east": east, "west": west}, QUEUE, "west", "east")).moved)
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(east, "get", get)
+            assert await here.status() is JobState.READY
+        assert moved == [1]
 
 
 @pytest.mark.parametrize(
