@@ -122,12 +122,15 @@ async def test_the_jobs_around_a_removed_one_keep_their_order(scene: Scene) -> N
 
 
 @pytest.mark.needs("reuse_ids")
-async def test_the_id_of_a_removed_job_may_be_enqueued_again(scene: Scene) -> None:
+@pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.RUNNING])
+async def test_the_id_of_a_removed_job_may_be_enqueued_again(scene: Scene, state: JobState) -> None:
     """It is unknown now; a leftover of the first one must not hide or double the second."""
     job = scene.job()
-    await scene.put(job)
+    await scene.reach(state, job)
     await scene.carrier.remove([job.id])
     await scene.put(job)
+    record = await scene.record(job.id)
+    assert (record.state, record.attempt, record.result, record.finished_ms) == (JobState.READY, 0, b"", None)
     assert await scene.count(JobState.READY) == 1
     assert await scene.take_ids() == [job.id]
     assert await scene.take() == []

@@ -122,7 +122,7 @@ REDIS: Final[tuple[Mutant, ...]] = (
         "a job that is removed leaves its record behind",
         ("brokers/redis/lua/include/finish.lua", "  variadic('HDEL', P .. 'j', ids)\n  drop_fields('done', ids)\n", "  variadic('HDEL', P .. 'j', ids)\n"),
         carrier="redis",
-        conformance="test_retention.py test_list.py",
+        conformance="test_queues.py",
     ),
     mutant(
         "handed-twice",
