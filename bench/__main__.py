@@ -1,4 +1,4 @@
-"""The command line: `python -m bench run | report | compare | all`; see bench/README.md."""
+"""The command line: `python -m bench run | report | compare | against | all`; see bench/README.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.against import both_sides, pairs_of, table
 from bench.compare import compare, describe, lost_metrics
 from bench.environments import HOME, ROOT
 from bench.report import plots, report
@@ -45,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     comparing.add_argument("old", type=Path)
     comparing.add_argument("new", type=Path)
+    other = commands.add_parser(
+        "against", help="measure this tree and another revision of it side by side; exit 1 when it is slower"
+    )
+    other.add_argument("revision", help="as git names it")
+    other.add_argument("--tests", default="drain,enqueue,pickup", help="of those of `run`")
+    other.add_argument("--rounds", type=int, default=5)
+    other.add_argument("--tolerance", type=float, default=0.03, help="a share; 0.03 by default")
+    other.add_argument("--out", type=Path, default=HOME / "against.json")
     everything = commands.add_parser("all", help="run everything and write docs/reference/performance.md")
     everything.add_argument("--out", type=Path, default=HOME / "results.json")
     return parser
@@ -83,6 +92,19 @@ def _compare(old_file: Path, new_file: Path) -> int:
     return 1 if missing or not changes or any(change.lost for change in changes) else 0
 
 
+def _against(parser: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+    try:
+        tests = find_tests(given.tests)
+        peers = both_sides(given.revision)
+    except ValueError as error:
+        parser.error(str(error))
+    results = run(peers, tests, rounds=given.rounds, jobs=None, quick=False, out=given.out)
+    pairs = pairs_of(results)
+    print(table(pairs, given.revision))
+    print(f"{results.checked:,} jobs checked, {results.seconds:,.0f} s: {given.out}")
+    return 1 if results.failed or not pairs or any(pair.slower(given.tolerance) for pair in pairs) else 0
+
+
 def _end(number: int, _: FrameType | None) -> None:
     # As an exception, so that every scene on the stack ends what it started.
     raise SystemExit(128 + number)
@@ -101,6 +123,8 @@ def main() -> int:
             return 0
         case "compare":
             return _compare(given.old, given.new)
+        case "against":
+            return _against(parser, given)
         case "all":
             results = run(ROSTER, TESTS, rounds=3, jobs=None, quick=False, out=given.out, minutes=_MINUTES)
             folder = ROOT / "docs" / "reference"

@@ -71,7 +71,7 @@ def _python(peer: Peer) -> Environment:
         for line in pins.read_text(encoding="utf-8").splitlines()
         if "==" in line and not line.startswith("#")
     )
-    return Environment(str(python), ROOT, {**versions, "python": sys.version.split()[0]})
+    return Environment(str(python), peer.tree or ROOT, {**versions, "python": sys.version.split()[0]})
 
 
 def _node(peer: Peer) -> Environment:

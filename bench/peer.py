@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.inside.configuration import Configuration
 
 EACH_QUEUE: Final = "{each queue}"  # in a worker command: the names of the queues, a word each
@@ -29,6 +31,7 @@ class Peer:
     multi_queue: bool = True  # one worker can serve several queues
     acknowledges: bool = True
     floor: bool = False  # no peer but a limit: takes part in drain and bulk only
+    tree: Path | None = None  # of Headway: the source that it runs from, where that is another revision
 
     @property
     def producer(self) -> tuple[str, ...]:

@@ -204,7 +204,8 @@ class Scene:
         return 0 if self.server is None else int(self.server.info("clients")["connected_clients"]) - 1
 
     def _variables(self) -> dict[str, str]:
-        paths = [str(ROOT), str(ROOT / "src")] if self.peer.folder == "headway" else [str(ROOT)]
+        root = self.peer.tree or ROOT
+        paths = [str(root), str(root / "src")] if self.peer.folder == "headway" else [str(root)]
         return {**self.settings.environment(), "PYTHONPATH": ":".join(paths), "NODE_ENV": "production"}
 
     def _check_alive(self) -> None:
