@@ -1,0 +1,1 @@
+"""Bringing jobs along from another system: read there, mapped to tasks, moved one by one, and back again."""

@@ -1,0 +1,1 @@
+"""The systems that jobs are brought along from, one package each."""
