@@ -144,16 +144,20 @@ class ResultTimeoutError(JobError, TimeoutError):
 class RetryLater(Exception):  # noqa: N818 - a signal of a handler to its worker, not an error
     """Raise in a handler: run this job again after `delay`, without counting the attempt as failed.
 
-    `delay` is a timedelta, seconds or a text such as `5m`, not negative and at most 1000 years.
+    `delay` is a timedelta, seconds or a text such as `5m`, not negative and at most 1000 years. With `counts` the
+    attempt is used up and recorded as failed; behind the last one that the task's policy gives, the job fails.
     """
 
-    def __init__(self, delay: Duration, reason: str = "") -> None:
+    counts: bool = False
+
+    def __init__(self, delay: Duration, reason: str = "", *, counts: bool = False) -> None:
         """Check the delay here, where the handler's author sees the traceback."""
         self.delay = timedelta(milliseconds=duration_ms(delay, "RetryLater: delay"))
         if self.delay < timedelta(0):
             msg = f"RetryLater: delay must not be negative, got {self.delay}"
             raise ValueError(msg)
         self.reason = reason
+        self.counts = counts
         super().__init__(reason or f"again in {self.delay}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from headway import Headway, Retry
+from headway import Headway, Retry, RetryLater
 from headway.codec import decode_history
 from headway.job import Cancelled, Delivery, Failed, JobId, Lease, Outcome, Released, RetryAt, WorkerId
 from headway.raised import type_name
@@ -155,3 +155,13 @@ def test_a_log_that_fails_costs_no_outcome(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("logging.Logger.handle", refuse)
     assert isinstance(judged("never", ValueError()), Failed)
+
+
+def test_a_retry_that_the_handler_asks_for_may_count_up_to_the_attempts_of_the_policy() -> None:
+    outcome = judged("again", RetryLater(5, "the bank is closed", counts=True), attempt=2)
+    assert isinstance(outcome, RetryAt)
+    assert (outcome.at_ms, outcome.counted) == (NOW + 5000, True)
+    assert [error.message for error in decode_history(outcome.history)] == ["the bank is closed"]
+    assert isinstance(judged("again", RetryLater(5, counts=True), attempt=3), Failed)
+    assert isinstance(judged("never", RetryLater(5, counts=True)), Failed)
+    assert judged("never", RetryLater(5)) == RetryAt(NOW + 5000, counted=False)

@@ -58,8 +58,7 @@ class Outcomes:
             error = self._timeout(run, error)
         try:
             if issubclass(kind, RetryLater):
-                delay = max(0, duration_ms(cast("RetryLater", error).delay, "RetryLater: delay"))
-                return RetryAt(self.now_ms() + delay, run.delivery.history, counted=False)
+                return self._later(run, cast("RetryLater", error))
             if issubclass(kind, Discard):
                 reason = str(cast("Discard", error).reason)
                 return Cancelled(storable(f"discarded: {reason}") if reason else _DISCARDED)
@@ -110,6 +109,21 @@ class Outcomes:
         """Return the app's clock, in milliseconds since 1970 UTC."""
         return self._app.clock.now_ms()
 
+    def _later(self, run: JobRun, asked: RetryLater) -> Outcome:
+        """Run again when the handler wants it; where that counts, no more often than the policy gives attempts."""
+        delivery = run.delivery
+        at_ms = self.now_ms() + max(0, duration_ms(asked.delay, "RetryLater: delay"))
+        if not asked.counts:
+            return RetryAt(at_ms, delivery.history, counted=False)
+        history = with_error(delivery, self._record(delivery, asked))
+        if _own_attempts(delivery) >= self._policy(delivery.task).max_attempts:
+            return Failed(history)
+        return RetryAt(at_ms, history)
+
+    def _policy(self, name: str) -> Retry:
+        task = self._tasks.get(name)
+        return _DEFAULT if task is None else task.options_declared.retry
+
     def _by_policy(self, run: JobRun, error: BaseException) -> Outcome:
         delivery = run.delivery
         if delivery.crashes and issubclass(type(error), ProcessDiedError):
@@ -118,12 +132,9 @@ class Outcomes:
             if deaths >= self._app.settings.max_crashes:
                 return self.poisoned(delivery, deaths)
         record = self._record(delivery, error)
-        task = self._tasks.get(delivery.task)
-        policy = _DEFAULT if task is None else task.options_declared.retry
-        # Crashes are not the handler's own failures: they have a cap of their own.
-        attempt = max(1, delivery.attempt - delivery.crashes)
+        policy = self._policy(delivery.task)
         try:
-            match policy.decide(_as_exception(policy, error), attempt, _RANDOM):
+            match policy.decide(_as_exception(policy, error), _own_attempts(delivery), _RANDOM):
                 case RetryAfter(delay=delay):
                     return RetryAt(self.now_ms() + duration_ms(delay), with_error(delivery, record))
                 case GiveUp():
@@ -181,6 +192,11 @@ class Outcomes:
                 log.info("%s handed back after %.3f s", what, seconds)
             case Succeeded():
                 log.debug("%s succeeded in %.3f s", what, seconds)
+
+
+def _own_attempts(delivery: Delivery) -> int:
+    """Count attempts without crashes, which are not the handler's own failures: they have a cap of their own."""
+    return max(1, delivery.attempt - delivery.crashes)
 
 
 def _as_exception(policy: Retry, error: BaseException) -> BaseException:
