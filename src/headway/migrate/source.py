@@ -10,6 +10,9 @@ lost: the entry holds all of the job, and where it was. An entry is always in on
 and may be taken again from REFUSED and REVERTED. Whoever is killed leaves entries that are TAKEN, each with its
 `intent`: what was to be enqueued, and where. That is done again, under the same job id, by whoever comes next.
 
+A source whose jobs lie in a Redis builds on `server.py` (its connection), `ledger.py` (the ledger, read) and
+`lua/ledger.lua` (the ledger, written), which its own scripts for `take` and `put_back` include.
+
 Each method is bounded: no call to the server takes it longer than 5 ms, however many jobs there are; keys are found
 with SCAN, never KEYS. Each may be repeated when its answer was lost. BrokerUnavailableError when the server does not
 answer, BrokerRefusedError when it says no; never an error about one job: that is its `refusal`.
@@ -59,7 +62,10 @@ class WantedSchedule(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """The answer for a job that left the source. `lives` counts how often it was put back before."""
+    """The answer for a job that left the source.
+
+    `lives` counts how often it was put back before: each life has a job id of its own.
+    """
 
     entry_id: str
     lives: int = 0
@@ -159,19 +165,19 @@ class Source(Protocol):
 
     # --- moving -------------------------------------------------------------------------------------------------
 
-    async def take(self, wanted: Sequence[Wanted]) -> list[Taken | None]:
-        """Take jobs out of the source and into its ledger, as TAKEN, each in one step.
+    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | None]:
+        """Take jobs of a queue out of the source and into its ledger, as TAKEN, each in one step.
 
         None, and nothing happens: the job is no longer where and what its token says; it runs or is locked; or it is in
         the ledger already, TAKEN by somebody else or ENQUEUED. A call repeated by the same object answers as before.
         """
         ...
 
-    async def mark(self, entry_ids: Sequence[str], notes: Sequence[str]) -> None:
+    async def mark(self, queue: str, entry_ids: Sequence[str], notes: Sequence[str]) -> None:
         """Make TAKEN entries ENQUEUED, each with its note. Others stay as they are."""
         ...
 
-    async def put_back(self, backs: Sequence[Back]) -> list[bool]:
+    async def put_back(self, queue: str, backs: Sequence[Back]) -> list[bool]:
         """Put jobs back exactly where they were, each in one step with the change of its entry's status.
 
         At the same end of the same list, with the same score, fields and remaining time to live; workers of the source
@@ -180,11 +186,11 @@ class Source(Protocol):
         """
         ...
 
-    async def take_repeatable(self, wanted: WantedSchedule) -> Taken | None:
+    async def take_repeatable(self, queue: str, wanted: WantedSchedule) -> Taken | None:
         """As `take`: the entry, and the job of its next fire where the source has made it, so that it fires no more."""
         ...
 
-    async def put_back_repeatable(self, back: Back, *, next_ms: int | None = None) -> bool:
+    async def put_back_repeatable(self, queue: str, back: Back, *, next_ms: int | None = None) -> bool:
         """As `put_back`; with the next fire time, where others have passed meanwhile."""
         ...
 
@@ -197,6 +203,10 @@ class Source(Protocol):
 
         Those that are TAKEN are found without reading the others.
         """
+        ...
+
+    async def find(self, queue: str, entry_ids: Sequence[str]) -> list[Status | None]:
+        """Return the status of each entry; None: there is none."""
         ...
 
     async def forget(self, queue: str, entry_ids: Sequence[str]) -> None:
