@@ -63,7 +63,7 @@ def finished(value: Any, budget: Budget, depth: int = 0) -> Any:  # noqa: ANN401
         raise PickleRefusedError(msg)
     if depth > MAX_DEPTH:
         raise RecursionError
-    kind: type[Any] = type(value)
+    kind: Any = cast("Any", type)(value)
     if kind is tuple:
         return tuple([finished(one, budget, depth + 1) for one in value])
     if kind is list:
@@ -125,7 +125,7 @@ def revived(own: type, args: tuple[Any, ...], state: Any) -> Any:  # noqa: ANN40
     if restore is not None:
         restore(state)
         return made
-    parts: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
+    parts: tuple[Any, ...] = state if type(state) is tuple else (state,)
     for part in parts:
         for name, value in cast("dict[Any, Any]", part or {}).items():
             object.__setattr__(made, of(str, name), value)
