@@ -125,8 +125,7 @@ def revived(own: type, args: tuple[Any, ...], state: Any) -> Any:  # noqa: ANN40
     if restore is not None:
         restore(state)
         return made
-    parts: tuple[Any, ...] = state if type(state) is tuple else (state,)
-    for part in parts:
+    for part in cast("Any", state if type(state) is tuple else [state]):
         for name, value in cast("dict[Any, Any]", part or {}).items():
             object.__setattr__(made, of(str, name), value)
     return made
