@@ -96,17 +96,23 @@ class Ledger:
         wanted = tuple(one for one in found if status is None or one.status is status)
         return EntryPage(wanted, until if until < last else None)
 
-    async def find(self, base: str, entry_ids: Sequence[str]) -> list[Status | None]:
-        """Return the status of each entry; None: there is none."""
+    async def find(self, base: str, queue: str, entry_ids: Sequence[str]) -> list[Entry | None]:
+        """Return the entries by their ids; None: there is none."""
         if not entry_ids:
             return []
         numbers = await self._server.command("HMGET", f"{base}:ids", *entry_ids)
-        known = [number for number in numbers if number is not None]
-        by_number: dict[bytes, bytes | None] = {}
-        if known:
-            rows = await self._server.command("HMGET", f"{base}:rows", *known)
-            by_number = dict(zip(known, rows, strict=True))
-        return [None if (row := by_number.get(n)) is None else _STATUSES[row[:1]] for n in numbers]
+        known = [cast("bytes", number).decode() for number in numbers if number is not None]
+        found = {one.entry_id: one for one in await self._read(base, queue, known)}
+        return [found.get(one) for one in entry_ids]
+
+    async def adopt(self, base: str, taker: str, entry_ids: Sequence[str], older_than_ms: int) -> list[bool]:
+        """Make taken entries those of this taker, where they are or have not been touched for so long."""
+        script = load_script("headway.migrate", "adopt")
+        adopted: list[bool] = []
+        for first in range(0, len(entry_ids), BATCH):
+            words = [taker, older_than_ms, *entry_ids[first : first + BATCH]]
+            adopted += [bool(one) for one in await self._server.run(script, [base], words)]
+        return adopted
 
     async def mark(self, base: str, entry_ids: Sequence[str], notes: Sequence[str]) -> None:
         """Make entries that are taken enqueued."""

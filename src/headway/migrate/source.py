@@ -101,6 +101,7 @@ class Back(Struct, frozen=True):
     """An entry that is to go back into the source, with why. `status` is REFUSED or REVERTED."""
 
     entry_id: str
+    source_id: str
     status: Status
     note: str = ""
 
@@ -181,8 +182,8 @@ class Source(Protocol):
         """Put jobs back exactly where they were, each in one step with the change of its entry's status.
 
         At the same end of the same list, with the same score, fields and remaining time to live; workers of the source
-        are woken as if the job had just come. False, and nothing happens: the entry is not TAKEN (for REFUSED) or
-        not TAKEN or ENQUEUED (for REVERTED), or another job has its id in the source by now.
+        are woken as if the job had just come. False, and nothing happens: the entry is neither TAKEN by this very object
+        nor, for REVERTED, ENQUEUED; or another job has its id in the source by now.
         """
         ...
 
@@ -205,8 +206,15 @@ class Source(Protocol):
         """
         ...
 
-    async def find(self, queue: str, entry_ids: Sequence[str]) -> list[Status | None]:
-        """Return the status of each entry; None: there is none."""
+    async def find(self, queue: str, entry_ids: Sequence[str]) -> list[Entry | None]:
+        """Return the entries by their ids; None: there is none."""
+        ...
+
+    async def adopt(self, queue: str, entry_ids: Sequence[str], *, older_than_ms: int) -> list[bool]:
+        """Go on with TAKEN entries: those of this object, and those of others that are as old as that.
+
+        True: the entry is with this object now, anew. Nobody else puts it back from then on.
+        """
         ...
 
     async def forget(self, queue: str, entry_ids: Sequence[str]) -> None:

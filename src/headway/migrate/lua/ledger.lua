@@ -76,9 +76,12 @@ local function ledger_take(entry, entry_id, head, state, place, intent, taker)
   return entry
 end
 
--- Whether an entry may go back under this status.
-local function ledger_may_return(entry, status)
-  return entry and (entry.status == 'T' or (entry.status == 'E' and status == 'V'))
+-- Whether an entry may go back under this status: one that is on its way only by whom it is with.
+local function ledger_may_return(entry, status, taker)
+  if not entry then
+    return false
+  end
+  return entry.status == 'T' and entry.taker == taker or entry.status == 'E' and status == 'V'
 end
 
 local function ledger_returned(entry, status, note)

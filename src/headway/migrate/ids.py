@@ -1,0 +1,48 @@
+"""Names that follow from a job's place in its source: whoever computes them gets the same.
+
+An entry of the ledger has a name of the form of a job id, but for its last character, which says nothing. So what is
+unlike there is unlike here, and the ledger sees when two jobs of one queue would get one name: then a salt is added.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from headway.job import ID_LENGTH, JobId, mark_of
+
+if TYPE_CHECKING:
+    from headway.migrate.found import FoundJob, FoundSchedule
+    from headway.migrate.source import Source
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_HASHED: Final = 52  # bits, behind those of the instant
+_LATEST: Final = (1 << 48) - 1
+_NO_MARK: Final = "0"
+
+
+def entry_id(source: Source, job: FoundJob, salt: int = 0) -> str:
+    """Return the name of the job's entry in the ledger."""
+    return _name(job.instant_ms, source.kind, source.identity, job.queue, job.source_id, str(salt))
+
+
+def schedule_entry_id(source: Source, one: FoundSchedule) -> str:
+    """Return the name of a repeating entry's entry in the ledger."""
+    return _name(0, source.kind, source.identity, one.queue, one.source_id, "schedule")
+
+
+def job_id(entry: str, lives: int, carrier: str) -> JobId:
+    """Return the id of the job on our side: one for each life, as the id of an ended job is not used again."""
+    instant = 0
+    for character in entry:
+        instant = instant << 5 | _ALPHABET.index(character)
+    name = entry if not lives else _name(instant >> _HASHED, entry, str(lives))
+    return JobId(name[:-1] + mark_of(carrier))
+
+
+def _name(instant_ms: int, *parts: str) -> str:
+    text = "\0".join((*parts, str(instant_ms))).encode(errors="surrogatepass")
+    hashed = int.from_bytes(blake2b(text, digest_size=8).digest()) >> (64 - _HASHED)
+    value = min(max(instant_ms, 0), _LATEST) << _HASHED | hashed
+    shifts = range((ID_LENGTH - 1) * 5, -1, -5)
+    return "".join([_ALPHABET[value >> shift & 31] for shift in shifts])[:-1] + _NO_MARK
