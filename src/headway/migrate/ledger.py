@@ -110,7 +110,7 @@ class Ledger:
         script = load_script("headway.migrate", "adopt")
         adopted: list[bool] = []
         for first in range(0, len(entry_ids), BATCH):
-            words = [taker, older_than_ms, *entry_ids[first : first + BATCH]]
+            words: list[str | int | bytes] = [taker, older_than_ms, *entry_ids[first : first + BATCH]]
             adopted += [bool(one) for one in await self._server.run(script, [base], words)]
         return adopted
 

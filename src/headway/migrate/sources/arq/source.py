@@ -2,8 +2,8 @@
 
 A queue is a sorted set of job ids by their due times in ms; running ones stay in it, beside a key
 `arq:in-progress:<id>`. The data of a job is `arq:job:<id>`, with a time to live. A job is taken by renaming that key
-into the ledger and leaving the set, in one script that also touches the in-progress key: a worker that has just chosen the
-job watches that key, and lets it alone.
+into the ledger and leaving the set, in one script that also touches the in-progress key: a worker that has just chosen
+the job watches that key, and lets it alone.
 """
 
 from __future__ import annotations
