@@ -182,8 +182,8 @@ class Source(Protocol):
         """Put jobs back exactly where they were, each in one step with the change of its entry's status.
 
         At the same end of the same list, with the same score, fields and remaining time to live; workers of the source
-        are woken as if the job had just come. False, and nothing happens: the entry is neither TAKEN by this object nor,
-        for REVERTED, ENQUEUED; or another job has its id in the source by now.
+        are woken as if the job had just come. False, and nothing happens: the entry is neither TAKEN by this object
+        nor, for REVERTED, ENQUEUED; or another job has its id in the source by now.
         """
         ...
 
