@@ -57,6 +57,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     max_succeeded: int = 100_000
     record_events: bool = False
 
+    # Records
+    records: str = ""  # URL of the database in which it is kept what became of jobs
+    records_keep_completed: float = 24 * 3600.0
+    records_keep_failed: float = 7 * 24 * 3600.0
+
     # Workers
     lease: float = 15.0
     grace: float = 25.0  # from SIGTERM to the hand-back; Kubernetes kills at 30
@@ -122,6 +127,9 @@ class GivenSettings(TypedDict, total=False):
     keep_failed: Duration
     max_succeeded: int
     record_events: bool
+    records: str
+    records_keep_completed: Duration
+    records_keep_failed: Duration
     lease: Duration
     grace: Duration
     processes: int
@@ -159,6 +167,8 @@ _MINIMA: Final[dict[str, float]] = {
     "keep_succeeded": 0,
     "keep_failed": 0,
     "max_succeeded": 0,
+    "records_keep_completed": 0,
+    "records_keep_failed": 0,
     "lease": 0.5,
     "grace": 0,
     "processes": 0,
@@ -179,6 +189,8 @@ _DURATIONS: Final = frozenset(
         "kill_after",
         "keep_succeeded",
         "keep_failed",
+        "records_keep_completed",
+        "records_keep_failed",
         "lease",
         "grace",
         "push_lease",

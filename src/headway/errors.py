@@ -16,6 +16,7 @@ HeadwayError
 │   └── PartlyAcceptedError   of many jobs, some were accepted, then one of them or the carrier failed
 ├── CodecError                stored bytes are damaged or of an unknown version
 ├── PayloadMissingError       an offloaded call or result is not in its store
+├── RecordsUnavailableError   the database of the records does not answer
 └── JobError                  about one job
     ├── JobNotFoundError      no such job, or its record was pruned
     ├── JobFailedError        the job is in the dead-letter state
@@ -104,6 +105,10 @@ class CodecError(HeadwayError, ValueError):
 
 class PayloadMissingError(HeadwayError, LookupError):
     """An offloaded call or result is not in its store: removed, or this host sees another store."""
+
+
+class RecordsUnavailableError(HeadwayError, ConnectionError):
+    """The database of the records cannot be reached, or answered with an error; jobs are not concerned."""
 
 
 class JobError(HeadwayError):

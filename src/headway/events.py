@@ -27,7 +27,10 @@ class EventKind(StrEnum):
 
 
 class Event(Struct, frozen=True):
-    """One event. `cursor` is opaque: give it back as `after` to go on behind this event."""
+    """One event. `cursor` is opaque: give it back as `after` to go on behind this event.
+
+    `attempt` is that which was started, counted from 1; 0 where it is not told, as with all other kinds.
+    """
 
     cursor: str
     kind: EventKind
@@ -36,3 +39,4 @@ class Event(Struct, frozen=True):
     queue: str = ""
     epoch: int = 0
     worker: WorkerId | None = None
+    attempt: int = 0

@@ -87,6 +87,8 @@ FITTING: dict[str, list[Any]] = {
     "Headway.task.run_in": [None, "thread", "process"],
     "Headway.task.aliases": [(), ["a", "b"]],
     "Headway.task.tags": [(), ["a", "b"]],
+    "Headway.task.search": [(), [], ["a", "b.c"]],
+    "Headway.task.hide": [False, True, (), [], ["a", "b.c"]],
     "Headway.cron.expression": ["* * * * *", "@daily"],
     "Headway.cron.timezone": ["UTC", "Europe/Zurich"],
     "Headway.cron.catch_up": ["skip", "last", "all"],

@@ -145,6 +145,8 @@ class Headway:
         run_in: RunIn | None = None,
         aliases: Sequence[str] = (),
         tags: Sequence[str] = (),
+        search: Sequence[str] = (),
+        hide: bool | Sequence[str] = False,
     ) -> TaskDecorator: ...
     def task(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -161,13 +163,17 @@ class Headway:
         run_in: RunIn | None = None,
         aliases: Sequence[str] = (),
         tags: Sequence[str] = (),
+        search: Sequence[str] = (),
+        hide: bool | Sequence[str] = False,
     ) -> Any:
         """Declare a task.
 
         `name` defaults to the function's qualified name. `aliases` are names that it had before: jobs that wait under
         them run here. `timeout` bounds one attempt. `expires`: jobs are not started later than so long after their due
         time. `run_in`: `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be
-        ended hard. `tags` are words by which its jobs are found. DeclarationError names what is wrong.
+        ended hard. `tags` are words by which its jobs are found, `search` are arguments by which records find them,
+        such as `user` or `order.id`. `hide`: arguments that records, API and dashboard never show; True hides all.
+        DeclarationError names what is wrong.
         """
 
         def declare(written: Callable[..., Any]) -> Task[Any, Any]:
@@ -189,6 +195,8 @@ class Headway:
                 unique=unique,
                 run_in=run_in,
                 tags=tags,
+                search=search,
+                hide=hide,
             )
             task = make_task(self, chosen, written, options)
             self._tasks[chosen] = task

@@ -215,7 +215,7 @@ def broker_settings(
             failed_ms=round(settings.keep_failed * 1000),
             max_succeeded=settings.max_succeeded,
         ),
-        record_events=settings.record_events,
+        record_events=settings.record_events or bool(settings.records),
         timeout_ms=round(settings.timeout * 1000),
         timeouts={task.name: task.options_declared.timeout_ms for task in (tasks or {}).values()},
         options=settings,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from headway.app.hiding import ALL, is_hidden
 from headway.app.unique import Unique
 from headway.clock import duration_ms, instant_ms
 from headway.errors import ArgumentsError, DeclarationError
@@ -40,6 +41,8 @@ class TaskOptions(Struct, frozen=True):
     expires_ms: int | None = None
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # paths of arguments by which its jobs are found
+    hide: tuple[str, ...] = ()  # paths of arguments that nobody is shown; `*`: all
 
 
 class JobOptions(Struct, frozen=True):
@@ -110,6 +113,8 @@ def task_options(  # noqa: PLR0913 - each is an option of its own
     unique: Unique | None,
     run_in: RunIn | None,
     tags: object = (),
+    search: object = (),
+    hide: object = False,
 ) -> TaskOptions:
     """Check the options of a declaration; DeclarationError names the task and the one that is wrong."""
 
@@ -120,7 +125,14 @@ def task_options(  # noqa: PLR0913 - each is an option of its own
             msg = f"task {task!r}: {error}"
             raise DeclarationError(msg) from error
 
+    hidden = (ALL,) if hide is True else () if hide is False else checked(_paths, hide, "hide")
+    found = checked(_paths, search, "search")
+    if secret := next((path for path in found if is_hidden(path, hidden)), None):
+        msg = f"task {task!r}: search: {secret!r} is hidden, so no job is found by it; take it out of one of them"
+        raise DeclarationError(msg)
     return TaskOptions(
+        search=found,
+        hide=hidden,
         queue=checked(valid_name, queue, "queue"),
         run_in=checked(_run_in, ("async" if is_async else "thread") if run_in is None else run_in, "run_in"),
         retry=checked(_retry, retry, "retry"),
@@ -240,6 +252,19 @@ def _tags(tags: object, name: str) -> tuple[str, ...]:
         msg = f"{name} must be a list of texts, such as ['billing']; got {tags!r}"
         raise TypeError(msg)
     found = tuple(valid_name(one, "tags: tag") for one in cast("Sequence[object]", tags))
+    return tuple(dict.fromkeys(found))
+
+
+def _paths(paths: object, name: str) -> tuple[str, ...]:
+    if isinstance(paths, str) or not isinstance(paths, Sequence):
+        msg = f"{name} must be a list of arguments, such as ['user', 'order.id']; got {paths!r}"
+        raise TypeError(msg)
+    found: list[str] = []
+    for path in cast("Sequence[object]", paths):
+        if not isinstance(path, str) or not all(path.removeprefix("$.").split(".")):
+            msg = f"{name}: {path!r} is no path of an argument, such as 'user' or 'order.id'"
+            raise ValueError(msg)
+        found.append(path.removeprefix("$."))
     return tuple(dict.fromkeys(found))
 
 

@@ -282,6 +282,13 @@ class Signature:
         }
         return args, kwargs
 
+    def by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by the names of their parameters, whether they fit or not."""
+        named = dict(zip(self._positional, args, strict=False))
+        if len(args) > len(self._positional):
+            named[f"*{self._varargs or 'args'}"] = list(args[len(self._positional) :])
+        return {**named, **kwargs}
+
     def _read(self, parameter: str, raw: msgspec.Raw, name: Format, shown: str = "") -> Any:  # noqa: ANN401
         decoder = self._decoders.get((parameter, name))
         if decoder is None:

@@ -123,6 +123,7 @@ def _event(cursor: str, fields: list[bytes]) -> Event | None:
             queue=values.get(b"q", b"").decode(),
             epoch=int(epoch),
             worker=WorkerId(worker) if worker else None,
+            attempt=int(values.get(b"a") or 0),
         )
     except (ValueError, KeyError):
         return None

@@ -71,7 +71,7 @@ def _deliveries(tx: Transaction, rows: list[Row], worker: WorkerId) -> list[Deli
             header = Header(seq, job_id, RUNNING, queue, worker, epoch, row[7], row[9], row[12], row[13], "")
             finish(tx, [set_aside(header, str(error))])
         else:
-            tx.event(EventKind.STARTED, job_id, queue, epoch, worker)
+            tx.event(EventKind.STARTED, job_id, queue, epoch, worker, row[7])
     return deliveries
 
 

@@ -80,7 +80,8 @@ def watch(tx: Transaction) -> int:
 def _since(db: sqlite3.Connection, app: int, since: int, limit: int) -> list[Event]:
     """Return events behind a number, oldest first; kinds of a newer Headway are left out."""
     rows = db.execute(
-        "SELECT seq, kind, job, at_ms, queue, epoch, worker FROM event WHERE seq > ? AND app = ? ORDER BY seq LIMIT ?",
+        "SELECT seq, kind, job, at_ms, queue, epoch, worker, attempt FROM event WHERE seq > ? AND app = ? "
+        "ORDER BY seq LIMIT ?",
         (since, app, limit),
     )
     return [
@@ -92,11 +93,12 @@ def _since(db: sqlite3.Connection, app: int, since: int, limit: int) -> list[Eve
             queue,
             epoch,
             None if worker is None else WorkerId(worker),
+            attempt,
         )
-        for seq, kind, job, at_ms, queue, epoch, worker in rows
+        for seq, kind, job, at_ms, queue, epoch, worker, attempt in rows
         if kind in _KINDS
         and all(isinstance(text, str) for text in (job, queue, worker or ""))
-        and all(isinstance(number, int) for number in (at_ms, epoch))
+        and all(isinstance(number, int) for number in (at_ms, epoch, attempt))
     ]
 
 

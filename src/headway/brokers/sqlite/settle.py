@@ -39,7 +39,7 @@ def _held(tx: Transaction, lease: Lease, header: Header | None) -> bool:
     if header is None:
         tx.event(EventKind.SUPERSEDED, lease.job_id, epoch=lease.epoch, worker=lease.worker)
     else:
-        tx.event(EventKind.SUPERSEDED, lease.job_id, header.queue, header.epoch, lease.worker)
+        tx.event(EventKind.SUPERSEDED, lease.job_id, header.queue, lease.epoch, lease.worker)
     return False
 
 

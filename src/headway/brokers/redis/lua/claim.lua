@@ -248,7 +248,7 @@ local function take(id, source, blob, header)
   revived = revived or job ~= nil
   taken_queues[queue] = (taken_queues[queue] or 0) + 1
   if EVENTS then
-    event('started', id, job and job.epoch or '1', queue, worker)
+    event('started', id, job and job.epoch or '1', queue, worker, job and job.attempt or '1')
   end
 end
 

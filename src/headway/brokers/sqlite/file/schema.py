@@ -139,7 +139,12 @@ CREATE TABLE figures_source (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6)
+# events.Event says what this is for.
+_V7: Final = """
+ALTER TABLE event ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)

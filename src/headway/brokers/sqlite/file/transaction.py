@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headway.job import JobId, WorkerId
 
 _NUMBERS: Final = {int}
-_EventRow = tuple[int, str, str, int, str, int, str | None]
+_EventRow = tuple[int, str, str, int, str, int, str | None, int]
 _Counters = tuple[int, int, int, int, int]
 
 
@@ -67,12 +67,18 @@ class Transaction:
         self.tail += 1
         return self.tail
 
-    def event(
-        self, kind: EventKind, job_id: JobId, queue: str = "", epoch: int = 0, worker: WorkerId | None = None
+    def event(  # noqa: PLR0917 - the columns, called for each job
+        self,
+        kind: EventKind,
+        job_id: JobId,
+        queue: str = "",
+        epoch: int = 0,
+        worker: WorkerId | None = None,
+        attempt: int = 0,
     ) -> None:
         """Record an event, if events are watched."""
         if self.recording:
-            self._events.append((self.app, kind.value, job_id, self.now, queue, epoch, worker))
+            self._events.append((self.app, kind.value, job_id, self.now, queue, epoch, worker, attempt))
 
     def headers(self, ids: Sequence[str]) -> dict[str, Header]:
         """Return the headers of those of the jobs that are known."""
@@ -104,6 +110,7 @@ class Transaction:
             )
         if self._events:
             self.db.executemany(
-                "INSERT INTO event (app, kind, job, at_ms, queue, epoch, worker) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO event (app, kind, job, at_ms, queue, epoch, worker, attempt) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 self._events,
             )

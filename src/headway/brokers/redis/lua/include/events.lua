@@ -3,10 +3,10 @@
 local EVENTS = string.find(FLAGS, 'e', 1, true) ~= nil or redis.call('EXISTS', P .. 'ev:on') == 1
 local events_noted = false
 
-local function event(kind, id, epoch, queue, worker)
+local function event(kind, id, epoch, queue, worker, attempt)
   if EVENTS then
     redis.pcall('XADD', P .. 'ev', 'MAXLEN', '~', 100000, '*',
-      'e', kind .. '|' .. id .. '|' .. NOW .. '|' .. epoch, 'q', queue or '', 'w', worker or '')
+      'e', kind .. '|' .. id .. '|' .. NOW .. '|' .. epoch, 'q', queue or '', 'w', worker or '', 'a', attempt or '')
     events_noted = true
   end
 end

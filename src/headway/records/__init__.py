@@ -1,0 +1,34 @@
+"""Records: what became of each job, kept in PostgreSQL or SQLite and found again; `docs/how-to/records.md`.
+
+`store` is opened, searched and read; `recorder` follows what happens on the carriers of an app and writes it there.
+"""
+
+from __future__ import annotations
+
+from headway.records.query import RecordQuery
+from headway.records.store import RecordStore
+from headway.records.values import (
+    Count,
+    ErrorGroup,
+    Execution,
+    FeedState,
+    Happening,
+    RecordedJob,
+    RecordedLine,
+    RecordPage,
+    Timeline,
+)
+
+__all__ = [
+    "Count",
+    "ErrorGroup",
+    "Execution",
+    "FeedState",
+    "Happening",
+    "RecordPage",
+    "RecordQuery",
+    "RecordStore",
+    "RecordedJob",
+    "RecordedLine",
+    "Timeline",
+]
