@@ -49,7 +49,7 @@ class Writer:
         self.rows.happenings.append(HappeningRow(job_id, at_ms, kind, "main", 1, None, detail))
 
     def group(self, fingerprint: str, **fields: Any) -> None:
-        given = {
+        given: dict[str, Any] = {
             "type": "OSError",
             "place": "shop.py:send",
             "message": "no",

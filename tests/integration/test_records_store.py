@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -136,10 +136,8 @@ async def test_the_first_end_of_an_attempt_is_its_end(store: RecordStore) -> Non
 
 
 async def test_a_moved_job_is_where_it_went_whoever_tells_first(store: RecordStore) -> None:
-    there, here = (
-        {"carrier": "push", "epoch": 3, "state": "succeeded"},
-        {"epoch": 2, "state": "removed", "task": ""},
-    )
+    there: dict[str, Any] = {"carrier": "push", "epoch": 3, "state": "succeeded"}
+    here: dict[str, Any] = {"epoch": 2, "state": "removed", "task": ""}
     for first, second in ((there, here), (here, there)):
         write = Writer(store)
         job = write.job(new_job_id(), epoch=1, state="ready")
