@@ -35,15 +35,20 @@ class Writer:
         self.rows = Rows()
 
     def job(self, job_id: str, terms: tuple[int, ...] = (), **fields: Any) -> JobId:
-        given = {"carrier": "main", "state": "succeeded", "task": "send", "queue": "email"} | fields
-        self.rows.jobs[job_id] = JobRow(id=job_id, **{"first_carrier": given["carrier"], **given})
+        given: dict[str, Any] = {
+            "carrier": "main",
+            "state": "succeeded",
+            "task": "send",
+            "queue": "email",
+        } | fields
+        given.setdefault("first_carrier", given["carrier"])
+        self.rows.jobs[job_id] = JobRow(id=job_id, **given)
         self.rows.terms += [TermRow(one, job_id) for one in terms]
         return JobId(job_id)
 
     def execution(self, job_id: str, epoch: int, **fields: Any) -> None:
-        self.rows.executions[job_id, epoch] = ExecutionRow(
-            job_id=job_id, epoch=epoch, **{"carrier": "main", **fields}
-        )
+        given: dict[str, Any] = {"carrier": "main"} | fields
+        self.rows.executions[job_id, epoch] = ExecutionRow(job_id=job_id, epoch=epoch, **given)
 
     def happening(self, job_id: str, at_ms: int, kind: str, detail: str = "") -> None:
         self.rows.happenings.append(HappeningRow(job_id, at_ms, kind, "main", 1, None, detail))
