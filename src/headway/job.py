@@ -71,6 +71,11 @@ class UniqueMode(StrEnum):
     DEBOUNCE = "debounce"  # the new one replaces a holder that still waits
     KEEP_LAST = "keep_last"  # like debounce, and while one runs the last arrival waits for its end
 
+    @property
+    def refuses(self) -> bool:
+        """True when the new one goes, false when the holder does."""
+        return self in {UniqueMode.REJECT, UniqueMode.THROTTLE}
+
 
 class UniqueLock(Struct, frozen=True):
     """A unique key with its mode. `window_ms` bounds throttle; the other modes hold it until the job completes."""

@@ -238,25 +238,67 @@ async def test_no_cap_drops_a_withdrawn_job(store: Store) -> None:
         assert await scene.states(withdrawn) == [None] * 4
 
 
-async def test_an_idempotency_key_is_free_at_once(scene: Scene) -> None:
+async def test_an_idempotency_key_is_held_until_the_job_is_elsewhere(scene: Scene) -> None:
     first = await scene.put(scene.job(key="k"))
     await _withdraw(scene, first)
+    assert await _keys(scene).find_held([scene.job(key="k")]) == [first]
+    assert (await scene.offer(scene.job(key="k"))).duplicate_of == first
+    await scene.carrier.remove([first])
     assert await _keys(scene).find_held([scene.job(key="k")]) == [None]
     second = await scene.put(scene.job(key="k"))
-    await scene.carrier.remove([first])
     assert (await scene.offer(scene.job(key="k"))).duplicate_of == second
+
+
+async def test_a_key_holds_as_long_as_the_trace_of_its_job(store: Store) -> None:
+    """However short records are kept: who enqueued under the key again would take the trace of a job away."""
+    async with store.broker(retention=Retention(succeeded_ms=0)) as carrier:
+        scene = Scene(carrier, store.clock)
+        first = await scene.put(scene.job(key="k"))
+        await _withdraw(scene, first)
+        scene.clock.advance(MINUTE)
+        assert await _keys(scene).find_held([scene.job(key="k")]) == [first]
+        assert (await scene.offer(scene.job(key="k"))).duplicate_of == first
+        assert None not in await _withdraw(scene, first)
 
 
 @pytest.mark.needs("unique")
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.mode)
-async def test_a_unique_key_is_free_at_once(scene: Scene, lock: UniqueLock) -> None:
+async def test_a_unique_key_that_refuses_is_held_until_the_job_is_elsewhere(
+    scene: Scene, lock: UniqueLock
+) -> None:
     first = await scene.put(scene.job(unique=lock))
     await _withdraw(scene, first)
+    if lock.mode.refuses:
+        assert await _keys(scene).find_held([scene.job(unique=lock)]) == [first]
+        assert (await scene.offer(scene.job(unique=lock))).duplicate_of == first
+        [held] = await _keys(scene).enqueue_held([scene.job(unique=lock)])
+        assert held is not None
+        assert held.duplicate_of == first
+        await scene.carrier.remove([first])
+        scene.clock.advance(MINUTE)
     assert await _keys(scene).find_held([scene.job(unique=lock)]) == [None]
     second = await scene.put(scene.job(unique=lock))
     await scene.carrier.remove([first])
     assert await scene.state(second) is JobState.READY
     assert (await scene.record(second)).unique == lock
+
+
+@pytest.mark.needs("unique")
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.mode)
+async def test_a_job_that_comes_back_is_not_in_its_own_way(
+    scene: Scene, there: Scene, lock: UniqueLock
+) -> None:
+    job = scene.job(unique=lock, key="k")
+    await scene.put(job)
+    [before] = await _withdraw(scene, job.id)
+    assert before is not None
+    await there.put(before.as_new())  # and the mover dies before it removes the job here
+    [back] = await _withdraw(there, job.id, reason="back")
+    assert back is not None
+    await scene.put(back.as_new())
+    record = await scene.record(job.id)
+    assert (record.state, record.key, record.unique) == (JobState.READY, "k", lock)
+    assert await _keys(scene).find_held([scene.job(key="k"), scene.job(unique=lock)]) == [job.id, job.id]
 
 
 @pytest.mark.needs("unique")

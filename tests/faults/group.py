@@ -27,8 +27,11 @@ HEADWAY: Final = (
 class Group:
     """One supervisor with its workers."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], *options: str) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], *options: str, app: str = "tests.faults.app:app"
+    ) -> None:
         """Remember how to start it; `options` are those of `headway worker`."""
+        self._app = app
         self._output = folder / "worker.out"
         self._errors = folder / "worker.err"
         self._environ = dict(environ)
@@ -42,7 +45,7 @@ class Group:
         """Start it and wait until every worker claims."""
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - it is started in a moment
-                [sys.executable, "-c", HEADWAY, "worker", "tests.faults.app:app", "--json", *self._options],
+                [sys.executable, "-c", HEADWAY, "worker", self._app, "--json", *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,

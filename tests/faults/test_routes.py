@@ -1,133 +1,84 @@
-"""Traffic that flips between two carriers while jobs arrive, run and lose their workers: each is on one, and ends once."""
+"""Traffic that flips between two carriers while everybody is killed by turns: each job is on one, and ends once."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import signal
-from collections import Counter, defaultdict
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headway.brokers.base import JobQuery
 from headway.job import JobState
-from headway.routing.changing import change_routes, control_of
-from headway.routing.following import SETTLING
-from headway.routing.routes import Route, route_of
-from tests.faults.load import Load
-from tests.faults.processes import send
-from tests.faults.shop import Shop
+from headway.routing.moving import move_waiting
+from tests.faults.flip_ledger import FlipLedger, all_jobs, judge
+from tests.faults.flip_place import PRODUCERS, Place, place, suffer
+from tests.faults.jobs import lines_of
+from tests.faults.until import NotInTimeError, until_told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from headway.job import JobRecord
-    from headway.routing.table import RouteTable
+    from headway.brokers.base import Store
 
 SECONDS: Final = float(os.environ.get("HEADWAY_FLIPPED", "12"))
 """How long the routes flip; `HEADWAY_FLIPPED=60` is the long form."""
-_QUEUE: Final = "default"
+SEED: Final = int(os.environ.get("HEADWAY_FLIPPED_SEED", "3"))
 
 
-async def _flip(shop: Shop, ends: asyncio.Event) -> int:
-    """Send all to one carrier, then all to the other, as fast as changes may follow on each other."""
-    control = control_of(shop.app.carriers)
-    flips = 0
-    while not ends.is_set():
-        weights = ({"west": 100}, {"east": 100}, {"east": 50, "west": 50})[flips % 3]
-        route = route_of(_QUEUE, weights)
-
-        def edit(table: RouteTable, now_ms: int, route: Route = route) -> RouteTable:
-            return table.changed({_QUEUE: route}, who="test", when_ms=now_ms, why="", unrouted=_unrouted)
-
-        await change_routes(control, edit, shop.app.clock)
-        flips += 1
-        try:
-            async with asyncio.timeout(SETTLING):
-                await ends.wait()
-        except TimeoutError:
-            pass
-    return flips
+async def _run(where: Place) -> FlipLedger:
+    ends = asyncio.Event()
+    for name, rate in PRODUCERS.items():
+        await where.start_producer(name, rate, blocking=name == "blocking")
+    await where.start_mover()
+    suffering = asyncio.create_task(suffer(where, Random(SEED), ends))
+    await asyncio.sleep(SECONDS)  # the length of the run is what is asked for
+    ends.set()
+    await suffering
+    await where.stop_programs()
+    async with where.app() as app:
+        await _take_up(app.carriers, where)
+        with suppress(NotInTimeError):  # the ledger says which ones are left
+            await until_told(lambda: _finished(app.carriers), "all jobs finish", 60 + SECONDS, pause=0.2)
+        return judge(await all_jobs(app.carriers), lines_of(where.asked), lines_of(where.effects), where.dead)
 
 
-def _unrouted(queue: str) -> Route:
-    return route_of(queue, {"east": 100})
+async def _take_up(carriers: Mapping[str, Store], where: Place) -> None:
+    """Finish what a killed mover had begun, as the same command would."""
+    one, other = carriers
+    for queue in where.queues:
+        await move_waiting(carriers, queue, one, other)
+        await move_waiting(carriers, queue, other, one)
 
 
-async def _name_jobs(shop: Shop, ends: asyncio.Event) -> dict[str, set[str]]:
-    """Enqueue jobs under keys that come again and again, and unique ones; return the ids that each key was told."""
-    rng = Random(7)
-    task = shop.app.find_task("quick")
-    told: dict[str, set[str]] = defaultdict(set)
-    number = 0
-    while not ends.is_set():
-        number += 1
-        key = f"key-{number // 20}-{rng.randrange(5)}"  # most come again within seconds, some across a flip
-        handle = await task.options(key=key).enqueue()
-        told[key].add(handle.id)
-        if not handle.duplicate:
-            shop.accepted.append(handle.id)
-        await asyncio.sleep(0.01)
-    return told
+async def _finished(carriers: Mapping[str, Store]) -> bool:
+    counted = [one for store in carriers.values() for one in await store.counts()]
+    return not any(count for one in counted for state, count in one.counts.items() if not state.terminal)
 
 
-async def _kill(shop: Shop, ends: asyncio.Event) -> int:
-    rng = Random(11)
-    killed = 0
-    while not ends.is_set():
-        try:
-            async with asyncio.timeout(rng.uniform(0.8, 1.6)):
-                await ends.wait()
-        except TimeoutError:
-            if workers := [pid for group in shop.groups for pid in group.workers]:
-                send(rng.choice(workers), signal.SIGKILL)
-                killed += 1
-    return killed
-
-
-async def _all(shop: Shop) -> dict[str, list[tuple[str, JobRecord]]]:
-    """Return every job of every carrier, by id."""
-    found: dict[str, list[tuple[str, JobRecord]]] = defaultdict(list)
-    for name, store in shop.app.carriers.items():
-        after: str | None = None
-        while True:
-            page = await store.list(JobQuery(), after=after, limit=1000)
-            for record in page.jobs:
-                found[record.id].append((name, record))
-            if page.cursor is None:
-                break
-            after = page.cursor
-    return found
-
-
-@pytest.mark.timeout(SECONDS * 2 + 150)
-async def test_routes_that_flip_under_load_lose_no_job_and_complete_none_twice(
-    tmp_path: Path, namespace: str, redis_url: str, figure: Callable[[str], None]
+@pytest.mark.timeout(SECONDS * 3 + 180)
+@pytest.mark.parametrize("pair", ["sqlite-redis", "redis-cloudtasks"])
+async def test_routes_that_flip_while_everybody_is_killed_lose_no_job_and_complete_none_twice(
+    pair: str, tmp_path: Path, namespace: str, redis_url: str, figure: Callable[[str], None]
 ) -> None:
-    carriers = {"east": f"sqlite:///{tmp_path}/east.db", "west": redis_url}
-    async with Shop(
-        carriers["east"], namespace, tmp_path, carriers=carriers, events=False, show_logs=True
-    ) as shop:
-        await asyncio.gather(shop.group(processes=2), shop.group())
-        ends = asyncio.Event()
-        async with Load(shop, Random(3)):
-            flipping = asyncio.create_task(_flip(shop, ends))
-            naming = asyncio.create_task(_name_jobs(shop, ends))
-            killing = asyncio.create_task(_kill(shop, ends))
-            await asyncio.sleep(SECONDS)  # the length of the run is what is asked for
-            ends.set()
-            flips, told, killed = await asyncio.gather(flipping, naming, killing)
-        await shop.finished(within=60)
-        found = await _all(shop)
-    on = Counter(name for places in found.values() for name, _ in places)
-    figure(f"{len(shop.accepted)} jobs on {dict(on)}, {flips} changes of routes, {killed} workers killed")
-    assert set(shop.accepted) == set(found)
-    assert all(len(places) == 1 for places in found.values())
-    assert {places[0][1].state for places in found.values()} == {JobState.SUCCEEDED}
-    assert [key for key, ids in told.items() if len(ids) > 1] == []
-    assert flips > 1
-    assert killed > 1
-    assert min(on["east"], on["west"]) > len(shop.accepted) / 10
+    """Jobs have keys and unique names; workers, receivers, producers and the mover are killed at random."""
+    carriers = {"east": redis_url}
+    if pair == "sqlite-redis":
+        carriers = {"east": f"sqlite:///{tmp_path}/east.db", "west": redis_url}
+    guard = redis_url if pair == "redis-cloudtasks" else ""
+    async with place(tmp_path, namespace, carriers, guard) as where:
+        ledger = await _run(where)
+        code, output = await where.command("routes", "verify", "--json")
+    killed = ", ".join(f"{count} {kind}s" for kind, count in where.killed.items() if count)
+    figure(f"{pair}: {ledger.table()}; killed {killed}")
+    assert not ledger.wrong, "\n".join([ledger.table(), *ledger.wrong[:20]])
+    verified = json.loads(output)
+    assert (code, verified["ok"], verified["jobs"]) == (0, True, ledger.accepted)
+    succeeded = sum(one["counts"].get(JobState.SUCCEEDED.value, 0) for one in verified["counts"])
+    assert succeeded == ledger.accepted
+    assert ledger.flips > 1
+    assert sum(where.killed.values()) > SECONDS / 3
+    assert min(ledger.on.values()) > ledger.accepted / 10

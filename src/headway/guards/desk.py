@@ -103,9 +103,8 @@ class Desk:
         return await self._withdrawn(document)
 
     async def _withdrawn(self, document: Document) -> Withdrawn:
-        """Free its key, also of one that was withdrawn before: its process may have died before that."""
-        if document.key is not None:
-            await self._changes.reservations.free(document.key, document.id)
+        """Hold its key as long as its record, also of one that was withdrawn before: its process may have died then."""
+        await self._changes.keep_key(document)
         before = self._changes.record(transitions.before_withdrawal(document))
         return Withdrawn(known=True, before=before, left=document.pushed)
 

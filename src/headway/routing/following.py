@@ -109,6 +109,8 @@ class Following:
         if len(former) >= _MOST_FORMER:
             return tuple(name for name in self.carriers if name != chosen)
         places = [one.choose(job.id[:-1], _name(job), job.headers) for one in former]
+        if route is not None and self._settled > 0:  # waiting jobs may be taken over to the new place already
+            places.append(route.choose(job.id[:-1], _name(job), job.headers))
         if route is not None and (route.by or (job.key is not None and job.unique is not None)):
             places += route.weights
         return tuple(name for name in dict.fromkeys(places) if name != chosen and name in self.carriers)

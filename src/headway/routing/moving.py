@@ -23,7 +23,7 @@ from headway.routing.carriers.sides import MOVED_TO
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from headway.brokers.base import Mover, Store
+    from headway.brokers.base import Enqueued, Mover, Store
     from headway.job import JobId, JobRecord
 
 _BATCH: Final = 200
@@ -130,15 +130,20 @@ async def _enqueue(there: Store, records: Sequence[JobRecord]) -> dict[JobId, st
     """Enqueue the jobs; return those that are refused, each with the reason."""
     refused = {record.id: why for record in records if (why := _unfit(there, record))}
     fitting = [record for record in records if record.id not in refused]
+    answers: list[Enqueued] = []
     try:
         if fitting:
-            await there.enqueue([record.as_new() for record in fitting])
+            answers += await there.enqueue([record.as_new() for record in fitting])
     except (EnqueueError, BrokerRefusedError, PartlyAcceptedError):
         for record in fitting:  # which one it was, nobody said
             try:
-                await there.enqueue([record.as_new()])
+                answers += await there.enqueue([record.as_new()])
             except (EnqueueError, BrokerRefusedError) as error:
                 refused[record.id] = str(error)
+    # A duplicate is not there: it was accepted as a job of its own, and has to run where it was.
+    for one in answers:
+        if one.duplicate_of is not None and one.duplicate_of != one.id:
+            refused[one.id] = f"job {one.duplicate_of} holds its key there"
     return refused
 
 

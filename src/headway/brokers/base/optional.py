@@ -82,10 +82,13 @@ class Mover(Protocol):
         this carrier, because its unique key has somebody waiting for the holder's end. A running job is not asked to
         end.
 
-        Keys of withdrawn jobs are free at once. Their records stay, payload included, for the time that cancelled jobs
-        are kept, an hour at least, and no cap drops them. Repeated under the same reason, a call answers the same for
-        those withdrawn before: no answer is lost. A withdrawn job is not retried by hand; it comes back by `enqueue`
-        with a `past` of a higher epoch.
+        A withdrawn job goes on holding its idempotency key, and a unique key with which it refuses others, until it is
+        removed: in between it may be nowhere else yet. A unique key under which it would be replaced is free.
+
+        Records of withdrawn jobs stay, payload included, for the time that cancelled jobs are kept, an hour at least,
+        and no cap drops them. Repeated under the same reason, a call answers the same for those withdrawn before: no
+        answer is lost. A withdrawn job is not retried by hand; it comes back by `enqueue` with a `past` of a higher
+        epoch.
         """
         ...
 

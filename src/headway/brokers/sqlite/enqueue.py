@@ -150,6 +150,10 @@ def _comes_back(tx: Transaction, known: Header, past: Past | None) -> bool:
     if withdrawn is None:
         return False
     delete(tx, [known])
+    # Nor may the window of its throttle refuse it.
+    tx.db.execute(
+        "DELETE FROM lock WHERE app = ? AND name = ? AND holder = ?", (tx.app, known.lock, known.id)
+    )
     tx.event(EventKind.REMOVED, known.id, known.queue, known.epoch)
     return True
 
@@ -157,13 +161,13 @@ def _comes_back(tx: Transaction, known: Header, past: Past | None) -> bool:
 def _key_holder(tx: Transaction, key: str) -> JobId | None:
     """Return the job that holds the key, unless its record is due for pruning."""
     row = tx.db.execute(
-        f"SELECT {Header.COLUMNS}, since_ms FROM job WHERE app = ? AND key = ?",  # noqa: S608 - a constant
+        f"SELECT {Header.COLUMNS}, since_ms, withdrawn FROM job WHERE app = ? AND key = ?",  # noqa: S608 - a constant
         (tx.app, key),
     ).fetchone()
     if row is None:
         return None
-    header, since_ms = Header(*row[:-1]), row[-1]
-    if is_old(tx.settings.retention, tx.now, header.state, since_ms):
+    header, since_ms, withdrawn = Header(*row[:-2]), *row[-2:]
+    if withdrawn is None and is_old(tx.settings.retention, tx.now, header.state, since_ms):
         delete(tx, [header])
         return None
     return header.id

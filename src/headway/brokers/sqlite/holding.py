@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
 from headway.brokers.sqlite.enqueue import enqueue_one, named
-from headway.brokers.sqlite.file.schema import READY, RUNNING
+from headway.brokers.sqlite.file.schema import READY
 from headway.brokers.sqlite.upkeep import is_old
 from headway.job import JobId
 from headway.schedules.fires import last_fire
@@ -74,9 +74,11 @@ class _Index:
 
     def _key_holder(self, key: str) -> JobId | None:
         row = self._db.execute(
-            "SELECT id, state, since_ms FROM job WHERE app = ? AND key = ?", (self._app, key)
+            "SELECT id, state, since_ms, withdrawn FROM job WHERE app = ? AND key = ?", (self._app, key)
         ).fetchone()
-        return None if row is None or is_old(self._retention, self._now, row[1], row[2]) else JobId(row[0])
+        if row is None or (row[3] is None and is_old(self._retention, self._now, row[1], row[2])):
+            return None
+        return JobId(row[0])
 
     def _unique_holder(self, lock: UniqueLock) -> JobId | None:
         row = self._db.execute(
@@ -99,8 +101,8 @@ class _Index:
     def _state(self, holder: str, key: str) -> tuple[int | None, bool]:
         """Return the state of a holder, None when it has ended; and whether it expired without being noted so."""
         row = self._db.execute(
-            "SELECT state, expires_ms FROM job WHERE app = ? AND id = ? AND lock = ? AND state <= ?",
-            (self._app, holder, key, RUNNING),
+            "SELECT state, expires_ms FROM job WHERE app = ? AND id = ? AND lock = ?",
+            (self._app, holder, key),
         ).fetchone()
         if row is None:
             return None, False

@@ -44,7 +44,7 @@ def meet(tx: Transaction, job: NewJob, unique: UniqueLock) -> Accepted | Refused
                 within = tx.now < lock.since_ms + unique.window_ms
                 return Refused(lock.holder) if within else Accepted()
             case UniqueMode.DEBOUNCE | UniqueMode.KEEP_LAST:
-                if holder is None:
+                if holder is None or holder.state > RUNNING:
                     return Accepted()
                 if holder.state == RUNNING:
                     return Accepted(held=unique.mode is UniqueMode.KEEP_LAST)
@@ -67,13 +67,18 @@ def stands_in_the_way(tx: Transaction, unique: UniqueLock) -> bool:
 
 
 def is_held(unique: UniqueLock, since_ms: int, state: int | None, now_ms: int) -> bool:
-    """Tell the same of a lock taken at `since_ms` by a job in this state; None: that has ended."""
+    """Tell the same of a lock taken at `since_ms` by a job in this state; None: that has ended.
+
+    A holder in a terminal state was withdrawn, and is on its way to another carrier: others cannot replace it there.
+    """
     match unique.mode:
         case UniqueMode.THROTTLE:
             return now_ms < since_ms + unique.window_ms
         case UniqueMode.DEBOUNCE:
-            return state is not None and state != RUNNING
-        case UniqueMode.REJECT | UniqueMode.KEEP_LAST:
+            return state is not None and state < RUNNING
+        case UniqueMode.KEEP_LAST:
+            return state is not None and state <= RUNNING
+        case UniqueMode.REJECT:
             return state is not None
         case _:
             assert_never(unique.mode)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.brokers.sqlite.file.schema import READY, RUNNING, SCHEDULED
+from headway.brokers.sqlite.file.schema import READY, SCHEDULED
 from headway.brokers.sqlite.records import DamagedRowError, want
 from headway.job import JobId
 
@@ -51,9 +51,12 @@ def read(tx: Transaction, name: str) -> Lock | None:
 
 
 def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:
-    """Return the holder's header while it holds: a job retried by hand is alive but has no lock."""
+    """Return the holder's header while it holds: a job retried by hand is alive but has no lock.
+
+    Of those that have ended only one has a lock that was withdrawn, and is on its way to another carrier.
+    """
     header = tx.headers([lock.holder]).get(lock.holder)
-    return header if header is not None and header.lock == name and header.state <= RUNNING else None
+    return header if header is not None and header.lock == name else None
 
 
 def let_go(tx: Transaction, job_id: JobId, name: str) -> None:

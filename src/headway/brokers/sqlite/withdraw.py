@@ -48,15 +48,17 @@ def _before(tx: Transaction, header: Header, row: Row, reason: str) -> JobRecord
         return None
     if known.expires_ms is not None and known.expires_ms <= tx.now:
         return None
-    if header.lock is not None:
-        # Whole, with the window of a throttle: it goes along with the job.
-        tx.db.execute(
-            "DELETE FROM lock WHERE app = ? AND name = ? AND holder = ?", (tx.app, header.lock, header.id)
-        )
+    lock = header.lock
+    if lock is not None and (known.unique is None or not known.unique.mode.refuses):
+        # Nobody can replace the job while it is on its way: who is to come next is accepted where that goes.
+        tx.db.execute("DELETE FROM lock WHERE app = ? AND name = ? AND holder = ?", (tx.app, lock, header.id))
+        lock = None
+    header.lock = None  # the end of the job does not free it: it is held until the job is elsewhere
     finish(tx, [Ending(header, CANCELLED, reason)])
+    header.lock = lock
     tx.kept -= 1  # of completed jobs, to which a cap applies: this one stays its whole time
     kept = Withdrawn(known.state, known.key, known.unique)
-    tx.db.execute("UPDATE job SET key = NULL, withdrawn = ? WHERE seq = ?", (kept.text(), header.seq))
+    tx.db.execute("UPDATE job SET lock = ?, withdrawn = ? WHERE seq = ?", (lock, kept.text(), header.seq))
     return known
 
 

@@ -141,7 +141,8 @@ local met = false -- somebody holds one of them
 local function is_old(id)
   local text = redis.call('HGET', P .. 'done', id)
   local job = text and parse_done(text)
-  return job and tonumber(job.finished) + (job.state == 'F' and KEEP_FAILED or KEEP) <= now
+  local old = job and tonumber(job.finished) + (job.state == 'F' and KEEP_FAILED or KEEP) <= now
+  return old and redis.call('HEXISTS', P .. 'withdrawn', id) == 0 -- what is on its way elsewhere is missed
 end
 
 for i, holder in ipairs(gather('HMGET', P .. 'keys', wanted_keys)) do
@@ -353,14 +354,24 @@ local function remember(id, wish, held)
 end
 
 -- Forget a job that was withdrawn from here, when it comes back from where it went: under a higher epoch.
-local function comes_back(id, past)
+-- What it held until then is not in its own way.
+local function comes_back(id, wish)
   local text = redis.call('HEXISTS', P .. 'withdrawn', id) == 1 and redis.call('HGET', P .. 'done', id)
   local job = text and parse_done(text)
-  if not job or tonumber(past.epoch) <= tonumber(job.epoch) then
+  if not job or tonumber(wish.past.epoch) <= tonumber(job.epoch) then
     return false
   end
   remove_one(id)
   remove_end()
+  if wish.key and holders[wish.key] == id then
+    holders[wish.key] = false
+  end
+  local lock = wish.unique and locks[wish.unique]
+  if lock and lock.id == id then
+    redis.call('HDEL', P .. 'u', wish.unique)
+    redis.call('ZREM', P .. 'ux', wish.unique)
+    locks[wish.unique] = nil
+  end
   return true
 end
 
@@ -414,7 +425,7 @@ for _, run in ipairs(runs) do
     place = place + 1
     local id = ids[place]
     local wish = special[place] or PLAIN
-    if (not known[place] or wish.past and comes_back(id, wish.past)) and not seen[id] then
+    if (not known[place] or wish.past and comes_back(id, wish)) and not seen[id] then
       local holder = accept(id, ARGV[blobs + place], run, wish)
       if holder then
         duplicates[#duplicates + 1] = place

@@ -25,7 +25,8 @@ local function holder_of(key)
   local id = key ~= '' and redis.call('HGET', P .. 'keys', string.sub(key, 2))
   local text = id and redis.call('HGET', P .. 'done', id)
   local job = text and parse_done(text)
-  if job and tonumber(job.finished) + (job.state == 'F' and KEEP_FAILED or KEEP) <= now then
+  local old = job and tonumber(job.finished) + (job.state == 'F' and KEEP_FAILED or KEEP) <= now
+  if old and redis.call('HEXISTS', P .. 'withdrawn', id) == 0 then
     return nil
   end
   return id or nil
@@ -62,6 +63,8 @@ local function holder_of_unique(mode, key, window)
     stands = now < lock.enqueued + window
   else
     stands = job and (job.state == 'D' or job.state == 'Q' or job.state == 'R' and mode ~= 'd')
+    -- On its way to another carrier it stands in the way of those that it refuses.
+    stands = stands or mode == 'r' and job and redis.call('HEXISTS', P .. 'withdrawn', lock.id) == 1
   end
   return stands and lock.id or nil
 end

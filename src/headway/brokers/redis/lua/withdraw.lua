@@ -20,22 +20,20 @@ local function is_bound(unique)
   return unique and redis.call('HEXISTS', P .. 'uh', unique) == 1
 end
 
-local function let_go(id, key, unique)
-  if key then
-    redis.call('HDEL', P .. 'keyof', id)
-    if redis.call('HGET', P .. 'keys', key) == id then
-      redis.call('HDEL', P .. 'keys', key)
-    end
+-- Return true when the unique key is to be held on until the job is elsewhere: where it refuses others. One that others replace is
+-- free, whole: nobody can replace the job while it is on its way.
+local function let_go(id, unique, mode)
+  redis.call('HDEL', P .. 'uof', id)
+  if mode == 'r' or mode == 't' then
+    return true
   end
-  if unique then -- whole, with the window of a throttle: it goes along with the job
-    redis.call('HDEL', P .. 'uof', id)
-    local text = redis.call('HGET', P .. 'u', unique)
-    local lock = text and parse_lock(text)
-    if lock and lock.id == id then
-      redis.call('HDEL', P .. 'u', unique)
-      redis.call('ZREM', P .. 'ux', unique)
-    end
+  local text = redis.call('HGET', P .. 'u', unique)
+  local lock = text and parse_lock(text)
+  if lock and lock.id == id then
+    redis.call('HDEL', P .. 'u', unique)
+    redis.call('ZREM', P .. 'ux', unique)
   end
+  return false
 end
 
 local function is_overdue(job)
@@ -55,9 +53,12 @@ for i = 4, #ARGV do
     local mode, window, name = string.match(held, '^(%a?)|(%d+)|(.*)$')
     redis.call('HSET', P .. 'withdrawn', id, job.state .. '|' .. mode .. '|' .. window .. '|' .. (key and #key or '-') .. '|'
       .. (key or '') .. name)
-    let_go(id, key, unique)
+    local held_on = unique and let_go(id, unique, mode)
     finish_waiting(id, job, 'C', ARGV[3])
     write_finished()
+    if held_on then -- let go of with the record
+      redis.call('HSET', P .. 'uof', id, unique)
+    end
   end
 end
 close()
