@@ -166,7 +166,8 @@ def _key_holder(tx: Transaction, key: str) -> JobId | None:
     ).fetchone()
     if row is None:
         return None
-    header, since_ms, withdrawn = Header(*row[:-2]), *row[-2:]
+    *columns, since_ms, withdrawn = row
+    header = Header(*columns)
     if withdrawn is None and is_old(tx.settings.retention, tx.now, header.state, since_ms):
         delete(tx, [header])
         return None
