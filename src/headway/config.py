@@ -94,6 +94,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     offload_limit: int = 64 * 1024 * 1024  # in place of `payload_limit` where `offload` is set
     cache: str = ""  # URL of the Redis, by TCP or HTTP, behind `app.cache` and `app.limiter`
 
+    # Server
+    access: str = "sqlite:///headway-access.db"  # URL of the database of API keys and the audit log
+
     def __repr__(self) -> str:
         """Show all but secrets: settings end up in logs and in reports of errors."""
         return shown(self, secrets=("push_secret",))
@@ -156,6 +159,7 @@ class GivenSettings(TypedDict, total=False):
     offload_over: int
     offload_limit: int
     cache: str
+    access: str
 
 
 _MINIMA: Final[dict[str, float]] = {

@@ -21,6 +21,7 @@ from headway.testing import FaultyBroker, inline
 from tests.faults.figures import FIGURE
 from tests.integration import loops
 from tests.unit.push_scene import Call, FakePush, post
+from tests.unit.server_scene import served as server_served
 from tests.unit.test_emulator_dispatch import Scene
 from tests.unit.test_supervisor import FakeCarrier, all_held
 from tests.unit.test_supervisor import Scene as Group
@@ -257,6 +258,38 @@ async def emulator(_: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[T
 
 
 @asynccontextmanager
+async def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.server.running._USES_EVERY", 0.01)
+    monkeypatch.setattr("headway.server.running._PRUNE_EVERY", 0.01)
+    app = Headway("loops", url=f"sqlite:///{tmp_path}/jobs.db", access=f"sqlite:///{tmp_path}/access.db")
+    async with server_served(app) as scene:
+        database = scene.state.services.shared.database
+        errors: list[BaseException] = []
+        whole = database._connection
+
+        def connection(**options: Any) -> Any:
+            if errors:
+                raise errors.pop()
+            return whole(**options)
+
+        monkeypatch.setattr(database, "_connection", connection)
+        text = await scene.key("read")
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            errors.extend(error() for _ in range(4 * TIMES))
+
+        async def nudge() -> None:
+            scene.keyring._uses["nobody"] = 1  # something to be written
+
+        async def works() -> None:
+            assert await scene.keyring.find(text) is not None
+
+        chores = scene.server.chores
+        assert chores is not None
+        yield Tried(chores.services, fail, lambda: not errors, works, nudge)
+
+
+@asynccontextmanager
 async def inlined(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
     app = Headway("loops", url=f"sqlite:///{tmp_path / 'unused.db'}")
 
@@ -376,6 +409,7 @@ OWNERS: Final[dict[str, Any]] = {
     "runtime.worker": worker,
     "push.run": receiving,
     "emulator.driven": emulator,
+    "server.running": serving,
     "testing.inlining": inlined,
 }
 ELSEWHERE: Final = {

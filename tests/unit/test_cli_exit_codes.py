@@ -33,6 +33,8 @@ def _words(path: Path) -> list[str]:
         words = [*words, "--from", "main", "--to", "nosuch"]
     if path == ("rollout", "start"):
         words = [*words, "--to", "nosuch", "--steps", "100", "--max-error-rate", "5%"]
+    if path == ("keys", "create"):
+        words = [*words, "--name", "nosuch", "--role", "read"]
     for parameter in LEAVES[path].params:
         if isinstance(parameter, click.Argument) and parameter.name != "argument":
             if parameter.name in {"ids", "job_id"} and parameter.required:
@@ -72,7 +74,7 @@ def test_an_unknown_option_is_2(shop: Shop, path: Path) -> None:
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else part.opts[0],
 )
 def test_a_value_that_cannot_be_meant_is_2(shop: Shop, path: Path, option: click.Option) -> None:
-    result = shop.run(*path, f"{option.opts[0]}=no such thing", *_words(path))
+    result = shop.run(*path, *_words(path), f"{option.opts[0]}=no such thing")
     _one_line(result, 2)
     assert option.opts[0] in result.stderr
 

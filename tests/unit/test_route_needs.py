@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from headway import Headway, Retry, Unique
+from headway.app.needs import needs_of
 from headway.brokers.base import Capabilities
-from headway.cli.routes.known import needs_of
 from headway.routing.needs import TaskNeeds, lacks
 
 DAY_MS = 86_400_000
@@ -57,7 +57,7 @@ def test_needs_are_read_from_the_declarations() -> None:
     @app.task(name="other", queue="reports")
     async def other() -> None: ...
 
-    assert list(needs_of(app, ["email"])) == [
+    assert list(needs_of(app.tasks, app.settings, ["email"])) == [
         TaskNeeds("plain", "email", delay_ms=600_000, payload=500),
         TaskNeeds("late", "email", unique=True, priority=True, delay_ms=31 * DAY_MS, payload=500),
         TaskNeeds("ruled", "email", delay_ms=40 * DAY_MS, payload=500),
@@ -79,4 +79,6 @@ def test_the_longest_wait_is_that_of_attempts_that_there_are(retry: Retry, secon
     @app.task(name="one", queue="q", retry=retry)
     async def one() -> None: ...
 
-    assert list(needs_of(app, ["q"])) == [TaskNeeds("one", "q", delay_ms=round(seconds * 1000))]
+    assert list(needs_of(app.tasks, app.settings, ["q"])) == [
+        TaskNeeds("one", "q", delay_ms=round(seconds * 1000))
+    ]

@@ -395,6 +395,10 @@ class Headway:
             raise partly_accepted([handle.id for handle in handles], error) from error
         return handles
 
+    def check(self, job: NewJob) -> None:
+        """Raise UnsupportedError when the carrier of a job cannot do what it asks; nothing is written."""
+        self._opened.here().acceptor.check(job)
+
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Accept one job, together with the others of this loop turn."""
         return self._opened.here().acceptor.accept(job)

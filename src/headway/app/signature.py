@@ -117,6 +117,10 @@ class Signature:
         self._needs_names = not set(self._required) <= set(self._positional)
         self._whole: Callable[[bytes | memoryview], PositionalCall] | None = None
 
+    def type_of(self, parameter: str) -> Any:  # noqa: ANN401 - any annotation
+        """Return the type that arguments of this parameter are read as; Any when there is none of that name."""
+        return self._types.get(parameter, Any)
+
     def encode(
         self,
         codec: Codec,

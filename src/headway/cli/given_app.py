@@ -22,6 +22,10 @@ _app_option: Final = click.option(
     "--app", "option", metavar="MODULE:NAME", help="In place of the argument APP.  [env: HEADWAY_APP]"
 )
 
+_app_alone: Final = click.option(
+    "--app", "option", metavar="MODULE:NAME", help="The app that is meant, imported.  [env: HEADWAY_APP]"
+)
+
 
 def takes_app(function: Callable[Concatenate[str, P], R]) -> Callable[..., R]:
     """Add `[APP]` and `--app`, given to the command as its first argument."""
@@ -36,6 +40,21 @@ def takes_app(function: Callable[Concatenate[str, P], R]) -> Callable[..., R]:
         **kwargs: Any,  # noqa: ANN401 - the command's own
     ) -> R:
         return function(_chosen(argument, option), *args, **kwargs)
+
+    return command
+
+
+def takes_app_option(function: Callable[Concatenate[str, P], R]) -> Callable[..., R]:
+    """Add `--app` alone, given to the command as its first argument: for commands with arguments of their own."""
+
+    @_app_alone
+    @wraps(function)
+    def command(
+        *args: Any,  # noqa: ANN401 - the command's own
+        option: str | None,
+        **kwargs: Any,  # noqa: ANN401 - the command's own
+    ) -> R:
+        return function(_chosen(None, option), *args, **kwargs)
 
     return command
 

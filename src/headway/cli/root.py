@@ -15,12 +15,14 @@ from headway.cli.enqueue import enqueue
 from headway.cli.failures import EXIT_FAILURE, EXIT_INTERRUPTED, StdoutError, explain
 from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
+from headway.cli.keys import keys
 from headway.cli.options import examples
 from headway.cli.push import push
 from headway.cli.queues import queues
 from headway.cli.rollout import rollout
 from headway.cli.routes import routes
 from headway.cli.schedules import schedules
+from headway.cli.server import server
 from headway.cli.stats import stats
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
@@ -112,6 +114,8 @@ for command in (
     workers,
     top,
     offload,
+    server,
+    keys,
     emulator,
     gcp,
     doctor,

@@ -127,7 +127,8 @@ def _plans(name: str | None, plan_file: Path | None, given: dict[str, object]) -
 
 async def _checked(opened: OpenTarget, declared: Declared, plans: tuple[Plan, ...]) -> _Begun:
     """Refuse what cannot go well before anything is written, and tell how it would go."""
-    from headway.cli.routes.checks import check_change, gaining_carriers, warnings_of
+    from headway.app.needs import gaining_carriers
+    from headway.cli.routes.checks import check_change, warnings_of
     from headway.cli.routes.known import clock_of, counts_by_carrier
     from headway.errors import ConfigError
     from headway.routing.changing import control_of, read_routes

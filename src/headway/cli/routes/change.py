@@ -8,7 +8,7 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.options import examples, json_option
-from headway.cli.routes.checks import check_change, gaining_carriers, warnings_of
+from headway.cli.routes.checks import check_change, warnings_of
 from headway.cli.routes.completion import complete_queue, complete_weight
 from headway.cli.routes.known import (
     clock_of,
@@ -213,6 +213,8 @@ async def _change(
         change = Change(stored.table, checked(stored.table, stored.now_ms))
     else:
         change = await change_routes(control, checked, clock, on_wait=_say_wait)
+    from headway.app.needs import gaining_carriers
+
     warnings = await warnings_of(opened, counts, gaining_carriers(known, change.before, change.after))
     return Done(change, _words(known, change), warnings)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headway.cli.routes.known import grown, needs_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,29 +13,13 @@ if TYPE_CHECKING:
     from headway.routing.table import RouteTable
 
 
-def gaining_carriers(known: Declared, before: RouteTable, after: RouteTable) -> dict[str, list[str]]:
-    """Return the carriers that get more than before, by queue."""
-    queues = sorted({*before.routes, *after.routes})
-    found = {queue: grown(known.route(before, queue), known.route(after, queue)) for queue in queues}
-    return {queue: names for queue, names in found.items() if names}
-
-
 def check_change(opened: OpenTarget, known: Declared, before: RouteTable, after: RouteTable) -> None:
     """Refuse a carrier that is not there, or cannot do what a task needs that is to go there."""
-    from headway.errors import ConfigError
-    from headway.routing.needs import lacks
+    from headway.app.needs import check_gaining
 
-    for queue, names in gaining_carriers(known, before, after).items():
-        if missing := [name for name in names if name not in opened.carriers]:
-            msg = (
-                f"route of {queue}: there is no carrier {missing[0]!r} any more; the carriers are "
-                f"{', '.join(known.carriers)}"
-            )
-            raise ConfigError(msg)
-        tasks = list(needs_of(opened.app, [queue])) if opened.app is not None else []
-        for name in names:
-            if found := lacks(name, opened.carriers[name].capabilities, tasks):
-                raise ConfigError(found[0])
+    check_gaining(
+        {} if opened.app is None else opened.app.tasks, opened.settings, opened.carriers, known, before, after
+    )
 
 
 async def warnings_of(

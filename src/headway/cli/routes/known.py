@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from headway.app.app import Headway
     from headway.brokers.base import QueueCounts, Store
     from headway.cli.target import OpenTarget
     from headway.clock import Clock
     from headway.job import JobState
-    from headway.retry import Retry
     from headway.routing.declared import Declared
-    from headway.routing.needs import TaskNeeds
     from headway.routing.routes import Route
     from headway.routing.table import RouteTable
 
@@ -80,31 +75,6 @@ def weights_text(route: Route) -> str:
     return ", ".join(f"{name} {percent} %" for name, percent in route.weights.items())
 
 
-def grown(before: Route, after: Route) -> list[str]:
-    """Return the carriers that get more of a queue's jobs than before."""
-    old = before.weights
-    return [name for name, percent in after.weights.items() if percent > old.get(name, 0)]
-
-
-def needs_of(app: Headway, queues: Collection[str]) -> Iterator[TaskNeeds]:
-    """Yield what the tasks of these queues need of their carrier."""
-    from headway.job import PRIORITY_DEFAULT
-    from headway.routing.needs import TaskNeeds
-
-    payload = 0 if app.settings.offload else app.settings.payload_limit
-    for task in app.tasks.values():
-        declared = task.options_declared
-        if declared.queue in queues:
-            yield TaskNeeds(
-                task.name,
-                declared.queue,
-                unique=declared.unique is not None,
-                priority=declared.priority != PRIORITY_DEFAULT,
-                delay_ms=round(_longest_wait(declared.retry) * 1000),
-                payload=payload,
-            )
-
-
 def me() -> str:
     """Return who runs this command, and where."""
     import getpass
@@ -115,15 +85,3 @@ def me() -> str:
     except (OSError, KeyError):  # a container's user without a name
         user = "?"
     return f"{user}@{socket.gethostname()}"
-
-
-def _longest_wait(retry: Retry) -> float:
-    """Return the seconds that a job waits for its next attempt at the most."""
-    return max(_waits(retry), *(_waits(rule) for rule in retry.rules.values()), 0.0)
-
-
-def _waits(retry: Retry) -> float:
-    certain, none = replace(retry, jitter=0), Random(0)  # noqa: S311 - no chance is left in it
-    last = min(retry.max_attempts - 1, len(retry.delays or ()) or retry.max_attempts)
-    first = 1 if retry.delays is not None else last  # without a list each wait is longer than the one before
-    return max((certain.delay(n, none).total_seconds() for n in range(max(1, first), last + 1)), default=0.0)
