@@ -9,20 +9,21 @@ the job watches that key, and lets it alone.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
-from headway.errors import BrokerRefusedError
+from headway.errors import BrokerRefusedError, ConfigError
 from headway.migrate.found import FoundState
 from headway.migrate.ledger import Ledger, head_of, letter_of
 from headway.migrate.scripts import load_script
 from headway.migrate.server import SourceServer
 from headway.migrate.source import Taken
-from headway.migrate.sources.arq.reading import ReadAs, Row, read_job, read_result
+from headway.migrate.sources.arq.reading import ReadAs, Row, Serializer, read_job, read_result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from headway.migrate.found import FoundJob, FoundSchedule
+    from headway.migrate.opening import SourceOptions
     from headway.migrate.source import Back, Entry, EntryPage, Status, Wanted, WantedSchedule
 
 DEFAULT_QUEUE: Final = "arq:queue"
@@ -206,6 +207,20 @@ class ArqSource:
     async def forget(self, queue: str, entry_ids: Sequence[str]) -> None:
         """Drop entries."""
         await self._ledger.forget(queue + _LEDGER, entry_ids)
+
+
+def make(url: str, options: SourceOptions) -> ArqSource:
+    """Make the source of a URL; ConfigError."""
+    if options.serializer not in get_args(Serializer):
+        msg = f"arq: the serializer must be one of {', '.join(get_args(Serializer))}; got {options.serializer!r}"
+        raise ConfigError(msg)
+    if options.prefix is not None:
+        msg = "arq has no prefix: leave it out, and name the queues"
+        raise ConfigError(msg)
+    how = ReadAs(
+        cast("Serializer", options.serializer), options.allow_pickle, options.classes, options.max_bytes
+    )
+    return ArqSource(url, how)
 
 
 def _row(cells: Sequence[Any]) -> Row:
