@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headway.migrate.progress import Meter
     from headway.migrate.source import Source
 
+_TOGETHER: Final = 400  # jobs given to a carrier at once: what it costs to store is shared by them
 _LOOK_S: Final = 0.4  # between two looks of `forward`: what is added is here within a second
 _WHOLE_S: Final = 30.0  # between looks at everything: what failed there, or was not fresh
 _AGAIN_S: Final = 1.0
@@ -130,9 +131,9 @@ class Applier:
         self, queue: str, census: Census, fresh_since_ms: int | None = None, *, counts: bool = True
     ) -> None:
         """Look at a queue once; `counts`: what stays is counted, which `forward` sees again and again."""
+        wanted: list[tuple[FoundJob, Intent]] = []
         async for page in self._source.pages(queue, self._states, fresh_since_ms=fresh_since_ms):
             await self._destination.freshen()
-            wanted: list[tuple[FoundJob, Intent]] = []
             for job in page:
                 decision = judge(self._source, job, self._deciding, self._destination)
                 if isinstance(decision, Intent):
@@ -140,8 +141,11 @@ class Applier:
                 elif counts:
                     census.note_found(job)
                     note(census, job, decision)
-            await self._move(queue, wanted, census)
+            if len(wanted) >= _TOGETHER:
+                await self._move(queue, wanted, census)
+                wanted = []
             self._meter.add(len(page))
+        await self._move(queue, wanted, census)
 
     async def _move(self, queue: str, wanted: Sequence[tuple[FoundJob, Intent]], census: Census) -> None:
         most = self._pace.most(max(len(wanted), 1))
