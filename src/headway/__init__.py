@@ -27,6 +27,7 @@ from headway.schedules.schedule import CatchUp
 
 if TYPE_CHECKING:
     from headway.app.info import JobInfo, QueueInfo
+    from headway.app.scheduleinfo import ScheduleInfo
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
     "Resources",
     "Retry",
     "RetryLater",
+    "ScheduleInfo",
     "SyncJobHandle",
     "Task",
     "Unique",
@@ -60,5 +62,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the names below
         from headway.app import info  # noqa: PLC0415 - not before it is asked for
 
         return getattr(info, name)
+    if name == "ScheduleInfo":
+        from headway.app.scheduleinfo import ScheduleInfo  # noqa: PLC0415 - as above
+
+        return ScheduleInfo
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -4,6 +4,8 @@
 HeadwayError
 ├── ConfigError               a setting is missing, unknown or out of range
 ├── DeclarationError          a task, queue or schedule is declared wrongly
+├── ScheduleConflictError     a schedule of that name is there already, or somebody else changed it meanwhile
+├── ScheduleNotFoundError     no schedule of that name was made at run time
 ├── EnqueueError              a job was refused: nothing was written
 │   ├── UnknownTaskError      no task of that name is declared
 │   ├── ArgumentsError        the arguments do not fit the task's signature
@@ -49,6 +51,14 @@ class ConfigError(HeadwayError, ValueError):
 
 class DeclarationError(HeadwayError, TypeError):
     """A task, queue or schedule is declared wrongly; raised at import, not when the job runs."""
+
+
+class ScheduleConflictError(HeadwayError):
+    """A schedule of that name is there already, in the code or made at run time, or others keep changing it."""
+
+
+class ScheduleNotFoundError(HeadwayError, LookupError):
+    """No schedule of that name was made at run time; the message says so when it is one of the code."""
 
 
 class EnqueueError(HeadwayError):

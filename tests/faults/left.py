@@ -26,6 +26,7 @@ _REDIS_KEEPS: Final = {
     r"fig(:.*)?": "sums of what happened, for 30 days; the server forgets them by itself",
     r"fire": "the last fire time of each schedule",
     r"logged|sched:.*|schedules": "declared schedules",
+    r"sch:(made|gone)": "schedules made at run time, and for a month what is left of deleted ones",
 }
 _SQLITE_KEEPS: Final = {
     "app": "a row for each app",
@@ -34,6 +35,7 @@ _SQLITE_KEEPS: Final = {
     "signal": "signals of the last ten minutes",
     "lock": "throttled keys, until their window ends",
     "schedule": "declared schedules, and their last fire time",
+    "made_schedule": "schedules made at run time, and for a month what is left of deleted ones",
     "control": "control documents: they steer the app, whatever jobs it has",
     "control_lease": "who held a lease on one last: the next token must be higher",
     "figures": "sums of what happened, for 30 days, whatever jobs are still there",

@@ -5,7 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from headway.brokers.base import JobQuery, LogLine, Progress, QueueWant, Report, ScheduleRecord, Settlement
+from headway.brokers.base import (
+    JobQuery,
+    LogLine,
+    MadeSchedule,
+    Progress,
+    QueueWant,
+    Report,
+    ScheduleRecord,
+    Settlement,
+)
 from headway.errors import BrokerError
 from headway.figures.gatherer import Delta
 from headway.figures.values import Counts, Row, figures
@@ -327,6 +336,17 @@ async def _add_figures(app: App) -> AsyncIterator[None]:
     await app.carrier.add_figures(Delta(new_job_id(), 1, figures([row])))
 
 
+async def _write_schedule(app: App) -> AsyncIterator[None]:
+    """One that is made, and another that is deleted: what is left of it is kept for a month."""
+    app.count += 1
+    revision = time.time_ns() // 1_000_000 + app.count
+    yield
+    for name, body in (("made", b"body"), ("gone", b"")):
+        known = {one.name: one.revision for one in await app.carrier.made_schedules()}
+        made = MadeSchedule(name, revision, body)
+        await app.carrier.write_schedule(made, expected=known.get(name, 0))
+
+
 SCHEDULE: Final = ScheduleRecord("s", "* * * * *", "shop.pay")
 VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "add_figures": [_add_figures],
@@ -343,6 +363,7 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "heartbeat": [_asking(lambda carrier: carrier.heartbeat([BUSY, IDLE], LEASE_MS))],
     "hold_control": [_asking(lambda carrier: carrier.hold_control("c", "one", LEASE_MS))],
     "intern": [_intern],
+    "made_schedules": [_asking(lambda carrier: carrier.made_schedules())],
     "overview": [_asking(lambda carrier: carrier.workers()), _asking(lambda carrier: carrier.schedules())],
     "page": [_asking(lambda carrier: carrier.list(JobQuery()))],
     "pause_schedule": [_asking(lambda carrier: carrier.pause_schedule("s", paused=True))],
@@ -360,4 +381,5 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "wait": [_wait],
     "withdraw": [_withdraw],
     "write_control": [_write_control],
+    "write_schedule": [_write_schedule],
 }

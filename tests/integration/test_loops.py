@@ -111,7 +111,8 @@ async def lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
 
 @asynccontextmanager
 async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
-    async with working(tmp_path, monkeypatch, ("schedules",)) as (_, tried):
+    monkeypatch.setattr("headway.runtime.made.LOOK", 0.1)
+    async with working(tmp_path, monkeypatch, ("schedules", "made_schedules")) as (_, tried):
         yield tried
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headway.brokers.base import QueueWant
+from headway.brokers.base import MadeSchedule, QueueWant
 from headway.errors import BrokerError
 from headway.job import (
     JobId,
@@ -73,6 +73,7 @@ async def test_a_key_of_the_wrong_type_loses_no_job(redis_url: str, namespace: s
     async with broker(redis_url, namespace) as carrier:
         app = App(carrier)
         await carrier.declare_schedules([SCHEDULE])
+        await carrier.write_schedule(MadeSchedule("made", 1, b"body"), expected=0)
         signals = carrier.signals(IDLE, handed=True)
         await anext(signals)  # IDLE listens from now on
         await app.fill()

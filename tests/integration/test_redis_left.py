@@ -30,6 +30,8 @@ LEFT: Final = {
     "done:stale": (1, "a counter"),
     "fire": (1, "the last fire time of each schedule: it is not to fire again for it"),
     "sch": (1, "declared schedules"),
+    "sch:made": (1, "schedules made at run time, and for a month what is left of deleted ones"),
+    "sch:gone": (1, "which of them were deleted, and when"),
     "sch:paused": (1, "a schedule that was paused stays so"),
     "control": (1, "who held a lease on a control document: the next token is higher"),
     "control:routes": (100, "the last versions of a control document"),

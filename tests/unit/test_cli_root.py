@@ -41,7 +41,8 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "routes show", "routes set", "routes history", "routes move", "routes rollback", "routes verify",
         "rollout start", "rollout status", "rollout pause", "rollout resume", "rollout promote", "rollout abort",
         "rollout history", "rollout run",
-        "schedules list", "schedules pause", "schedules resume", "schedules run",
+        "schedules change", "schedules create", "schedules delete", "schedules list", "schedules pause", "schedules resume",
+        "schedules run",
     }  # fmt: skip
 
 

@@ -70,8 +70,75 @@ def test_run_enqueues_the_schedules_job_now(shop: Shop) -> None:
 def test_run_needs_the_code_and_a_declared_schedule(shop: Shop) -> None:
     for args, code, said in (
         (["hourly", "--namespace", "shop"], 2, "needs --app"),
-        (["nightly", *shop.target], 1, "no schedule 'nightly'; declared: hourly"),
+        (["nightly", *shop.target], 1, "no schedule 'nightly'; there are: hourly"),
     ):
         result = shop.run("schedules", "run", *args)
         assert result.exit_code == code
         assert said in result.stderr
+
+
+def test_one_is_made_changed_run_paused_and_deleted(shop: Shop) -> None:
+    made = shop.ok("schedules", "create", shop.app, "seven", "welcome", "7", "--cron", "0 3 * * *")
+    assert made.startswith("seven made: 0 3 * * * (UTC), next fire ")
+    fields = shop.json(
+        "schedules",
+        "change",
+        "seven",
+        "welcome",
+        "8",
+        "--kwargs",
+        '{"template": "pro"}',
+        "--priority",
+        "9",
+        *shop.target,
+    )
+    assert (fields["args"], fields["kwargs"], fields["priority"]) == ([8], {"template": "pro"}, 9)
+    fields = shop.json("schedules", "change", "seven", "--every", "5m", "--catch-up", "all", *shop.target)
+    assert (fields["spec"], fields["catch_up"], fields["args"]) == ("every 0:05:00", "all", [8])
+    job = shop.json("schedules", "run", "seven", *shop.target)["id"]
+    assert shop.json("jobs", "show", job, *shop.target)["args"] == [8]
+    assert shop.json("schedules", "pause", "seven", *shop.target) == {"paused": ["seven"]}
+    fields = shop.json(
+        "schedules", "create", "seven", "welcome", "9", "--every", "1h", "--replace", *shop.target
+    )
+    assert (fields["paused"], fields["args"]) == (True, [9])
+    assert shop.json("schedules", "resume", "seven", "--namespace", "shop") == {"paused": []}
+    listed = {one["name"]: one for one in shop.json("schedules", "list", "--namespace", "shop")["schedules"]}
+    assert (listed["seven"]["args"], listed["seven"]["made_at_run_time"]) == ([9], True)
+    assert listed["seven"]["next_fire_at"] is not None
+    assert shop.json("schedules", "delete", "seven", "--namespace", "shop") == {"deleted": ["seven"]}
+    assert [one["name"] for one in shop.json("schedules", "list", *shop.target)["schedules"]] == ["hourly"]
+
+
+def test_what_cannot_be_made_says_why(shop: Shop) -> None:
+    shop.ok("schedules", "create", "there", "tidy", "--every", "1h", "--paused", *shop.target)
+    for words, code, said in (
+        (["create", "x", "welcome", "seven", "--every", "1h"], 2, "argument 'user_id'"),
+        (["create", "x", "nosuch", "--every", "1h"], 1, "no task 'nosuch'"),
+        (["create", "x", "tidy"], 2, "either cron"),
+        (["create", "x", "tidy", "--every", "1h", "--cron", "0 3 * * *"], 2, "either cron"),
+        (["create", "x", "tidy", "--cron", "0 3 * *"], 2, "has 4 fields"),
+        (["create", "x", "tidy", "--every", "1h", "--first-fire", "2030-01-31T09:00"], 2, "no time zone"),
+        (
+            ["create", "x", "tidy", "--every", "1h", "--until", "2020-01-31T09:00Z"],
+            2,
+            "until must be in the future",
+        ),
+        (
+            ["create", "x", "tidy", "--every", "1h", "--paused", "--replace"],
+            2,
+            "--paused is for a new schedule",
+        ),
+        (["create", "x"], 2, "Missing argument 'TASK'"),
+        (["create", "there", "tidy", "--every", "1h"], 1, "there is one of that name"),
+        (["create", "hourly", "tidy", "--every", "1h"], 1, "stands in the code"),
+        (["change"], 2, "Missing argument 'NAME'"),
+        (["change", "there"], 2, "nothing to change"),
+        (["change", "there", "--queue", "q"], 2, "--queue: give the task"),
+        (["change", "there", "--timezone", "UTC"], 2, "either cron"),
+        (["change", "x", "--every", "1h"], 1, "no schedule 'x' was made"),
+        (["change", "hourly", "--every", "1h"], 1, "stands in the code"),
+        (["delete", "hourly"], 1, "no schedule 'hourly' made at run time"),
+    ):
+        result = shop.run("schedules", *words, *shop.target)
+        assert (result.exit_code, said in result.stderr) == (code, True), (words, result.stderr)

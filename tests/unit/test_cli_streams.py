@@ -85,6 +85,7 @@ PRINTING: Final = {
     ("schedules", "pause"): "hourly",
     ("schedules", "resume"): "hourly",
     ("schedules", "run"): "hourly",
+    ("schedules", "delete"): "nosuch",
     ("doctor",): "",
     ("workers",): "",
     ("stats",): "",

@@ -28,6 +28,7 @@ PUBLIC = {
     "Resources",
     "Retry",
     "RetryLater",
+    "ScheduleInfo",
     "SyncJobHandle",
     "Task",
     "Unique",

@@ -207,7 +207,7 @@ def test_every_refuses_an_interval_that_is_not_whole_seconds(interval: timedelta
 def test_every_refuses_an_anchor_that_is_not_an_exact_instant() -> None:
     with pytest.raises(ScheduleError, match=r"anchor .* has no time zone"):
         Every(HOUR, datetime(2026, 1, 1))  # noqa: DTZ001 - refused
-    with pytest.raises(ScheduleError, match="anchor must be on a whole second"):
+    with pytest.raises(ScheduleError, match="anchor must be on a whole millisecond"):
         Every(HOUR, datetime(2026, 1, 1, microsecond=1, tzinfo=UTC))
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from headway.app.middleware import EnqueueHook, Middleware
     from headway.app.options import RunIn
     from headway.app.prepared import PreparedJob
+    from headway.app.schedules import Schedules
     from headway.app.unique import Unique
     from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
     from headway.cache.base import Cache, Limiter
@@ -331,9 +332,11 @@ class Headway:
         return MappingProxyType(self._known)
 
     @property
-    def schedules(self) -> Mapping[str, ScheduledTask]:
-        """The declared schedules by name."""
-        return MappingProxyType(self._schedules)
+    def schedules(self) -> Schedules:
+        """The declared schedules by name; its methods make, change and list those made at run time as well."""
+        from headway.app.schedules import Schedules  # noqa: PLC0415 - `import headway` need not pay for it
+
+        return Schedules(self, self._schedules)
 
     @property
     def queues(self) -> Queues:

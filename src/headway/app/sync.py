@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from headway.app.handle import SyncJobHandle
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from headway.app.interface import App
     from headway.app.managing import SyncJobs, SyncQueues
     from headway.app.prepared import PreparedJob
+    from headway.app.schedules import Schedules, SyncSchedules
+
+    class Source(App, Protocol):
+        """An app with schedules."""
+
+        @property
+        def schedules(self) -> Schedules:
+            """Those of the code, and what is done with all."""
+            ...
+
 
 R = TypeVar("R")
 
@@ -22,7 +32,7 @@ class SyncApp:
 
     __slots__ = ("_app",)
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Source) -> None:
         """Made by the app."""
         self._app = app
 
@@ -39,6 +49,13 @@ class SyncApp:
         from headway.app.managing import SyncQueues  # noqa: PLC0415 - as above
 
         return SyncQueues(self._app.queues, self._app.portal)
+
+    @property
+    def schedules(self) -> SyncSchedules:
+        """The schedules of the code, and those made at run time; see `Headway.schedules`."""
+        from headway.app.schedules import SyncSchedules  # noqa: PLC0415 - as above
+
+        return SyncSchedules(self._app.schedules, self._app.portal)
 
     def enqueue_many(self, jobs: Iterable[PreparedJob[R]]) -> list[SyncJobHandle[R]]:
         """Accept jobs made with `task.job(...)`; see `Headway.enqueue_many`."""

@@ -240,7 +240,9 @@ class TaskCall(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
-        return PreparedJob(self._new(args, kwargs), self.task.signature.result_type)
+        return PreparedJob(
+            self._new(args, kwargs), self.task.signature.result_type, self._options, args, kwargs
+        )
 
     @property
     def sync(self) -> SyncTaskCall[P, R]:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import click
 
 from headway.errors import ConfigError, DeclarationError, EnqueueError, HeadwayError, UnknownTaskError
+from headway.schedules.cron import ScheduleError
 
 # The one rule of all commands; docs/reference/cli.md says it to people.
 EXIT_FAILURE: Final = (
@@ -16,7 +17,7 @@ EXIT_INPUT: Final = 2  # what was typed or configured cannot be meant: the same 
 EXIT_PENDING: Final = 3  # `gcp plan`: something is to be done
 EXIT_INTERRUPTED: Final = 130  # by Ctrl-C, as shells count
 _SHOWN: Final = 100  # characters
-_INPUT_ERRORS: Final = (ConfigError, DeclarationError, EnqueueError)
+_INPUT_ERRORS: Final = (ConfigError, DeclarationError, EnqueueError, ScheduleError)
 
 
 class Explained(NamedTuple):

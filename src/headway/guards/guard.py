@@ -19,6 +19,7 @@ from headway.guards.beginning import Beginning
 from headway.guards.budget import Budget
 from headway.guards.changes import Changes, Settled
 from headway.guards.desk import Desk
+from headway.guards.made import MadeSchedules
 from headway.guards.refusals import Refusals
 from headway.guards.schedules import Schedules
 from headway.job import JobState
@@ -61,6 +62,11 @@ class Guard:
         self.find_fires = self._schedules.find
         self.reserve_fire = self._schedules.reserve_fire
         self.confirm_fire = self._schedules.confirm_fire
+        made = MadeSchedules(
+            store, self._changes.clock, self._schedules.last_fires, self._schedules.forget_from
+        )
+        self.made_schedules = made.read
+        self.write_schedule = made.write
 
     async def open(self) -> None:
         """Open the store."""

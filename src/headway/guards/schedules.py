@@ -122,6 +122,16 @@ class Schedules:
 
         await self._change(fire.schedule, step)
 
+    async def last_fires(self, names: Sequence[str]) -> list[int | None]:
+        """Return the last fire time of each, declared or not. One command."""
+        entries = await self._store.read([_entry_key(name) for name in names], now_ms=self._clock.now_ms())
+        kept = [self._kept(entry, anew=True) for entry in entries]
+        return [None if one is None else one.last_fire_ms for one in kept]
+
+    async def forget_from(self, name: str, at_ms: int) -> None:
+        """Let the last fire of a schedule be forgotten from an instant on, unless it is declared or fires again."""
+        await self._change(name, lambda old: None if old.declared else old, create=False, forget_ms=at_ms)
+
     async def find(self, jobs: Sequence[NewJob]) -> list[Fired | None]:
         """Return for each job that of the last fire of its schedule, when its own is not later. One command."""
         names = list({job.fire.schedule for job in jobs if job.fire is not None})
@@ -178,7 +188,13 @@ class Schedules:
         await self._change(fire.schedule, step)
 
     async def _change(
-        self, name: str, step: Callable[[Kept], Kept | None], *, create: bool = True, anew: bool = False
+        self,
+        name: str,
+        step: Callable[[Kept], Kept | None],
+        *,
+        create: bool = True,
+        anew: bool = False,
+        forget_ms: int | None = None,
     ) -> Kept | None:
         """Change what is kept of a schedule; None: nothing was to be changed.
 
@@ -198,7 +214,7 @@ class Schedules:
                 group=_GROUP,
                 tag="",
                 changed_ms=now,
-                forget_ms=None,
+                forget_ms=forget_ms,
                 data=_encode(changed),
             )
             if entry is None:

@@ -22,9 +22,10 @@ from headway.push.run import Runs
 from headway.push.served import Carriers, Served
 from headway.runtime.carriers import chosen, push_carriers
 from headway.runtime.loading import path_of
+from headway.runtime.made import MadeScheduler
 from headway.runtime.processes import Processes
 from headway.runtime.resources import CLOSE_SECONDS, Lifespan
-from headway.runtime.scheduler import Scheduler
+from headway.runtime.scheduler import Looked, Scheduler
 from headway.runtime.worker import new_worker_id
 from headway.service import Outage, Services
 
@@ -57,6 +58,7 @@ class Opened:
     counting: Counting | None = None
     deliveries: Iterator[int] = field(default_factory=count)
     scheduler: Scheduler = field(init=False)
+    made: MadeScheduler = field(init=False)
     services: Services = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +71,8 @@ class Opened:
         )
         if rollouts is not None:
             self.services.start("rollouts", rollouts.round)
-        self.scheduler = Scheduler(self.app, self.carriers.served[0].runs.services.remarks)
+        remarks = self.carriers.served[0].runs.services.remarks
+        self.scheduler, self.made = Scheduler(self.app, remarks), MadeScheduler(self.app, remarks)
 
     @classmethod
     async def open(
@@ -172,8 +175,15 @@ class Opened:
 
     async def _look(self, scheduled: ScheduledTask) -> PushResponse:
         """Enqueue what is due by all schedules; the call comes back when its own could make no job."""
-        looked = await self.scheduler.look()
+        looked = await self._enqueue_due()
         return come_back(503, _UNTIMELY) if scheduled.name in looked.errors else PushResponse(200)
+
+    async def _enqueue_due(self) -> Looked:
+        """Enqueue what is due, also by schedules made at run time: nothing else calls for those."""
+        looked = await self.scheduler.look()
+        with self.services.remarks.passing_over("schedules made at run time", "not looked at"):
+            await self.made.look()
+        return looked
 
     async def _comes(self, at_ms: int) -> bool:
         """Wait until our clock shows the time too; false when it does not within the skew that is granted."""
@@ -189,7 +199,7 @@ class Opened:
     async def _fires(self, scheduled: ScheduledTask) -> bool:
         """Enqueue what is due; tell whether a job of this schedule was."""
         before = await self._record(scheduled.name)
-        looked = await self.scheduler.look()
+        looked = await self._enqueue_due()
         if (error := looked.errors.get(scheduled.name)) is not None:
             raise error
         after = await self._record(scheduled.name)

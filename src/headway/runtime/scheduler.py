@@ -32,7 +32,7 @@ _LONGEST_SLEEP: Final = (
     50.0  # seconds: within a minute a clock that was set is noticed, and a carrier that was emptied
 )
 _AGAIN: Final = 10.0  # seconds until a schedule that failed is looked at again
-_MAX_CATCH_UP: Final = 100  # fire times of one schedule after a long downtime, with catch_up="all"
+MAX_CATCH_UP: Final = 100  # fire times of one schedule after a long downtime, with catch_up="all"
 
 
 class Looked(Struct, frozen=True):
@@ -127,7 +127,7 @@ class Scheduler:
             await carrier.skip_fire(Fire(scheduled.name, now_ms))
             base_ms = now_ms
         base, now = from_ms(base_ms), from_ms(now_ms)
-        fires = due_fires(scheduled.schedule, base, now, scheduled.catch_up, limit=_MAX_CATCH_UP)
+        fires = due_fires(scheduled.schedule, base, now, scheduled.catch_up, limit=MAX_CATCH_UP)
         if fires and record.paused:
             await carrier.skip_fire(Fire(scheduled.name, to_ms(fires[-1])))
         elif fires:

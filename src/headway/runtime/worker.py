@@ -21,6 +21,7 @@ from headway.runtime.carriers import pull_carriers
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
 from headway.runtime.lane import Lane, Shared
+from headway.runtime.made import MadeScheduler
 from headway.runtime.resources import CLOSE_SECONDS, Lifespan
 from headway.runtime.run import JobRun, Stop
 from headway.runtime.runners import Runners
@@ -223,6 +224,10 @@ class Worker:
         if self._schedules and self._app.schedules:
             self.services.start(
                 "schedules", Scheduler(self._app, self.services.remarks, self._claim_again).round
+            )
+        if self._schedules:
+            self.services.start(
+                "schedules made at run time", MadeScheduler(self._app, self.services.remarks).round
             )
         if self._counting is not None:
             self.services.start("figures", self._counting.round, first=self._counting.pause())

@@ -30,6 +30,7 @@ ON_TIME: Final = timedelta(seconds=60)
 """A fire this late is not missed yet: schedulers always see a fire time a moment after it has come."""
 
 _SECOND: Final = timedelta(seconds=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,8 @@ class Every:
             message = f"Every: interval must be at most 1000 years; got {self.interval!r}"
             raise ScheduleError(message)
         anchor = _utc(self.anchor, "Every: anchor")
-        if anchor.microsecond:
-            message = f"Every: anchor must be on a whole second; got {self.anchor!r}"
+        if anchor.microsecond % 1000:
+            message = f"Every: anchor must be on a whole millisecond; got {self.anchor!r}"
             raise ScheduleError(message)
         object.__setattr__(self, "anchor", anchor)
 
@@ -249,7 +250,7 @@ def _backwards(schedule: Schedule, until: datetime) -> Iterator[datetime]:
     fire = schedule.previous_or_at(until)
     while True:
         yield fire
-        fire = schedule.previous_or_at(fire - _SECOND)  # fire times are whole seconds
+        fire = schedule.previous_or_at(fire - _MILLISECOND)  # fire times are whole ones
 
 
 def _is_a(value: object, kind: type) -> bool:

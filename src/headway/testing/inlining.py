@@ -24,6 +24,7 @@ from headway.errors import Discard, JobFailedError, RetryLater
 from headway.job import Failed, Released, WorkerId
 from headway.offload.payloads import Offload
 from headway.runtime.executor import Executor
+from headway.runtime.made import MadeScheduler
 from headway.runtime.outcomes import Outcomes
 from headway.runtime.reporter import Reporter
 from headway.runtime.resources import Lifespan
@@ -119,6 +120,7 @@ class Inline:
         self._settler = Settler(faults, answered=lambda _: None, loop=self.services.watch("settle"))
         self._reporter = Reporter(faults, clock, self.services.remarks)
         self._scheduler = Scheduler(app, self.services.remarks)
+        self._made = MadeScheduler(app, self.services.remarks)
         self._next_in_ms: int | None = None
         self._attempts = 0
         carrier.work = self._run_ready
@@ -156,8 +158,8 @@ class Inline:
         When the job of a schedule cannot be made, the others are enqueued first, and then that error is raised.
         """
         known = len(await self.jobs())
-        looked = await self._scheduler.look()
-        for name, error in looked.errors.items():
+        errors = (await self._scheduler.look()).errors | (await self._made.look()).errors
+        for name, error in errors.items():
             error.add_note(f"raised by schedule {name!r}")
             raise error
         return len(await self.jobs()) - known

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         JobPage,
         JobQuery,
         LogLine,
+        MadeSchedule,
         QueueCounts,
         QueueWant,
         Report,
@@ -48,6 +49,7 @@ Verb = Literal[
     "heartbeat",
     "list",
     "logs",
+    "made_schedules",
     "open",
     "pause",
     "pause_schedule",
@@ -65,6 +67,7 @@ Verb = Literal[
     "tend",
     "wait_finished",
     "workers",
+    "write_schedule",
 ]
 """The calls of a carrier that a test can count, delay and fail."""
 
@@ -237,6 +240,14 @@ class CarrierWrapper:
     async def skip_fire(self, fire: Fire) -> None:
         """See ScheduleStore."""
         await self.around("skip_fire", lambda: self.inner.skip_fire(fire))
+
+    async def made_schedules(self) -> builtins.list[MadeSchedule]:
+        """See ScheduleStore."""
+        return await self.around("made_schedules", self.inner.made_schedules)
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """See ScheduleStore."""
+        return await self.around("write_schedule", lambda: self.inner.write_schedule(made, expected=expected))
 
     async def _stream(self, verb: Verb, items: AsyncIterator[T]) -> AsyncIterator[T]:
         """Pass a stream on; each item is a call, so that a test can break the stream at any of them."""

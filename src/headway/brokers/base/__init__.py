@@ -17,9 +17,11 @@ from __future__ import annotations
 from headway.brokers.base.broker import Broker, CancelResult, Enqueued
 from headway.brokers.base.carrier import Capabilities, Carrier, PushCarrier, Store
 from headway.brokers.base.inspect import (
+    KEPT_DELETED_MS,
     Inspector,
     JobPage,
     JobQuery,
+    MadeSchedule,
     QueueCounts,
     ScheduleRecord,
     ScheduleStore,
@@ -60,6 +62,7 @@ from headway.brokers.base.reports import LogLine, Progress, Report, SettleResult
 from headway.brokers.base.settings import BrokerSettings, Retention
 
 __all__ = [
+    "KEPT_DELETED_MS",
     "BlockingStore",
     "BodySums",
     "Broker",
@@ -84,6 +87,7 @@ __all__ = [
     "LeaseLost",
     "LeaseState",
     "LogLine",
+    "MadeSchedule",
     "Mover",
     "Progress",
     "PullBroker",

@@ -140,6 +140,28 @@ class ScheduleRecord(Struct, frozen=True):
     declared_ms: int = 0
 
 
+class MadeSchedule(Struct, frozen=True):
+    """A schedule that was made at run time, as the carrier keeps it: what it holds is read by the app alone.
+
+    `revision` tells which of two is the later: it is the instant of the change in ms since 1970 UTC, or one more than
+    the one before where that is not behind it. No `body`: it was deleted. `last_fire_ms` is as that of a declared one.
+    """
+
+    name: str
+    revision: int
+    body: bytes
+    last_fire_ms: int | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """True of what is left of one: so that a carrier that was away learns that it was deleted."""
+        return not self.body
+
+
+KEPT_DELETED_MS = 31 * 24 * 3600 * 1000
+"""How long what is left of a deleted schedule is kept, with its last fire time; then both are forgotten."""
+
+
 class ScheduleStore(Protocol):
     """Where the schedules of an app are known, so that any process can pause one."""
 
@@ -157,4 +179,18 @@ class ScheduleStore(Protocol):
 
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job (while paused, or skipped by the catch-up policy)."""
+        ...
+
+    async def made_schedules(self) -> list[MadeSchedule]:
+        """Return those made at run time, sorted by name, also what is left of deleted ones.
+
+        One that cannot be read is named in the log, once, and left out.
+        """
+        ...
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """Keep it, if the revision that is there is `expected` (0: there is none); its last fire is not touched.
+
+        False, and nothing is written: another revision is there. Repeating a write that was applied answers True.
+        """
         ...

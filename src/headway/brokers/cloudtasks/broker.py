@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         JobPage,
         JobQuery,
         LogLine,
+        MadeSchedule,
         PushRequest,
         PushResponse,
         QueueCounts,
@@ -358,3 +359,13 @@ class CloudTasksBroker:
         """Mark the fire time as done without a job."""
         self._check_open()
         await self._schedules.skip(fire)
+
+    async def made_schedules(self) -> builtins.list[MadeSchedule]:
+        """Return those made at run time."""
+        self._check_open()
+        return await self._schedules.read_made()
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """Keep one made at run time, where the expected revision stands."""
+        self._check_open()
+        return await self._schedules.write_made(made, expected)

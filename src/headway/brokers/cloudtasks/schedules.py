@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base import ScheduleRecord
+    from headway.brokers.base import MadeSchedule, ScheduleRecord
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.job import Fire
 
@@ -41,3 +41,15 @@ class KeptSchedules:
         """Mark the fire time as done without a job."""
         guard = await self._keeping.guard(_NEEDED_FOR)
         await guard.skip_fire(fire)
+
+    async def read_made(self) -> list[MadeSchedule]:
+        """Return those made at run time; none without a guard."""
+        if await self._keeping.store() is None:
+            return []
+        guard = await self._keeping.guard(_NEEDED_FOR)
+        return await guard.made_schedules()
+
+    async def write_made(self, made: MadeSchedule, expected: int) -> bool:
+        """Keep one made at run time, where the expected revision stands."""
+        guard = await self._keeping.guard(_NEEDED_FOR)
+        return await guard.write_schedule(made, expected)

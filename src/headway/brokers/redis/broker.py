@@ -23,6 +23,7 @@ from headway.brokers.redis.claim import Claims
 from headway.brokers.redis.events import EventStream
 from headway.brokers.redis.keys import prefix
 from headway.brokers.redis.location import parse
+from headway.brokers.redis.made import MadeSchedules
 from headway.brokers.redis.session import Session
 from headway.brokers.redis.settle import Settles
 from headway.brokers.redis.signals import mailbox
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         JobPage,
         JobQuery,
         LogLine,
+        MadeSchedule,
         QueueCounts,
         QueueWant,
         Report,
@@ -89,6 +91,7 @@ class RedisBroker:
         self._claims = Claims(self._session)
         self._settles = Settles(self._session)
         self._waits = Waits(self._session, self._listener)
+        self._made = MadeSchedules(self._session)
         self._events = EventStream(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
         self._name = target.name
@@ -299,6 +302,14 @@ class RedisBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark a fire time as done."""
         await schedules.skip_fire(self._session, fire)
+
+    async def made_schedules(self) -> list[MadeSchedule]:
+        """Return the schedules made at run time."""
+        return await self._made.read()
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """Keep a schedule made at run time, where the expected revision stands."""
+        return await self._made.write(made, expected)
 
     async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
         """Return the present version of a control document, unless the reader has it."""

@@ -37,7 +37,7 @@ async def schedules(session: Session) -> list[ScheduleRecord]:
     """Return all, sorted by name; a damaged one has its name alone, until its app declares it again."""
     stored, paused_raw, fires, *_ = await session.run("overview")
     paused = set(paused_raw)
-    last = {name: _fire_time(text) for name, text in zip(fires[::2], fires[1::2], strict=True)}
+    last = {name: fire_time(text) for name, text in zip(fires[::2], fires[1::2], strict=True)}
     found: list[ScheduleRecord] = []
     for name, text in zip(stored[::2], stored[1::2], strict=True):
         try:
@@ -67,7 +67,7 @@ async def skip_fire(session: Session, fire: Fire) -> None:
     await session.run("skip_fire", fire.schedule, fire.at_ms)
 
 
-def _fire_time(text: bytes) -> int | None:
+def fire_time(text: bytes) -> int | None:
     """Read a last fire; None when it is damaged, as in the scripts."""
     digits = text.partition(b"|")[0]
     return int(digits) if len(digits) <= _MAX_DIGITS and digits.removeprefix(b"-").isdigit() else None

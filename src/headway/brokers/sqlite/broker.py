@@ -30,6 +30,7 @@ from headway.brokers.sqlite.file.connection import check_library
 from headway.brokers.sqlite.file.renewal import Renewal
 from headway.brokers.sqlite.file.ticks import tick_ms
 from headway.brokers.sqlite.location import parse
+from headway.brokers.sqlite.made import MadeSchedules
 from headway.clock import SystemClock
 from headway.control import check_body, check_limit, check_name, check_ttl
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         JobPage,
         JobQuery,
         LogLine,
+        MadeSchedule,
         QueueCounts,
         QueueWant,
         Report,
@@ -91,6 +93,7 @@ class SqliteBroker:
         self._clock = SystemClock() if clock is None else clock
         self._presence = presence.Presence()
         self._asked: dict[WorkerId, int] = {}  # when a heartbeat was sent that is not answered yet
+        self._made = MadeSchedules(self._location.name)
         self._renewal = Renewal(self._location, settings, self._clock)
 
     def __repr__(self) -> str:
@@ -350,6 +353,14 @@ class SqliteBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
         await self._write(lambda tx: schedules.skip_fire(tx, fire))
+
+    async def made_schedules(self) -> builtins.list[MadeSchedule]:
+        """Return the schedules made at run time."""
+        return await self._read(self._made.read)
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """Keep a schedule made at run time, where the expected revision stands."""
+        return await self._write(lambda tx: self._made.write(tx, made, expected))
 
     async def read_control(self, name: str, *, newer_than: int = 0) -> ControlDocument | None:
         """Return the present version of a control document, unless the reader has it."""

@@ -59,6 +59,8 @@ def apply(project: Project, *, yes: bool, as_json: bool) -> None:
 
     Asks before it deletes. A queue in which jobs wait is kept, also when it is no longer declared; it looks again right
     before it deletes one. Stops at the first failure; applying again goes on from there.
+
+    Schedules made at run time get no Cloud Scheduler job of their own: each call for one of the code looks at them too.
     """
 
     async def work(survey: Survey) -> tuple[Step, ...]:

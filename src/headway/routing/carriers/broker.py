@@ -12,6 +12,7 @@ from headway.brokers.base import CancelResult, Capabilities
 from headway.routing.carriers.enqueue import Enqueueing
 from headway.routing.carriers.events import events, events_end
 from headway.routing.carriers.inspect import Inspection
+from headway.routing.carriers.made import MadeSchedules
 from headway.routing.carriers.opening import Opening
 from headway.routing.carriers.schedules import Schedules
 from headway.routing.carriers.sides import Sides
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         JobPage,
         JobQuery,
         LogLine,
+        MadeSchedule,
         QueueCounts,
         ScheduleRecord,
         Store,
@@ -53,6 +55,7 @@ class RoutedBroker:
         self._enqueueing = Enqueueing(self.sides, router, answered or {})
         self._inspection = Inspection(self.sides)
         self._schedules = Schedules(self.sides)
+        self._made = MadeSchedules(self.sides)
         self._opening = Opening(stores)
         self._capabilities = common(stores)
 
@@ -197,6 +200,14 @@ class RoutedBroker:
     async def skip_fire(self, fire: Fire) -> None:
         """Mark the fire time as done on all carriers."""
         await self.sides.each(lambda store: store.skip_fire(fire))
+
+    async def made_schedules(self) -> builtins.list[MadeSchedule]:
+        """Return those made at run time; see `MadeSchedules`."""
+        return await self._made.read()
+
+    async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
+        """Keep one on all carriers; see `MadeSchedules`."""
+        return await self._made.write(made, expected)
 
 
 async def _states(store: Store, ids: Sequence[JobId], reason: str) -> list[JobState | None]:

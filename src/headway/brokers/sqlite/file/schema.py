@@ -144,7 +144,14 @@ _V7: Final = """
 ALTER TABLE event ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
+# made.py says what this is for.
+_V8: Final = """
+CREATE TABLE made_schedule (
+    app INTEGER NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (app, name)
+);
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)
