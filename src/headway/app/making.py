@@ -121,10 +121,11 @@ def with_job(app: TaskSource, definition: Definition, job: PreparedJob[Any]) -> 
 
     Priority, queue and the like that the call does not name are those that the task declares at the fire time.
     """
-    if not _is_job(job):
+    if not _is_job(job) or job.call is None:
         msg = f"schedule: give a job, made by task.job(...) or task.options(...).job(...), not {job!r}"
         raise ArgumentsError(msg)
-    options, task = job.options, app.find_task(job.new.task)
+    options, args, kwargs = job.call
+    task = app.find_task(job.new.task)
     wrong = {
         "delay": options.delay_ms,
         "at": options.at_ms is not None,
@@ -140,7 +141,7 @@ def with_job(app: TaskSource, definition: Definition, job: PreparedJob[Any]) -> 
     return structs.replace(
         definition,
         task=task.name,
-        call=task.signature.encode(app.codec, job.args, job.kwargs, options.headers, options.timeout_ms),
+        call=task.signature.encode(app.codec, args, kwargs, options.headers, options.timeout_ms),
         queue=options.queue,
         priority=options.priority,
         expires_ms=options.expires_ms,

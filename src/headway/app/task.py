@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from headway.app.handle import JobHandle, SyncJobHandle
 from headway.app.options import NO_OPTIONS, JobOptions, TaskOptions, checked_headers, job_options
-from headway.app.prepared import PreparedJob
+from headway.app.prepared import GivenCall, PreparedJob
 from headway.app.signature import Signature
 from headway.errors import DeclarationError
 from headway.job import Fire, JobId, NewJob, new_job_id
@@ -240,9 +240,8 @@ class TaskCall(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """Make a job for `app.enqueue_many`, without enqueueing it."""
-        return PreparedJob(
-            self._new(args, kwargs), self.task.signature.result_type, self._options, args, kwargs
-        )
+        call = GivenCall(self._options, args, kwargs)
+        return PreparedJob(self._new(args, kwargs), self.task.signature.result_type, call)
 
     @property
     def sync(self) -> SyncTaskCall[P, R]:
