@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final, NewType, cast
 from zlib import crc32
 
@@ -304,7 +305,7 @@ class _IdSource:
         self._low = 0
         self._head = ""  # the text of high, which hardly ever changes within a millisecond
 
-    def next(self) -> str:
+    def next(self, mark: int = -1) -> str:
         with self._lock:
             instant = time.time_ns() // 1_000_000
             if instant > self._instant:
@@ -317,7 +318,8 @@ class _IdSource:
             else:
                 self._low += _STEP
             low = self._low
-            return self._head + _PAIRS[low >> 10] + _PAIRS[low & 1023]
+            tail = low & 1023 if mark < 0 else low & 992 | mark
+            return self._head + _PAIRS[low >> 10] + _PAIRS[tail]
 
     def _begin(self, value: int) -> None:
         self._high, self._low = value >> _LOW_BITS, value & _LOW_MAX
@@ -329,6 +331,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ids.forget)
 new_job_id = cast("Callable[[], JobId]", _ids.next)
 """Make an id: 20 characters of lower-case base 32, sortable by time."""
+
+
+def marked_ids(mark: str) -> Callable[[], JobId]:
+    """Return what makes ids that end in this mark: those that `new_job_id` makes as well, in one order with them."""
+    return cast("Callable[[], JobId]", partial(_ids.next, _ALPHABET.index(mark)))
 
 
 def is_job_id(text: object) -> bool:

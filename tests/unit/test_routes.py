@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.routing.routes import PLACES, Route, moved, route_of
+from headway.job import NewJob, new_job_id
+from headway.routing.routes import PLACES, Route, moved, place_of_id, route_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,6 +51,33 @@ GOLDEN = [
 @pytest.mark.parametrize(("queue", "text", "place"), GOLDEN)
 def test_the_place_of_a_text_never_changes(queue: str, text: str, place: int) -> None:
     assert Route(queue, (("main", 100),)).place(text) == place
+
+
+@pytest.mark.parametrize(
+    ("job_id", "place"), [("06h2tzyqywntj7jax0p", 85), ("06h2tzyr5c6a591cj15", 67), ("", 0), ("\ud800", 11)]
+)
+def test_the_place_of_an_id_never_changes(job_id: str, place: int) -> None:
+    assert place_of_id(job_id) == place
+
+
+def test_ids_that_count_up_spread_over_all_places_whether_made_at_once_or_at_leisure() -> None:
+    count = 20_000
+    at_once = [new_job_id()[:-1] for _ in range(count)]
+    at_leisure = [f"{number * 7919:011x}{at_once[number][9:]}" for number in range(count)]
+    for ids in (at_once, at_leisure):
+        held = Counter(map(place_of_id, ids))
+        chi = sum((held[place] - count / PLACES) ** 2 / (count / PLACES) for place in range(PLACES))
+        assert chi < 180  # with 99 degrees of freedom; more in one of a million
+        run = [place_of_id(one) < 50 for one in ids]
+        assert 0.4 < sum(a != b for a, b in pairwise(run)) / count < 0.65  # and by turns
+
+
+@UNTIMED
+@given(weights())
+def test_a_route_chooses_for_many_as_for_one(given: dict[str, int]) -> None:
+    jobs = [NewJob(new_job_id(), "t", "email", b"") for _ in range(50)]
+    route = route_of("email", given)
+    assert route.choose_each(jobs) == [route.choose(job.id[:-1]) for job in jobs]
 
 
 @UNTIMED
@@ -112,7 +141,7 @@ def test_the_shares_of_many_jobs_are_those_of_the_weights(queue: str) -> None:
 def test_queues_are_independent() -> None:
     """At 50 % each, a quarter of the keys is on the new side of both; with one hash for all it would be half."""
     email, reports = (route_of(queue, {"main": 50, "push": 50}) for queue in ("email", "reports"))
-    both = sum(email.choose(f"{n}") == reports.choose(f"{n}") == "push" for n in range(10_000))
+    both = sum(email.choose("", f"{n}") == reports.choose("", f"{n}") == "push" for n in range(10_000))
     assert both == pytest.approx(2500, abs=5 * math.sqrt(10_000 * 0.25 * 0.75))
 
 
@@ -129,7 +158,11 @@ def test_jobs_of_one_tenant_go_to_one_carrier() -> None:
     assert chosen == {route.carrier_at(route.place("acme"))}
     assert {route.choose(f"id-{n}", None, {"tenant": f"t{n}"}) for n in range(50)} == {"main", "push"}
     # One without the header, or with an empty one, is placed as if the route named none.
-    assert route.choose("id-1", "key-1", {}) == route.choose("id-1", "key-1") == route.choose("key-1")
+    assert (
+        route.choose("id-1", "key-1", {})
+        == route.choose("id-1", "key-1")
+        == route.carrier_at(route.place("key-1"))
+    )
     assert route.choose("id-1", None, {"tenant": ""}) == route.choose("id-1")
 
 

@@ -40,10 +40,16 @@ class Accepted:
         self._counts[name] = counts
 
         def count(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
-            for job, answer in zip(jobs, answers, strict=True):
-                if answer.duplicate_of is None:
-                    key = job.queue, job.task
-                    counts[key] = counts.get(key, 0) + 1
+            kinds = {(job.queue, job.task) for job in jobs}
+            if len(kinds) == 1:  # the usual case
+                [key] = kinds
+                new = len([None for answer in answers if answer.duplicate_of is None])
+                counts[key] = counts.get(key, 0) + new
+            else:
+                for job, answer in zip(jobs, answers, strict=True):
+                    if answer.duplicate_of is None:
+                        key = job.queue, job.task
+                        counts[key] = counts.get(key, 0) + 1
             if not self._begun or len(counts) > MAX_ROWS:
                 self._begin()
 

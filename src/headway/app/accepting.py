@@ -6,10 +6,9 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec.structs import replace
-
 from headway.errors import UnsupportedError
-from headway.job import JobId, mark_of
+from headway.job import mark_of
+from headway.routing.carriers.marking import marked_one
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from headway.app.batching import Batcher
     from headway.brokers.base import Capabilities, Enqueued, Store
     from headway.clock import Clock
-    from headway.job import NewJob
+    from headway.job import JobId, NewJob
     from headway.offload.payloads import Offload
     from headway.routing.carriers.broker import RoutedBroker
 
@@ -40,8 +39,8 @@ class Acceptor(Protocol):
         """Raise UnsupportedError when the job's carrier cannot do what it asks."""
         ...
 
-    async def shrunk(self, jobs: list[NewJob], /) -> list[NewJob]:
-        """Return the jobs as they are enqueued: large payloads offloaded, if the app has a store for them."""
+    async def accept_many(self, jobs: list[NewJob], /) -> list[Enqueued]:
+        """Enqueue jobs that were checked, in one call of each carrier; large payloads are offloaded, if that is set."""
         ...
 
     async def finish(self) -> None:
@@ -85,6 +84,15 @@ class OneAcceptor:
     async def _accept_large(self, job: NewJob) -> Enqueued:
         (shrunk,) = await self.shrunk([job])
         return await self.enqueuer.submit(shrunk)
+
+    async def accept_many(self, jobs: list[NewJob]) -> list[Enqueued]:
+        """Enqueue jobs that were checked, in one call."""
+        return await self.carrier.enqueue(await self.shrunk(jobs))
+
+    @property
+    def offloads(self) -> bool:
+        """True when large payloads go to a store of the app."""
+        return self._offload is not None
 
     async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
         """Return the jobs with large payloads offloaded, if the app has a store for them."""
@@ -130,25 +138,21 @@ class RoutedAcceptor:
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Enqueue one job; nobody is asked before but for one whose name earlier routes sent elsewhere."""
-        router = self._router
-        if router.stale or (job.named and router.formerly(job)):
+        name = self._router.choose_at_once(job)
+        if name is None:
             return self._accept_slowly(job)
-        return self._send(job)
-
-    def _marked(self, job: NewJob, name: str) -> NewJob:
-        """Return the job with its id marked (see `mark_of`)."""
-        return replace(job, id=JobId(job.id[:-1] + self._marks[name]))
-
-    def _send(self, job: NewJob) -> Awaitable[Enqueued]:
-        name = self._router.choose(job)
-        return self._acceptors[name].accept(self._marked(job, name))
+        mark = self._marks[name]
+        if job.id[-1] != mark:  # or else it was made with it
+            job = marked_one(job, mark)
+        return self._acceptors[name].accept(job)
 
     async def _accept_slowly(self, job: NewJob) -> Enqueued:
         if self._router.stale:
             await self._router.freshen()
         if job.named and (met := await self._broker.met_before([job])):
             return met[0]
-        return await self._send(job)
+        name = self._router.choose(job)
+        return await self._acceptors[name].accept(marked_one(job, self._marks[name]))
 
     def accept_blocking(self, job: NewJob) -> JobId | None:
         """Accept one job from another thread; None when something has to be asked first."""
@@ -156,7 +160,7 @@ class RoutedAcceptor:
         if job.named or router.stale:
             return None
         name = router.choose(job)
-        accepted = self._acceptors[name].accept_blocking(self._marked(job, name))
+        accepted = self._acceptors[name].accept_blocking(marked_one(job, self._marks[name]))
         if accepted is not None:
             self._accepted.blocking(name, job)
         return accepted
@@ -167,12 +171,14 @@ class RoutedAcceptor:
             return  # any carrier can: which one it is need not be known yet
         self._acceptors[self._router.choose(job)].check(job)
 
-    async def shrunk(self, jobs: list[NewJob]) -> list[NewJob]:
-        """Return the jobs, their ids marked, with large payloads offloaded: over what each of the carriers takes."""
-        if self._router.stale:
-            await self._router.freshen()
-        marking = [self._marked(job, self._router.choose(job)) for job in jobs]
-        return await self._smallest.shrunk(marking)
+    async def accept_many(self, jobs: list[NewJob]) -> list[Enqueued]:
+        """Enqueue jobs that were checked; offloaded are payloads over what each of the carriers takes."""
+        if self._smallest.offloads:
+            if self._router.stale:
+                await self._router.freshen()
+            choose = self._router.choose  # what is put aside lies under the job's id
+            jobs = await self._smallest.shrunk([marked_one(job, self._marks[choose(job)]) for job in jobs])
+        return await self._broker.enqueue_marked(jobs)
 
     async def finish(self) -> None:
         """Wait for the enqueues under way."""

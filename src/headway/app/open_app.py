@@ -79,4 +79,4 @@ class OpenApp:
             yield batch, await self._enqueue(batch)
 
     async def _enqueue(self, batch: list[PreparedJob[R]]) -> list[Enqueued]:
-        return await self.carrier.enqueue(await self.acceptor.shrunk([job.new for job in batch]))
+        return await self.acceptor.accept_many([job.new for job in batch])

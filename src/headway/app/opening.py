@@ -158,7 +158,9 @@ class OpenApps:
         from headway.clock import SystemClock  # noqa: PLC0415 - loads asyncio
 
         clock = self._clock or SystemClock()
-        return open_routed(loop, stores, self._settings.routes, self._acceptor, clock)
+        return open_routed(
+            loop, stores, self._settings.routes, self._acceptor, clock, tasks=(self._tasks or {}).values()
+        )
 
     def _acceptor(
         self,

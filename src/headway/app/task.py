@@ -46,6 +46,9 @@ class Task(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
         self.__wrapped__ = function
+        self.new_id = new_job_id
+        """Makes the ids of its jobs. Where all of them go to one of several carriers, they end in its mark from the
+        first, so that none is made anew."""
         self._call = TaskCall(self, NO_OPTIONS)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -154,7 +157,7 @@ class Task(Generic[P, R]):
                 expires_ms = (due_ms or now) + expires_in
         unique = declared.unique if options.unique is UNSET else options.unique
         return NewJob(
-            new_job_id(),
+            self.new_id(),
             self.name,
             options.queue or declared.queue,
             payload,
@@ -230,7 +233,7 @@ class TaskCall(Generic[P, R]):
         if not self._is_bare or task.hooks:
             return task.new_job(options, args, kwargs)
         payload = task.signature.encode(task.codec, args, kwargs, options.headers, options.timeout_ms)
-        return NewJob(new_job_id(), task.name, self._queue, payload, self._priority)
+        return NewJob(task.new_id(), task.name, self._queue, payload, self._priority)
 
     def _handle(self, job_id: JobId, duplicate_of: JobId | None) -> JobHandle[R]:
         task = self.task

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, CodecError
+from headway.routing.routes import Route
 from headway.routing.table import RouteTable, decode_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from headway.brokers.base import ControlStore
     from headway.job import NewJob
-    from headway.routing.routes import Route
 
 ROUTES: Final = "routes"
 """The name of the document in the control store."""
@@ -48,7 +48,8 @@ class Following:
         self.table = RouteTable()
         self._declared = dict(declared)
         self._control = control
-        self._routes = dict(declared)
+        self._routes = _known(declared, carriers)
+        self._adopted: Callable[[], None] | None = None
         self._looked = -1e9  # time.monotonic() at which the last look that was answered began
         self._tried = -1e9
         self._settled = -1e9  # time.monotonic() from which the present version counts for jobs with a name
@@ -57,6 +58,11 @@ class Following:
         self._follower: asyncio.Task[None] | None = None
         self._away = False
         self._unknown: frozenset[str] = frozenset()
+
+    def on_adopt(self, call: Callable[[], None]) -> None:
+        """Call this now, and whenever other routes are gone by."""
+        self._adopted = call
+        call()
 
     @property
     def stale(self) -> bool:
@@ -91,13 +97,46 @@ class Following:
         route = self._routes.get(job.queue)
         if route is None:
             return self.carriers[0]
-        if self._settled > 0 and job.named:
-            if time.monotonic() < self._settled:
-                route = self._before(job.queue, route)
-            else:
-                self._settled = -1e9
+        if not job.named:
+            return route.only or route.choose(job.id[:-1], None, job.headers)
+        if self._unsettled():
+            route = self._before(job.queue, route)
         chosen = route.only or route.choose(job.id[:-1], _name(job), job.headers)
         return chosen if chosen not in self._unknown else self.carriers[0]
+
+    def choose_at_once(self, job: NewJob) -> str | None:
+        """Return the carrier of a job; None when somebody has to be asked before: see `stale` and `formerly`.
+
+        Each single job costs this much: `stale`, `named` and `choose` are written out here.
+        """
+        if self._control is not None:
+            self._used = now = time.monotonic()
+            if now - self._looked > _OLDEST and now - self._tried > _OLDEST:
+                return None
+        if job.key is not None or job.unique is not None or job.fire is not None:
+            return None if self.formerly(job) else self.choose(job)
+        route = self._routes.get(job.queue)
+        if route is None:
+            return self.carriers[0]
+        if route.only is not None:
+            return route.only
+        return route.choose(job.id[:-1], None, job.headers) if route.by else route.choose_id(job.id)
+
+    def choose_each(self, jobs: Sequence[NewJob], *, named: bool) -> str | list[str]:
+        """Return the carrier of all of the jobs, or that of each; `named` is false when none of them is."""
+        queues = {job.queue for job in jobs}
+        if not named or not self._unsettled():
+            goals = {self.only(queue) for queue in queues}
+            if len(goals) == 1 and (goal := goals.pop()) is not None:
+                return goal
+        if named or len(queues) != 1:
+            return [self.choose(job) for job in jobs]
+        return self._routes[queues.pop()].choose_each(jobs)
+
+    def only(self, queue: str) -> str | None:
+        """Return the carrier that takes all jobs of a queue; None when there are several."""
+        route = self._routes.get(queue)
+        return self.carriers[0] if route is None else route.only
 
     def formerly(self, job: NewJob) -> tuple[str, ...]:
         """Return the other carriers where a job of the same name may be, because of earlier routes or of two names."""
@@ -109,11 +148,17 @@ class Following:
         if len(former) >= _MOST_FORMER:
             return tuple(name for name in self.carriers if name != chosen)
         places = [one.choose(job.id[:-1], _name(job), job.headers) for one in former]
-        if route is not None and self._settled > 0:  # waiting jobs may be taken over to the new place already
+        if route is not None and self._unsettled():  # waiting jobs may be taken over to the new place already
             places.append(route.choose(job.id[:-1], _name(job), job.headers))
         if route is not None and (route.by or (job.key is not None and job.unique is not None)):
             places += route.weights
         return tuple(name for name in dict.fromkeys(places) if name != chosen and name in self.carriers)
+
+    def _unsettled(self) -> bool:
+        """Tell whether jobs with a name still go by the version before."""
+        if self._settled > 0 and time.monotonic() >= self._settled:
+            self._settled = -1e9
+        return self._settled > 0
 
     def _before(self, queue: str, route: Route) -> Route:
         changed = self.table.changes.get(queue) == self.table.version
@@ -156,9 +201,10 @@ class Following:
                 table.why or "no reason given",
             )
         self.table = table
-        self._routes = self._declared | dict(table.routes)
+        routes = self._declared | dict(table.routes)
+        self._routes = _known(routes, self.carriers)
         self._settled = settled
-        unknown = {name for route in self._routes.values() for name in route.weights} - set(self.carriers)
+        unknown = {name for route in routes.values() for name in route.weights} - set(self.carriers)
         for name in sorted(unknown - self._unknown):
             _log.error(
                 "routes: they name the carrier %r, which is not among this app's settings; its jobs go to %r",
@@ -166,6 +212,23 @@ class Following:
                 self.carriers[0],
             )
         self._unknown = frozenset(unknown)
+        if self._adopted is not None:
+            self._adopted()
+
+
+def _known(routes: Mapping[str, Route], carriers: tuple[str, ...]) -> dict[str, Route]:
+    """Return the routes with the first carrier in the place of those that are not there."""
+    known = set(carriers)
+    return {
+        queue: route
+        if known.issuperset(route.weights)
+        else Route(
+            queue,
+            tuple((name if name in known else carriers[0], count) for name, count in route.runs),
+            route.by,
+        )
+        for queue, route in routes.items()
+    }
 
 
 def _name(job: NewJob) -> str | None:

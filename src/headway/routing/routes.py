@@ -1,8 +1,10 @@
 """Routes: which carrier takes a job of a queue, decided once a job by a stable hash, a whole percentage at a time.
 
-A queue's jobs are spread over 100 *places*. The place of a job is `hash * 100 >> 64`, where `hash` is BLAKE2b with a
-digest of 8 bytes, read big-endian, over the UTF-8 text that the route looks at. Its `person` is the 16-byte BLAKE2b
-digest of the queue's name, so that queues are independent. It is the same on every machine and in every Python.
+A queue's jobs are spread over 100 *places*. The place of a key or a header is `hash * 100 >> 64`, where `hash` is
+BLAKE2b with a digest of 8 bytes, read big-endian, over its UTF-8 text. Its `person` is the 16-byte BLAKE2b digest of
+the queue's name, so that queues are independent. The place of an id, which comes in one queue only and is random
+already, is `hash * 100 >> 32` with its CRC-32, which costs a third. Both are the same on every machine and in every
+Python.
 
 A route is a list of *runs*: so many places, from place 0 on, belong to this carrier, the next ones to that. A route
 made from weights has one run a carrier, in the order of their names: the order in which a file names them means
@@ -16,9 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from headway.job import NewJob
 
 PLACES: Final = 100
 """Places of a queue: one for each percent."""
@@ -44,7 +49,7 @@ class Route:
     only: str | None = field(init=False, compare=False, repr=False)
     _header: str | None = field(init=False, compare=False, repr=False)
     _hash: blake2b = field(init=False, compare=False, repr=False)
-    _ends: tuple[tuple[int, str], ...] = field(init=False, compare=False, repr=False)
+    _at: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the runs, and work out what `choose` needs, once a route instead of once a job."""
@@ -56,7 +61,7 @@ class Route:
         object.__setattr__(self, "_header", self.by.removeprefix(HEADER) if self.by else None)
         person = blake2b(self.queue.encode(errors="surrogatepass"), digest_size=16).digest()
         object.__setattr__(self, "_hash", blake2b(digest_size=8, person=person))
-        object.__setattr__(self, "_ends", tuple(_ends(self.runs)))
+        object.__setattr__(self, "_at", tuple(_expanded(self.runs)))
 
     def __reduce__(self) -> tuple[type[Route], tuple[str, Runs, str]]:
         """Pickle what a route is made of: hash objects cannot be pickled."""
@@ -75,22 +80,34 @@ class Route:
         if self.only is not None:
             return self.only
         if self._header is not None and headers is not None and (value := headers.get(self._header)):
-            return self.carrier_at(self.place(value))
-        return self.carrier_at(self.place(job_id if key is None else key))
+            return self._at[self.place(value)]
+        return self._at[place_of_id(job_id) if key is None else self.place(key)]
+
+    def choose_id(self, job_id: str) -> str:
+        """Return the carrier of a job that only its id tells from others, whatever mark that ends in."""
+        return self._at[crc32(job_id[:-1].encode()) * PLACES >> 32]
+
+    def choose_each(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Return the carriers of jobs of this queue without names, as `choose` does without the marks of ids."""
+        if self.only is not None:
+            return [self.only] * len(jobs)
+        if self._header is not None:
+            return [self.choose(job.id[:-1], None, job.headers) for job in jobs]
+        at = self._at
+        return [at[crc32(job.id[:-1].encode()) * PLACES >> 32] for job in jobs]
 
     def place(self, text: str) -> int:
-        """Return the place of a key, an id or a header's value in this queue: 0 to 99."""
+        """Return the place of a key or a header's value in this queue: 0 to 99."""
         hashed = self._hash.copy()
         hashed.update(text.encode(errors="surrogatepass"))
         return int.from_bytes(hashed.digest(), "big") * PLACES >> 64
 
     def carrier_at(self, place: int) -> str:
         """Return the carrier of a place."""
-        for end, carrier in self._ends:
-            if place < end:
-                return carrier
-        msg = f"a route has places from 0 to {PLACES - 1}, got {place}"
-        raise IndexError(msg)
+        if not 0 <= place < PLACES:
+            msg = f"a route has places from 0 to {PLACES - 1}, got {place}"
+            raise IndexError(msg)
+        return self._at[place]
 
     def changed(self, weights: Mapping[str, int]) -> Route:
         """Return the route with these weights (whole percent, sum 100); only as many places change hands as must.
@@ -122,6 +139,11 @@ def route_of(queue: str, weights: Mapping[str, int], by: str = "") -> Route:
     return Route(queue, tuple((name, count) for name, count in sorted(weights.items()) if count), by)
 
 
+def place_of_id(job_id: str) -> int:
+    """Return the place of a job that nothing but its id tells from others, in any queue: 0 to 99."""
+    return crc32(job_id.encode(errors="surrogatepass")) * PLACES >> 32
+
+
 def moved(old: Route, new: Route) -> int:
     """Return the percentage of a queue's jobs that the new route places on another carrier; 100 at most, 0 at least.
 
@@ -134,13 +156,6 @@ def moved(old: Route, new: Route) -> int:
 
 def _expanded(runs: Runs) -> list[str]:
     return [carrier for carrier, count in runs for _ in range(count)]
-
-
-def _ends(runs: Runs) -> Iterator[tuple[int, str]]:
-    end = 0
-    for carrier, count in runs:
-        end += count
-        yield end, carrier
 
 
 def _joined(runs: Iterable[tuple[str, int]]) -> Runs:

@@ -98,6 +98,10 @@ class RoutedBroker:
         """Accept each job on the carrier that its route names; see `Enqueueing.enqueue`."""
         return await self._enqueueing.enqueue(jobs)
 
+    async def enqueue_marked(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Do the same, and let the id of each job end in the mark of its carrier (see `mark_of`)."""
+        return await self._enqueueing.enqueue(jobs, mark=True)
+
     async def met_before(self, jobs: Sequence[NewJob]) -> Mapping[int, Enqueued]:
         """Answer for those whose names an earlier route sent elsewhere, by their number; see `Enqueueing`."""
         return await self._enqueueing.met_before(jobs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headway.brokers.base import Enqueued
 from headway.errors import PartlyAcceptedError
+from headway.routing.carriers.marking import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,34 +28,56 @@ class Enqueueing:
         self._sides = sides
         self._router = router
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, mark: bool = False) -> list[Enqueued]:
         """Accept the jobs; of several carriers each accepts its own, so an error of one leaves those of the others.
 
-        PartlyAcceptedError has the ids of what was accepted then.
+        With `mark`, their ids end in the mark of the carrier that they go to. PartlyAcceptedError has the ids of what
+        was accepted then. A batch is looked at as a whole: nothing is called for each job of it.
         """
+        if not jobs:
+            return []
         if self._router.stale:
             await self._router.freshen()
-        answers: dict[int, Enqueued] = await self.met_before(jobs)
-        chosen = list(map(self._router.choose, jobs))
-        if not answers and len(set(chosen)) == 1:  # the usual case
-            return await self._send(chosen[0], jobs)
-        batches: dict[str, list[int]] = {}
-        for n in range(len(jobs)):
-            if n not in answers:
-                batches.setdefault(chosen[n], []).append(n)
+        named = [
+            n
+            for n, job in enumerate(jobs)
+            if job.key is not None or job.unique is not None or job.fire is not None
+        ]
+        met: dict[int, Enqueued] = await self._met(jobs, named) if named else {}
+        chosen = self._router.choose_each(jobs, named=bool(named))
+        if isinstance(chosen, str):
+            if not met:  # the usual case
+                return await self._send(chosen, marked(jobs, self._sides.marks[chosen]) if mark else jobs)
+            chosen = [chosen] * len(jobs)
+        answers: list[Enqueued | None] = [None] * len(jobs)
+        for n, answer in met.items():
+            answers[n] = answer
+        batches = {
+            name: [n for n, goal in enumerate(chosen) if goal == name and answers[n] is None]
+            for name in dict.fromkeys(chosen)
+        }
         told = await asyncio.gather(
-            *(self._send(name, [jobs[n] for n in some]) for name, some in batches.items()),
+            *(
+                self._send_some(name, [jobs[n] for n in some], mark=mark)
+                for name, some in batches.items()
+                if some
+            ),
             return_exceptions=True,
         )
         errors: list[BaseException] = []
-        for some, result in zip(batches.values(), told, strict=True):
+        for some, result in zip(filter(None, batches.values()), told, strict=True):
             if isinstance(result, BaseException):
                 errors.append(result)
             else:
-                answers |= dict(zip(some, result, strict=True))
+                for n, answer in zip(some, result, strict=True):
+                    answers[n] = answer
+        accepted = [answer for answer in answers if answer is not None]
         if errors:
-            raise _error(errors, [answers[n].id for n in sorted(answers)])
-        return [answers[n] for n in range(len(jobs))]
+            raise _error(errors, [answer.id for answer in accepted])
+        return accepted
+
+    async def _send_some(self, name: str, jobs: Sequence[NewJob], *, mark: bool) -> list[Enqueued]:
+        return await self._send(name, marked(jobs, self._sides.marks[name]) if mark else jobs)
 
     async def _send(self, name: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         answered = self._answered.get(name)
@@ -76,11 +99,14 @@ class Enqueueing:
         A job with a unique key goes to the former carrier while that has a holder, which is decided there. No other
         job gets there any more, so once its last holder is gone it has none again: nothing can slip in between.
         """
+        return await self._met(jobs, [n for n, job in enumerate(jobs) if job.named])
+
+    async def _met(self, jobs: Sequence[NewJob], named: Sequence[int]) -> dict[int, Enqueued]:
+        """Answer for those of these numbers."""
         batches: dict[str, list[int]] = {}
-        for n, job in enumerate(jobs):
-            if job.named:
-                for name in self._router.formerly(job):
-                    batches.setdefault(name, []).append(n)
+        for n in named:
+            for name in self._router.formerly(jobs[n]):
+                batches.setdefault(name, []).append(n)
         answers: dict[int, Enqueued] = {}
         for name, some in batches.items():  # one after the other: a job may be accepted by one of them only
             index = self._sides[name].capabilities.keys
@@ -90,8 +116,8 @@ class Enqueueing:
             unique = [n for n in left if jobs[n].unique is not None]
             told = await index.enqueue_held([jobs[n] for n in unique])
             answers |= {n: one for n, one in zip(unique, told, strict=True) if one is not None}
-            named = [n for n in left if n not in answers and (jobs[n].key or jobs[n].fire)]
-            for n, held in zip(named, await index.find_held([jobs[n] for n in named]), strict=True):
+            keyed = [n for n in left if n not in answers and (jobs[n].key or jobs[n].fire)]
+            for n, held in zip(keyed, await index.find_held([jobs[n] for n in keyed]), strict=True):
                 if held is not None:
                     answers[n] = Enqueued(jobs[n].id, held if held != jobs[n].id else None)
         return answers

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.job import NewJob
 
 
@@ -22,6 +24,14 @@ class Router(Protocol):
 
     def choose(self, job: NewJob, /) -> str:
         """Return the carrier that this job goes to."""
+        ...
+
+    def choose_at_once(self, job: NewJob, /) -> str | None:
+        """Return the same; None when something has to be learned or asked before."""
+        ...
+
+    def choose_each(self, jobs: Sequence[NewJob], /, *, named: bool) -> str | list[str]:
+        """Return the carrier of all of these, or that of each. `named` is false when none of the jobs has a name."""
         ...
 
     def formerly(self, job: NewJob, /) -> tuple[str, ...]:

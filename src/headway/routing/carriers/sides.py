@@ -34,9 +34,9 @@ class Sides:
         self.by_name = dict(stores)
         self.names = tuple(stores)
         self.stores = tuple(stores.values())
+        self.marks = {name: mark_of(name) for name in self.names}
         self._marked: dict[str, tuple[str, ...]] = {}
-        for name in self.names:
-            mark = mark_of(name)
+        for name, mark in self.marks.items():
             self._marked[mark] = (*self._marked.get(mark, ()), name)
 
     def __getitem__(self, name: str) -> Store:
