@@ -1,0 +1,84 @@
+-- Duty: take jobs out of a queue of Bull and into the ledger, each whole or not at all.
+-- KEYS[1] base of the ledger; KEYS[2] the queue's prefix; ARGV[1] taker; then ten words a job: entry id, head, state, intent,
+-- id, place (the name of its list or set), score there, seal, deduplication id, whether its key goes on to hold.
+-- Returns for each job, as far as they fit into one call: -1 not taken, else how often it was put back before.
+-- @include ledger
+-- @include job
+-- @include lists
+-- @include holding
+local WORK = 12000 -- entries of lists walked through in one call
+local BYTES = 1048576
+local LISTS = { wait = true, paused = true }
+local SETS = { delayed = true, failed = true, completed = true }
+local prefix, taker = KEYS[2], ARGV[1]
+local answer, work, bytes = {}, 0, 0
+
+local function belongs_to_entry(id, opts)
+  if string.sub(id, 1, 7) ~= 'repeat:' or redis.call('TYPE', prefix .. 'repeat').ok ~= 'zset' then
+    return false
+  end
+  local ok, read = pcall(cjson.decode, opts)
+  local again = ok and type(read) == 'table' and read['repeat']
+  local score = type(again) == 'table' and type(again.key) == 'string'
+    and redis.call('ZSCORE', prefix .. 'repeat', again.key)
+  return score and string.sub(id, -#score - 1) == ':' .. score
+end
+
+-- A job that met a rate limit is noted there; the note would hold others up.
+local function unlimit(id)
+  local index = prefix .. 'limiter:index'
+  local limited = redis.call('TYPE', index).ok == 'hash' and redis.call('HGET', index, id)
+  if limited then
+    redis.call('SREM', limited, id)
+    redis.call('HDEL', index, id)
+  end
+end
+
+local function take(entry_id, head, state, intent, id, place, score, seal, deid, keep)
+  local entry = ledger_find(entry_id)
+  local may = ledger_may_take(entry, taker)
+  if may ~= 'yes' then
+    return may == 'again' and entry.lives or -1
+  end
+  local key, from = prefix .. id, prefix .. place
+  local found, size, read = job_read(key)
+  if not found or redis.call('EXISTS', key .. ':lock') == 1 then
+    return -1
+  end
+  bytes = bytes + read + math.min(size, SEALED)
+  if job_seal(key, found, size) ~= seal or belongs_to_entry(id, found[2]) then
+    return -1
+  end
+  local where = { id = id, place = place, score = score }
+  if LISTS[place] then
+    local at, side, walked = list_find(from, id)
+    work = work + (walked or REACH)
+    if not at then
+      return -1
+    end
+    where.right = list_remove(from, id, at, side)
+    where.priority = redis.call('ZSCORE', prefix .. 'priority', id)
+    redis.call('ZREM', prefix .. 'priority', id)
+  elseif SETS[place] then
+    if redis.call('TYPE', from).ok ~= 'zset' or redis.call('ZSCORE', from, id) ~= score then
+      return -1
+    end
+    redis.call('ZREM', from, id)
+    unlimit(id)
+  else
+    return -1
+  end
+  where.dedup = dedup_release(prefix, id, deid, keep)
+  redis.call('ZREM', base .. ':back', id)
+  entry = ledger_take(entry, entry_id, head, state, cmsgpack.pack(where), intent, taker)
+  hold(key, ledger_held(entry))
+  return entry.lives
+end
+
+for i = 2, #ARGV, 10 do
+  answer[#answer + 1] = take(unpack(ARGV, i, i + 9))
+  if work > WORK or bytes > BYTES then
+    break
+  end
+end
+return answer

@@ -1,0 +1,75 @@
+"""The source: BullMQ 5 and 6 on Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headway.migrate.sources.bullmq.flows import Flows
+from headway.migrate.sources.bullmq.jobs import found_job
+from headway.migrate.sources.bullmq.schedulers import Schedulers
+from headway.migrate.sources.bulls.places import (
+    ACTIVE,
+    COMPLETED,
+    DELAYED,
+    FAILED,
+    PAUSED,
+    PRIORITIZED,
+    WAIT,
+    WAITING_CHILDREN,
+)
+from headway.migrate.sources.bulls.source import BullsSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.migrate.found import FoundJob, FoundSchedule
+    from headway.migrate.source import Back, Taken, WantedSchedule
+    from headway.migrate.sources.bulls.keys import Keys
+    from headway.migrate.sources.bulls.places import Place
+    from headway.migrate.sources.bulls.reading import Raw
+
+PACKAGE: Final = "headway.migrate.sources.bullmq"
+_PLACES: Final = (WAIT, PAUSED, PRIORITIZED, DELAYED, ACTIVE, WAITING_CHILDREN, FAILED, COMPLETED)
+
+
+class BullmqSource(BullsSource):
+    """The queues of one prefix."""
+
+    def __init__(self, url: str, *, prefix: str = "bull", queues: Sequence[str] = ()) -> None:
+        """`queues` are looked at without a search for others. ConfigError names what is wrong with the URL."""
+        super().__init__(url, prefix=prefix, queues=queues)
+        self._flows = Flows(self._server)
+        self._schedulers = Schedulers(self._server, self._taker)
+
+    @property
+    def kind(self) -> str:
+        """Its word on the command line."""
+        return "bullmq"
+
+    @property
+    def _places(self) -> Sequence[Place]:
+        return _PLACES
+
+    @property
+    def _package(self) -> str:
+        return PACKAGE
+
+    async def _is_paused(self, keys: Keys) -> bool:
+        return bool(await self._server.command("HEXISTS", keys.of("meta"), "paused"))
+
+    async def _found(self, keys: Keys, place: Place, raw: Raw, paused: bool) -> FoundJob:  # noqa: FBT001 - as above
+        above = raw.text("parentKey")
+        parent = await self._flows.parent_of(keys, raw.job_id, above) if above else ""
+        return found_job(keys.queue, place, raw, paused=paused, parent=parent)
+
+    async def repeatables(self, queue: str) -> list[FoundSchedule]:
+        """Return job schedulers, and version 5's older repeatable jobs."""
+        return await self._schedulers.read(self._keys(queue))
+
+    async def take_repeatable(self, queue: str, wanted: WantedSchedule) -> Taken | None:
+        """Take one, and the job of its next fire where that waits for its time."""
+        return await self._schedulers.take(self._keys(queue), wanted)
+
+    async def put_back_repeatable(self, queue: str, back: Back, *, next_ms: int | None = None) -> bool:
+        """Put one back, with a job for its next fire."""
+        return await self._schedulers.put_back(self._keys(queue), back, next_ms)

@@ -1,0 +1,38 @@
+-- Duty: what a job's hash says, within bounds; included by what reads and by what takes.
+local SMALL = 65536   -- bytes of any field but the data
+local SEALED = 1048576 -- bytes of data that are compared whole; of larger ones the length is
+
+-- The fields in this order, then the data's. A field that is too long counts as its length, with a mark before it.
+local FIELDS = { 'name', 'opts', 'timestamp', 'delay', 'priority', 'atm', 'attemptsMade', 'failedReason', 'progress',
+  'parentKey', 'deid', 'rjk', 'finishedOn', 'stacktrace' }
+local SEAL = 7 -- so many of them, and the data, must still be the same when the job is taken
+
+-- Returns the fields, the length of the data, and how many bytes were read; nil when there is no such hash.
+local function job_read(key)
+  if redis.call('TYPE', key).ok ~= 'hash' then
+    return nil
+  end
+  local found, bytes = {}, 0
+  for i, field in ipairs(FIELDS) do
+    local size = redis.call('HSTRLEN', key, field)
+    if size > SMALL then
+      found[i] = '\0' .. size
+    else
+      found[i] = redis.call('HGET', key, field) or ''
+    end
+    bytes = bytes + #found[i]
+  end
+  return found, redis.call('HSTRLEN', key, 'data'), bytes
+end
+
+-- Says in 40 characters what must not have changed.
+local function job_seal(key, found, size)
+  local parts = { size }
+  for i = 1, SEAL do
+    parts[i + 1] = found[i]
+  end
+  if size <= SEALED then
+    parts[#parts + 1] = redis.sha1hex(redis.call('HGET', key, 'data') or '')
+  end
+  return redis.sha1hex(table.concat(parts, '\0'))
+end
