@@ -47,7 +47,7 @@ def library(request: pytest.FixtureRequest) -> str:
         installed()
     except NodeMissingError as error:
         pytest.skip(str(error))
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture

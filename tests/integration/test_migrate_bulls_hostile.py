@@ -240,8 +240,8 @@ async def test_a_cluster_with_a_hash_tag(library: str, redis_cluster: RedisClust
     head = f"{{{namespace}}}:q:"
     await host.set(f"{head}id", 1)
     for number in range(5):
-        await host.hset(f"{head}{number}", mapping={"name": "n", "data": "{}", "opts": "{}", "timestamp": 1})  # type: ignore[misc]
-        await host.lpush(f"{head}wait", str(number))  # type: ignore[misc]
+        await host.hset(f"{head}{number}", mapping={"name": "n", "data": "{}", "opts": "{}", "timestamp": 1})
+        await host.lpush(f"{head}wait", str(number))
     assert await source.queues() == ["q"]
     jobs = await read(source, "q")
     assert [job.source_id for job in jobs] == list("01234")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from headway.migrate.sources.bull.jobs import found_job
 from headway.migrate.sources.bull.repeats import Repeats
 from headway.migrate.sources.bulls.places import ACTIVE, COMPLETED, DELAYED, FAILED, PAUSED, WAIT
-from headway.migrate.sources.bulls.source import BullsSource
+from headway.migrate.sources.bulls.source import MAX_BYTES, PREFIX, BullsSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.migrate.found import FoundJob, FoundSchedule
+    from headway.migrate.opening import SourceOptions
     from headway.migrate.source import Back, Taken, WantedSchedule
     from headway.migrate.sources.bulls.keys import Keys
     from headway.migrate.sources.bulls.places import Place
@@ -25,9 +26,9 @@ _PLACES: Final = (WAIT, PAUSED, DELAYED, ACTIVE, FAILED, COMPLETED)
 class BullSource(BullsSource):
     """The queues of one prefix."""
 
-    def __init__(self, url: str, *, prefix: str = "bull", queues: Sequence[str] = ()) -> None:
-        """`queues` are looked at without a search for others. ConfigError names what is wrong with the URL."""
-        super().__init__(url, prefix=prefix, queues=queues)
+    def __init__(self, url: str, *, prefix: str = PREFIX, max_bytes: int = MAX_BYTES) -> None:
+        """`max_bytes` of a job's data are read. ConfigError names what is wrong with the URL."""
+        super().__init__(url, prefix=prefix, max_bytes=max_bytes)
         self._repeats = Repeats(self._server, self._taker)
 
     @property
@@ -60,3 +61,8 @@ class BullSource(BullsSource):
     async def put_back_repeatable(self, queue: str, back: Back, *, next_ms: int | None = None) -> bool:
         """Put one back, with a job for its next fire."""
         return await self._repeats.put_back(self._keys(queue), back, next_ms)
+
+
+def make(url: str, options: SourceOptions) -> BullSource:
+    """Make the source of a URL, not open yet; ConfigError names what is wrong with it."""
+    return BullSource(url, prefix=options.prefix or PREFIX, max_bytes=options.max_bytes)

@@ -17,12 +17,13 @@ from headway.migrate.sources.bulls.places import (
     WAIT,
     WAITING_CHILDREN,
 )
-from headway.migrate.sources.bulls.source import BullsSource
+from headway.migrate.sources.bulls.source import MAX_BYTES, PREFIX, BullsSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.migrate.found import FoundJob, FoundSchedule
+    from headway.migrate.opening import SourceOptions
     from headway.migrate.source import Back, Taken, WantedSchedule
     from headway.migrate.sources.bulls.keys import Keys
     from headway.migrate.sources.bulls.places import Place
@@ -35,9 +36,9 @@ _PLACES: Final = (WAIT, PAUSED, PRIORITIZED, DELAYED, ACTIVE, WAITING_CHILDREN, 
 class BullmqSource(BullsSource):
     """The queues of one prefix."""
 
-    def __init__(self, url: str, *, prefix: str = "bull", queues: Sequence[str] = ()) -> None:
-        """`queues` are looked at without a search for others. ConfigError names what is wrong with the URL."""
-        super().__init__(url, prefix=prefix, queues=queues)
+    def __init__(self, url: str, *, prefix: str = PREFIX, max_bytes: int = MAX_BYTES) -> None:
+        """`max_bytes` of a job's data are read. ConfigError names what is wrong with the URL."""
+        super().__init__(url, prefix=prefix, max_bytes=max_bytes)
         self._flows = Flows(self._server)
         self._schedulers = Schedulers(self._server, self._taker)
 
@@ -73,3 +74,8 @@ class BullmqSource(BullsSource):
     async def put_back_repeatable(self, queue: str, back: Back, *, next_ms: int | None = None) -> bool:
         """Put one back, with a job for its next fire."""
         return await self._schedulers.put_back(self._keys(queue), back, next_ms)
+
+
+def make(url: str, options: SourceOptions) -> BullmqSource:
+    """Make the source of a URL, not open yet; ConfigError names what is wrong with it."""
+    return BullmqSource(url, prefix=options.prefix or PREFIX, max_bytes=options.max_bytes)

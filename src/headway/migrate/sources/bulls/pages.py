@@ -28,9 +28,13 @@ class Pages:
     """The jobs of a source's queues."""
 
     def __init__(
-        self, server: SourceServer, found: Callable[[Keys, Place, Raw, bool], Awaitable[FoundJob]]
+        self,
+        server: SourceServer,
+        found: Callable[[Keys, Place, Raw, bool], Awaitable[FoundJob]],
+        max_bytes: int,
     ) -> None:
-        """`found` makes a job of what was read, in a queue that is paused or not."""
+        """`found` makes a job of what was read, in a queue that is paused or not. `max_bytes` of data are read."""
+        self._max_bytes = max_bytes
         self._server = server
         self._found = found
         self._seen: dict[str, Placed] = {}  # how far a look at a long set has come
@@ -93,7 +97,7 @@ class Pages:
         ]
         if strange:
             yield strange
-        async for batch in read_jobs(self._server, keys, known):
+        async for batch in read_jobs(self._server, keys, known, self._max_bytes):
             page: list[FoundJob] = []
             for one, raw in batch:
                 if raw is not None:

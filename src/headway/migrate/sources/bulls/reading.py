@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from headway.migrate.sources.bulls.keys import Keys
     from headway.migrate.sources.bulls.walking import Placed
 
-LARGEST: Final = 1_048_576  # bytes of a job's data
 _PEEKED: Final = 50  # jobs a call: half a millisecond
 _FIELDS: Final = (
     "name",
@@ -56,6 +55,7 @@ class Raw(Struct, frozen=True, kw_only=True):
     seal: str
     size: int
     data: bytes | None
+    max_bytes: int  # of the data, else it was not read
     locked: bool
     waits_for: int
     children: tuple[str, ...]
@@ -82,7 +82,7 @@ class Raw(Struct, frozen=True, kw_only=True):
 
 
 async def read_jobs(
-    server: SourceServer, keys: Keys, placed: Sequence[Placed]
+    server: SourceServer, keys: Keys, placed: Sequence[Placed], max_bytes: int
 ) -> AsyncIterator[list[tuple[Placed, Raw | None]]]:
     """Yield what lies under the ids, some at a time; None where nothing does."""
     script = load_script(SHARED, "peek")
@@ -90,13 +90,13 @@ async def read_jobs(
     while left:
         batch = left[:_PEEKED]
         answer: list[Any] = await server.run(
-            script, [keys.ledger, keys.head], [LARGEST, *(job_id for job_id, _ in batch)]
+            script, [keys.ledger, keys.head], [max_bytes, *(job_id for job_id, _ in batch)]
         )
-        yield [(one, _raw(one, row)) for one, row in zip(batch, answer, strict=False)]
+        yield [(one, _raw(one, row, max_bytes)) for one, row in zip(batch, answer, strict=False)]
         left = left[len(answer) :]
 
 
-def _raw(placed: Placed, row: list[Any]) -> Raw | None:
+def _raw(placed: Placed, row: list[Any], max_bytes: int) -> Raw | None:
     if not row:
         return None
     job_id, score = placed
@@ -107,6 +107,7 @@ def _raw(placed: Placed, row: list[Any]) -> Raw | None:
         seal=shown(seal),
         size=int(size),
         data=data,
+        max_bytes=max_bytes,
         locked=bool(locked),
         waits_for=int(waits_for),
         children=tuple(shown(child) for child in children),
@@ -136,7 +137,7 @@ def is_text(job_id: bytes) -> bool:
 def data_of(raw: Raw) -> Any:  # noqa: ANN401 - any JSON value
     """Read the job's data; UnreadableError says what is wrong with it."""
     if raw.data is None:
-        msg = f"its data has {raw.size} bytes, and {LARGEST} are read"
+        msg = f"its data has {raw.size} bytes, and {raw.max_bytes} are read"
         raise UnreadableError(msg)
     return json_value(raw.data or b"{}", "data")
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headway.migrate.sources.bulls.keys import Keys
 
 _PAGE: Final = 20
+_MAX_BYTES: Final = 65536  # of the data of one
 _BROKEN_MS: Final = 60_000  # so long after its time a job that is missing will not come any more
 _RUNS: Final = "runs"
 _ELSEWHERE: Final = "elsewhere"
@@ -80,7 +81,7 @@ async def _with_job(server: SourceServer, keys: Keys, one: Repeating, job_ids: S
     for job_id, place in zip(job_ids, (shown(place) for place in places), strict=True):
         if not place:
             continue
-        async for batch in read_jobs(server, keys, [(job_id.encode(), b"")]):
+        async for batch in read_jobs(server, keys, [(job_id.encode(), b"")], _MAX_BYTES):
             for _, raw in batch:
                 if raw is not None:
                     due = "" if place in {_RUNS, _ELSEWHERE} else place

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headway.migrate.sources.bulls.places import Place
     from headway.migrate.sources.bulls.reading import Raw
 
+PREFIX: Final = "bull"  # of both libraries, unless they are told another
+MAX_BYTES: Final = 1024 * 1024
 _TAKEN_AT_ONCE: Final = 20  # jobs a call: two milliseconds at most
 _BACK_AT_ONCE: Final = 10
 _OLDEST: Final = (6, 2)  # LPOS, and RPOP with a count
@@ -36,14 +38,13 @@ _HELD: Final = (":logs", ":dependencies", ":processed", ":failed", ":unsuccessfu
 class BullsSource(ABC):
     """One prefix of a Redis, with all its queues."""
 
-    def __init__(self, url: str, *, prefix: str = "bull", queues: Sequence[str] = ()) -> None:
-        """`queues` are looked at without a search for others. ConfigError names what is wrong with the URL."""
+    def __init__(self, url: str, *, prefix: str = PREFIX, max_bytes: int = MAX_BYTES) -> None:
+        """`max_bytes` of a job's data are read. ConfigError names what is wrong with the URL."""
         self._server = SourceServer(url)
         self._prefix = prefix
-        self._named = tuple(queues)
         self._ledger = Ledger(self._server, _HELD)
         self._taker = secrets.token_hex(8)
-        self._pages = Pages(self._server, self._found)
+        self._pages = Pages(self._server, self._found, max_bytes)
 
     # --- what the two tell apart ---------------------------------------------------------------------------------
 
@@ -107,8 +108,6 @@ class BullsSource(ABC):
 
     async def queues(self) -> list[str]:
         """Return the names of the queues, sorted."""
-        if self._named:
-            return sorted(self._named)
         names: set[str] = set()
         for match, reader in (queue_pattern(self._prefix), ledger_pattern(self._prefix)):
             async for key in self._server.scan(match, "string"):
