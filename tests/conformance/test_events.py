@@ -245,3 +245,13 @@ async def test_a_watcher_that_leaves_disturbs_nobody(recorded: Scene) -> None:
         last = await recorded.put()
         events = await stays.until(lambda event: event.job_id == last)
     assert len([event for event in events if event.queue == "q"]) == 2
+
+
+async def test_it_is_told_whether_the_events_behind_a_cursor_are_kept(recorded: Scene) -> None:
+    cursor = await settled_cursor(recorded)
+    assert await recorded.carrier.events_kept(cursor)
+    await recorded.finish(await recorded.start())
+    assert await recorded.carrier.events_kept(cursor)
+    (first, *_, last) = await events_since(recorded, cursor)
+    assert await recorded.carrier.events_kept(first.cursor)
+    assert await recorded.carrier.events_kept(last.cursor)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from headway.records.following import Told
 from headway.records.query import RecordQuery
+from headway.records.recorder import Recorder
 from headway.records.store import RecordStore
 from headway.records.values import (
     Count,
@@ -30,5 +32,7 @@ __all__ = [
     "RecordStore",
     "RecordedJob",
     "RecordedLine",
+    "Recorder",
     "Timeline",
+    "Told",
 ]

@@ -117,7 +117,9 @@ class Folding:
 
     def _ended(self, event: Event) -> None:
         if event.worker is None or event.epoch <= 0:
-            return  # it ended while it waited
+            # It ended while it waited: no attempt has this end.
+            self.told(event.job_id, event.at_ms, event.kind.value, event.epoch)
+            return
         run = self.execution(event.job_id, event.epoch)
         if run.ended_ms is None:
             run.ended_ms, run.outcome = event.at_ms, event.kind.value

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from headway.records.values import Execution, Happening, RecordedJob, RecordedLine, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Row
 
-_ENQUEUED, _STARTED = "enqueued", "started"
+_ENQUEUED, _STARTED, _MOVED, _REMOVED = "enqueued", "started", "moved", "removed"
+_LEAVING = {_MOVED: 1, "cancelled": 2, _REMOVED: 3}
 _ORDER = {
     _ENQUEUED: 0,
     _STARTED: 1,
-}  # of what has the same instant: a job is enqueued, then started, then it ends
+}  # of one instant: a job is enqueued, then started, then it ends
 
 
 def timeline(
@@ -25,8 +28,8 @@ def timeline(
     told: Sequence[Row[Any]],
     logs: tuple[RecordedLine, ...],
 ) -> Timeline:
-    """Put together what the tables say; of attempts whose number nobody told, the number that it must be."""
-    numbered = tuple(_numbered(executions))
+    """Put together what the tables say."""
+    numbered = tuple(executions)
     attempts = {one.epoch: one.attempt for one in numbered}
     lines = [Happening(job.enqueued_ms, _ENQUEUED, first_carrier)]
     lines += [
@@ -51,13 +54,24 @@ def timeline(
     if job.finished_ms is not None and (job.state, job.epoch) not in ended:
         # It ended while it waited: no attempt has this end.
         lines.append(Happening(job.finished_ms, job.state, job.carrier, job.epoch, detail=job.reason))
+    lines = _with_moves(lines, job)
     lines.sort(key=_place)
     return Timeline(job, tuple(lines), numbered, logs)
 
 
+def _with_moves(lines: Sequence[Happening], job: RecordedJob) -> list[Happening]:
+    """Say of a carrier that the job has left that it was moved, once: there it was cancelled, then removed."""
+    told: set[tuple[str, int]] = set()
+    found: list[Happening] = []
+    for line in sorted(lines, key=lambda one: (_LEAVING.get(one.kind, 0), one.at_ms)):
+        if line.kind not in _LEAVING or (line.carrier == job.carrier and line.kind != _MOVED):
+            found.append(line)
+        elif (line.carrier, line.epoch) not in told:
+            told.add((line.carrier, line.epoch))
+            detail = line.detail or f"moved to {job.carrier}"
+            found.append(structs.replace(line, kind=_MOVED, detail=detail))
+    return found
+
+
 def _place(line: Happening) -> tuple[int, int, int]:
     return line.at_ms, line.epoch, _ORDER.get(line.kind, 2)
-
-
-def _numbered(executions: Sequence[Execution]) -> Iterator[Execution]:
-    yield from executions

@@ -35,7 +35,6 @@ _TERMINAL: Final = ("succeeded", "failed", "cancelled", "expired")
 _DESCRIBED: Final = (
     "task",
     "priority",
-    "attempt",
     "crashes",
     "due_ms",
     "expires_ms",
@@ -127,6 +126,8 @@ def _job_changes(new: Columns) -> dict[str, ColumnElement[Any]]:
     }
     changes |= {name: case((newer, func.coalesce(new[name], old[name])), else_=old[name]) for name in _KEPT}
     changes["epoch"] = case((described, new.epoch), (newer, _greater(old.epoch, new.epoch)), else_=old.epoch)
+    told = and_(newer, new.attempt > 0)
+    changes["attempt"] = case((described, new.attempt), (told, new.attempt), else_=old.attempt)
     changes["queue"] = case((and_(newer, new.queue != ""), new.queue), else_=old.queue)
     changes["carrier"] = case((newer, new.carrier), else_=old.carrier)
     changes["state"] = case((newer, case((overtaken, old.state), else_=new.state)), else_=old.state)

@@ -45,6 +45,7 @@ Verb = Literal[
     "enqueue",
     "events",
     "events_end",
+    "events_kept",
     "get",
     "heartbeat",
     "list",
@@ -220,6 +221,10 @@ class CarrierWrapper:
     async def events_end(self) -> str:
         """See Inspector."""
         return await self.around("events_end", self.inner.events_end)
+
+    async def events_kept(self, after: str) -> bool:
+        """See Inspector."""
+        return await self.around("events_kept", lambda: self.inner.events_kept(after))
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """See Inspector. The inner iterator is made here and now: events count from the call on."""

@@ -121,6 +121,10 @@ class Inspector(Protocol):
         """Return the cursor behind the last event so far; `events` after it goes on from here."""
         ...
 
+    async def events_kept(self, after: str) -> bool:
+        """Tell whether every event behind this cursor is still kept; false also where that cannot be told."""
+        ...
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from now on, or those behind the cursor `after` that are still kept, until closed."""
         ...

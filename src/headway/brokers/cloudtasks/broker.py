@@ -330,6 +330,10 @@ class CloudTasksBroker:
         """Refuse: see `events`."""
         raise UnsupportedError(self._no_events)
 
+    async def events_kept(self, after: str) -> bool:  # noqa: ARG002 - as in Inspector
+        """Refuse: see `events`."""
+        raise UnsupportedError(self._no_events)
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:  # noqa: ARG002 - as in Inspector
         """Not to be had: UnsupportedError."""
         raise UnsupportedError(self._no_events)

@@ -283,6 +283,10 @@ class RedisBroker:
         """Return the cursor behind the last event."""
         return await self._events.end()
 
+    async def events_kept(self, after: str) -> bool:
+        """Tell whether no event behind the cursor has been dropped."""
+        return await self._events.kept(after)
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events."""
         return self._events.events(after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from headway.brokers.redis.keys import event_channel
 from headway.brokers.redis.wire.subscriptions import Subscription
@@ -24,6 +24,7 @@ _log: Final = logging.getLogger("headway.redis")
 _PRESENCE: Final = 30  # seconds that a watcher counts as present
 _RENEWAL: Final = 10.0
 _BATCH: Final = 500
+_BEGINNING: Final = "0-0"
 _CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
@@ -52,6 +53,27 @@ class EventStream:
         cursor = await self._last()
         await announced
         return cursor
+
+    async def kept(self, after: str) -> bool:
+        """Tell whether no event behind the cursor has been dropped: the stream is cut at its beginning alone."""
+        if not _CURSOR.fullmatch(after):
+            return False
+        stream = f"{self._session.prefix}ev"
+        first = await self._session.command("XRANGE", stream, "-", "+", "COUNT", 1)
+        if not first:
+            return after == _BEGINNING
+        if _position(after) >= _position(first[0][0].decode()):
+            last = await self._session.command("XREVRANGE", stream, "+", "-", "COUNT", 1)
+            # A cursor behind the last event is one of a stream that is gone.
+            return bool(last) and _position(after) <= _position(last[0][0].decode())
+        known: Any = await self._session.command("XINFO", "STREAM", stream)
+        fields: dict[bytes, Any] = (
+            cast("dict[bytes, Any]", known)
+            if isinstance(known, dict)
+            else dict(zip(known[::2], known[1::2], strict=True))
+        )
+        # A server older than Redis 7 does not tell how many there were in all.
+        return after == _BEGINNING and fields.get(b"entries-added") == fields.get(b"length")
 
     async def events(self, after: str | None) -> AsyncIterator[Event]:
         """Yield events, those behind `after` first."""
@@ -96,7 +118,7 @@ class EventStream:
 
     async def _last(self) -> str:
         last = await self._session.command("XREVRANGE", f"{self._session.prefix}ev", "+", "-", "COUNT", 1)
-        return last[0][0].decode() if last else "0-0"
+        return last[0][0].decode() if last else _BEGINNING
 
     async def _announce(self) -> None:
         await self._session.command("SET", f"{self._session.prefix}ev:on", 1, "EX", _PRESENCE)
@@ -107,6 +129,11 @@ class EventStream:
 
     async def _leave(self) -> None:
         await self._services.stop()
+
+
+def _position(cursor: str) -> tuple[int, int]:
+    milliseconds, _, number = cursor.partition("-")
+    return int(milliseconds), int(number)
 
 
 def _event(cursor: str, fields: list[bytes]) -> Event | None:

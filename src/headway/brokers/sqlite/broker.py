@@ -263,6 +263,11 @@ class SqliteBroker:
         """Return the cursor behind the last event."""
         return str(await self._write(events.watch))
 
+    async def events_kept(self, after: str) -> bool:
+        """Tell whether no event behind the cursor has been dropped."""
+        since = events.event_number(after)
+        return await self._read(lambda db, _: events.kept(db, since))
+
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield events from this call on, or those behind `after`; ConfigError when that is no cursor."""
         since = None if after is None else events.event_number(after)

@@ -77,6 +77,13 @@ def watch(tx: Transaction) -> int:
     return last_number(tx.db, "event")
 
 
+def kept(db: sqlite3.Connection, since: int) -> bool:
+    """Tell whether no event behind this number has been dropped; of a later number than the last, that it is none."""
+    last = last_number(db, "event")
+    (first,) = db.execute("SELECT min(seq) FROM event").fetchone()
+    return since == last or (first is not None and first - 1 <= since <= last)
+
+
 def _since(db: sqlite3.Connection, app: int, since: int, limit: int) -> list[Event]:
     """Return events behind a number, oldest first; kinds of a newer Headway are left out."""
     rows = db.execute(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import CancelResult, Capabilities
 from headway.routing.carriers.enqueue import Enqueueing
-from headway.routing.carriers.events import events, events_end
+from headway.routing.carriers.events import events, events_end, events_kept
 from headway.routing.carriers.inspect import Inspection
 from headway.routing.carriers.made import MadeSchedules
 from headway.routing.carriers.opening import Opening
@@ -152,6 +152,10 @@ class RoutedBroker:
     async def events_end(self) -> str:
         """Return the cursor behind the last events of all carriers."""
         return await events_end(self.sides)
+
+    async def events_kept(self, after: str) -> bool:
+        """Tell whether every event behind this cursor is still kept, on all carriers."""
+        return await events_kept(self.sides, after)
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yield the events of all carriers."""

@@ -41,6 +41,13 @@ async def events_end(sides: Sides) -> str:
     return _cursor(dict(zip(names, ends, strict=True)))
 
 
+async def events_kept(sides: Sides, after: str) -> bool:
+    """Tell whether every event behind the cursor is still kept on each carrier; not of one that it does not know."""
+    places, names = _places(after), _told_by(sides)
+    kept = await asyncio.gather(*(sides[name].events_kept(places[name]) for name in names if name in places))
+    return all(kept) and set(names) <= places.keys()
+
+
 def _told_by(sides: Sides) -> list[str]:
     return [name for name in sides.names if sides[name].capabilities.events]
 
