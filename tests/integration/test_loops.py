@@ -15,6 +15,7 @@ from headway.brokers.url import from_url, pulled
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.job import JobState, NewJob, WorkerId, new_job_id
 from headway.push import receiver
+from headway.records import Recorder, RecordQuery, RecordStore
 from headway.routing.carriers.opening import Opening
 from headway.runtime.worker import Worker
 from headway.testing import FaultyBroker, inline
@@ -50,6 +51,7 @@ FAULTS: Final[dict[str, Callable[[], BaseException]]] = {
 
 ENDLESS: Final = {
     "service:Service.run": "the mechanism itself",
+    "records.following:Following._follow": "a round of the mechanism, which ends with its first error",
     "demo.flow:Flow._run": "a demo that cannot go on ends, and says so",
     "cli.top:_live": "the screen of one person, who sees the reason on it, and ends it",
     "runtime.lane:Lane.fetch": "tells the mechanism of each round: what it claimed may not be cut off by a cancellation",
@@ -402,7 +404,71 @@ async def opening(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried
     await near.close()
 
 
+@asynccontextmanager
+async def recorded(tmp_path: Path) -> AsyncGenerator[tuple[Recorder, RecordStore, FaultyBroker]]:
+    """An app whose carrier tells of a new job twenty times a second, and its recorder."""
+    url = f"sqlite:///{tmp_path / 'loops.db'}"
+    faulty = FaultyBroker(pulled(from_url(url, BrokerSettings("loops", record_events=True))))
+    app = Headway("loops", carrier=faulty, url=url, records=f"sqlite:///{tmp_path / 'records.db'}")
+
+    @app.task(name="short")
+    async def short() -> None: ...
+
+    store = RecordStore(app.settings.records, namespace="loops")
+    await store.upgrade()
+    async with store, app, Recorder(app, store) as recorder:
+        feeding = asyncio.create_task(feed(app, faulty))
+        yield recorder, store, faulty
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+
+
+@asynccontextmanager
+async def following(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    async with recorded(tmp_path) as (recorder, store, faulty):
+        [one] = recorder._following.values()
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            faulty.fail_next("get", times=TIMES, error=error())
+
+        async def works() -> None:
+            [last] = (await store.search(RecordQuery(), limit=1)).jobs or [None]
+            async with asyncio.timeout(DEADLINE):
+                while (await store.search(RecordQuery(), limit=1)).jobs in ((), (last,)):  # noqa: ASYNC110 - the database tells nobody
+                    await asyncio.sleep(0.01)
+
+        await works()
+        yield Tried(one._services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
+
+
+@asynccontextmanager
+async def forgetting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.records.recorder._RETENTION", 0.01)
+    errors: list[BaseException] = []
+    rounds: list[int] = []
+
+    async def prune(*_: object, **__: object) -> int:
+        if errors:
+            raise errors.pop()
+        rounds.append(1)
+        return 0
+
+    monkeypatch.setattr("headway.records.recorder.prune", prune)
+    async with recorded(tmp_path) as (recorder, _, _):
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            errors.extend(error() for _ in range(TIMES))
+
+        async def works() -> None:
+            count = len(rounds)
+            await until(lambda: len(rounds) > count)
+
+        yield Tried(recorder._services, fail, lambda: not errors, works, lambda: asyncio.sleep(0))
+
+
 OWNERS: Final[dict[str, Any]] = {
+    "records.following": following,
+    "records.recorder": forgetting,
     "routing.carriers.opening": opening,
     "runtime.heart": heart,
     "runtime.supervisor": supervising,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headway.cli.db import db
 from headway.cli.demo import demo
 from headway.cli.doctor import doctor
 from headway.cli.emulator import emulator
@@ -19,6 +20,7 @@ from headway.cli.keys import keys
 from headway.cli.options import examples
 from headway.cli.push import push
 from headway.cli.queues import queues
+from headway.cli.recorder import recorder
 from headway.cli.rollout import rollout
 from headway.cli.routes import routes
 from headway.cli.schedules import schedules
@@ -115,6 +117,8 @@ for command in (
     top,
     offload,
     server,
+    recorder,
+    db,
     keys,
     emulator,
     gcp,

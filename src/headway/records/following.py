@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from headway.records.feeds import UNREAD, FeedLostError, Held, advance, take
-from headway.records.reading import EventReader
+from headway.errors import ConfigError, RecordsUnavailableError
+from headway.records.feeds import UNREAD, FeedLostError, Held, advance, release, take
+from headway.records.reading import EventReader, ended
 from headway.records.sweeping import Sweeping
 from headway.records.writing import write
+from headway.service import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from headway.records.written import Rows
     from headway.service import Service
 
+_log: Final = logging.getLogger("headway.records")
 BATCH: Final = 5000
 """Events of one transaction at most."""
 GATHER: Final = 0.05
@@ -48,7 +53,7 @@ class Told(Struct):
 
 
 class Following:
-    """Records one carrier for as long as `round` is called."""
+    """Records one carrier; each round lasts until an error, or until another recorder takes over."""
 
     def __init__(self, preparing: Preparing, clock: Clock, holder: str) -> None:
         """`holder` names this recorder, and no other one."""
@@ -59,7 +64,18 @@ class Following:
         self._held: Held | None = None
         self._sweeping = Sweeping(preparing, self._holding, self._until)
         self._all_due = 0.0
-        self.service: Service | None = None
+        self._services = Services(_log, f"recorder of carrier {preparing.name}")
+        self._service: Service | None = None
+
+    def start(self) -> None:
+        """Record from now on, whatever befalls the database or the carrier."""
+        self._service = self._services.start("feed", self.round)
+
+    async def stop(self) -> None:
+        """Record no further, and let another recorder go on at once."""
+        await self._services.stop()
+        with contextlib.suppress(RecordsUnavailableError, ConfigError):
+            await release(self._preparing.store, self._preparing.name, self._holder)
 
     async def round(self) -> float:
         """Record until another recorder has taken the feed over; return after how many seconds to try again."""
@@ -113,7 +129,7 @@ class Following:
                     self._well()
             finally:
                 if writing is not None:
-                    await asyncio.wait([writing])
+                    await ended(writing)
 
     async def _write(self, events: Sequence[Event], rows: Rows | None, waits_ms: int | None) -> None:
         """Write a batch, and move the cursor behind it; without one say that all is recorded up to now."""
@@ -168,8 +184,8 @@ class Following:
         self.told.behind_ms = 0 if oldest is None else max(0, self._clock.now_ms() - oldest)
 
     def _well(self) -> None:
-        if self.service is not None:
-            self.service.went_well()
+        if self._service is not None:
+            self._service.went_well()
 
     def _holding(self) -> Held:
         if self._held is None:

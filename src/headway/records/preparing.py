@@ -11,7 +11,7 @@ from headway.codec import decode_history, encode_history
 from headway.events import Event, EventKind
 from headway.job import JobId, is_job_id
 from headway.records.describing import describe, remember
-from headway.records.folding import ENDED, Folding
+from headway.records.folding import Folding
 from headway.records.known import known
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Preparing:
         folding = self.folding()
         folding.events(sound)
         read = dict.fromkeys(event.job_id for event in sound if event.kind not in _SAYS_ALL)
-        ended = dict.fromkeys(event.job_id for event in sound if event.kind in ENDED)
-        records, logs = await asyncio.gather(self.records(list(read)), self.logs(list(ended)))
+        records = await self.records(list(read))
+        logs = await self.logs([one.id for one in records if one.state.terminal])
         for record in records:
             describe(folding, record, self.tasks, logs.get(record.id, ()))
         await self._arrivals(folding, sound, records)

@@ -43,8 +43,7 @@ class EventReader:
         """Read no further."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._task
+            await ended(self._task)
 
     @property
     def oldest_ms(self) -> int | None:
@@ -86,3 +85,10 @@ class EventReader:
                 await self._room.wait()
                 if loop.time() - since > _LONG and not await self._carrier.events_kept(self._cursor):
                     self.missed = True
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Wait for the end of a task whose error is nobody's business any more."""
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Final, Self
 from uuid import uuid4
 
-from headway.errors import ConfigError, RecordsUnavailableError
-from headway.records.feeds import release
 from headway.records.following import Following, Told
 from headway.records.preparing import Preparing
 from headway.records.retention import BATCH, prune
@@ -63,15 +61,13 @@ class Recorder:
                 name, carrier, self._store, self._app.known_tasks, routes, alone=len(carriers) == 1
             )
             following = self._following[name] = Following(preparing, self._app.clock, self._holder)
-            following.service = self._services.start(f"carrier {name}", following.round)
+            following.start()
         self._services.start("retention", self._forget)
 
     async def stop(self) -> None:
         """Record no further; another recorder may go on at once."""
         await self._services.stop()
-        for name in self._following:
-            with contextlib.suppress(RecordsUnavailableError, ConfigError):
-                await release(self._store, name, self._holder)
+        await asyncio.gather(*(one.stop() for one in self._following.values()))
 
     async def __aenter__(self) -> Self:
         """Start."""

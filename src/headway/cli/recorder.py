@@ -1,0 +1,85 @@
+"""`headway recorder`: record what becomes of an app's jobs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from headway.cli.given_app import takes_app
+from headway.cli.options import examples, json_option, log_options
+from headway.cli.streams import announce, say
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from headway.app.app import Headway
+    from headway.records import RecordStore
+
+
+@click.command(
+    epilog=examples("headway recorder shop.jobs:app", "headway recorder shop.jobs:app --log-format json")
+)
+@takes_app
+@log_options
+@json_option("when it is ready, one line,")
+def recorder(app: str, /, *, as_json: bool) -> int:
+    """Record what becomes of the jobs of APP (module:name) until SIGTERM or Ctrl-C.
+
+    The setting `records` says where to; `headway db upgrade` makes the tables. Several may run: one records, the others
+    stand by. What happens while none runs, or while the database is away, is recorded later, as long as the carriers
+    keep their events. Exit code 2: there is no such setting, or the tables are of another version.
+    """
+    import asyncio
+
+    from headway.cli.target import import_app
+    from headway.runtime.logs import configure_logging
+
+    configure_logging()
+    found = import_app(app).import_included()
+    store = records_of(found)
+
+    async def serve() -> None:
+        from headway.records import Recorder
+
+        async with store, found, Recorder(found, store):
+            stopped = _stop_signal()
+            say(f"headway: recorder ready: {app} to {store.place.name}")
+            if as_json:
+                announce({"event": "ready", "pid": os.getpid(), "records": store.place.name})
+            await stopped.wait()
+            say("headway: recorder ends; another one goes on where it was")
+
+    asyncio.run(serve())
+    return 0
+
+
+def records_of(app: Headway) -> RecordStore:
+    """Return where an app's records are; ConfigError when it has none."""
+    from headway.errors import ConfigError
+
+    if not app.settings.records:
+        msg = (
+            f"app {app.name!r} has no records: set records = postgresql://... or sqlite:///records.db in its settings, "
+            "or HEADWAY_RECORDS"
+        )
+        raise ConfigError(msg)
+    try:
+        from headway.records import RecordStore
+    except ModuleNotFoundError as error:
+        msg = f"records need the package {error.name}: pip install 'headway[records]'"
+        raise ConfigError(msg) from error
+    return RecordStore(app.settings.records, namespace=app.settings.namespace or app.name)
+
+
+def _stop_signal() -> asyncio.Event:
+    import asyncio
+    import signal
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, stopped.set)
+    return stopped
