@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from headway.cli.root import cli
 from headway.cli.streams import open_streams
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def main() -> None:
-    """Run the command line; `failures.py` has the rule of its exit codes."""
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line, with these words or those of the process; `failures.py` has the rule of its exit codes."""
     open_streams()
-    cli(prog_name="headway")
+    cli(args, prog_name="headway")

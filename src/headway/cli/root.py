@@ -17,6 +17,7 @@ from headway.cli.failures import EXIT_FAILURE, EXIT_INTERRUPTED, StdoutError, ex
 from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
 from headway.cli.keys import keys
+from headway.cli.migrate import migrate
 from headway.cli.options import examples
 from headway.cli.push import push
 from headway.cli.queues import queues
@@ -112,6 +113,7 @@ for command in (
     routes,
     stats,
     rollout,
+    migrate,
     schedules,
     workers,
     top,
