@@ -24,13 +24,16 @@ BY_TARGET = [path for path in LEAVES if has_option(path, "--namespace")]
 BY_APP = [path for path in LEAVES if has_option(path, "--app")]
 
 
-def _words(path: Path) -> list[str]:
+def _words(path: Path) -> list[str]:  # noqa: C901 - a line a command
     """Return what the command must be given, of things that are nowhere; agreed to where it asks."""
     words = ["--yes"] if has_option(path, "--yes") else []
     if path == ("jobs", "retry"):
         return [*words, new_job_id()]
     if path == ("routes", "move"):
         words = [*words, "--from", "main", "--to", "nosuch"]
+    if path[0] == "migrate" and path != ("migrate", "code"):
+        words = [*words, "--from", "arq", "--source", "redis://127.0.0.1:1"]
+        words += ["--map", "nosuch.toml"] if has_option(path, "--map") else []
     if path == ("rollout", "start"):
         words = [*words, "--to", "nosuch", "--steps", "100", "--max-error-rate", "5%"]
     if path == ("keys", "create"):

@@ -43,7 +43,8 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "rollout history", "rollout run",
         "schedules change", "schedules create", "schedules delete", "schedules list", "schedules pause", "schedules resume",
         "schedules run",
-        "migrate code",
+        "migrate code", "migrate inspect", "migrate plan", "migrate apply", "migrate forward", "migrate verify",
+        "migrate revert",
     }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES: Final = 3
 _MAX_REASONS: Final = 20  # of one row, told apart; further ones are counted together
 _MAX_WORDS: Final = 300
-_OTHERS: Final = "(other reasons)"
+_MAX_NAMES: Final = 50
+_OTHERS: Final = "(others)"
 
 
 class Reason(Struct):
@@ -48,6 +49,9 @@ class Row(Struct):
     first_due_ms: int | None = None
     last_due_ms: int | None = None
     carriers: dict[str, int] = field(default_factory=dict[str, int])
+    names: dict[str, int] = field(
+        default_factory=dict[str, int]
+    )  # of the jobs, and how many there are of each
     why_left: dict[str, Reason] = field(default_factory=dict[str, Reason])
     why_refused: dict[str, Reason] = field(default_factory=dict[str, Reason])
 
@@ -96,6 +100,10 @@ class Census:
         """Count a job that was found."""
         row = self.row(job.queue, job.state)
         row.found += 1
+        name = storable(job.name, _MAX_WORDS)
+        if name not in row.names and len(row.names) >= _MAX_NAMES:
+            name = _OTHERS
+        row.names[name] = row.names.get(name, 0) + 1
         if job.instant_ms:
             row.oldest_ms = _least(row.oldest_ms, job.instant_ms)
         if job.due_ms is not None:
