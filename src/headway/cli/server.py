@@ -52,6 +52,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--max-body-mb", type=click.IntRange(1, 1024), default=32, show_default=True, help="Of a request."
 )
+@click.option("--no-dashboard", "no_pages", is_flag=True, help="The API alone, without pages at /.")
 @log_options
 @json_option("when it is ready, on one line,")
 def server(  # noqa: PLR0913 - the options of the command
@@ -65,15 +66,16 @@ def server(  # noqa: PLR0913 - the options of the command
     tls_key: Path | None,
     rate: int,
     max_body_mb: int,
+    no_pages: bool,
     as_json: bool,
 ) -> int:
-    """Serve the REST API and live events of APP (module:name), until SIGTERM or Ctrl-C.
+    """Serve the REST API, live events and the dashboard of APP (module:name), until SIGTERM or Ctrl-C.
 
     Callers need a key (headway keys create); only while there is none yet, whoever calls from this machine may do
     everything. An address that other machines can reach takes keys, and HTTPS: here or in a proxy before it. Keys and
     the audit log are in the database of the setting `access`. GET /readyz tells whether all that it depends on answers.
     """
-    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "sqlalchemy")):
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "sqlalchemy", "jinja2")):
         msg = "the server needs more packages: pip install 'headway[server]'"
         raise ConfigError(msg)
     if (tls_cert is None) != (tls_key is None):
@@ -82,6 +84,7 @@ def server(  # noqa: PLR0913 - the options of the command
     import asyncio
 
     from headway.cli.target import import_app
+    from headway.dashboard.serving import pages_of
     from headway.runtime.logs import adopt_logging, configure_logging
     from headway.server.access.authentication import is_loopback
     from headway.server.running import Server, ServerOptions
@@ -101,6 +104,7 @@ def server(  # noqa: PLR0913 - the options of the command
             max_body=max_body_mb * 1024 * 1024,
             rate=rate,
         ),
+        None if no_pages else pages_of,
     )
     listening = bind(host, port)
     address, bound = listening.getsockname()[:2]

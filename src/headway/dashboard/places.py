@@ -26,7 +26,6 @@ PLACES: Final = (
     Place("schedules", "Schedules", "/schedules", "s"),
     Place("workers", "Workers", "/workers", "w"),
     Place("routes", "Routes", "/routes", "r", gap=True),
-    Place("migration", "Migration", "/migration", "m"),
     Place("audit", "Audit", "/audit", "a", gap=True),
     Place("keys", "Keys", "/keys", "k"),
 )

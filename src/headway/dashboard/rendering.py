@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from msgspec import Struct
 
+from headway.clock import to_ms
 from headway.dashboard.charts import draw, short, spark, written
 from headway.dashboard.places import PLACES
 from headway.job import JobState
@@ -108,6 +110,8 @@ class Pages:
             "short": short,
             "seen": seen,
             "iso": iso,
+            "ms_of": to_ms,
+            "part": part,
             "tone_of": tone_of,
             "places": PLACES,
         }
@@ -140,6 +144,11 @@ def iso(at_ms: int | None) -> str:
     if not 0 <= at_ms <= _LAST_MS:
         return f"{at_ms} ms"
     return (_EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def part(name: str) -> str:
+    """Return a name as a part of a path, whatever it holds."""
+    return quote(name, safe="")
 
 
 def tone_of(state: str) -> str:

@@ -12,6 +12,7 @@ from headway.server.access.audit import Audit
 from headway.server.access.authentication import Authenticator
 from headway.server.access.keyring import Keyring
 from headway.server.access.limits import RateLimits
+from headway.server.front import Front
 from headway.server.rest.application import rest_application
 from headway.server.rest.guard import Guard, host_names
 from headway.server.rest.openapi import openapi_document
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from headway.app.app import Headway
+    from headway.server.front import MakePages
     from headway.server.rest.endpoint import Receive, Scope, Send
 
 _log: Final = logging.getLogger("headway.server")
@@ -55,7 +57,10 @@ class ServerOptions(Struct, frozen=True):
 class Server:
     """An ASGI application that serves the API of one app; it is open between its lifespan's start and end."""
 
-    def __init__(self, app: Headway, options: ServerOptions | None = None) -> None:
+    def __init__(
+        self, app: Headway, options: ServerOptions | None = None, pages: MakePages | None = None
+    ) -> None:
+        """`pages` makes what is served beside the API, once that is open."""
         self.app = app
         self.options = options or ServerOptions()
         self.state: ServerState | None = None
@@ -63,9 +68,8 @@ class Server:
         self.fastapi: FastAPI = rest_application(
             lambda: self.state, max_body=self.options.max_body, lifespan=self._lifespan
         )
-        self._asgi: Any = Guard(
-            self.fastapi, hosts=host_names(self.options.hosts), secure=self.options.secure
-        )
+        self._front = Front(self.fastapi, pages)
+        self._asgi: Any = Guard(self._front, hosts=host_names(self.options.hosts), secure=self.options.secure)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
@@ -73,6 +77,7 @@ class Server:
 
     def stop_streams(self) -> None:
         """End the streams of events: they would keep a server that is to stop."""
+        self._front.stop_streams()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[ServerState]:
@@ -87,6 +92,7 @@ class Server:
                 services = AppServices(app, database, audit, keyring)
                 self.state = state = ServerState(
                     services=services,
+                    keyring=keyring,
                     authenticator=Authenticator(
                         keyring, app.clock, open_without_keys=self.options.open_without_keys
                     ),
@@ -94,6 +100,7 @@ class Server:
                     replays=Replays(database, app.clock),
                     document=openapi_document(app),
                 )
+                self._front.open(state)
                 self.chores = chores = Chores(state, keyring)
                 chores.start()
                 try:

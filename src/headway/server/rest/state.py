@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headway.server.access.authentication import Authenticator
+    from headway.server.access.keyring import Keyring
     from headway.server.access.limits import RateLimits
     from headway.server.rest.replays import Replays
     from headway.server.services.app_services import AppServices
@@ -19,6 +20,7 @@ class ServerState:
     """The parts of a running server. `checks` are more of what `/readyz` asks, by name."""
 
     services: AppServices
+    keyring: Keyring
     authenticator: Authenticator
     limits: RateLimits
     replays: Replays

@@ -1,0 +1,72 @@
+"""A new job: any task, by a form that is made from its signature."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+
+from headway.dashboard.asking import Done, Shown
+from headway.dashboard.fields import fields_of, values_of
+from headway.errors import HeadwayError
+from headway.job import JobId
+from headway.server.services.creating import CreateJob, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.dashboard.asking import Asked
+    from headway.server.services.tasks import TaskView
+
+
+async def new(asked: Asked) -> str:
+    """Return the page: the tasks, or the form of the one that is chosen; `like` fills it in as another job was."""
+    given: dict[str, Any] = {}
+    name = asked.one("task")
+    if like := asked.one("like"):
+        job = await asked.services.jobs.get(asked.caller, JobId(like))
+        name = job.task
+        task = asked.services.tasks.get(asked.caller, name)
+        names = [one.name for one in fields_of(task.arguments, {})]
+        given = {**dict(zip(names, job.args, strict=False)), **job.kwargs}
+    return _page(asked, name, given)
+
+
+async def create(asked: Asked) -> Done | Shown:
+    """Enqueue it; what is wrong is said on the form, which keeps what was filled in."""
+    task = asked.services.tasks.get(asked.caller, asked.needed("task"))
+    given: dict[str, Any] = {}
+    try:
+        given = values_of(fields_of(task.arguments, {}), asked.form)
+        created = await asked.services.creating.create(asked.caller, _job(asked, task.name, given))
+    except HeadwayError as error:
+        return Shown(_page(asked, task.name, given, str(error)), 422)
+    said = "There is such a job already: this is it." if created.duplicate else "The job was enqueued."
+    return Done(said, go=f"/jobs/{created.id}")
+
+
+def _job(asked: Asked, task: str, given: Mapping[str, Any]) -> CreateJob:
+    delay = asked.duration_ms("delay")
+    options = Options(
+        delay=None if delay is None else delay / 1000,
+        priority=int(asked.field("priority")) if asked.field("priority").isdecimal() else None,
+        key=asked.field("key") or None,
+        queue=asked.field("queue") or None,
+    )
+    kwargs = {name: Raw(json.dumps(value).encode()) for name, value in given.items()}
+    return CreateJob(task=task, kwargs=kwargs, options=options)
+
+
+def _page(asked: Asked, name: str, given: Mapping[str, Any], wrong: str = "") -> str:
+    tasks = asked.services.tasks.list(asked.caller)
+    task: TaskView | None = asked.services.tasks.get(asked.caller, name) if name else None
+    return asked.render(
+        "new",
+        "New job",
+        tasks=tasks,
+        task=task,
+        fields=[] if task is None else fields_of(task.arguments, given),
+        wrong=wrong,
+        kept={name: asked.field(name) for name in ("delay", "priority", "key", "queue")},
+    )

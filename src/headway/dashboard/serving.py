@@ -1,0 +1,15 @@
+"""The dashboard of a server of ours, made once that is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway.dashboard.web import Dashboard
+
+if TYPE_CHECKING:
+    from headway.server.rest.state import ServerState
+
+
+def pages_of(state: ServerState) -> Dashboard:
+    """Return the pages for a server."""
+    return Dashboard(state.services, state.keyring, state.authenticator)

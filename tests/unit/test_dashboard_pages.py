@@ -1,0 +1,532 @@
+"""The dashboard over HTTP: each page and act of its table, who may do what, and what strangers and odd names come to."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headway import Headway
+from headway.brokers.base import JobQuery
+from headway.dashboard.answers import POLICY
+from headway.dashboard.door import SESSION
+from headway.dashboard.fields import fields_of, values_of
+from headway.dashboard.serving import pages_of
+from headway.dashboard.sessions import begin, form_token, read, same_token, written
+from headway.dashboard.table import ACTS, PAGES, find
+from headway.errors import BrokerUnavailableError, HeadwayError
+from headway.job import JobState
+from headway.server.access.caller import Role
+from headway.server.running import Server, ServerOptions
+from headway.server.services.tasks import arguments_schema
+from tests.unit.server_scene import Scene, shop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
+
+    import httpx
+
+HOSTILE: Final = '"><script>alert(1)</script><b>\u202e'
+ROLES: Final = (Role.READ, Role.OPERATE, Role.ADMIN)
+
+
+@asynccontextmanager
+async def served(app: Headway, **options: Any) -> AsyncGenerator[Scene]:
+    server = Server(app, ServerOptions(**{"open_without_keys": True, **options}), pages_of)
+    async with server.running() as state:
+        scene = Scene(server, state)
+        try:
+            yield scene
+        finally:
+            await scene.close()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with served(shop(tmp_path)) as scene:
+        yield scene
+
+
+def token_of(page: str) -> str:
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+async def signed_in(scene: Scene, role: Role) -> httpx.AsyncClient:
+    client = scene.client()
+    key = await scene.key(role, name=f"{role}-{len(scene._clients)}")
+    page = await client.get("/sign-in")
+    form = {"key": key, "csrf": token_of(page.text)}
+    answer = await client.post("/sign-in", data=form)
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+async def act(client: httpx.AsyncClient, path: str, **form: Any) -> httpx.Response:
+    """Do something as the script does, with the token of a page."""
+    page = await client.get("/")
+    return await client.post(
+        path, data={"csrf": token_of(page.text), **form}, headers={"accept": "application/json"}
+    )
+
+
+def path_of(entry: Any, name: str = "x") -> str:
+    return re.sub(r"\{[^}]+\}", name, entry.path)
+
+
+# --- all of the table -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+async def test_every_page_needs_its_role(scene: Scene, page: Any) -> None:
+    await scene.key(Role.READ)  # with the first key nobody comes in without one
+    stranger = await scene.client().get(path_of(page))
+    assert stranger.status_code == 303
+    assert stranger.headers["location"].startswith("/sign-in?to=")
+    for role in ROLES:
+        answer = await (await signed_in(scene, role)).get(path_of(page))
+        assert (answer.status_code == 403) is (not role.includes(page.role)), role
+
+
+@pytest.mark.parametrize("entry", ACTS, ids=lambda entry: entry.path)
+async def test_every_act_needs_its_role_and_a_form_of_ours(scene: Scene, entry: Any) -> None:
+    await scene.key(Role.READ)
+    data = {"accept": "application/json"}
+    assert (await scene.client().post(path_of(entry), headers=data)).status_code == 401
+    for role in ROLES:
+        client = await signed_in(scene, role)
+        for wrong in ("", "0" * 64, "ü"):
+            answer = await client.post(path_of(entry), data={"csrf": wrong}, headers=data)
+            assert answer.status_code == 403, (role, wrong)
+            assert "nothing was done" in answer.json()["detail"]
+        told = await act(client, path_of(entry))
+        if role.includes(entry.role):
+            assert told.status_code not in {401, 403, 500}, told.text
+        else:
+            assert told.status_code == 403
+            assert f"needs the role {entry.role}" in told.json()["detail"]
+
+
+async def test_a_token_of_another_session_is_none(scene: Scene) -> None:
+    one, other = await signed_in(scene, Role.ADMIN), await signed_in(scene, Role.ADMIN)
+    token = token_of((await one.get("/")).text)
+    answer = await other.post(
+        "/queues/email/pause", data={"csrf": token}, headers={"accept": "application/json"}
+    )
+    assert answer.status_code == 403
+    assert not await scene.app.carrier.paused()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "null"},
+    ],
+)
+async def test_a_form_of_another_site_is_refused(scene: Scene, headers: dict[str, str]) -> None:
+    client = scene.client()
+    token = token_of((await client.get("/")).text)
+    answer = await client.post("/queues/email/pause", data={"csrf": token}, headers=headers)
+    assert answer.status_code == 403
+    assert not await scene.app.carrier.paused()
+
+
+@pytest.mark.parametrize(
+    "path", [*(path_of(page) for page in PAGES), "/sign-in", "/none", "/jobs/none", "/assets/x/none.js"]
+)
+async def test_every_answer_has_the_policy(scene: Scene, path: str) -> None:
+    answer = await scene.client().get(path)
+    assert answer.headers["content-security-policy"] == POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+
+async def test_without_keys_this_machine_alone_comes_in(scene: Scene) -> None:
+    assert (await scene.client().get("/")).status_code == 200
+    assert (await scene.client(address="192.0.2.1").get("/")).status_code == 303
+    await scene.key(Role.READ)
+    assert (await scene.client().get("/")).status_code == 303
+
+
+async def test_a_session_ends_with_its_key(scene: Scene) -> None:
+    client = await signed_in(scene, Role.OPERATE)
+    assert (await client.get("/jobs")).status_code == 200
+    [record] = await scene.keyring.list()
+    await scene.key(Role.READ, name="another")  # while there is none, this machine comes in without
+    await scene.keyring.revoke(record)
+    assert (await client.get("/jobs")).status_code == 303
+
+
+async def test_a_session_ends_when_somebody_signs_out(scene: Scene) -> None:
+    client = await signed_in(scene, Role.READ)
+    token = token_of((await client.get("/")).text)
+    assert (await client.post("/sign-out", data={"csrf": token})).headers["location"] == "/sign-in"
+    assert (await client.get("/")).status_code == 303
+
+
+async def test_the_cookie_is_for_this_site_and_no_script(scene: Scene) -> None:
+    await scene.key(Role.READ, name="first")
+    client = scene.client()
+    page = await client.get("/sign-in")
+    form = {"csrf": token_of(page.text), "key": await scene.key(Role.READ)}
+    answer = await client.post("/sign-in", data=form)
+    [cookie] = [one for one in answer.headers.get_list("set-cookie") if one.startswith(SESSION)]
+    assert "httponly" in cookie.lower()
+    assert "samesite=lax" in cookie.lower()
+    assert "secure" not in cookie.lower()  # over plain HTTP on this machine; the next one is not
+    other = scene.client()
+    page = await other.get("https://localhost/sign-in")
+    secure = await other.post("https://localhost/sign-in", data={**form, "csrf": token_of(page.text)})
+    assert "secure" in secure.headers["set-cookie"].lower()
+    assert form["key"] not in answer.text + str(answer.headers)
+
+
+async def test_wrong_keys_are_counted(scene: Scene) -> None:
+    await scene.key(Role.READ)
+    client = scene.client()
+    token = token_of((await client.get("/sign-in")).text)
+    codes = [
+        (await client.post("/sign-in", data={"csrf": token, "key": f"hw_{n:08}_{'x' * 40}"})).status_code
+        for n in range(70)
+    ]
+    assert codes[0] == 401
+    assert codes[-1] == 429
+
+
+@pytest.mark.parametrize(
+    "to", ["//evil.example", "https://evil.example", "/\\evil.example", "", "javascript:alert(1)"]
+)
+async def test_after_signing_in_nobody_is_sent_elsewhere(scene: Scene, to: str) -> None:
+    client = scene.client()
+    key = await scene.key(Role.READ)
+    page = await client.get("/sign-in", params={"to": to})
+    token = token_of(page.text)
+    answer = await client.post("/sign-in", params={"to": to}, data={"csrf": token, "key": key})
+    assert answer.headers["location"] == "/"
+
+
+@given(st.text())
+def test_no_text_is_a_session(text: str) -> None:
+    session = read(text)
+    assert session is None or not session.made_with(b"digest", 0)
+
+
+def test_a_session_is_good_for_its_key_and_its_time_only() -> None:
+    session = begin("key1", b"digest", 1000)
+    assert read(written(session)) == session
+    assert session.made_with(b"digest", 1000)
+    assert not session.made_with(b"another", 1000)
+    assert not session.made_with(b"digest", session.until_ms)
+    longer = written(session).replace(str(session.until_ms), str(session.until_ms + 1))
+    assert not (read(longer) or session).made_with(b"digest", session.until_ms)
+    assert not same_token(form_token(b"digest", "a"), form_token(b"digest", "b"))
+
+
+# --- what people do ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_made_from_the_form_and_looked_at(scene: Scene) -> None:
+    client = scene.client()
+    page = await client.get("/new", params={"task": "welcome"})
+    assert 'name="arg.user"' in page.text
+    told = await act(client, "/new", task="welcome", **{"arg.user": "7", "arg.template": "rich"}, delay="1h")
+    path = told.json()["location"]
+    job = await client.get(path)
+    assert job.status_code == 200
+    assert "scheduled" in job.text
+    [record] = (await scene.app.carrier.list(_all())).jobs
+    assert record.state is JobState.SCHEDULED
+    again = await client.get("/new", params={"like": record.id})
+    assert 'value="7"' in again.text
+    assert 'value="rich"' in again.text
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"arg.user": "seven"}, "user: must be a number"),
+        ({"arg.user": "7.5"}, "user"),
+        ({}, "user"),
+        ({"arg.user": "7", "delay": "soon"}, "not a duration"),
+        ({"arg.user": "7", "priority": "99"}, "priority"),
+    ],
+)
+async def test_what_is_wrong_is_said_on_the_form_which_keeps_the_rest(
+    scene: Scene, form: dict[str, str], said: str
+) -> None:
+    told = await act(scene.client(), "/new", task="welcome", key="kept", **form)
+    assert told.status_code == 422
+    assert said in told.text
+    assert 'value="kept"' in told.text
+    assert (await scene.app.carrier.list(_all())).jobs == []
+
+
+async def test_marked_jobs_are_acted_on_and_told_of(scene: Scene) -> None:
+    client = scene.client()
+    for user in range(3):
+        await act(client, "/new", task="welcome", **{"arg.user": str(user)})
+    ids = [one.id for one in (await scene.app.carrier.list(_all())).jobs]
+    told = await act(client, "/jobs/act", act="cancel", job=ids[:2])
+    assert told.json()["said"] == "2 jobs were cancelled."
+    told = await act(client, "/jobs/act", act="cancel", job=ids)
+    assert told.json()["said"] == "1 job was cancelled; 2 could not be, in the state that they are in."
+    told = await act(client, f"/jobs/{ids[0]}/act", act="remove")
+    assert told.json() == {"said": "The job was removed.", "location": "/jobs"}
+    assert (await client.get(f"/jobs/{ids[0]}")).status_code == 404
+    assert (await act(client, "/jobs/act", act="explode", job=ids)).status_code == 422
+    assert (await act(client, "/jobs/act", act="retry")).status_code == 422
+
+
+async def test_a_queue_is_paused_for_a_while(scene: Scene) -> None:
+    client = scene.client()
+    told = await act(client, "/queues/email/pause", until="10m")
+    assert told.json()["said"] == "Queue email is paused for 10m. Running jobs go on."
+    assert "paused until" in (await client.get("/queues")).text
+    await act(client, "/queues/email/resume")
+    assert not await scene.app.carrier.paused()
+
+
+async def test_without_script_an_act_leads_back_and_says_what_it_came_to(scene: Scene) -> None:
+    client = scene.client()
+    page = await client.get("/queues")
+    answer = await client.post(
+        "/queues/email/pause",
+        data={"csrf": token_of(page.text)},
+        headers={"referer": "http://localhost/queues?search=e"},
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/queues?search=e")
+    assert "Queue email is paused until somebody resumes it" in (await client.get("/queues")).text
+    assert "Queue email is paused until somebody resumes it" not in (await client.get("/queues")).text
+    wrong = await client.post(
+        "/queues/email/pause",
+        data={"csrf": token_of(page.text), "until": "soon"},
+        headers={"referer": "http://elsewhere/"},
+    )
+    assert wrong.headers["location"] == "/"
+    assert "not a duration" in (await client.get("/")).text
+
+
+async def test_a_schedule_is_paused_and_run(scene: Scene) -> None:
+    client = scene.client()
+    await act(client, "/schedules/nightly/pause")
+    assert "paused" in (await client.get("/schedules")).text
+    told = await act(client, "/schedules/nightly/run")
+    assert told.json()["location"].startswith("/jobs/")
+
+
+async def test_a_key_is_shown_once(scene: Scene) -> None:
+    client = scene.client()
+    made = await act(client, "/keys", name="ci", role="operate")
+    [key] = re.findall(r"hw_[a-z0-9]+_[a-z0-9]+", made.text)
+    inside = await signed_in(scene, Role.ADMIN)
+    assert key not in (await inside.get("/keys")).text
+    assert key not in (await inside.get("/audit")).text
+    assert "keys.create" in (await inside.get("/audit")).text
+
+
+async def test_routes_are_changed_and_rolled_back(tmp_path: Path) -> None:
+    stores = {name: f"sqlite:///{tmp_path / name}.db" for name in ("east", "west")}
+    app = Headway("shop", carriers=stores, access=f"sqlite:///{tmp_path}/access.db")
+
+    @app.task(queue="email")
+    async def send() -> None: ...
+
+    async with served(app) as scene:
+        client = scene.client()
+        told = await act(
+            client, "/routes/email/set", **{"weight.east": "70", "weight.west": "30"}, reason="to try"
+        )
+        assert told.json()["said"] == "The route of email is east 70 %, west 30 %."
+        assert "70 %" in (await client.get("/routes")).text
+        assert "to try" in (await client.get("/routes")).text
+        assert (await client.get("/routes/email")).status_code == 200
+        assert (await act(client, "/routes/email/set", **{"weight.east": "70"})).status_code == 422
+        told = await act(
+            client, "/routes/email/begin", to="west", steps="40 100", every="1m", max_error_rate="2%"
+        )
+        assert told.status_code == 200, told.text
+        assert "running" in (await client.get("/routes/email")).text
+        assert (await act(client, "/routes/email/act", act="abort")).status_code == 200
+
+
+# --- odd names, hostile content, trouble ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queue", ["a/b", "a b", "ü", "a%2Fb", "q?x=1#y", "a&b<c>"])
+async def test_a_queue_of_any_name_is_reached(tmp_path: Path, queue: str) -> None:
+    app = shop(tmp_path)
+
+    try:
+
+        @app.task(name="odd", queue=queue)
+        async def odd() -> None: ...
+
+    except HeadwayError:
+        pytest.skip("no queue can be called so")
+    async with served(app) as scene:
+        client = scene.client()
+        page = await client.get("/queues")
+        paths = re.findall(r'action="(/queues/[^"]+/pause)"', page.text)
+        for path in paths:
+            assert (await act(client, path)).status_code == 200
+        assert queue in await scene.app.carrier.paused()
+
+
+async def test_what_comes_from_outside_is_text_on_every_page(scene: Scene) -> None:
+    @scene.app.task(name="hostile", queue="hostile", tags=["x"])
+    async def hostile(text: str) -> None:
+        raise ValueError(text)
+
+    handle = await hostile.options(key="<script>", headers={"x-tenant": "<script>"}).enqueue(HOSTILE)
+    await scene.app.carrier.cancel([handle.id], HOSTILE)
+    client = scene.client()
+    for path in (
+        *(path_of(page, handle.id) for page in PAGES),
+        f"/jobs?search={HOSTILE}&queue={HOSTILE}&task={HOSTILE}",
+        f"/new?task={HOSTILE}",
+    ):
+        page = await client.get(path)
+        assert "<script>" not in page.text, path
+        shown = re.sub(r'value="[^"]*"', "", page.text)  # what was asked for stands in its field as it is
+        assert "\u202e" not in shown, path
+
+
+async def test_large_arguments_are_cut_and_given_on_request(tmp_path: Path) -> None:
+    app = shop(tmp_path, payload_limit=2_000_000)
+
+    @app.task(name="large", queue="large")
+    async def large(text: str) -> None: ...
+
+    async with served(app) as scene:
+        handle = await large.enqueue("x" * 900_000)
+        client = scene.client()
+        page = await client.get(f"/jobs/{handle.id}")
+        assert len(page.text) < 60_000
+        assert "whole=1" in page.text
+        assert len((await client.get("/jobs")).text) < 60_000
+        assert len((await client.get(f"/jobs/{handle.id}?whole=1")).text) > 900_000
+
+
+async def test_a_carrier_that_is_away_is_said_and_nothing_is_taken_for_done(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = scene.client()
+    token = token_of((await client.get("/")).text)
+
+    async def away(*_: Any, **__: Any) -> Any:
+        msg = "redis://localhost: connection refused"
+        raise BrokerUnavailableError(msg)
+
+    for name in ("counts", "list", "pause"):
+        monkeypatch.setattr(scene.app.carrier, name, away)
+    page = await client.get("/jobs")
+    assert page.status_code == 503
+    assert "connection refused" in page.text
+    assert "data-part" in page.text  # so that it looks again by itself
+    told = await client.post(
+        "/queues/email/pause", data={"csrf": token}, headers={"accept": "application/json"}
+    )
+    assert (told.status_code, "said" in told.json()) == (503, False)
+
+
+async def test_a_page_that_fails_says_so_and_hides_what_it_was(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("password=hunter2")  # noqa: EM101 - what a library of somebody may raise
+
+    monkeypatch.setattr(scene.app.carrier, "counts", broken)
+    page = await scene.client().get("/queues")
+    assert page.status_code == 500
+    assert "hunter2" not in page.text
+    assert "RuntimeError" in page.text
+    assert "hunter2" in caplog.text
+
+
+async def test_ten_thousand_queues_are_shown_by_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"q{n:05}" for n in range(10_000)}
+    monkeypatch.setattr(type(scene.app), "queues", property(lambda _: names))
+    client = scene.client()
+    page = await client.get("/queues")
+    assert page.text.count("<tr data-key") == 100
+    assert len((await client.get("/")).text) < 100_000
+    found = await client.get("/queues", params={"search": "q0999"})
+    assert found.text.count("<tr data-key") == 10
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(path=st.text(max_size=40), query=st.text(max_size=40))
+async def test_whatever_is_asked_for_nothing_breaks(scene: Scene, path: str, query: str) -> None:
+    answer = await scene.client().get(
+        f"/{quote(path)}", params={"state": query, "after": query, "from": query, "span": query}
+    )
+    assert answer.status_code in {200, 303, 400, 403, 404, 422}
+
+
+@pytest.mark.parametrize(
+    "query", ["after=x", "state=none", "from=-1", "tag=none", "&".join(f"a{n}=1" for n in range(300))]
+)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
+async def test_odd_queries_are_answered(scene: Scene, page: Any, query: str) -> None:
+    answer = await scene.client().get(f"{path_of(page)}?{query}")
+    assert answer.status_code in {200, 400, 404, 422}
+
+
+def test_paths_are_found_by_their_parts() -> None:
+    entry, parts = find(PAGES, "/jobs/a%2Fb") or (None, {})
+    assert entry is not None
+    assert parts == {"job": "a/b"}
+    assert find(PAGES, "/jobs/a/b") is None
+    assert find(PAGES, "/jobsx") is None
+
+
+# --- forms of arguments -----------------------------------------------------------------------------------------------
+
+
+def test_a_form_is_made_from_the_schema() -> None:
+    async def task(a: int, b: str = "x", *, c: bool, d: list[int] | None = None) -> None: ...
+
+    app = Headway("forms", url="sqlite:///unused.db")
+    made = app.task(task)
+    fields = fields_of(arguments_schema(made), {"a": 3})
+    assert [(one.name, one.kind, one.needed, one.value) for one in fields] == [
+        ("a", "number", True, "3"),
+        ("b", "text", False, "x"),
+        ("c", "switch", True, ""),
+        ("d", "json", False, ""),
+    ]
+    form = {"arg.a": ("5",), "arg.b": ("",), "arg.c": ("true",), "arg.d": ("[1]",)}
+    assert values_of(fields, form) == {"a": 5, "c": True, "d": [1]}
+
+
+@given(
+    st.dictionaries(st.sampled_from(["arg.a", "arg.b", "arg.c"]), st.lists(st.text(), max_size=2).map(tuple))
+)
+def test_whatever_is_filled_in_is_a_value_or_named(form: dict[str, tuple[str, ...]]) -> None:
+    schema = {
+        "properties": {"kwargs": {"properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {}}}}
+    }
+    said = ""
+    values: dict[str, Any] = {}
+    try:
+        values = values_of(fields_of(schema, {}), form)
+    except HeadwayError as error:
+        said = str(error)
+    assert said[:1] in {"", "a", "c"}
+    assert set(values) <= {"a", "b", "c"}
+
+
+def _all() -> Any:
+    return JobQuery()
