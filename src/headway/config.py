@@ -40,6 +40,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     carriers: dict[str, str] = {}  # several, by name; the first takes what has no route
     routes: dict[str, str | dict[str, int | str]] = {}  # of queues: a carrier, or percentages of several
     namespace: str = ""  # empty: the app's name
+    spool: str = ""  # URL of this host's file for jobs whose carrier is away; empty: they are refused
+    spool_limit: int = 100_000  # jobs in it
+    spool_bytes: int = 256 * 1024 * 1024  # of these jobs
+    breaker_errors: int = (
+        3  # calls without an answer within the window, from which on a carrier counts as away
+    )
+    breaker_window: float = 30.0
+    breaker_timeout: float = 2.0  # an enqueue without an answer for so long is one of them
+    breaker_pause: float = 5.0  # between two looks whether the carrier is back
     include: list[str] = []  # modules with the app's tasks, imported where they run
 
     # Jobs
@@ -118,6 +127,13 @@ class GivenSettings(TypedDict, total=False):
     carriers: dict[str, str]
     routes: dict[str, str | dict[str, int | str]]
     namespace: str
+    spool: str
+    spool_limit: int
+    spool_bytes: int
+    breaker_errors: int
+    breaker_window: Duration
+    breaker_timeout: Duration
+    breaker_pause: Duration
     include: list[str]
     timeout: Duration
     kill_after: Duration
@@ -163,6 +179,12 @@ class GivenSettings(TypedDict, total=False):
 
 
 _MINIMA: Final[dict[str, float]] = {
+    "spool_limit": 1,
+    "spool_bytes": 1024,
+    "breaker_errors": 1,
+    "breaker_window": 0.1,
+    "breaker_timeout": 0.05,
+    "breaker_pause": 0.05,
     "timeout": 0.001,
     "kill_after": 0,
     "max_crashes": 1,
@@ -189,6 +211,9 @@ _MINIMA: Final[dict[str, float]] = {
 _MOST: Final = LONGEST_MS // 1000  # seconds, of durations; of numbers it is far beyond all sense, too
 _DURATIONS: Final = frozenset(
     {
+        "breaker_window",
+        "breaker_timeout",
+        "breaker_pause",
         "timeout",
         "kill_after",
         "keep_succeeded",

@@ -14,6 +14,7 @@ HeadwayError
 │   └── UnsupportedError      the carrier cannot do what was asked
 ├── BrokerError               the carrier failed
 │   ├── BrokerUnavailableError  it cannot be reached; the call may or may not have been applied
+│   │   └── SpoolError          nor can the spool take the job: it is full, or its file fails
 │   ├── BrokerRefusedError    it answered no (full, read-only, no permission): nothing was written
 │   └── PartlyAcceptedError   of many jobs, some were accepted, then one of them or the carrier failed
 ├── CodecError                stored bytes are damaged or of an unknown version
@@ -94,6 +95,10 @@ class BrokerUnavailableError(BrokerError, ConnectionError):
 
     The call may or may not have been applied; repeating it with the same job ids is safe.
     """
+
+
+class SpoolError(BrokerUnavailableError):
+    """The carrier is away, and the spool cannot take the job: a bound is reached, or its file cannot be written."""
 
 
 class BrokerRefusedError(BrokerError):

@@ -466,10 +466,47 @@ async def forgetting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGe
         yield Tried(recorder._services, fail, lambda: not errors, works, lambda: asyncio.sleep(0))
 
 
+@asynccontextmanager
+async def spooling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.routing.failover.flushing._REFUSED", 0.1)
+    monkeypatch.setattr("headway.routing.failover.flushing._IDLE", 0.05)
+    faulty = FaultyBroker(pulled(from_url(f"sqlite:///{tmp_path}/loops.db", BrokerSettings("loops"))))
+    spool = f"sqlite:///{tmp_path}/spool.db"
+    app = Headway("loops", carrier=faulty, spool=spool, breaker_errors=1000, breaker_pause=0.05)
+
+    @app.task(name="short")
+    async def short() -> int:
+        return 1
+
+    async with app:
+        assert app.failover is not None
+        failover = app.failover
+        services = failover.flushers["main"].services
+
+        async def put() -> None:
+            await failover.carriers["main"]._keep([short.job().new], None)
+
+        putting: list[asyncio.Task[None]] = []
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            faulty.fail_next("enqueue", times=TIMES, error=error())
+            putting.append(asyncio.create_task(put()))
+
+        async def works() -> None:
+            await asyncio.gather(*putting)
+            async with asyncio.timeout(DEADLINE):
+                while (await failover.contents()).jobs:  # noqa: ASYNC110 - of a file
+                    await asyncio.sleep(0.02)
+            assert sum(sum(one.counts.values()) for one in await faulty.counts()) == len(putting)
+
+        yield Tried(services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
+
+
 OWNERS: Final[dict[str, Any]] = {
     "records.following": following,
     "records.recorder": forgetting,
     "routing.carriers.opening": opening,
+    "routing.failover.flushing": spooling,
     "runtime.heart": heart,
     "runtime.supervisor": supervising,
     "runtime.lane": lane,

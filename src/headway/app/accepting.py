@@ -135,9 +135,13 @@ class RoutedAcceptor:
         self._marks = {name: mark_of(name) for name in acceptors}
         self._fits = min(one.carrier.capabilities.max_payload for one in acceptors.values())
         self._smallest = min(acceptors.values(), key=lambda one: one.over)
+        self._tried: dict[str, str] = {}  # ids without their marks, and the carriers that may have these jobs
 
     def accept(self, job: NewJob) -> Awaitable[Enqueued]:
         """Enqueue one job; nobody is asked before but for one whose name earlier routes sent elsewhere."""
+        if self._tried and (tried := self._tried.pop(job.id[:-1], None)) is not None:
+            # Sent without the loop, and not answered: it goes to the same carrier again, under the same id.
+            return self._acceptors[tried].accept(marked_one(job, self._marks[tried]))
         name = self._router.choose_at_once(job)
         if name is None:
             return self._accept_slowly(job)
@@ -163,6 +167,8 @@ class RoutedAcceptor:
         accepted = self._acceptors[name].accept_blocking(marked_one(job, self._marks[name]))
         if accepted is not None:
             self._accepted.blocking(name, job)
+        else:
+            self._tried[job.id[:-1]] = name
         return accepted
 
     def check(self, job: NewJob) -> None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from headway.config import GivenSettings, Settings
     from headway.offload.payloads import Offload
     from headway.retry import Retry
+    from headway.routing.failover.failover import Failover
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -456,6 +457,11 @@ class Headway:
     def carriers(self) -> Mapping[str, Store]:
         """The carriers that are open on the running event loop, by their names; the first takes what has no route."""
         return MappingProxyType(self._opened.here().carriers)
+
+    @property
+    def failover(self) -> Failover | None:
+        """The breakers and the spool as they are open on the running event loop; None: the setting `spool` is empty."""
+        return self._opened.here().failover
 
     @property
     def pulls(self) -> Mapping[str, bool]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headway.app.prepared import PreparedJob
     from headway.brokers.base import Carrier, Enqueued, PushCarrier, Store
     from headway.cache.url import OpenCache
+    from headway.routing.failover.failover import Failover
 
 R = TypeVar("R")
 _BATCH = 1000
@@ -39,6 +40,7 @@ class OpenApp:
         self.users = 0
         self.cache: OpenCache | None = None
         self.host: OpenApp | None = None  # what this is a guest of
+        self.failover: Failover | None = None  # of an app with a spool
 
     @property
     def pull_carrier(self) -> Carrier:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headway.config import Settings
     from headway.job import JobId, NewJob
     from headway.offload.payloads import Offload
+    from headway.routing.failover.failover import Failover
 
 R = TypeVar("R")
 _BATCH = 1000
@@ -133,10 +134,16 @@ class OpenApps:
             try:
                 if self._offload is not None:
                     await self._offload.open()
+                if opened.failover is not None:
+                    await opened.failover.open()
                 await carrier.open()
+                if opened.failover is not None:
+                    opened.failover.start()
             except BaseException:
                 self._by_loop.pop(loop, None)
                 await carrier.close()
+                if opened.failover is not None:
+                    await opened.failover.close()
                 raise
             return opened
         opened.users += 1
@@ -151,16 +158,33 @@ class OpenApps:
             settings = broker_settings(self._name, self._settings, self._tasks)
             urls = self._settings.carrier_urls
             stores = {name: from_url(url, settings, clock=self._clock) for name, url in urls.items()}
+        failover = self._failover(stores) if self._settings.spool else None
         if len(stores) == 1:
-            (carrier,) = stores.values()
-            return OpenApp(loop, carrier, self._acceptor(carrier), stores)
-        from headway.app.routed import open_routed  # noqa: PLC0415 - few apps have several
-        from headway.clock import SystemClock  # noqa: PLC0415 - loads asyncio
+            (carrier,) = stores.values() if failover is None else failover.stores.values()
+            opened = OpenApp(loop, carrier, self._acceptor(carrier), stores)
+        else:
+            from headway.app.routed import open_routed  # noqa: PLC0415 - few apps have several
+            from headway.clock import SystemClock  # noqa: PLC0415 - loads asyncio
 
-        clock = self._clock or SystemClock()
-        return open_routed(
-            loop, stores, self._settings.routes, self._acceptor, clock, tasks=(self._tasks or {}).values()
-        )
+            clock = self._clock or SystemClock()
+            opened = open_routed(
+                loop,
+                stores,
+                self._settings.routes,
+                self._acceptor,
+                clock,
+                tasks=(self._tasks or {}).values(),
+                failover=failover,
+            )
+        opened.failover = failover
+        return opened
+
+    def _failover(self, stores: Mapping[str, Store]) -> Failover:
+        from headway.clock import SystemClock  # noqa: PLC0415 - loads asyncio
+        from headway.routing.failover.failover import Failover  # noqa: PLC0415 - few apps have a spool
+
+        name = self._settings.namespace or self._name
+        return Failover(name, stores, self._settings, self._clock or SystemClock())
 
     def _acceptor(
         self,
@@ -183,6 +207,8 @@ class OpenApps:
             await opened.acceptor.finish()
         finally:
             self._by_loop.pop(opened.loop, None)
+            if opened.failover is not None:
+                await opened.failover.close()
             await opened.carrier.close()
             if opened.cache is not None:
                 await opened.cache.close()

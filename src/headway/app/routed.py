@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headway.brokers.base import Enqueued, Store
     from headway.clock import Clock
     from headway.job import NewJob
+    from headway.routing.carriers.router import Router
+    from headway.routing.failover.failover import Failover
 
     Answered = Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None
 
@@ -33,17 +35,20 @@ def open_routed(
     clock: Clock,
     *,
     tasks: Iterable[Task[Any, Any]] = (),
+    failover: Failover | None = None,
 ) -> OpenApp:
     """Put the carriers together; ConfigError when a route names one that is not there."""
     names = tuple(stores)
     able = [store.capabilities.control for store in stores.values()]
     control = next((one for one in able if one is not None), None)
-    router = Following(names, parse_routes(routes, names), control)
-    router.on_adopt(lambda: _mark_ids(tasks, router))
+    following = Following(names, parse_routes(routes, names), control)
+    following.on_adopt(lambda: _mark_ids(tasks, following))
+    router: Router = following if failover is None else failover.around(following)
+    given = stores if failover is None else failover.stores
     accepted = accepted_by(stores, clock)
     answered = {name: accepted.of_carrier(name) for name in stores}
-    carrier = RoutedBroker(stores, router, answered)
-    acceptors = {name: acceptor(store, answered[name]) for name, store in stores.items()}
+    carrier = RoutedBroker(given, router, answered)
+    acceptors = {name: acceptor(store, answered[name]) for name, store in given.items()}
     accepting = RoutedAcceptor(carrier, acceptors, accepted)
     return OpenApp(loop, carrier, accepting, stores)
 

@@ -26,6 +26,7 @@ from headway.cli.rollout import rollout
 from headway.cli.routes import routes
 from headway.cli.schedules import schedules
 from headway.cli.server import server
+from headway.cli.spool import spool
 from headway.cli.stats import stats
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
@@ -114,6 +115,7 @@ for command in (
     stats,
     rollout,
     migrate,
+    spool,
     schedules,
     workers,
     top,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headway.cli.target import OpenTarget
     from headway.figures.histogram import Histogram
     from headway.figures.values import Counts, Figures
+    from headway.routing.failover.entries import Contents
 
     Names = tuple[str, str, str]
 
@@ -42,7 +43,8 @@ def stats(target: Target, *, queue: str | None, watch: bool, limit: int | None, 
     """Show what became of jobs in the last 15 minutes, by queue, task and carrier: of QUEUE, or of all.
 
     Numbers are per minute. ERRORS is the share of ended attempts that failed. WAIT is from due to start, TIME from
-    start to end, of each attempt. Workers count, and write what they counted every few seconds.
+    start to end, of each attempt. Workers count, and write what they counted every few seconds. Where the app has a
+    spool, the last lines say what waits in that of this host, and which carriers its processes count as away.
     """
     if limit is not None and not watch:
         msg = "--limit: only with --watch"
@@ -55,7 +57,7 @@ def stats(target: Target, *, queue: str | None, watch: bool, limit: int | None, 
         looks = 0
         while True:
             found = await _read(store, queue)
-            _print(found, as_json=as_json, watch=watch)
+            _print(found, as_json=as_json, watch=watch, spool=await _spool_of(opened))
             looks += 1
             if not watch or looks == limit:
                 return
@@ -81,17 +83,41 @@ async def _read(store: FiguresStore, queue: str | None) -> Figures:
     return await store.figures(now - MINUTES * MINUTE_MS, now + MINUTE_MS, queue=queue)
 
 
-def _print(found: Figures, *, as_json: bool, watch: bool) -> None:
-    from headway.cli.output import print_json, print_json_line
+async def _spool_of(opened: OpenTarget) -> Contents | None:
+    """Return what the spool of this host holds; None: the app has none."""
+    return None if opened.failover is None else await opened.failover.contents()
 
+
+def _print(found: Figures, *, as_json: bool, watch: bool, spool: Contents | None) -> None:
+    from headway.cli.output import print_json, print_json_line, printable
+    from headway.cli.spool import breaker_fields, breaker_lines, summary
+    from headway.clock import SystemClock
+
+    now_ms = SystemClock().now_ms()
     sums = _sums(found)
     if as_json:
-        document = {"minutes": MINUTES, "figures": [_fields(names, counts) for names, counts in sums.items()]}
+        document: dict[str, Any] = {
+            "minutes": MINUTES,
+            "figures": [_fields(names, counts) for names, counts in sums.items()],
+        }
+        if spool is not None:
+            oldest = spool.oldest_ms
+            document["spool"] = {
+                "jobs": spool.jobs,
+                "set_aside": spool.parked,
+                "bytes": spool.size,
+                "oldest_age_ms": None if oldest is None else max(0, now_ms - oldest),
+                "breakers": breaker_fields(spool, now_ms),
+            }
         (print_json_line if watch else print_json)(document)
         return
     if watch and sys.stdout.isatty():
         emit(_CLEAR)
     _print_table(sums)
+    if spool is not None:
+        emit(f"spool of this host: {summary(spool, now_ms)}")
+        for line in breaker_lines(spool, now_ms):
+            emit(printable(line))
 
 
 def _sums(found: Figures) -> dict[Names, Counts]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headway.app.app import Headway
     from headway.brokers.base import Store
     from headway.config import Settings
+    from headway.routing.failover.failover import Failover
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +39,7 @@ class OpenTarget(NamedTuple):
     settings: Settings
     app: Headway | None
     carriers: Mapping[str, Store]
+    failover: Failover | None = None  # None: there is no spool
 
 
 def takes_target(function: Callable[Concatenate[Target, P], R]) -> Callable[..., R]:
@@ -105,7 +107,7 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     if target.app is not None:
         app = import_app(target.app)
         async with app:
-            yield OpenTarget(app.carrier, app.settings, app, app.carriers)
+            yield OpenTarget(app.carrier, app.settings, app, app.carriers, app.failover)
         return
     settings = settings_of(target)
     if not settings.namespace:
@@ -116,7 +118,7 @@ async def opened(target: Target) -> AsyncGenerator[OpenTarget]:
     apps = OpenApps(settings.namespace, settings, None, None)
     here = await apps.open()
     try:
-        yield OpenTarget(here.carrier, settings, None, here.carriers)
+        yield OpenTarget(here.carrier, settings, None, here.carriers, here.failover)
     finally:
         await apps.close()
 

@@ -138,6 +138,15 @@ class Following:
         route = self._routes.get(queue)
         return self.carriers[0] if route is None else route.only
 
+    def others(self, job: NewJob, name: str) -> tuple[str, ...]:
+        """Return the other carriers that the route of the job's queue allows: in its order, behind this one first."""
+        route = self._routes.get(job.queue)
+        if route is None:
+            return ()
+        allowed = [one for one, weight in route.weights.items() if weight and one not in self._unknown]
+        at = allowed.index(name) + 1 if name in allowed else 0
+        return tuple(one for one in (*allowed[at:], *allowed[:at]) if one != name)
+
     def formerly(self, job: NewJob) -> tuple[str, ...]:
         """Return the other carriers where a job of the same name may be, because of earlier routes or of two names."""
         route = self._routes.get(job.queue)

@@ -37,6 +37,10 @@ def doctor(target: Target, *, as_json: bool) -> int:
 
     settings, namespace = _settings(target)
     findings = _examine(target, settings, namespace)
+    if settings.spool:
+        from headway.cli.doctor.spool import check_spool, spool_facts
+
+        findings.append(check_spool(spool_facts(settings, namespace)))
     failed = any(finding.level is Level.ERROR for finding in findings)
     if as_json:
         _print_json(settings.url, findings, failed=failed)

@@ -1,0 +1,278 @@
+"""Bringing the jobs of the spool to their carrier, in their order, when it is back: one process of the host at a time.
+
+A job leaves the file behind the answer of its carrier, so whoever dies on the way leaves it to the next process, which
+sends it again under the same id. It is noted that a job is about to be sent before it is: from then on it is bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from headway.errors import (
+    BrokerError,
+    BrokerRefusedError,
+    BrokerUnavailableError,
+    EnqueueError,
+    PartlyAcceptedError,
+)
+from headway.job import new_job_id
+from headway.raised import in_one_line
+from headway.routing.failover.breaker import BreakerState
+from headway.routing.failover.entries import SeenBreaker
+from headway.routing.failover.remembering import Memory, Remembering
+from headway.service import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.clock import Clock
+    from headway.job import JobId
+    from headway.routing.carriers.router import Router
+    from headway.routing.failover.carrier import SpooledCarrier
+    from headway.routing.failover.entries import Entry
+    from headway.routing.failover.others import Others
+    from headway.routing.failover.spool import Spool
+
+_log = logging.getLogger("headway.failover")
+
+BATCH: Final = 500  # jobs
+_IDLE: Final = 1.0  # seconds between two looks at the file while there is nothing to do
+_BUSY: Final = 0.25  # as above, while there is
+_REFUSED: Final = 5.0  # seconds until a carrier is tried again that takes nothing
+_TELL: Final = 5.0  # seconds: so often other processes are told of a breaker that is not closed
+_PATIENCE: Final = 10.0  # seconds for one batch, at least
+_LEASE_MS: Final = 15_000
+_PROOF: Final = 8  # jobs that are refused one after the other: then it is not they
+
+TOO_OLD: Final = (
+    "its carrier may have had it, and would not know it any more: it waited for longer than records are kept"
+)
+
+
+class Flusher:
+    """Brings the jobs of one carrier home. `round` is to be played for as long as the app is open."""
+
+    def __init__(
+        self,
+        carrier: SpooledCarrier,
+        spool: Spool,
+        memory: Memory,
+        clock: Clock,
+        *,
+        others: Others | None = None,
+        router: Router | None = None,
+    ) -> None:
+        """`others` and `router` are those of an app with several carriers."""
+        self._carrier = carrier
+        self._spool = spool
+        self._memory = memory
+        self._clock = clock
+        self._others = others
+        self._router = router
+        self.services = Services(_log, f"spool of {carrier.name}")
+        self._holder = f"{os.getpid()}-{new_job_id()}"
+        self._told = (0, 0.0)  # the breaker's changes, and when, on the monotonic clock
+        self._lease_until = 0.0
+        self._not_before = 0.0  # on the monotonic clock
+        self._lock = asyncio.Lock()
+        self.flushed = 0
+        """Jobs brought home by this process."""
+        self.why = ""
+        """Why the carrier refuses all jobs; empty: it does not."""
+
+    def start(self) -> None:
+        """Play rounds from now on: also what other processes have left in the spool is brought home."""
+        self.services.start("flush", self.round)
+
+    async def stop(self) -> None:
+        """Play no more; what is in the spool stays."""
+        await self.services.stop()
+
+    @property
+    def held_up(self) -> str:
+        """Why jobs stay here though the carrier answers; empty: they do not."""
+        waiting = 0 if self._others is None else len(self._others.waiting)
+        if waiting:
+            return f"{waiting} jobs may be on another carrier, which is away"
+        return self.why
+
+    async def round(self) -> float:
+        """Look whether the carrier is back, and bring it what waits; return the seconds until the next time."""
+        carrier, breaker = self._carrier, self._carrier.breaker
+        await self._tell()
+        self._spool.watch.refresh()
+        if breaker.look_due:
+            await self.look()
+        if not self._spool.watch.has(carrier.name):
+            return _IDLE if breaker.state is BreakerState.CLOSED else min(_BUSY, breaker.thresholds.pause)
+        if not breaker.admits:
+            await self._lead_round()
+        elif time.monotonic() >= self._not_before:
+            await self.flush()
+        return min(_BUSY, breaker.thresholds.pause)
+
+    async def look(self) -> bool:
+        """Look whether the carrier answers, and tell its breaker."""
+        breaker = self._carrier.breaker
+        try:
+            await self._carrier.look()
+        except BrokerUnavailableError as error:
+            self._carrier.away(breaker.failed(str(error)))
+            return False
+        except BrokerError as error:  # it says no: it takes no jobs either, as with a wrong password
+            self._carrier.away(breaker.trip(str(error)))
+            return False
+        breaker.looked()
+        return True
+
+    async def flush(self) -> int:
+        """Bring home what can be, unless another process does; return how many jobs that were."""
+        async with self._lock:
+            return await self._flush()
+
+    async def _flush(self) -> int:
+        name, before = self._carrier.name, self.flushed
+        try:
+            # Looked at first: a batch is given more time than a look, and nobody is to wait for the breaker so long.
+            while self._carrier.breaker.admits and await self._leased() and await self.look():
+                if not await self._bring():
+                    break
+        finally:
+            if self._lease_until:
+                self._lease_until = 0.0
+                await self._spool.release(name, self._holder)
+        if self.flushed > before:
+            _log.info("spool: %d jobs brought to carrier %s", self.flushed - before, name)
+        return self.flushed - before
+
+    async def _leased(self) -> bool:
+        now = time.monotonic()
+        if now > self._lease_until - _LEASE_MS / 2000:
+            if not await self._spool.take_lease(self._carrier.name, self._holder, _LEASE_MS):
+                return False
+            self._lease_until = now + _LEASE_MS / 1000
+        return True
+
+    async def _bring(self) -> bool:
+        """Bring the first jobs; return whether any left the line. False: there are none, or they have to wait."""
+        breaker = self._carrier.breaker
+        entries = await self._spool.head(self._carrier.name, BATCH)
+        if not entries:
+            return False
+        try:
+            fit = await self._still_wanted(entries)
+            progress = len(fit) < len(entries)
+            if self._others is not None:
+                fit = [one for one in fit if one.job.id not in self._others.waiting]
+            if fit:
+                await self._spool.hand_over(fit)
+                progress |= await self._send(fit)
+        except (BrokerUnavailableError, TimeoutError) as error:
+            self._carrier.away(breaker.failed(str(error) or "no answer in time"))
+            return False
+        return progress
+
+    async def _send(self, entries: Sequence[Entry]) -> bool:
+        try:
+            async with asyncio.timeout(max(_PATIENCE, self._carrier.breaker.thresholds.timeout)):
+                await self._carrier.store.enqueue([one.job for one in entries])
+        except PartlyAcceptedError as error:
+            taken = frozenset(error.accepted)
+            await self._home([one for one in entries if one.job.id in taken])
+            if isinstance(error.__cause__, BrokerUnavailableError):
+                raise error.__cause__ from error
+            await self._one_by_one([one for one in entries if one.job.id not in taken])
+            return True
+        except (BrokerRefusedError, EnqueueError):
+            return await self._one_by_one(entries)
+        await self._accepted(entries)
+        return True
+
+    async def _accepted(self, entries: Sequence[Entry]) -> None:
+        self.why = ""
+        await self._home(entries)
+        self._carrier.back(self._carrier.breaker.answered())
+
+    async def _home(self, entries: Sequence[Entry]) -> None:
+        await self._spool.done(entries)
+        self.flushed += len(entries)
+
+    async def _one_by_one(self, entries: Sequence[Entry]) -> bool:
+        """Send each alone: those that the carrier refuses while it takes others are set aside, with the reason."""
+        refused: list[tuple[Entry, Exception]] = []
+        progress = False
+        for entry in entries:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._carrier.store.enqueue([entry.job])
+            except EnqueueError as error:
+                await self._park(entry, error)
+                progress = True
+            except BrokerRefusedError as error:
+                refused.append((entry, error))
+                if len(refused) >= _PROOF and not progress:
+                    break
+            else:
+                await self._accepted([entry])
+                progress = True
+        if progress:
+            for entry, why in refused:
+                await self._park(entry, why)
+        elif refused:
+            self._not_before = time.monotonic() + _REFUSED
+            reason = in_one_line(refused[0][1])
+            if reason != self.why:
+                _log.warning("spool: carrier %s answers, but takes no jobs: %s", self._carrier.name, reason)
+            self.why = reason
+        return progress
+
+    async def _park(self, entry: Entry, error: Exception) -> None:
+        _log.error("spool: job %s is set aside: %s", entry.job.id, in_one_line(error))
+        await self._spool.park([entry], f"refused: {in_one_line(error)}")
+
+    async def _still_wanted(self, entries: list[Entry]) -> list[Entry]:
+        """Leave out jobs that are somewhere already, and set those aside of which nobody can tell any more."""
+        remembering = Remembering(self._memory, self._carrier.store, self._clock.now_ms())
+        old = [
+            one for one in entries if one.tried_ms is not None and not await remembering.knows(one.tried_ms)
+        ]
+        if old:
+            await self._spool.park(old, TOO_OLD)
+            ids: frozenset[JobId] = frozenset(one.job.id for one in old)
+            _log.error("spool: %d jobs are set aside, such as %s: %s", len(old), old[0].job.id, TOO_OLD)
+            entries = [one for one in entries if one.job.id not in ids]
+        if self._others is None:
+            return entries
+        met = await self._others.met(entries)
+        await self._home([one for one in entries if one.job.id in met])
+        return [one for one in entries if one.job.id not in met]
+
+    async def _lead_round(self) -> None:
+        """Let jobs go to another carrier that were handed to nobody: their routes lead there now."""
+        if self._router is None:
+            return
+        name = self._carrier.name
+        groups: dict[str, list[Entry]] = {}
+        for entry in await self._spool.head(name, BATCH):
+            if entry.tried_ms is None and not entry.job.named:
+                groups.setdefault(self._router.choose(entry.job), []).append(entry)
+        for other, some in groups.items():
+            if other != name:
+                await self._spool.rebind(some, other)
+
+    async def _tell(self) -> None:
+        """Let other processes, and commands, see a breaker that is not closed."""
+        breaker, now = self._carrier.breaker, time.monotonic()
+        closed = breaker.state is BreakerState.CLOSED
+        changes, told = self._told
+        if changes == breaker.changes and (closed or now - told < _TELL):
+            return
+        now_ms = self._clock.now_ms()
+        since_ms = now_ms - round((now - breaker.since) * 1000)
+        seen = SeenBreaker(self._carrier.name, os.getpid(), breaker.state, since_ms, now_ms, breaker.why)
+        await self._spool.note_breaker(seen, closed=closed)
+        self._told = (breaker.changes, now)
