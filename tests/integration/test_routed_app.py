@@ -14,6 +14,7 @@ from headway.brokers.url import from_url, pulled
 from headway.errors import ConfigError
 from headway.job import JobState, mark_of
 from headway.routing import following
+from headway.routing.declared import Declared
 from headway.routing.following import ROUTES, Following
 from headway.routing.routes import Route, route_of
 from headway.routing.table import RouteTable, decode_table, encode_table
@@ -179,6 +180,35 @@ async def test_jobs_with_a_key_stay_where_they_were_until_a_change_has_settled(
         await _change(app, {"west": 100})
         named, plain = await send.options(key="a").enqueue(1), await send.enqueue(1)
         assert [await _where(app, one.id) for one in (named, plain)] == [["east"], ["west"]]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_names_hold_while_a_carrier_is_drained_and_when_it_takes_jobs_again(tmp_path: Path) -> None:
+    app = _app(tmp_path)  # the first of its carriers takes all queues: none of them has a route
+
+    @app.task(queue=QUEUE)
+    async def send(number: int) -> int:
+        return number
+
+    async def drain(**drained: str) -> None:
+        store = _control(app)
+        found = await store.read_control(ROUTES)
+        table = RouteTable() if found is None else decode_table(found.body)
+        new = table.drained_as(
+            drained, who="", when_ms=0, why="", unrouted=Declared(("east", "west")).unrouted, queues=()
+        )
+        assert await store.write_control(ROUTES, encode_table(new), expected=table.version) == new.version
+
+    async with app:
+        first = await send.options(key="a").enqueue(1)
+        await drain(east="west")
+        again, plain = await send.options(key="a").enqueue(1), await send.enqueue(2)
+        many = await app.enqueue_many([send.job(3), send.options(key="b").job(4)])
+        assert (again.id, again.duplicate) == (first.id, True)
+        assert [await _where(app, one.id) for one in (first, plain, *many)] == [["east"]] + [["west"]] * 3
+        await drain()
+        assert (await send.options(key="b").enqueue(4)).id == many[1].id
+        assert await _where(app, (await send.enqueue(5)).id) == ["east"]
 
 
 @pytest.mark.usefixtures("settled")

@@ -39,7 +39,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "queues list", "queues pause", "queues resume", "queues drain", "queues clean",
         "stats", "server", "recorder", "db upgrade", "db status", "keys create", "keys list", "keys rotate", "keys revoke",
         "spool show", "spool flush", "spool resend", "spool drop",
-        "routes show", "routes set", "routes history", "routes move", "routes rollback", "routes verify",
+        "routes show", "routes set", "routes history", "routes drain", "routes move", "routes rollback", "routes verify",
         "rollout start", "rollout status", "rollout pause", "rollout resume", "rollout promote", "rollout abort",
         "rollout history", "rollout run",
         "schedules change", "schedules create", "schedules delete", "schedules list", "schedules pause", "schedules resume",

@@ -57,7 +57,7 @@ def settle() -> None:
     db.close()
 
 
-def shown(shop: Shop) -> dict[str, dict[str, int]]:
+def shown_routes(shop: Shop) -> dict[str, dict[str, int]]:
     return {one["queue"]: one["weights"] for one in shop.json("routes", "show", *shop.target)["routes"]}
 
 
@@ -65,8 +65,8 @@ def test_show_says_where_each_queue_goes_and_why(routed: Shop) -> None:
     found = routed.json("routes", "show", *routed.target)
     assert (found["version"], found["control"]) == (0, "main")
     assert found["carriers"] == [
-        {"name": "main", "url": "sqlite:///main.db"},
-        {"name": "side", "url": "sqlite:///side.db"},
+        {"name": "main", "url": "sqlite:///main.db", "drained_to": None, "left": {}},
+        {"name": "side", "url": "sqlite:///side.db", "drained_to": None, "left": {}},
     ]
     assert [(one["queue"], one["from"], one["weights"]) for one in found["routes"]] == [
         ("email", "settings", {"main": 50, "side": 50}),
@@ -106,6 +106,61 @@ def _on(shop: Shop, carrier: str) -> list[str]:
     return asyncio.run(work())
 
 
+def test_a_carrier_is_drained_until_it_is_empty_and_takes_its_share_again(routed: Shop) -> None:
+    routed.ok("routes", "set", "reports", "side", *routed.target)
+    old = routed.enqueue("report", "q1")
+    settle()
+    text = routed.ok("routes", "drain", "side", "--dry-run", *routed.target)
+    assert "side is drained: nothing new goes there, main stands in" in text
+    assert "nothing was changed; it would be version 2" in text
+    result = routed.run("routes", "drain", "side", "--reason", "repair", *routed.target)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:4] == [
+        "side is drained: nothing new goes there, main stands in",
+        "email: main 50 -> 100 %; side 50 -> 0 %; 50 % of its jobs change their carrier",
+        "reports: main 0 -> 100 %; side 100 -> 0 %; 100 % of its jobs change their carrier",
+        "version 2; every producer goes by it within 2 s, jobs with a key in 4 s",
+    ]
+    assert result.stdout.splitlines()[-1].split() == ["reports", "1", "0", "0"]
+    new = routed.enqueue("report", "q2")
+    assert (_on(routed, "side"), _on(routed, "main")) == ([old], [new])
+    shown = routed.ok("routes", "show", *routed.target)
+    assert "drained: nothing new goes there, left: 1 ready" in shown
+    assert "all to side; now all to main" in shown
+    settle()
+    refused = routed.run("routes", "set", "email", "main=10", "side=90", *routed.target)
+    assert refused.exit_code == 2
+    assert (
+        "carrier side is drained, nothing new goes there: `headway routes drain side --end`" in refused.stderr
+    )
+    assert routed.run("routes", "drain", "main", *routed.target).exit_code == 1  # nobody would be left
+    found = routed.json("routes", "drain", "side", "--move", "--wait", *routed.target)
+    assert (found["changed"], found["moved"], found["left"], found["empty"]) == (
+        False,
+        {"reports": 1},
+        [],
+        True,
+    )
+    assert sorted(_on(routed, "main")) == sorted([old, new])
+    text = routed.ok("routes", "drain", "side", "--end", *routed.target)
+    assert "side is drained no more" in text
+    assert shown_routes(routed)["reports"] == {"side": 100}
+    settle()
+    versions = routed.json("routes", "history", *routed.target)["versions"]
+    assert [one["reason"] for one in versions[:2]] == ["side is drained no more", "repair"]
+
+
+def test_what_a_drain_cannot_be(routed: Shop) -> None:
+    for words, code in (
+        (["nosuch"], 1),
+        (["side", "--to", "nosuch"], 1),
+        (["side", "--to", "side"], 1),
+        (["side", "--end", "--move"], 2),
+    ):
+        result = routed.run("routes", "drain", *words, *routed.target)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1), result.stderr
+
+
 def test_a_dry_run_shows_the_difference_and_changes_nothing(routed: Shop) -> None:
     text = routed.ok("routes", "set", "reports", "main=75", "side=25", "--dry-run", *routed.target)
     assert text.splitlines()[0].startswith("reports: main 100 -> 75 %; side 0 -> 25 %")
@@ -140,7 +195,7 @@ def test_history_and_rollback(routed: Shop) -> None:
     assert versions[0]["routes"] == {"reports": {"main": 75, "side": 25}}
     assert "75 % of its jobs" in versions[0]["changes"][0]
     assert routed.ok("routes", "rollback", "0", *routed.target).startswith("reports: main 75 -> 100 %")
-    assert shown(routed)["reports"] == {"main": 100}
+    assert shown_routes(routed)["reports"] == {"main": 100}
     text = routed.ok("routes", "history", "--limit", "1", *routed.target)
     assert text.splitlines()[0].startswith("version 4  ")
     assert "back to the settings" in text
@@ -151,10 +206,10 @@ def test_history_and_rollback(routed: Shop) -> None:
 def test_the_settings_count_again_where_that_is_asked(routed: Shop) -> None:
     routed.ok("routes", "set", "email", "side", *routed.target)
     settle()
-    assert shown(routed)["email"] == {"side": 100}
+    assert shown_routes(routed)["email"] == {"side": 100}
     text = routed.ok("routes", "set", "email", "--declared", *routed.target)
     assert text.startswith("email: main 0 -> 50 %; side 100 -> 50 %; 50 % of its jobs change their carrier")
-    assert shown(routed)["email"] == {"main": 50, "side": 50}
+    assert shown_routes(routed)["email"] == {"main": 50, "side": 50}
 
 
 def test_jobs_are_placed_by_a_header_where_that_is_asked(routed: Shop) -> None:
@@ -192,7 +247,7 @@ def test_what_cannot_be_meant_is_said_in_a_line_and_changes_nothing(
 
 def test_a_queue_of_the_future_and_a_version_that_never_was(routed: Shop) -> None:
     routed.ok("routes", "set", "later", "side", "--force", *routed.target)
-    assert shown(routed)["later"] == {"side": 100}
+    assert shown_routes(routed)["later"] == {"side": 100}
     result = routed.run("routes", "rollback", "7", *routed.target)
     assert (result.exit_code, "no version 7 of the routes is kept; there are: 1 to 1" in result.stderr) == (
         1,
@@ -239,10 +294,10 @@ def test_without_the_apps_code_the_settings_name_the_carriers(routed: Shop) -> N
     )
     plain = Shop("none")
     plain.target = []
-    assert shown(plain) == {"email": {"side": 100}}
+    assert shown_routes(plain) == {"email": {"side": 100}}
     result = plain.run("routes", "set", "email", "main=5", "side=95")
     assert (result.exit_code, "was not checked" in result.stderr) == (0, True)
-    assert shown(plain) == {"email": {"main": 5, "side": 95}}
+    assert shown_routes(plain) == {"email": {"main": 5, "side": 95}}
 
 
 def test_an_app_with_one_carrier_has_routes_that_say_so(shop: Shop) -> None:

@@ -94,7 +94,7 @@ PRINTING: Final = {
 
 
 def test_every_command_that_prints_of_a_carrier_is_tried() -> None:
-    elsewhere = {("jobs", "watch"), ("offload", "prune"), ("routes", "move")}
+    elsewhere = {("jobs", "watch"), ("offload", "prune"), ("routes", "move"), ("routes", "drain")}
     assert PRINTING.keys() | elsewhere >= {
         path for path in LEAVES if has_option(path, "--namespace") and path[0] not in {"rollout", "spool"}
     }  # those left out at the end need two carriers, or a spool

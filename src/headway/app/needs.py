@@ -11,7 +11,7 @@ from headway.job import PRIORITY_DEFAULT
 from headway.routing.needs import TaskNeeds, lacks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from headway.app.task import Task
     from headway.brokers.base import Store
@@ -22,11 +22,29 @@ if TYPE_CHECKING:
     from headway.routing.table import RouteTable
 
 
-def gaining_carriers(known: Declared, before: RouteTable, after: RouteTable) -> dict[str, list[str]]:
-    """Return the carriers that get more of a queue's jobs than before, by queue."""
-    queues = sorted({*before.routes, *after.routes})
-    found = {queue: _grown(known.route(before, queue), known.route(after, queue)) for queue in queues}
+def gaining_carriers(
+    known: Declared, before: RouteTable, after: RouteTable, queues: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """Return the carriers that get more of a queue's jobs than before, by queue; `queues` are those of tasks."""
+    looked = {*before.routes, *after.routes}
+    if before.drained != after.drained:
+        looked |= {*known.routes, *queues}
+    found = {
+        queue: _grown(known.working(before, queue), known.working(after, queue)) for queue in sorted(looked)
+    }
     return {queue: names for queue, names in found.items() if names}
+
+
+def _check_drained(known: Declared, before: RouteTable, after: RouteTable) -> None:
+    """Refuse a route that would give a drained carrier more: nothing would come of it."""
+    for queue in sorted({*before.routes, *after.routes}):
+        for name in _grown(known.route(before, queue), known.route(after, queue)):
+            if name in after.drained:
+                msg = (
+                    f"route of {queue}: carrier {name} is drained, nothing new goes there: "
+                    f"`headway routes drain {name} --end` ends that"
+                )
+                raise ConfigError(msg)
 
 
 def check_gaining(  # noqa: PLR0917 - all that the answer rests on
@@ -38,7 +56,9 @@ def check_gaining(  # noqa: PLR0917 - all that the answer rests on
     after: RouteTable,
 ) -> None:
     """Refuse a carrier that is not there, or cannot do what a task needs that is to go there: ConfigError names it."""
-    for queue, names in gaining_carriers(known, before, after).items():
+    _check_drained(known, before, after)
+    queues = {task.options_declared.queue for task in tasks.values()}
+    for queue, names in gaining_carriers(known, before, after, queues).items():
         if missing := [name for name in names if name not in carriers]:
             msg = (
                 f"route of {queue}: there is no carrier {missing[0]!r} any more; the carriers are "

@@ -151,7 +151,8 @@ class Controller:
         earlier, queue = stored.rollout, stored.rollout.plan.queue
         routes = await read_routes(self._control, self._clock)
         measured = None if earlier.status.over else await self._measured(earlier, stored.now_ms)
-        route = self._declared.route(routes.table, queue)
+        # A carrier that is drained meanwhile is a route that people changed: the roll-out pauses and says so.
+        route = self._declared.working(routes.table, queue)
         rollout, made = decide(earlier, Look(route, measured), stored.now_ms)
         news = made.reason is not Reason.OVER and notable(earlier.decision, made)
         if rollout != earlier:

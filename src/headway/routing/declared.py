@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from headway.routing.draining import working
 from headway.routing.routes import PLACES, Route
 
 if TYPE_CHECKING:
@@ -36,9 +37,16 @@ class Declared:
         """Return the route of a queue."""
         return table.routes.get(queue) or self.unrouted(queue)
 
+    def working(self, table: RouteTable, queue: str) -> Route:
+        """Return the route of a queue as it works: what is drained takes nothing."""
+        return working(self.route(table, queue), table.drained)
+
     def over(self, table: RouteTable) -> RouteTable:
-        """Return the table as it works: with the declared routes of the queues that are not in it."""
-        return replace(table, routes=dict(self.routes) | dict(table.routes))
+        """Return the table as it works: with the declared routes of the queues that are not in it, and none drained."""
+        routes = dict(self.routes) | dict(table.routes)
+        return replace(
+            table, routes={queue: working(route, table.drained) for queue, route in routes.items()}
+        )
 
     def unknown(self, route: Route) -> list[str]:
         """Return the carriers that a route names and the settings do not."""

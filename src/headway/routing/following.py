@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError, CodecError
+from headway.routing.draining import stand_in, working
 from headway.routing.routes import Route
-from headway.routing.table import RouteTable, decode_table
+from headway.routing.table import UNROUTED, RouteTable, decode_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ class Following:
         self._declared = dict(declared)
         self._control = control
         self._routes = _known(declared, carriers)
+        self._default = carriers[0]  # of queues without a route
         self._adopted: Callable[[], None] | None = None
         self._looked = -1e9  # time.monotonic() at which the last look that was answered began
         self._tried = -1e9
@@ -96,7 +98,7 @@ class Following:
         """Return the carrier of a job. The end of an id is not looked at: it is what says where the job went."""
         route = self._routes.get(job.queue)
         if route is None:
-            return self.carriers[0]
+            return self._unrouted(job)
         if not job.named:
             return route.only or route.choose(job.id[:-1], None, job.headers)
         if self._unsettled():
@@ -117,7 +119,7 @@ class Following:
             return None if self.formerly(job) else self.choose(job)
         route = self._routes.get(job.queue)
         if route is None:
-            return self.carriers[0]
+            return self._default
         if route.only is not None:
             return route.only
         return route.choose(job.id[:-1], None, job.headers) if route.by else route.choose_id(job.id)
@@ -136,7 +138,7 @@ class Following:
     def only(self, queue: str) -> str | None:
         """Return the carrier that takes all jobs of a queue; None when there are several."""
         route = self._routes.get(queue)
-        return self.carriers[0] if route is None else route.only
+        return self._default if route is None else route.only
 
     def others(self, job: NewJob, name: str) -> tuple[str, ...]:
         """Return the other carriers that the route of the job's queue allows: in its order, behind this one first."""
@@ -150,15 +152,16 @@ class Following:
     def formerly(self, job: NewJob) -> tuple[str, ...]:
         """Return the other carriers where a job of the same name may be, because of earlier routes or of two names."""
         route = self._routes.get(job.queue)
-        former = self.table.former.get(job.queue, ())
+        former = (*self.table.former.get(job.queue, ()), *self.table.former.get(UNROUTED, ()))
         if route is None and not former:
             return ()
         chosen = self.choose(job)
         if len(former) >= _MOST_FORMER:
             return tuple(name for name in self.carriers if name != chosen)
         places = [one.choose(job.id[:-1], _name(job), job.headers) for one in former]
-        if route is not None and self._unsettled():  # waiting jobs may be taken over to the new place already
-            places.append(route.choose(job.id[:-1], _name(job), job.headers))
+        if self._unsettled():  # waiting jobs may be taken over to the new place already
+            new = self._default if route is None else route.choose(job.id[:-1], _name(job), job.headers)
+            places.append(new)
         if route is not None and (route.by or (job.key is not None and job.unique is not None)):
             places += route.weights
         return tuple(name for name in dict.fromkeys(places) if name != chosen and name in self.carriers)
@@ -168,6 +171,13 @@ class Following:
         if self._settled > 0 and time.monotonic() >= self._settled:
             self._settled = -1e9
         return self._settled > 0
+
+    def _unrouted(self, job: NewJob) -> str:
+        if job.named and self._unsettled() and self.table.changes.get(UNROUTED) == self.table.version:
+            former = self.table.former.get(UNROUTED, ())
+            before = former[0].only if former else None
+            return before if before in self.carriers else self._default
+        return self._default
 
     def _before(self, queue: str, route: Route) -> Route:
         changed = self.table.changes.get(queue) == self.table.version
@@ -211,7 +221,10 @@ class Following:
             )
         self.table = table
         routes = self._declared | dict(table.routes)
+        routes = {queue: working(route, table.drained) for queue, route in routes.items()}
         self._routes = _known(routes, self.carriers)
+        default = stand_in(self.carriers[0], table.drained)
+        self._default = default if default in self.carriers else self.carriers[0]
         self._settled = settled
         unknown = {name for route in routes.values() for name in route.weights} - set(self.carriers)
         for name in sorted(unknown - self._unknown):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from headway.errors import ConfigError
 from headway.routing.changing import read_routes
 from headway.routing.keeping import (
     Listed,
@@ -66,6 +67,9 @@ async def check_begin(
             msg = f"the last roll-out of queue {plan.queue} is {earlier.status}; its route is not back yet: try again"
             raise RolloutError(msg)
     check_against(plan, route, declared.carriers)
+    if touched := [name for name in (plan.to, *route.weights) if name in routes.table.drained]:
+        msg = f"roll-out of {plan.queue}: carrier {touched[0]} is drained: end that first, or let it become empty"
+        raise ConfigError(msg)
     return route, stored
 
 

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from headway.clock import LAST_MS
 from headway.errors import CodecError
+from headway.routing.draining import working
 from headway.routing.routes import Route, Runs, moved
 from headway.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MAX_BYTES: Final = 256 * 1024
 """Size of an encoded table, as control stores take it: about 1,000 queues with several changes each."""
@@ -22,6 +23,8 @@ MAX_FORMER: Final = 16
 """Earlier routes of a queue that are kept with it."""
 MAX_WHO: Final = 200
 MAX_WHY: Final = 1000
+UNROUTED: Final = ""
+"""Stands for all queues that neither a table nor the settings name: no queue is called so."""
 _FORMAT: Final = 1
 
 
@@ -33,6 +36,9 @@ class RouteTable:
     the change was made from. `when_ms` is in milliseconds since 1970 UTC. `restores` is the version whose routes a
     roll-back took, 0 for any other change. `former` are the different routes that a queue had before, the last one
     first, at most MAX_FORMER: jobs of then may hold a key. `changes` says at which version each queue's route changed.
+    `drained` are the carriers to which nothing new goes, each with the one that stands in for it where a route has no
+    other (see `working`); `former` and `changes` are about routes as they work, and have under `UNROUTED` what became
+    of the queues that no table names.
     """
 
     version: int = 0
@@ -44,6 +50,7 @@ class RouteTable:
     restores: int = 0
     former: Mapping[str, tuple[Route, ...]] = field(default_factory=dict[str, tuple[Route, ...]])
     changes: Mapping[str, int] = field(default_factory=dict[str, int])
+    drained: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def changed(
         self,
@@ -74,6 +81,21 @@ class RouteTable:
         """Return the next version, with the routes of an earlier one: history is never rewritten."""
         return self._next(to.routes, who, when_ms, why, restores=to.version, unrouted=unrouted)
 
+    def drained_as(
+        self,
+        drained: Mapping[str, str],
+        *,
+        who: str,
+        when_ms: int,
+        why: str,
+        unrouted: Callable[[str], Route],
+        queues: Iterable[str],
+    ) -> RouteTable:
+        """Return the next version, with these carriers drained and no other; `queues` have routes in the settings."""
+        return self._next(
+            self.routes, who, when_ms, why, unrouted=unrouted, drained=drained, queues=(*queues, UNROUTED)
+        )
+
     def _next(
         self,
         routes: Mapping[str, Route],
@@ -83,20 +105,34 @@ class RouteTable:
         *,
         restores: int = 0,
         unrouted: Callable[[str], Route] | None = None,
+        drained: Mapping[str, str] | None = None,
+        queues: Iterable[str] = (),
     ) -> RouteTable:
         ordered = {queue: routes[queue] for queue in sorted(routes)}
+        drained = self.drained if drained is None else drained
         who, why = storable(who, MAX_WHO), storable(why, MAX_WHY)
         former, changes = dict(self.former), dict(self.changes)
-        for queue in sorted({*self.routes, *routes}):
+        for queue in sorted({*self.routes, *routes, *queues}):
             before = self.routes.get(queue) or (unrouted(queue) if unrouted else None)
             after = routes.get(queue) or (unrouted(queue) if unrouted else None)
+            before = before and working(before, self.drained)
+            after = after and working(after, drained)
             if before != after:
                 changes[queue] = self.version + 1
                 if before is not None:
                     earlier = [one for one in former.get(queue, ()) if one != before]
                     former[queue] = (before, *earlier)[:MAX_FORMER]
         return RouteTable(
-            self.version + 1, self.version, ordered, who, when_ms, why, restores, former, changes
+            self.version + 1,
+            self.version,
+            ordered,
+            who,
+            when_ms,
+            why,
+            restores,
+            former,
+            changes,
+            dict(sorted(drained.items())),
         )
 
 
@@ -118,6 +154,7 @@ class _Document(Struct, frozen=True):
     restores: int = 0
     former: dict[str, tuple[_Entry, ...]] = {}
     changes: dict[str, int] = {}
+    drained: dict[str, str] = {}
 
 
 _decoder: Final = msgspec.json.Decoder(_Document)
@@ -141,6 +178,7 @@ def encode_table(table: RouteTable) -> bytes:
                 for queue, routes in table.former.items()
             },
             changes=dict(table.changes),
+            drained=dict(table.drained),
         )
     )
     if len(data) > MAX_BYTES:
@@ -182,16 +220,23 @@ def decode_table(data: bytes) -> RouteTable:
         restores=document.restores,
         former=former,
         changes=document.changes,
+        drained=document.drained,
     )
 
 
 def differences(old: RouteTable, new: RouteTable, default: str) -> list[str]:
-    """Return what differs, one line a queue in the order of names.
+    """Return what differs, one line a carrier that is drained or no more, and one a queue in the order of names.
 
     A queue without a route goes to the carrier `default`. Each line says which percentage of the queue's new jobs
     changes its carrier.
     """
-    return [
+    lines = [
+        f"{name} is drained: nothing new goes there, {goal} stands in"
+        for name, goal in new.drained.items()
+        if old.drained.get(name) != goal
+    ]
+    lines += [f"{name} is drained no more" for name in old.drained if name not in new.drained]
+    return lines + [
         line
         for queue in sorted(old.routes.keys() | new.routes.keys())
         for line in _difference(queue, old.routes.get(queue), new.routes.get(queue), default)

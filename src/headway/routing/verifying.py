@@ -175,5 +175,5 @@ async def _stranded(
 
 def _leads_to(declared: Declared, table: RouteTable, queue: str) -> set[str]:
     """Return the carriers to which a queue's jobs go; the first takes the share of those that are not there."""
-    route = declared.route(table, queue)
+    route = declared.working(table, queue)
     return {*route.weights, *([declared.first] if declared.unknown(route) else [])}

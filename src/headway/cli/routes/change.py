@@ -41,11 +41,11 @@ class Done(NamedTuple):
     warnings: list[str]
 
 
-_reason_option = click.option("--reason", default="", help="Why; kept with the version.")
-_who_option = click.option(
+reason_option = click.option("--reason", default="", help="Why; kept with the version.")
+who_option = click.option(
     "--who", default=None, help="Who changes it; kept with the version.  [default: user@host]"
 )
-_dry_run_option = click.option(
+dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Check and show the difference; change nothing."
 )
 
@@ -70,9 +70,9 @@ _dry_run_option = click.option(
 @click.option(
     "--force", is_flag=True, help="Also a queue that holds no job yet and that no task of --app declares."
 )
-@_reason_option
-@_who_option
-@_dry_run_option
+@reason_option
+@who_option
+@dry_run_option
 @json_option("the change")
 @takes_target
 def set_route(  # noqa: PLR0913 - the options of the command
@@ -121,7 +121,7 @@ def set_route(  # noqa: PLR0913 - the options of the command
                 {queue: after}, who=who or me(), when_ms=now_ms, why=reason, unrouted=known.unrouted
             )
 
-        return await _change(opened, known, counts, edit, dry_run=dry_run)
+        return await apply_change(opened, known, counts, edit, dry_run=dry_run)
 
     done = with_target(target, work)
     _print(done, dry_run=dry_run, as_json=as_json)
@@ -134,9 +134,9 @@ def set_route(  # noqa: PLR0913 - the options of the command
     )
 )
 @click.argument("version", type=click.IntRange(0))
-@_reason_option
-@_who_option
-@_dry_run_option
+@reason_option
+@who_option
+@dry_run_option
 @json_option("the change")
 @takes_target
 def rollback(
@@ -173,7 +173,7 @@ def rollback(
                 earlier, who=who or me(), when_ms=now_ms, why=why, unrouted=known.unrouted
             )
 
-        return await _change(opened, known, counts, edit, dry_run=dry_run)
+        return await apply_change(opened, known, counts, edit, dry_run=dry_run)
 
     done = with_target(target, work)
     _print(done, dry_run=dry_run, as_json=as_json)
@@ -190,7 +190,7 @@ def _changed(known: Declared, before: Route, words: tuple[str, ...], by: str | N
     return before.changed(new.weights) if new.by == before.by else new
 
 
-async def _change(
+async def apply_change(
     opened: OpenTarget,
     known: Declared,
     counts: Mapping[str, Mapping[str, QueueCounts]],
@@ -215,7 +215,9 @@ async def _change(
         change = await change_routes(control, checked, clock, on_wait=_say_wait)
     from headway.app.needs import gaining_carriers
 
-    warnings = await warnings_of(opened, counts, gaining_carriers(known, change.before, change.after))
+    queues = () if opened.app is None else opened.app.queues
+    gaining = gaining_carriers(known, change.before, change.after, queues)
+    warnings = await warnings_of(opened, counts, gaining)
     return Done(change, _words(known, change), warnings)
 
 

@@ -6,6 +6,7 @@ import click
 
 from headway.cli.options import examples
 from headway.cli.routes.change import rollback, set_route
+from headway.cli.routes.drain import drain
 from headway.cli.routes.history import history
 from headway.cli.routes.move import move
 from headway.cli.routes.show import show
@@ -19,6 +20,7 @@ from headway.cli.routes.verify import verify
         "headway routes rollback 3 --app shop.jobs:app",
         "headway routes verify --app shop.jobs:app",
         "headway routes move reports --from main --to push --app shop.jobs:app",
+        "headway routes drain push --move --app shop.jobs:app",
     )
 )
 def routes() -> None:
@@ -28,5 +30,5 @@ def routes() -> None:
     """
 
 
-for command in (show, set_route, history, rollback, move, verify):
+for command in (show, set_route, history, rollback, drain, move, verify):
     routes.add_command(command)

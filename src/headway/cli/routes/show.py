@@ -81,7 +81,7 @@ def _origin(seen: Seen, queue: str) -> str:
 
 def _left(seen: Seen, queue: str) -> dict[str, dict[str, int]]:
     """Return the jobs that are still to run on carriers to which the queue's route does not lead."""
-    weights = seen.declared.route(seen.stored.table, queue).weights
+    weights = seen.declared.working(seen.stored.table, queue).weights
     found = {name: held(counts.get(queue)) for name, counts in seen.counts.items() if name not in weights}
     return {
         name: {state.value: count for state, count in some.items()} for name, some in found.items() if some
@@ -98,12 +98,21 @@ def _fields(seen: Seen) -> dict[str, Any]:
         "who": table.who,
         "reason": table.why,
         "control": seen.control,
-        "carriers": [{"name": name, "url": seen.urls.get(name)} for name in seen.declared.carriers],
+        "carriers": [
+            {
+                "name": name,
+                "url": seen.urls.get(name),
+                "drained_to": table.drained.get(name),
+                "left": _all_left(seen, name),
+            }
+            for name in seen.declared.carriers
+        ],
         "routes": [
             {
                 "queue": queue,
                 "from": _origin(seen, queue),
                 "weights": (route := seen.declared.route(table, queue)).weights,
+                "working": seen.declared.working(table, queue).weights,
                 "by": route.by or None,
                 "unknown_carriers": seen.declared.unknown(route),
                 "left": _left(seen, queue),
@@ -120,6 +129,9 @@ def _print(seen: Seen) -> None:
     for name in seen.declared.carriers:
         duties = ["takes what has no route"] if name == seen.declared.first else []
         duties += ["keeps the routes"] if name == seen.control else []
+        if name in seen.stored.table.drained:
+            left = ", ".join(f"{count} {state}" for state, count in _all_left(seen, name).items()) or "empty"
+            duties.append(f"drained: nothing new goes there, left: {left}")
         emit(printable("; ".join([f"carrier {name}  {seen.urls.get(name, '-')}", *duties])))
     print_table(
         [Column("queue"), Column("route"), Column("from"), Column("still elsewhere", colour=yellow)],
@@ -149,7 +161,18 @@ def _route_text(seen: Seen, queue: str) -> str:
         if unknown
         else ""
     )
-    return f"{weights_text(route)}{by}{missing}"
+    works = seen.declared.working(seen.stored.table, queue)
+    now = f"; now {weights_text(works)}" if works != route else ""
+    return f"{weights_text(route)}{by}{missing}{now}"
+
+
+def _all_left(seen: Seen, name: str) -> dict[str, int]:
+    """Return how many jobs of all queues a carrier has to run, by state."""
+    found: dict[str, int] = {}
+    for counts in seen.counts.get(name, {}).values():
+        for state, count in held(counts).items():
+            found[state.value] = found.get(state.value, 0) + count
+    return found
 
 
 def _left_text(left: Mapping[str, Mapping[str, int]]) -> str:
