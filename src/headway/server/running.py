@@ -132,6 +132,7 @@ class Chores:
         self.services.start("uses of keys", self._keep_uses, first=_USES_EVERY)
         self.services.start("paused queues", asked.queues.resume_due)
         self.services.start("interrupted changes", self._finish_changes)
+        self.services.start("acts", asked.acts.work)
         self.services.start("old answers", self._prune, first=_PRUNE_EVERY)
 
     async def stop(self) -> None:

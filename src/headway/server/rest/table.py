@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headway.server.access.caller import Role
-from headway.server.rest import access, figures, jobs, queues, routes, schedules, server
+from headway.server.rest import access, acts, figures, jobs, queues, routes, schedules, server
 from headway.server.rest.operation import Route
 
 _READ, _OPERATE, _ADMIN, _ANYBODY = Role.READ, Role.OPERATE, Role.ADMIN, None
@@ -49,6 +49,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/rollouts/{queue}/resume", _ADMIN, routes.resume_rollout),
     Route("POST", "/v1/rollouts/{queue}/promote", _ADMIN, routes.promote_rollout),
     Route("POST", "/v1/rollouts/{queue}/abort", _ADMIN, routes.abort_rollout),
+    Route("GET", "/v1/acts", _READ, acts.list_acts),
+    Route("POST", "/v1/acts", _OPERATE, acts.create_act),
+    Route("GET", "/v1/acts/{act_id}", _READ, acts.get_act),
+    Route("POST", "/v1/acts/{act_id}/cancel", _OPERATE, acts.cancel_act),
     Route("GET", "/v1/failures", _READ, figures.list_failures),
     Route("GET", "/v1/failures/{group}", _READ, figures.get_failure),
     Route("GET", "/v1/figures", _READ, figures.read_figures),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headway.server.services.acts import Acts
 from headway.server.services.changing import Changing
 from headway.server.services.creating import Creating
 from headway.server.services.failures import FailuresService
@@ -47,3 +48,4 @@ class AppServices:
         self.tasks = Tasks(shared)
         self.failures = FailuresService(shared)
         self.keys = KeyActs(keyring, audit)
+        self.acts = Acts(shared)
