@@ -18,10 +18,13 @@ from headway.push import receiver
 from headway.records import Recorder, RecordQuery, RecordStore
 from headway.routing.carriers.opening import Opening
 from headway.runtime.worker import Worker
+from headway.server.live.board import Topic
+from headway.server.live.source import Source
 from headway.testing import FaultyBroker, inline
 from tests.faults.figures import FIGURE
 from tests.integration import loops
 from tests.unit.push_scene import Call, FakePush, post
+from tests.unit.server_scene import Scene as ServerScene
 from tests.unit.server_scene import served as server_served
 from tests.unit.test_emulator_dispatch import Scene
 from tests.unit.test_supervisor import FakeCarrier, all_held
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.brokers.base import Heartbeat
+    from headway.server.live.live import Live
     from headway.service import Service, Services
     from headway.testing.wrapper import Verb
 
@@ -266,20 +270,8 @@ async def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGener
     monkeypatch.setattr("headway.server.running._PRUNE_EVERY", 0.01)
     app = Headway("loops", url=f"sqlite:///{tmp_path}/jobs.db", access=f"sqlite:///{tmp_path}/access.db")
     async with server_served(app) as scene:
-        database = scene.state.services.shared.database
-        errors: list[BaseException] = []
-        whole = database._connection
-
-        def connection(**options: Any) -> Any:
-            if errors:
-                raise errors.pop()
-            return whole(**options)
-
-        monkeypatch.setattr(database, "_connection", connection)
+        tried = failing_database(scene, monkeypatch)
         text = await scene.key("read")
-
-        def fail(error: Callable[[], BaseException]) -> None:
-            errors.extend(error() for _ in range(4 * TIMES))
 
         async def nudge() -> None:
             scene.keyring._uses["nobody"] = 1  # something to be written
@@ -289,7 +281,97 @@ async def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGener
 
         chores = scene.server.chores
         assert chores is not None
-        yield Tried(chores.services, fail, lambda: not errors, works, nudge)
+        yield Tried(chores.services, tried, lambda: not tried.errors, works, nudge)
+
+
+@asynccontextmanager
+async def server_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.server.live.source._AGAIN", 0.01)
+    faulty = FaultyBroker(pulled(from_url(f"sqlite:///{tmp_path / 'loops.db'}", BrokerSettings("loops"))))
+    async with faulty:
+        heard: list[str] = []
+        source = Source(
+            "main", faulty, await faulty.events_end(), lambda _, event: heard.append(event.job_id)
+        )
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            faulty.fail_next("events", times=TIMES, error=error())
+
+        async def nudge() -> None:
+            await faulty.inner.enqueue([NewJob(new_job_id(), "t", "q", b"\x10\x90")])
+
+        async def works() -> None:
+            count = len(heard)
+            await nudge()
+            await until(lambda: len(heard) > count)
+
+        async def feeding() -> None:
+            while True:  # so that the stream has something to fail at
+                await nudge()
+                await asyncio.sleep(0.02)
+
+        source.start()
+        fed = asyncio.create_task(feeding())
+        await works()
+        yield Tried(source.services, fail, lambda: not faulty.pending, works, nudge)
+        fed.cancel()
+        await source.stop()
+
+
+@asynccontextmanager
+async def server_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.server.live.hub.EVERY", 0.01)
+    async with live_served(tmp_path) as (scene, live):
+        tried = failing_database(scene, monkeypatch)
+        yield Tried(
+            live.hub.services,
+            tried,
+            lambda: not tried.errors,
+            lambda: asyncio.sleep(0),
+            lambda: asyncio.sleep(0),
+        )
+
+
+@asynccontextmanager
+async def server_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.server.live.board._EVERY", 0.01)
+    async with live_served(tmp_path) as (scene, live):
+        live.board.want(frozenset({Topic.QUEUES}))
+        tried = failing_database(scene, monkeypatch)
+        yield Tried(
+            live.board.services,
+            tried,
+            lambda: not tried.errors,
+            lambda: asyncio.sleep(0),
+            lambda: asyncio.sleep(0),
+        )
+
+
+@asynccontextmanager
+async def live_served(tmp_path: Path) -> AsyncGenerator[tuple[ServerScene, Live]]:
+    app = Headway("loops", url=f"sqlite:///{tmp_path}/jobs.db", access=f"sqlite:///{tmp_path}/access.db")
+    async with server_served(app) as scene:
+        assert scene.state.live is not None
+        yield scene, scene.state.live
+
+
+class failing_database:  # noqa: N801 - called as a function
+    """Has the calls of a server's database fail, so many as were asked for."""
+
+    def __init__(self, scene: ServerScene, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.errors: list[BaseException] = []
+        database = scene.state.services.shared.database
+        whole = database._connection
+
+        def connection(**options: Any) -> Any:
+            if self.errors:
+                raise self.errors.pop()
+            return whole(**options)
+
+        monkeypatch.setattr(database, "_connection", connection)
+
+    def __call__(self, error: Callable[[], BaseException]) -> None:
+        self.errors.extend(error() for _ in range(4 * TIMES))
 
 
 @asynccontextmanager
@@ -513,6 +595,9 @@ OWNERS: Final[dict[str, Any]] = {
     "runtime.worker": worker,
     "push.run": receiving,
     "emulator.driven": emulator,
+    "server.live.board": server_board,
+    "server.live.hub": server_hub,
+    "server.live.source": server_source,
     "server.running": serving,
     "testing.inlining": inlined,
 }

@@ -5,6 +5,7 @@ Each is a context manager; each ends what it started by pid, and its processes d
 
 from __future__ import annotations
 
+from tests.servers.api import ApiServer
 from tests.servers.cluster import RedisCluster
 from tests.servers.emulator import EmulatorServer
 from tests.servers.postgres import PostgresServer
@@ -16,6 +17,7 @@ from tests.servers.rest_proxy import RestProxy
 from tests.servers.sentinel import RedisSentinel
 
 __all__ = [
+    "ApiServer",
     "Direction",
     "EmulatorServer",
     "PostgresServer",

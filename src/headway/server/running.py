@@ -13,6 +13,7 @@ from headway.server.access.authentication import Authenticator
 from headway.server.access.keyring import Keyring
 from headway.server.access.limits import RateLimits
 from headway.server.front import Front
+from headway.server.live.live import Live
 from headway.server.rest.application import rest_application
 from headway.server.rest.guard import Guard, host_names
 from headway.server.rest.openapi import openapi_document
@@ -78,6 +79,8 @@ class Server:
     def stop_streams(self) -> None:
         """End the streams of events: they would keep a server that is to stop."""
         self._front.stop_streams()
+        if self.state is not None and self.state.live is not None:
+            self.state.live.hub.end_streams()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[ServerState]:
@@ -100,6 +103,8 @@ class Server:
                     replays=Replays(database, app.clock),
                     document=openapi_document(app),
                 )
+                state.live = live = Live(services)
+                await live.open()
                 self._front.open(state)
                 self.chores = chores = Chores(state, keyring)
                 chores.start()
@@ -107,6 +112,7 @@ class Server:
                     yield state
                 finally:
                     self.state = None
+                    await live.close()
                     await chores.stop()
                     await audit.finish()
         finally:

@@ -1,1 +1,1 @@
-"""Live events to browsers and programs, by SSE: one reader for all of them."""
+"""Live events to browsers and programs, by Server-Sent Events: one reader of the carriers for all of them."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from headway.errors import HeadwayError
@@ -15,7 +18,7 @@ from headway.server.rest.replays import Kept, checked_key, fingerprint_of
 from headway.server.rest.wire import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 
     from headway.server.access.limits import Allowance
     from headway.server.rest.operation import Route
@@ -62,6 +65,9 @@ class Endpoint:
             _log.exception("%s %s failed: %s", scope["method"], scope["path"], in_one_line(error))
             reply = Reply(problem(500, "defect", "the server's log has more"), media_type=MEDIA_TYPE)
             status = 500
+        if isinstance(reply.body, AsyncIterator):
+            await stream(scope, receive, send, reply, more)
+            return
         body = reply.body if isinstance(reply.body, bytes) else to_json(reply.body)
         await respond(send, status, body, reply.media_type, more | reply.headers)
 
@@ -172,15 +178,46 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+async def stream(scope: Scope, receive: Receive, send: Send, reply: Reply, more: Mapping[str, str]) -> None:
+    """Send an answer that comes in pieces, until it ends or the client goes away."""
+    chunks = cast("AsyncGenerator[bytes]", reply.body)
+    headers = _raw_headers(reply.media_type, {**more, **reply.headers})
+
+    async def sending() -> None:
+        async with aclosing(chunks):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if scope["method"] != "HEAD":
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def left() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = {asyncio.create_task(sending()), asyncio.create_task(left())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
 async def respond(send: Send, status: int, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
     """Send an answer that is whole."""
-    raw = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()),
-    ]
+    raw = [(b"content-length", str(len(body)).encode()), *_raw_headers(media_type, headers)]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def _raw_headers(media_type: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", media_type.encode()),
+        *((name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()),
+    ]
 
 
 def _refused(error: HeadwayError, scope: Scope) -> tuple[Reply, int]:

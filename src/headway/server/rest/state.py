@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from headway.server.access.authentication import Authenticator
     from headway.server.access.keyring import Keyring
     from headway.server.access.limits import RateLimits
+    from headway.server.live.live import Live
     from headway.server.rest.replays import Replays
     from headway.server.services.app_services import AppServices
 
@@ -24,6 +25,7 @@ class ServerState:
     authenticator: Authenticator
     limits: RateLimits
     replays: Replays
+    live: Live | None = None
     document: dict[str, object] = field(default_factory=dict[str, object])
     checks: dict[str, Callable[[], Awaitable[object]]] = field(
         default_factory=dict[str, "Callable[[], Awaitable[object]]"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headway.server.access.caller import Role
-from headway.server.rest import access, acts, figures, jobs, queues, routes, schedules, server
+from headway.server.rest import access, acts, events, figures, jobs, queues, routes, schedules, server
 from headway.server.rest.operation import Route
 
 _READ, _OPERATE, _ADMIN, _ANYBODY = Role.READ, Role.OPERATE, Role.ADMIN, None
@@ -56,6 +56,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/v1/failures", _READ, figures.list_failures),
     Route("GET", "/v1/failures/{group}", _READ, figures.get_failure),
     Route("GET", "/v1/figures", _READ, figures.read_figures),
+    Route("GET", "/v1/events", _READ, events.stream_events),
     Route("GET", "/v1/tasks", _READ, figures.list_tasks),
     Route("GET", "/v1/tasks/{task}", _READ, figures.get_task),
     Route("GET", "/v1/keys", _ADMIN, access.list_keys),
