@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "bull"  # of both libraries, unless they are told another
 MAX_BYTES: Final = 1024 * 1024
-_TAKEN_AT_ONCE: Final = 20  # jobs a call: two milliseconds at most
+_TAKEN_AT_ONCE: Final = 10  # jobs a call: less than a millisecond
 _BACK_AT_ONCE: Final = 10
 _OLDEST: Final = (6, 2)  # LPOS, and RPOP with a count
 _VERSION: Final = re.compile(r"redis_version:(\d+)\.(\d+)")

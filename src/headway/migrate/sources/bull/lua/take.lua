@@ -41,12 +41,12 @@ local function take(entry_id, head, state, intent, id, place, score, seal, deid,
     return may == 'again' and entry.lives or -1
   end
   local key, from = prefix .. id, prefix .. place
-  local found, size, read = job_read(key)
+  local found, size, read, data = job_read(key)
   if not found or redis.call('EXISTS', key .. ':lock') == 1 then
     return -1
   end
   bytes = bytes + read + math.min(size, SEALED)
-  if job_seal(key, found, size) ~= seal or belongs_to_entry(id, found[2]) then
+  if job_seal(key, found, size, data) ~= seal or belongs_to_entry(id, found[2]) then
     return -1
   end
   local where = { id = id, place = place, score = score }

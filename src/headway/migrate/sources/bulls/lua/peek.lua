@@ -34,13 +34,15 @@ local answer, bytes = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
   local key = prefix .. id
-  local found, size, read = job_read(key)
+  local found, size, read, data = job_read(key)
   if not found then
     answer[#answer + 1] = {}
   else
-    local data = false
-    if size <= largest then
+    if size > largest then
+      data = false
+    elseif not data then
       data = redis.call('HGET', key, 'data') or ''
+      read = read + #data
     end
     local waits = count(key .. ':dependencies', 'set', 'SCARD')
     local children = {}
@@ -49,13 +51,13 @@ for i = 2, #ARGV do
     end
     local ended = count(key .. ':processed', 'hash', 'HLEN') + count(key .. ':failed', 'hash', 'HLEN')
     local follows = found[11] ~= '' and redis.call('EXISTS', prefix .. 'dn:' .. found[11]) or 0
-    local one = { job_seal(key, found, size), size, data, redis.call('EXISTS', key .. ':lock'), waits, children,
+    local one = { job_seal(key, found, size, data or nil), size, data, redis.call('EXISTS', key .. ':lock'), waits, children,
       repeats(id, found) or false, follows, ended }
     for j, field in ipairs(found) do
       one[9 + j] = field
     end
     answer[#answer + 1] = one
-    bytes = bytes + read + (data and #data or 0)
+    bytes = bytes + read
   end
   if bytes > MOST then
     break
