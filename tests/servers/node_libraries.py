@@ -168,10 +168,13 @@ def worker(
 
 
 def producer(
-    library: str, url: str, prefix: str, queue: str, ledger: Path, per_second: float
+    library: str, url: str, prefix: str, queue: str, ledger: Path, per_second: float, *, ms: int = 0
 ) -> ServerProcess:
-    """Return a process, not started, that adds jobs to a queue and writes each into the ledger when it was accepted."""
-    command = _command("produce", library, url, prefix, queue, str(ledger), str(per_second))
+    """Return a process, not started, that adds jobs to a queue and writes each into the ledger when it was accepted.
+
+    Each takes a worker `ms` milliseconds.
+    """
+    command = _command("produce", library, url, prefix, queue, str(ledger), str(per_second), str(ms))
     return ServerProcess(command, ledger.with_suffix(".producer.log"), environment=_environment())
 
 

@@ -1,9 +1,10 @@
 // The real BullMQ and Bull, as the other side of the tests of `headway migrate`.
 //
 //   node driver.js serve    LIBRARY URL PREFIX           answers one JSON line with one: {op, queue, ...} -> {ok} or {error}
-//   node driver.js work     LIBRARY URL PREFIX QUEUE LEDGER CONCURRENCY MS   runs jobs until it is killed
-//   node driver.js produce  LIBRARY URL PREFIX QUEUE LEDGER PER_SECOND       adds jobs until it is killed
+//   node driver.js work     LIBRARY URL PREFIX QUEUE LEDGER CONCURRENCY LOCK_MS   runs jobs until it is killed
+//   node driver.js produce  LIBRARY URL PREFIX QUEUE LEDGER PER_SECOND MS   adds jobs until it is killed
 //
+// Jobs of `produce` take MS each.
 // A ledger is a file outside of every store: one line a started (work) or accepted (produce) job, written before going on.
 'use strict';
 
@@ -182,12 +183,12 @@ async function serve(library) {
   process.exit(0);
 }
 
-async function produce(library, queue, ledger, perSecond) {
+async function produce(library, queue, ledger, perSecond, ms) {
   const write = book(ledger);
   const every = 1000 / perSecond;
   let due = Date.now();
   for (let n = 0; ; n += 1) {
-    const data = { n, by: process.pid };
+    const data = { n, by: process.pid, plan: { ms } };
     const opts = [{}, { priority: 1 + (n % 3) }, { delay: 200 }, { lifo: true }][n % 4];
     const key = `${process.pid}-${n}`;
     write({ trying: key });
@@ -208,7 +209,7 @@ async function main() {
     library.start({ queue, ledger, concurrency: Number(concurrency), lock: Number(lock || 30000), stalled: Number(lock || 30000) });
     return;
   }
-  if (mode === 'produce') return await produce(library, rest[0], rest[1], Number(rest[2]));
+  if (mode === 'produce') return await produce(library, rest[0], rest[1], Number(rest[2]), Number(rest[3]));
   throw new Error(`no mode ${mode}`);
 }
 
