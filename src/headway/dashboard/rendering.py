@@ -23,6 +23,8 @@ ASSETS: Final = _HERE / "assets"
 KINDS: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 """What the browser is told of a file, by its ending; no other file is given out."""
 
+_WITHIN: Final = {"job": "jobs", "route": "routes"}
+"""Pages that are no places of their own: they belong to one."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS: Final = 253_402_300_799_999  # the last instant of the calendar
 _TONES: Final[Mapping[str, str]] = {
@@ -124,7 +126,9 @@ class Pages:
             return asset_path(frame.base, file)
 
         template = self._jinja.get_template(f"pages/{name}.html")
-        return template.render({**self._words, **around, "here": name, "asset": asset, **values})
+        return template.render(
+            {**self._words, **around, "here": _WITHIN.get(name, name), "asset": asset, **values}
+        )
 
 
 def asset_path(base: str, name: str) -> str:

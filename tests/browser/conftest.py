@@ -1,0 +1,83 @@
+"""One Chromium and one site for the tests of a process; skipped with the reason where there is no browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+PICTURES: Final = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests together: they share a browser and a site."""
+    for item in items:
+        if Path(__file__).parent in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = os.environ.get("HEADWAY_CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium: install one, or name it in HEADWAY_CHROMIUM")
+    with sync_playwright() as playwright:
+        flags = [
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
+    del chromium  # no site without a browser
+    site = Site(tmp_path_factory.mktemp("site"))
+    try:
+        site.start()
+        site.worker.start()
+        yield site
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the browser complained of: scripts that failed, what the policy refused."""
+    return []
+
+
+@pytest.fixture
+def page(chromium: Browser, site: Site, said: list[str]) -> Iterator[Page]:
+    """A page of a new visitor; whatever the browser complains of fails the test."""
+    context = chromium.new_context(base_url=site.url, viewport={"width": 1440, "height": 900}, locale="en-GB")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("pageerror", lambda error: said.append(f"script: {error}"))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert said == []
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a picture of the page for the documentation, when that is asked for (HEADWAY_PICTURES=1)."""
+    if os.environ.get("HEADWAY_PICTURES"):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
