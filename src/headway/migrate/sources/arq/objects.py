@@ -147,6 +147,14 @@ def _bytearray(data: Any = b"", *rest: Any) -> bytearray:  # noqa: ANN401 - as w
     return bytearray(of(bytes, data))
 
 
+def _no_bytes(*args: Any) -> bytes:  # noqa: ANN401 - as written
+    """Make empty bytes, as protocols below 3 write them; nothing else is made so."""
+    if args:
+        msg = "it makes bytes of something"
+        raise PickleRefusedError(msg)
+    return b""
+
+
 def _encoded(text: Any, encoding: Any = "latin1") -> bytes:  # noqa: ANN401 - as written
     """Make bytes as protocols below 3 write them."""
     if encoding != "latin1":
@@ -173,6 +181,7 @@ CALLS: Final[dict[tuple[str, str], Callable[..., Any]]] = {
     ("builtins", "set"): _items(set),
     ("builtins", "frozenset"): _items(frozenset),
     ("builtins", "bytearray"): _bytearray,
+    ("builtins", "bytes"): _no_bytes,
     ("builtins", "complex"): _checked(complex, float, int),
     ("_codecs", "encode"): _encoded,
     ("datetime", "datetime"): _checked(datetime, *_PLACE),
@@ -184,7 +193,10 @@ CALLS: Final[dict[tuple[str, str], Callable[..., Any]]] = {
 }
 # Protocols below 3 write the names of Python 2.
 CALLS.update(
-    {("__builtin__", name): CALLS["builtins", name] for name in ("set", "frozenset", "bytearray", "complex")}
+    {
+        ("__builtin__", name): CALLS["builtins", name]
+        for name in ("set", "frozenset", "bytearray", "bytes", "complex")
+    }
 )
 # How the oldest protocols make an object of a class: the class itself, `object`, nothing.
 RECONSTRUCTORS: Final = frozenset({("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")})
