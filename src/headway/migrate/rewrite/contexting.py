@@ -35,8 +35,15 @@ def key_of(node: cst.BaseExpression, context: str) -> str | None:
     return None
 
 
-def value(site: Site, key: str, line: int) -> cst.BaseExpression | None:
+def literal_of(node: cst.BaseExpression) -> str:
+    """Return the key as it is written: within an f-string its quotes matter."""
+    texts = [one.value for one in m.findall(node, m.SimpleString()) if isinstance(one, cst.SimpleString)]
+    return texts[0]
+
+
+def value(site: Site, node: cst.BaseExpression, key: str, line: int) -> cst.BaseExpression | None:
     """Return what takes the place of a key that is read; None, with a finding, when nothing does."""
+    written_key = literal_of(node)
     context = site.context
     source = site.plan.keys.get(key)
     if source is None:
@@ -54,9 +61,9 @@ def value(site: Site, key: str, line: int) -> cst.BaseExpression | None:
         case From.RESOURCE:
             return expression(f"{context}.resource({name})")
         case From.WHOLE:
-            return expression(f'{context}.resource({name})["{key}"]')
+            return expression(f"{context}.resource({name})[{written_key}]")
         case From.JOB:
-            return expression(f'{name}.get()["{key}"]')
+            return expression(f"{name}.get()[{written_key}]")
         case _:
             assert_never(source.source)
 

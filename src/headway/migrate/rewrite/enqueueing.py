@@ -59,7 +59,7 @@ def enqueue(site: Site, call: cst.Call, line: int, *, in_statement: bool) -> Enq
         return None
     if acts and not in_statement:
         _ = site.task(task)
-        return Enqueue(_with_options(site, call, _by_name(site, receiver, f'"{name}"'), rest, line))
+        return Enqueue(_with_options(site, call, _by_name(site, receiver, site.code(named)), rest, line))
     return Enqueue(_with_options(site, call, site.task(task), rest, line), receiver if acts else None)
 
 

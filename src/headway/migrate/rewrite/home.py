@@ -60,6 +60,10 @@ _BY_HAND: Final = {
 }
 
 
+_OTHERS_TODO: Final = {
+    True: "carriers= and routes= of Headway(...) give a queue a Redis of its own",
+    False: "choose the one that is long enough for both",
+}
 _SETTINGS_CLASS: Final = re.compile(r"arq\.(.+\.)?RedisSettings(\.from_dsn)?")
 
 
@@ -200,9 +204,7 @@ def _tell(one: Worker, first: Worker, report: Report) -> None:
             what = (
                 f"{one.node.name}.{name} is another than that of {first.node.name}, which counts for the app"
             )
-            report(
-                Finding(file, line, Kind.HAND, what, "carriers= and routes= give a queue a Redis of its own")
-            )
+            report(Finding(file, line, Kind.HAND, what, _OTHERS_TODO[name == "redis_settings"]))
 
 
 def _listed(names: list[str]) -> str:

@@ -172,7 +172,7 @@ class ModulePass(cst.CSTTransformer):
         if job is not None:
             return job
         if site.context and (key := contexting.key_of(original_node, site.context)) is not None:
-            return contexting.value(site, key, line) or updated_node
+            return contexting.value(site, original_node, key, line) or updated_node
         pool = pools.call(site, original_node, updated_node, line)
         if pool is not None:
             return pool
@@ -217,7 +217,7 @@ class ModulePass(cst.CSTTransformer):
         key = contexting.key_of(original_node, context) if context else None
         if key is None or original_node in self._left_out:
             return updated_node
-        return contexting.value(self._site, key, self._line(original_node)) or updated_node
+        return contexting.value(self._site, original_node, key, self._line(original_node)) or updated_node
 
     def leave_Comparison(
         self, original_node: cst.Comparison, updated_node: cst.Comparison

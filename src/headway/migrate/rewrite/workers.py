@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from headway.migrate.rewrite.project import Project
 
 _OWN: Final = ("functions", "cron_jobs")  # a class with one of these may be a worker's
-FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEPTH: Final = 6
 _DECLARE = "declare it with @app.task where it is defined"
 
@@ -94,7 +93,7 @@ class _Reader:
 
     def worker(self, module: Module, node: ast.ClassDef) -> Worker | None:
         worker = Worker(module, node)
-        self._gather(worker, module, node, _DEPTH)
+        self._gather(worker, module, node)
         if not any(name in worker.settings for name in _OWN) or not self._is_arqs(module, node, worker):
             return None
         if "functions" in worker.settings:
@@ -113,18 +112,8 @@ class _Reader:
         uses_arq = any(target.module.partition(".")[0] == "arq" for target in module.imports.values())
         return uses_arq or "Worker" in node.name or "redis_settings" in worker.settings
 
-    def _gather(  # noqa: C901 - one for each kind of statement
-        self, worker: Worker, module: Module, node: ast.ClassDef, depth: int
-    ) -> None:
-        """Take the settings of the class over those of its bases."""
-        for base in node.bases:
-            ref = self._project.resolve(module, ast.unparse(base)) if depth else None
-            if ref is not None and ref.module is not None:
-                for above in ref.module.top.get(ref.name, []):
-                    if isinstance(above, ast.ClassDef):
-                        self._gather(worker, ref.module, above, depth - 1)
-                        if not any(isinstance(one, FUNCTIONS) for one in above.body):
-                            worker.lists.add(TaskKey(ref.module.name, ref.name))
+    def _gather(self, worker: Worker, module: Module, node: ast.ClassDef) -> None:
+        """Take the settings of the class itself: arq does not look at its bases."""
         local: dict[str, ast.expr] = {}
         for statement in node.body:
             match statement:
