@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from headway.migrate.rewrite.rewrite import rewrite_arq, write
+from headway.migrate.rewrite.changes import write
+from headway.migrate.rewrite.rewrite import rewrite_arq
 from tests.servers import RedisServer
 from tests.servers.arq_env import arq_python
 from tests.unit.rewrite.bundle import before, lay_out

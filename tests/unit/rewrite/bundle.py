@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from headway.migrate.rewrite.rewrite import Rewriting, rewrite_arq
+from headway.migrate.rewrite.rewrite import rewrite_arq
+
+if TYPE_CHECKING:
+    from headway.migrate.rewrite.changes import Rewriting
 
 GOLDEN: Final = Path(__file__).with_name("golden")
 _HEAD: Final = re.compile(r"^## (before|after|findings|app)(?:: (.+))?\n", re.MULTILINE)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headway.migrate.rewrite.rewrite import rewrite_arq, write
+from headway.migrate.rewrite.changes import write
+from headway.migrate.rewrite.rewrite import rewrite_arq
 from tests.unit.rewrite.bundle import before, cases, rewritten, text_of, written
 
 if TYPE_CHECKING:

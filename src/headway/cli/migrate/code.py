@@ -14,8 +14,8 @@ from headway.cli.streams import emit, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from headway.migrate.rewrite.changes import Change, Rewriting
     from headway.migrate.rewrite.findings import Finding
-    from headway.migrate.rewrite.rewrite import Change, Rewriting
 
 _EVERY = 1000  # files between two lines of progress
 
@@ -24,6 +24,7 @@ _EVERY = 1000  # files between two lines of progress
     epilog=examples(
         "headway migrate code --from arq .",
         "headway migrate code --from arq src --write",
+        "headway migrate code --from bullmq src --source redis://localhost:6379/0 --into jobs --write",
         "headway migrate code --from arq . --json | jq .findings",
     )
 )
@@ -31,34 +32,91 @@ _EVERY = 1000  # files between two lines of progress
 @click.option(
     "--from",
     "system",
-    type=click.Choice(["arq"]),
+    type=click.Choice(["arq", "bullmq", "bull"]),
     required=True,
     help="What the project uses now.",
 )
-@click.option("--write", "is_written", is_flag=True, help="Change the files; without it they are only shown.")
+@click.option("--write", "is_written", is_flag=True, help="Write the files; without it they are only shown.")
+@click.option("--source", help="BullMQ, Bull: the Redis with the jobs, to see real payloads.")
+@click.option("--prefix", help="BullMQ, Bull: the prefix of the keys.  [default: the library's]")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    help="Payloads that are read of each job.",
+)
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    help="BullMQ, Bull: where tasks.py and map.toml go.  [default: here]",
+)
 @json_option("the changes and what is left to do by hand")
-def code(path: Path, system: str, *, is_written: bool, as_json: bool) -> int:
-    """Rewrite the Python below PATH that uses arq, with its Dockerfiles, Compose files and requirements.
+def code(
+    path: Path,
+    system: str,
+    *,
+    is_written: bool,
+    source: str | None,
+    prefix: str | None,
+    samples: int,
+    into: Path,
+    as_json: bool,
+) -> int:
+    """Rewrite the code below PATH. Nothing of it is imported or run.
 
-    Nothing is imported or run. Without --write it shows a unified diff, then what is left to do by hand, by file and
-    line. Exit code 1: a file could not be read or written; the others were.
+    From arq: the Python, with its Dockerfiles, Compose files and requirements. From BullMQ and Bull: the TypeScript and
+    JavaScript is read, and tasks.py and map.toml are made, with types from real payloads where --source is given.
+
+    Without --write it shows a unified diff, then what is left to do by hand, by file and line. Exit code 1: a file
+    could not be read or written; the others were.
     """
-    del system
-    try:
-        from headway.migrate.rewrite.rewrite import rewrite_arq, write
-    except ModuleNotFoundError as error:
-        if error.name != "libcst":
-            raise
-        msg = "headway migrate code needs libcst: pip install 'headway[migrate]'"
-        raise ConfigError(msg) from error
-    done = rewrite_arq(path, progress=_progress)
-    failed = write(done.changes) if is_written else []
+    if system == "arq":
+        if source is not None or prefix is not None:
+            msg = "--source and --prefix are for BullMQ and Bull: the payloads of arq are in its code"
+            raise ConfigError(msg)
+        done = _arq(path)
+    else:
+        done = _node(system, path, into, source=source, prefix=prefix, samples=samples)
+    failed = _write(done, into) if is_written else []
     findings = [*failed, *done.findings]
     if as_json:
         print_json(_document(done, findings, is_written=is_written))
     else:
         _show(done, findings, is_written=is_written)
     return EXIT_FAILURE if any(one.kind == "unread" for one in findings) else 0
+
+
+def _arq(path: Path) -> Rewriting:
+    try:
+        from headway.migrate.rewrite.rewrite import rewrite_arq
+    except ModuleNotFoundError as error:
+        if error.name != "libcst":
+            raise
+        msg = "headway migrate code needs libcst: pip install 'headway[migrate]'"
+        raise ConfigError(msg) from error
+    return rewrite_arq(path, progress=_progress)
+
+
+def _node(
+    system: str, path: Path, into: Path, *, source: str | None, prefix: str | None, samples: int
+) -> Rewriting:
+    import asyncio
+
+    from headway.migrate.node.sampling import sample
+    from headway.migrate.node.writing import read_node
+
+    sampled = None if source is None else asyncio.run(sample(system, source, prefix=prefix, most=samples))
+    return read_node(system, path, into, sampled)
+
+
+def _write(done: Rewriting, into: Path) -> list[Finding]:
+    from headway.migrate.rewrite.changes import write
+
+    if any(change.is_new for change in done.changes):
+        into.mkdir(parents=True, exist_ok=True)
+    return write(done.changes)
 
 
 def _progress(files: int) -> None:
