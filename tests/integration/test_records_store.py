@@ -49,7 +49,7 @@ async def test_each_condition_finds_its_jobs_newest_first(store: RecordStore) ->
     write = Writer(store)
     ids = [new_job_id() for _ in range(6)]
     write.job(ids[0], task="send", queue="email", state="failed", error_group="g1")
-    write.job(ids[1], task="send", queue="bulk", finished_ms=5_000)
+    write.job(ids[1], (tag_term("late"),), task="send", queue="bulk", finished_ms=9_999)
     write.job(ids[2], task="charge", queue="bulk", carrier="push", finished_ms=9_000)
     write.job(ids[3], (tag_term("billing"), argument_term("order.id", 7)), task="charge")
     write.job(ids[4], (tag_term("billing"), header_term("Tenant", "acme"), key_term("k1")), state="running")
@@ -74,13 +74,15 @@ async def test_each_condition_finds_its_jobs_newest_first(store: RecordStore) ->
         (RecordQuery(error="bank nobody"), []),
         (RecordQuery(group="g1"), [ids[0]]),
         (RecordQuery(ids=(ids[1], ids[3], "no id")), [ids[3], ids[1]]),
-        (RecordQuery(finished_since_ms=5_000, finished_until_ms=9_000), [ids[1]]),
-        (RecordQuery(finished_since_ms=9_000), [ids[2]]),
+        (RecordQuery(finished_since_ms=5_000, finished_until_ms=9_999), [ids[2]]),
+        (RecordQuery(finished_since_ms=9_500), [ids[1]]),
+        (RecordQuery(finished_since_ms=5_000, queues=("bulk",)), [ids[1], ids[2]]),
+        (RecordQuery(finished_since_ms=5_000, tags=("late",)), [ids[1]]),
         (RecordQuery(tasks=("nothing",)), []),
     ):
         assert await found(store, query) == wanted, query
+        assert sorted(await store.ids(query)) == sorted(wanted), query
         assert await store.count(query) == Count(len(wanted)), query
-        assert await store.ids(query) == wanted, query
 
 
 async def test_the_time_of_enqueueing_bounds_a_search(store: RecordStore) -> None:

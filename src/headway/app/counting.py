@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.errors import BrokerError
 from headway.figures.gatherer import Gatherer
+from headway.figures.published import published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from headway.brokers.base import FiguresStore, Settlement, Store
     from headway.clock import Clock
     from headway.figures.gatherer import Times
+    from headway.figures.published import Published
     from headway.job import Delivery
 
+    Measured = tuple[Mapping[str, float], Mapping[str, float]]
+    """What only grew, and what is so now, by name."""
     Count = Callable[[Sequence[Settlement], Sequence[Delivery], Sequence[Times], Sequence[bool]], None]
 
 PAUSE: Final = 5.0  # seconds between two writes
@@ -28,11 +32,15 @@ _LAST: Final = 1.0  # seconds that the last one may take: nobody's shutdown wait
 class Counting:
     """Gathers in memory and writes every few seconds; what cannot be written yet is kept, within bounds."""
 
-    def __init__(self, store: FiguresStore, source: str, clock: Clock) -> None:
-        """`source` names this process and no other one."""
+    def __init__(
+        self, store: FiguresStore | None, source: str, clock: Clock, published: Published | None = None
+    ) -> None:
+        """`source` names this process and no other one. `published`: also here, where metrics are served from."""
         self.gatherer = Gatherer(source)
+        self.measure: Callable[[], Measured] = nothing
         self._store = store
         self._clock = clock
+        self._published = published
 
     def of_carrier(self, name: str) -> Count:
         """Return what is called with the settled attempts of the carrier of this name, and which were applied."""
@@ -69,13 +77,24 @@ class Counting:
 
     async def _write(self) -> None:
         delta = self.gatherer.take()
+        if self._published is not None:
+            if delta is not None:
+                self._published.add(delta.number, delta.figures)
+            self._published.write(*self.measure())
         if delta is not None:
-            await self._store.add_figures(delta)
+            if self._store is not None:
+                await self._store.add_figures(delta)
             self.gatherer.written(delta.number)
 
 
+def nothing() -> Measured:
+    """Return what a process has measured that measures nothing."""
+    return {}, {}
+
+
 def counting(carriers: Mapping[str, Store], source: str, clock: Clock) -> Counting | None:
-    """Return what counts for an app with these carriers; None when none of them keeps figures."""
+    """Return what counts for an app with these carriers; None when none keeps figures and nobody serves metrics."""
     stores = (one.capabilities.figures for one in carriers.values())
     store = next((one for one in stores if one is not None), None)
-    return None if store is None else Counting(store, source, clock)
+    public = published()
+    return None if store is None and public is None else Counting(store, source, clock, public)

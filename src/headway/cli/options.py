@@ -140,3 +140,18 @@ def log_options(function: Callable[..., R]) -> Callable[..., R]:
 def yes_option(function: F) -> F:
     """Add `--yes`."""
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)
+
+
+def metrics_options(function: F) -> F:
+    """Add --metrics-port and --metrics-host."""
+    function = click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        help="Serve metrics for Prometheus on this port; 0: a free one.  [default: none]",
+    )(function)
+    return click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        help="The address on which metrics are served.",
+    )(function)

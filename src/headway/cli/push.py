@@ -9,7 +9,8 @@ import click
 
 from headway.cli.carriers import carriers_option
 from headway.cli.given_app import takes_app
-from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
+from headway.cli.metrics import GroupMetrics
+from headway.cli.options import DURATION, NAMES, examples, json_option, log_options, metrics_options
 from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
@@ -40,6 +41,7 @@ from headway.errors import ConfigError
 @click.option(
     "--grace", type=DURATION, help="From SIGTERM to the hand-back of what still runs.  [default: 9s]"
 )
+@metrics_options
 @log_options
 @json_option("when it is ready, on one line,")
 def push(  # noqa: PLR0913 - the options of the command
@@ -52,6 +54,8 @@ def push(  # noqa: PLR0913 - the options of the command
     concurrency: int | None,
     lease: float | None,
     grace: float | None,
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
 ) -> int:
     """Receive the jobs of APP (module:name) by HTTP and run them, until SIGTERM or Ctrl-C.
@@ -94,10 +98,14 @@ def push(  # noqa: PLR0913 - the options of the command
     address, bound = listening.getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
 
-    def ready() -> None:
-        say(f"headway: receiver ready: {app}, {url}")
-        if as_json:
-            announce({"event": "ready", "pid": os.getpid(), "url": url})
+    metrics = GroupMetrics(metrics_host, metrics_port)
 
-    with listening:
+    def ready() -> None:
+        served = "" if metrics.port is None else f", metrics on port {metrics.port}"
+        say(f"headway: receiver ready: {app}, {url}{served}")
+        if as_json:
+            told = {"event": "ready", "pid": os.getpid(), "url": url}
+            announce(told if metrics.port is None else told | {"metrics_port": metrics.port})
+
+    with listening, metrics:
         return run(made, listening, ready)

@@ -9,7 +9,8 @@ import click
 
 from headway.cli.carriers import carriers_option
 from headway.cli.given_app import takes_app
-from headway.cli.options import DURATION, NAMES, examples, json_option, log_options
+from headway.cli.metrics import GroupMetrics
+from headway.cli.options import DURATION, NAMES, examples, json_option, log_options, metrics_options
 from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-memory-mb", type=click.IntRange(0), help="Replace a process above so much memory; 0: never."
 )
+@metrics_options
 @log_options
 @json_option("when it is ready and when it has ended, one line each,")
 def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
@@ -70,7 +72,15 @@ def dev(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the 
     from headway.cli.watch import ChangedFiles
 
     return _serve(
-        app, watch=ChangedFiles(), processes=1, lease=None, max_jobs=None, max_memory_mb=None, **given
+        app,
+        watch=ChangedFiles(),
+        processes=1,
+        lease=None,
+        max_jobs=None,
+        max_memory_mb=None,
+        metrics_port=None,
+        metrics_host="",
+        **given,
     )
 
 
@@ -85,6 +95,8 @@ def _serve(  # noqa: PLR0913 - the options of the command
     grace: float | None,
     max_jobs: int | None,
     max_memory_mb: int | None,
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
     watch: Callable[[list[str]], list[str]] | None,
 ) -> int:
@@ -109,6 +121,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
     options = WorkerOptions(
         app=app, queues=queues, carriers=carriers, concurrency=concurrency, lease=lease, grace=grace
     )
+    metrics = GroupMetrics(metrics_host, metrics_port)
     first = fork_worker(options, table_size(options))
 
     async def serve() -> int:
@@ -122,13 +135,14 @@ def _serve(  # noqa: PLR0913 - the options of the command
             first=first,
         )
         _obey_signals(supervisor)
-        announced = asyncio.create_task(_announce(supervisor, app, as_json=as_json))
+        announced = asyncio.create_task(_announce(supervisor, app, metrics.port, as_json=as_json))
         try:
             return await supervisor.run()
         finally:
             announced.cancel()
 
-    code = asyncio.run(serve())
+    with metrics:
+        code = asyncio.run(serve())
     if as_json:
         announce({"event": "ended", "pid": os.getpid(), "exit_code": code})
     return code
@@ -155,10 +169,12 @@ def _obey_signals(supervisor: Supervisor) -> None:
             loop.add_signal_handler(getattr(signal, name), stop)
 
 
-async def _announce(supervisor: Supervisor, app: str, *, as_json: bool) -> None:
+async def _announce(supervisor: Supervisor, app: str, metrics_port: int | None, *, as_json: bool) -> None:
     """Say once that every process claims: what tests, scripts and service managers wait for."""
     await supervisor.claiming.wait()
     pids = supervisor.pids
-    say(f"headway: worker ready: {app}, processes {', '.join(map(str, pids))}")
+    served = "" if metrics_port is None else f", metrics on port {metrics_port}"
+    say(f"headway: worker ready: {app}, processes {', '.join(map(str, pids))}{served}")
     if as_json:
-        announce({"event": "ready", "pid": os.getpid(), "processes": pids})
+        ready: dict[str, Any] = {"event": "ready", "pid": os.getpid(), "processes": pids}
+        announce(ready if metrics_port is None else ready | {"metrics_port": metrics_port})

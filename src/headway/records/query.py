@@ -6,10 +6,11 @@ it has rows, however many there are. Conditions of several values are one search
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, literal, select, tuple_, union_all
 
 from headway.errors import ConfigError
 from headway.job import JobId, is_job_id
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Found: TypeAlias = "Select[*tuple[Any, ...]]"
 MAX_PAGE: Final = 1000
 _MAX_VALUES: Final = 20  # of one condition that are searched for one by one
+_LONGEST: Final = 16  # digits of an instant
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _INSTANT_BITS: Final = 48
 _ID_BITS: Final = 100
@@ -32,7 +34,8 @@ class RecordQuery(Struct, frozen=True, kw_only=True):
 
     `arguments` are pairs of a JSON path, such as `order.id`, and a value; `error` are words of the type or the message
     of the last error, in any order; `group` is a group of errors. `since_ms` and `until_ms` bound when the job was
-    enqueued, the latter exclusive; `finished_since_ms` and `finished_until_ms` when it ended.
+    enqueued, the latter exclusive; `finished_since_ms` and `finished_until_ms` when it ended: then the latest end comes
+    first, else the latest enqueued.
     """
 
     ids: tuple[str, ...] = ()
@@ -51,20 +54,64 @@ class RecordQuery(Struct, frozen=True, kw_only=True):
     finished_since_ms: int | None = None
     finished_until_ms: int | None = None
 
+    @property
+    def by_end(self) -> bool:
+        """True when ends are bounded: then the latest end comes first."""
+        return self.finished_since_ms is not None or self.finished_until_ms is not None
+
 
 def page_statement(query: RecordQuery, columns: Sequence[Any], after: str | None, limit: int) -> Found:
-    """Return the statement of one page, the latest enqueued first; ConfigError names a condition that cannot be."""
-    if not 1 <= limit <= MAX_PAGE:
-        msg = f"limit must be from 1 to {MAX_PAGE}, got {limit}"
-        raise ConfigError(msg)
-    if after is not None and not is_job_id(after):
-        msg = f"{after!r} is not a cursor of this list: give back the cursor of the page before"
-        raise ConfigError(msg)
+    """Return the statement of one page, the latest enqueued first, or the latest ended where ends are bounded.
+
+    ConfigError names a condition that cannot be.
+    """
+    if query.by_end:
+        return _page_by_end(query, columns, after, limit)
+    return page_by_id(query, columns, after, limit)
+
+
+def page_by_id(query: RecordQuery, columns: Sequence[Any], after: str | None, limit: int) -> Found:
+    """Return the statement of one page, the latest enqueued first; the id of its last job is the cursor of the next."""
+    _check(limit, after, valid=after is None or is_job_id(after))
     parts = [part.limit(limit) for part in _parts(query, after)]
     if len(parts) == 1:
         return select(*columns).where(JOB.c.id.in_(parts[0])).order_by(JOB.c.id.desc()).limit(limit)
     found = union_all(*(select(part.subquery().c.id) for part in parts)).subquery()
     return select(*columns).where(JOB.c.id.in_(select(found.c.id))).order_by(JOB.c.id.desc()).limit(limit)
+
+
+def cursor_of(query: RecordQuery, job_id: str, finished_ms: int | None) -> str:
+    """Return the cursor behind a job."""
+    return f"{finished_ms}.{job_id}" if query.by_end else job_id
+
+
+def _page_by_end(query: RecordQuery, columns: Sequence[Any], after: str | None, limit: int) -> Found:
+    instant, _, job_id = (after or "").partition(".")
+    _check(
+        limit,
+        after,
+        valid=after is None or (instant.isdecimal() and len(instant) < _LONGEST and is_job_id(job_id)),
+    )
+    has = TERM.alias()
+    conditions = _plain(query, None, JOB.c.id)
+    conditions += [
+        select(literal(1)).where(has.c.term == one, has.c.job_id == JOB.c.id).exists()
+        for one in _terms(query)
+    ]
+    conditions += [column.in_(values) for column, values in _asked(query)]
+    if after is not None:
+        conditions.append(tuple_(JOB.c.finished_ms, JOB.c.id) < (int(instant), job_id))
+    order = JOB.c.finished_ms.desc(), JOB.c.id.desc()
+    return select(*columns).where(JOB.c.finished_ms.is_not(None), *conditions).order_by(*order).limit(limit)
+
+
+def _check(limit: int, after: str | None, *, valid: bool) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        msg = f"limit must be from 1 to {MAX_PAGE}, got {limit}"
+        raise ConfigError(msg)
+    if not valid:
+        msg = f"{after!r} is not a cursor of this list: give back the cursor of the page before"
+        raise ConfigError(msg)
 
 
 def count_statement(query: RecordQuery, most: int) -> Found:
@@ -104,26 +151,41 @@ def _parts(query: RecordQuery, after: str | None) -> list[Found]:
                 select(literal(1)).where(also.c.term == one, also.c.job_id == led.c.job_id).exists()
             )
     conditions += _plain(query, after, order)
+    asked = _asked(query)
+    led_by = [] if terms or query.ids else _leading(asked)
+    conditions += [column.in_(values) for column, values in asked if (column, values) not in led_by]
+    base = select(order.label("id")).select_from(source).order_by(order.desc())
+    columns = [column for column, _ in led_by]
+    return [
+        base.where(*(column == value for column, value in zip(columns, values, strict=True)), *conditions)
+        for values in product(*(values for _, values in led_by))
+    ]
+
+
+def _asked(query: RecordQuery) -> list[tuple[ColumnElement[str], tuple[str, ...]]]:
+    """Return the columns of which values are asked for, the one whose index answers best first."""
     several: tuple[tuple[ColumnElement[str], tuple[str, ...]], ...] = (
         (JOB.c.error_group, () if query.group is None else (query.group,)),
         (JOB.c.task, query.tasks),
         (JOB.c.queue, query.queues),
-        (JOB.c.carrier, query.carriers),
         (JOB.c.state, query.states),
+        (JOB.c.carrier, query.carriers),
     )
-    leading: ColumnElement[str] | None = None
-    values_of: tuple[str, ...] = ()
-    for column, values in several:
-        if not values:
-            continue
-        if leading is None and not terms and not query.ids and len(values) <= _MAX_VALUES:
-            leading, values_of = column, tuple(dict.fromkeys(values))
-        else:
-            conditions.append(column.in_(values))
-    base = select(order.label("id")).select_from(source).order_by(order.desc())
-    if leading is None:
-        return [base.where(*conditions)]
-    return [base.where(leading == value, *conditions) for value in values_of]
+    return [(column, tuple(dict.fromkeys(values))) for column, values in several if values]
+
+
+def _leading(
+    asked: Sequence[tuple[ColumnElement[str], tuple[str, ...]]],
+) -> list[tuple[ColumnElement[str], tuple[str, ...]]]:
+    """Return the conditions of which each combination of values is searched for by itself: the first, and the states.
+
+    There is an index of each with the states beside it.
+    """
+    found = [(column, values) for column, values in asked[:1] if len(values) <= _MAX_VALUES]
+    states = [one for one in asked[1:] if one[0] is JOB.c.state]
+    if found and states and len(found[0][1]) * len(states[0][1]) <= _MAX_VALUES:
+        found += states
+    return found
 
 
 def _plain(query: RecordQuery, after: str | None, order: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -139,7 +201,6 @@ def _plain(query: RecordQuery, after: str | None, order: ColumnElement[str]) -> 
     ended: list[ColumnElement[bool]] = []
     if query.finished_since_ms is not None:
         ended.append(JOB.c.finished_ms >= query.finished_since_ms)
-        # What has ended since was enqueued at any time before.
     if query.finished_until_ms is not None:
         ended.append(JOB.c.finished_ms < query.finished_until_ms)
     if ended:

@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from headway.errors import ConfigError
 from headway.records import upgrade as versions
 from headway.records.connection import open_engine, transaction
-from headway.records.query import RecordQuery, count_statement, ids_in, page_statement
+from headway.records.query import RecordQuery, count_statement, cursor_of, ids_in, page_by_id, page_statement
 from headway.records.rows import EXECUTION_COLUMNS, JOB_COLUMNS, execution, lines, recorded_job
-from headway.records.tables import ERROR_GROUP, EXECUTION, FEED, HAPPENING, JOB, NOTE
+from headway.records.tables import DEAD, ERROR_GROUP, EXECUTION, FEED, HAPPENING, JOB, NOTE
 from headway.records.timeline import timeline
 from headway.records.url import parse
 from headway.records.values import Count, ErrorGroup, FeedState, RecordedJob, RecordPage, Timeline
@@ -98,7 +98,7 @@ class RecordStore:
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def search(self, query: RecordQuery, *, after: str | None = None, limit: int = 100) -> RecordPage:
-        """Return matching jobs, the latest enqueued first; `after` is the cursor of the page before.
+        """Return matching jobs, in the order that `RecordQuery` says; `after` is the cursor of the page before.
 
         ConfigError names a condition, limit or cursor that cannot be.
         """
@@ -106,12 +106,13 @@ class RecordStore:
         async with self.reading() as connection:
             rows = (await connection.execute(statement)).all()
         jobs = tuple(recorded_job(row) for row in rows)
-        return RecordPage(jobs, jobs[-1].id if len(jobs) == limit else None)
+        cursor = cursor_of(query, jobs[-1].id, jobs[-1].finished_ms) if len(jobs) == limit else None
+        return RecordPage(jobs, cursor)
 
     async def ids(self, query: RecordQuery, *, after: str | None = None, limit: int = 1000) -> list[JobId]:
-        """Return only the ids of matching jobs, as `search` does; give back the last as `after`."""
+        """Return only the ids of matching jobs, always the latest enqueued first; give back the last as `after`."""
         async with self.reading() as connection:
-            return list(await connection.scalars(page_statement(query, (JOB.c.id,), after, limit)))
+            return list(await connection.scalars(page_by_id(query, (JOB.c.id,), after, limit)))
 
     async def count(self, query: RecordQuery, *, most: int = COUNTED) -> Count:
         """Count matching jobs, up to `most`."""
@@ -166,7 +167,7 @@ class RecordStore:
             select(func.count())
             .select_from(
                 select(JOB.c.id)
-                .where(JOB.c.error_group == ERROR_GROUP.c.fingerprint, JOB.c.state == "failed")
+                .where(JOB.c.error_group == ERROR_GROUP.c.fingerprint, DEAD)
                 .limit(counted + 1)
                 .correlate(ERROR_GROUP)
                 .subquery()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
 METADATA: Final = MetaData()
 
@@ -57,6 +57,14 @@ Index(
     postgresql_where=JOB.c.error_group.is_not(None),
     sqlite_where=JOB.c.error_group.is_not(None),
 )
+# The jobs that are looked for are seldom those that succeeded, which are nearly all.
+_NOT_SUCCEEDED: Final = JOB.c.state != text("'succeeded'")
+Index("job_state_task", JOB.c.state, JOB.c.task, JOB.c.id, postgresql_where=_NOT_SUCCEEDED)
+Index("job_state_queue", JOB.c.state, JOB.c.queue, JOB.c.id, postgresql_where=_NOT_SUCCEEDED)
+Index("job_ended", JOB.c.state, JOB.c.finished_ms, JOB.c.id, postgresql_where=_NOT_SUCCEEDED)
+DEAD: Final = JOB.c.state == text("'failed'")
+"""In the dead-letter state, as its index has it."""
+Index("job_dead", JOB.c.error_group, JOB.c.id, postgresql_where=DEAD, sqlite_where=DEAD)
 Index("job_finished", JOB.c.finished_ms, JOB.c.id)
 
 EXECUTION: Final = Table(

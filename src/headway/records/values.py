@@ -107,7 +107,7 @@ class Timeline(Struct, frozen=True):
 
 
 class RecordPage(Struct, frozen=True):
-    """Jobs, the latest enqueued first, and the cursor of the next page; None: that was the last one."""
+    """Jobs, and the cursor of the next page; None: that was the last one."""
 
     jobs: tuple[RecordedJob, ...]
     cursor: str | None = None

@@ -109,6 +109,7 @@ class Lane:
         self._claims = self.services.watch("claim")
         self._settler = Settler(carrier, self._answered, self.services.watch("settle"), count)
         self.reporter: Reports = Reporter(carrier, shared.clock, self.services.remarks)
+        self.leases_lost = 0
         self._claiming = False
         self._idling = False  # the carrier may wake this worker, or hand it a job
         self._unsettled = 0  # deliveries held here: running, waiting for a place, or on their way back
@@ -155,6 +156,7 @@ class Lane:
 
     def lease_lost(self) -> None:
         """Stop every run: other workers may have the jobs by now."""
+        self.leases_lost += 1
         if self.holds:
             _log.warning("%s: the lease was lost; %d jobs are given up", self._owner, self.holds)
         # The release of a lost job is superseded; one that was claimed since does go back.

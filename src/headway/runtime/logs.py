@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,10 +69,29 @@ class _JsonFormatter(logging.Formatter):
         }
         if vars(record).get("job_id"):
             fields |= {name: vars(record)[name] for name in ("job_id", "task", "attempt")}
+        if trace := _trace():
+            fields |= trace
         fields |= {name: value for name, value in vars(record).items() if name not in _OURS}
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+def _trace() -> dict[str, str]:
+    """Return the ids of the trace that the logging code belongs to, where the application has OpenTelemetry loaded."""
+    api: Any = sys.modules.get("opentelemetry.trace")
+    if api is None:
+        return {}
+    try:
+        context = api.get_current_span().get_span_context()
+        if not context.is_valid:
+            return {}
+        return {
+            "trace_id": api.format_trace_id(context.trace_id),
+            "span_id": api.format_span_id(context.span_id),
+        }
+    except Exception:  # noqa: BLE001 - of another package, about which a log line must not fail
+        return {}
 
 
 class StderrHandler(logging.Handler):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headway.app.app import Headway
-    from headway.app.counting import Count
+    from headway.app.counting import Count, Measured
     from headway.brokers.base import Carrier
     from headway.job import Lease
     from headway.runtime.processes import Processes
@@ -96,6 +96,7 @@ class Worker:
         self._supervised = supervised
         self._schedules = schedules
         count = concurrency or settings.concurrency
+        self._count = count
         self._threads = Threads(count)
         self._lifespan = Lifespan(app, f"worker {self.id}")
         self._executor = Executor(
@@ -106,6 +107,8 @@ class Worker:
             resources=self._lifespan.resources,
         )
         self._counting = counting(app.carriers, self.id, app.clock)
+        if self._counting is not None:
+            self._counting.measure = self._measure
         self.lanes: list[Lane] = []
         self._runners = Runners(self._executor, count, self.lanes)
         self._stopping = asyncio.Event()
@@ -153,6 +156,22 @@ class Worker:
 
     def _count_of(self, name: str) -> Count | None:
         return None if self._counting is None else self._counting.of_carrier(name)
+
+    def _measure(self) -> Measured:
+        """Return what metrics say of this process beside its figures."""
+        connected = [one.capabilities.connected for one in self._app.carriers.values()]
+        traffic = [one.traffic for one in connected if one is not None]
+        return (
+            {
+                "leases_lost": sum(lane.leases_lost for lane in self.lanes),
+                "commands": sum(one.commands for one in traffic),
+            },
+            {
+                "places": self._count,
+                "places_used": sum(lane.holds for lane in self.lanes),
+                "connections": sum(one.connections for one in traffic),
+            },
+        )
 
     # --- from outside -------------------------------------------------------------------------------------------
 

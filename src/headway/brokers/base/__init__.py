@@ -35,6 +35,7 @@ from headway.brokers.base.optional import (
     KeyIndex,
     Mover,
     Starter,
+    Traffic,
 )
 from headway.brokers.base.pull import (
     CancelRequested,
@@ -107,6 +108,7 @@ __all__ = [
     "Starter",
     "Store",
     "Tended",
+    "Traffic",
     "Wake",
     "WorkerRecord",
 ]

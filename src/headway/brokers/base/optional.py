@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
@@ -23,12 +25,24 @@ class BlockingStore(Protocol):
         ...
 
 
+class Traffic(Struct, frozen=True):
+    """What a carrier's client came to in this process: connections now, and commands since the start."""
+
+    connections: int = 0
+    commands: int = 0
+
+
 class Connected(Protocol):
     """A carrier at the other end of a connection, which repeats calls for seconds before it gives one up."""
 
     @property
     def trouble(self) -> str:
         """What has kept it from being reached for some seconds; empty: nothing that is known."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its client came to in this process; asks nobody."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headway.brokers.base import Capabilities
+from headway.brokers.base import Capabilities, Traffic
 from headway.brokers.redis import (
     control,
     enqueue,
@@ -165,6 +165,11 @@ class RedisBroker:
     def trouble(self) -> str:
         """What has kept the server from being reached for some seconds."""
         return self._commands.trouble
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its connections came to in this process."""
+        return Traffic(self._commands.connections + self._listener.connections, self._commands.sent)
 
     def enqueue_blocking(self, job: NewJob) -> bool:
         """Accept a job from any thread, if that can be done at once."""

@@ -40,6 +40,11 @@ class Blocking:
         self._open: _Open | None = None  # whoever has the turn may use and change it
         self._pause_until = 0.0  # an instant of time.monotonic()
 
+    @property
+    def opened(self) -> bool:
+        """True while there is a connection."""
+        return self._open is not None
+
     def allow(self, address: Address) -> None:
         """Let calls go to the server at this address, until `drop`."""
         self._place = _Place(address)

@@ -66,6 +66,7 @@ class Commands:
         self._in_flight: deque[Call] = deque()
         self._delayed: set[Call] = set()
         self._connection: Connection | None = None
+        self.sent = 0  # commands written since the start
         self._flush_is_due = False
         self._spin = SpinWait(lambda: self._in_flight)
         self.blocking = Blocking(target)
@@ -106,6 +107,11 @@ class Commands:
             return ""
         down = asyncio.get_running_loop().time() - self._down_since
         return str(self._unavailable()) if down > _TROUBLE_AFTER else ""
+
+    @property
+    def connections(self) -> int:
+        """How many there are now, with that of blocking callers."""
+        return int(self._connection is not None) + int(self.blocking.opened)
 
     async def close(self) -> None:
         """Disconnect; calls under way fail."""
@@ -223,6 +229,7 @@ class Commands:
             call.sent_at = now
             self._in_flight.append(call)
         if batch:
+            self.sent += len(batch)
             connection.write(b"".join(batch))
 
     def _answered(self, reply: Any) -> None:  # noqa: ANN401 - whatever the server answers

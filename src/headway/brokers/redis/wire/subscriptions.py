@@ -61,6 +61,11 @@ class Listener:
         self._remarks = Remarks(log, target.name)
         self._refusal: BrokerRefusedError | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return int(self._connection is not None)
+
     async def subscribe(self, channel: str, subscription: Subscription) -> None:
         """Listen; returns when the server confirmed. Raises BrokerUnavailableError or BrokerRefusedError."""
         name = channel.encode()

@@ -46,6 +46,24 @@ def upgrade() -> None:
         postgresql_where=sa.text("error_group IS NOT NULL"),
         sqlite_where=sa.text("error_group IS NOT NULL"),
     )
+    for name, column in (
+        ("job_state_task", "task"),
+        ("job_state_queue", "queue"),
+        ("job_ended", "finished_ms"),
+    ):
+        op.create_index(
+            name,
+            "job",
+            ["state", column, "id"],
+            postgresql_where=sa.text("state <> 'succeeded'"),
+        )
+    op.create_index(
+        "job_dead",
+        "job",
+        ["error_group", "id"],
+        postgresql_where=sa.text("state = 'failed'"),
+        sqlite_where=sa.text("state = 'failed'"),
+    )
     op.create_index("job_finished", "job", ["finished_ms", "id"])
     op.create_table(
         "execution",
