@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headway.brokers.base import MadeSchedule
 from headway.clock import to_ms
 from headway.testing import FakeClock
 from tests.integration.gcp_scheduled import THREE, Scheduled, make_app
@@ -213,3 +214,16 @@ async def test_the_first_call_of_all_counts_at_the_very_instant(scheduled: Sched
 async def test_a_call_that_nobody_signed_is_refused(scheduled: Scheduled) -> None:
     assert await scheduled.call(THREE, **{"X-Headway-Signature": "t=0,v1=00"}) == 401
     assert await scheduled.jobs() == 0
+
+
+async def test_each_call_looks_at_schedules_made_at_run_time_too(scheduled: Scheduled) -> None:
+    """Nothing else calls for those; what is wrong with one of them is nothing to the caller."""
+    app = scheduled.app
+    await app.schedules.create("made", app.find_task("tidy").job(), every="1h")
+    await app.carrier.write_schedule(MadeSchedule("damaged", 1, b"no definition"), expected=0)
+    assert await scheduled.call(THREE) == 200
+    assert await scheduled.jobs() == 1
+    scheduled.clock.advance(timedelta(hours=24))
+    for _ in range(2):
+        assert await scheduled.call(THREE + timedelta(days=1)) == 200
+        assert await scheduled.jobs() == 3

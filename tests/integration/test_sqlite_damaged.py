@@ -14,6 +14,7 @@ from headway.brokers.base import (
     BrokerSettings,
     JobQuery,
     LogLine,
+    MadeSchedule,
     Progress,
     QueueWant,
     Report,
@@ -178,7 +179,7 @@ async def test_a_damaged_job_stops_no_other(scene: Scene, other: sqlite3.Connect
 
 
 @pytest.mark.parametrize(
-    "table", ["payload", "log", "lease", "lock", "paused", "schedule", "event", "signal"]
+    "table", ["payload", "log", "lease", "lock", "paused", "schedule", "made_schedule", "event", "signal"]
 )
 async def test_a_damaged_row_of_any_table_stops_nothing(
     scene: Scene, other: sqlite3.Connection, table: str
@@ -189,6 +190,11 @@ async def test_a_damaged_row_of_any_table_stops_nothing(
             await carrier.declare_schedules(
                 [ScheduleRecord(f"s{n}", "every 60s", "shop.pay") for n in range(2)]
             )
+            for name in ("made", "other"):
+                [there, *_] = [
+                    one.revision for one in await carrier.made_schedules() if one.name == name
+                ] or [0]
+                await carrier.write_schedule(MadeSchedule(name, there + 1, b"body"), expected=there)
             await scene.offer(scene.job(fire=Fire("s0", scene.now)))
             await carrier.pause("other")
             throttle = UniqueLock("t", UniqueMode.THROTTLE, 60_000)
@@ -204,6 +210,7 @@ async def test_a_damaged_row_of_any_table_stops_nothing(
             await scene.offer(scene.job(fire=Fire("s0", scene.now)))
             for job in (await carrier.list(JobQuery())).jobs:
                 await carrier.logs(job.id)
+            assert all(isinstance(one.body, bytes) for one in await carrier.made_schedules())
             other.execute("DELETE FROM paused WHERE typeof(queue) != 'text'")
             assert await scene.put(scene.job(queue="end"))
 

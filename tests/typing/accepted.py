@@ -21,11 +21,13 @@ from headway import (
     Resource,
     Resources,
     Retry,
+    ScheduleInfo,
     SyncJobHandle,
     Unique,
 )
 from headway.app.prepared import PreparedJob
 from headway.brokers.base import LogLine, Progress
+from headway.http import HttpCall, HttpResult, call
 from headway.testing import inline, inline_sync
 
 if TYPE_CHECKING:
@@ -207,3 +209,21 @@ def kinds(coroutine_function: AsyncTask[[int], str], function: PlainTask[[int], 
     """The two kinds differ in what a direct call gives."""
     assert_type(function(1), str)
     _ = coroutine_function(1)
+
+
+async def schedules_at_run_time() -> None:
+    made = await app.schedules.create(
+        "s", send.job(1), cron="0 3 * * *", timezone="Europe/Zurich", first_fire=datetime.now(UTC)
+    )
+    assert_type(made, ScheduleInfo)
+    await app.schedules.put("s", send.options(priority=9).job(1), every=timedelta(minutes=5))
+    await app.schedules.change("s", catch_up="all")
+    assert_type(await app.schedules.list(), list[ScheduleInfo])
+    assert_type(app.sync.schedules.create("s", send.job(1), every="5m", paused=True), ScheduleInfo)
+    assert_type(await app.schedules.run("s"), JobHandle[Any])
+
+
+async def http_jobs() -> None:
+    task = call(app)
+    handle = await task.enqueue(HttpCall(method="GET", url="https://example.com"))
+    assert_type(await handle.result(), HttpResult)

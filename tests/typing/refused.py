@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from headway import Context, EnqueueCall, Headway, Proceed, Retry, Unique
+from headway.http import call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,3 +99,15 @@ def schedules_on_functions() -> None:
     def not_a_task() -> None: ...
 
     _ = not_a_task
+
+
+async def schedules_at_run_time() -> None:
+    await app.schedules.create("s", send, every="5m")  # type: ignore[arg-type]
+    await app.schedules.create("s", send.job("x"), every="5m")  # type: ignore[arg-type]
+    await app.schedules.create("s", send.job(1), interval="5m")  # type: ignore[call-arg]
+    await app.schedules.change("s", paused=True)  # type: ignore[call-arg]
+
+
+async def http_jobs() -> None:
+    task = call(app)
+    await task.enqueue("https://example.com")  # type: ignore[arg-type]

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from headway import CatchUp, Headway, Unique
 from headway.brokers.base import MadeSchedule
+from headway.cli.doctor.finding import Level
+from headway.cli.doctor.schedules import check_schedules, schedule_facts
 from headway.clock import from_ms
 from headway.errors import (
     ArgumentsError,
@@ -326,6 +328,18 @@ async def test_a_clock_that_was_a_day_ahead_silences_no_schedule(
         await scheduler.look()
     assert len((await app.jobs.list(task="report")).jobs) == before + 3
     assert "in the future of this host's clock" in caplog.text
+
+
+async def test_the_doctor_names_those_that_make_no_jobs(box: Inline) -> None:
+    app = box.app
+    await app.schedules.create("a", job(box, 1), every="1h")
+    facts = await schedule_facts(app, app.carrier)
+    assert (facts.made, facts.broken) == (1, ())
+    assert "1 made at run time" in check_schedules(facts).message
+    await app.carrier.write_schedule(MadeSchedule("b", 1, b"\x00"), expected=0)
+    facts = await schedule_facts(app, app.carrier)
+    assert check_schedules(facts).level is Level.ERROR
+    assert facts.broken[0].startswith("b (its stored definition is damaged")
 
 
 async def test_run_makes_a_job_beside_the_fire_times(box: Inline) -> None:

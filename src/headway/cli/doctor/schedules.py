@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headway.app.scheduleinfo import made_info
 from headway.cli.doctor.finding import Finding, error, ok, warn
 from headway.clock import SystemClock, from_ms
 from headway.raised import in_one_line
@@ -25,6 +26,7 @@ class ScheduleFacts:
     unknown: tuple[str, ...] = ()  # to the carrier
     broken: tuple[str, ...] = ()  # with what their jobs meet when they are made
     ahead: tuple[str, ...] = ()  # whose last fire lies in the future
+    made: int = 0  # at run time
 
 
 def check_schedules(facts: ScheduleFacts) -> Finding:
@@ -32,7 +34,9 @@ def check_schedules(facts: ScheduleFacts) -> Finding:
     if facts.broken:
         what = f"no job can be made: {'; '.join(facts.broken)}"
         return error(
-            "schedules", what, "mend what their tasks or options raise; the others fire all the same"
+            "schedules",
+            what,
+            "mend what their tasks or options raise, delete those made at run time; the others fire all the same",
         )
     if facts.unknown:
         what = f"declared here, not known to the carrier: {', '.join(facts.unknown)}"
@@ -46,15 +50,15 @@ def check_schedules(facts: ScheduleFacts) -> Finding:
         return warn(
             "schedules", what, "set the clocks of the hosts; workers count from now on within a minute"
         )
-    return ok(
-        "schedules",
-        f"{facts.declared} declared, all known to the carrier" if facts.declared else "none is declared",
+    declared = (
+        f"{facts.declared} declared, all known to the carrier" if facts.declared else "none is declared"
     )
+    return ok("schedules", f"{declared}; {facts.made} made at run time" if facts.made else declared)
 
 
 async def schedule_facts(app: Headway | None, carrier: Store) -> ScheduleFacts:
     """Ask an open carrier, and make each job once without enqueueing it."""
-    if app is None or not app.schedules:
+    if app is None:
         return ScheduleFacts()
     known = {record.name: record for record in await carrier.schedules()}
     now_ms = SystemClock().now_ms()
@@ -67,7 +71,14 @@ async def schedule_facts(app: Headway | None, carrier: Store) -> ScheduleFacts:
             if must_go_on(problem):
                 raise
             broken.append(f"{name} ({in_one_line(problem)})")
+    made = [
+        made_info(one, app, from_ms(now_ms), shadowed=one.name in app.schedules)
+        for one in await carrier.made_schedules()
+        if not one.deleted
+    ]
+    broken += [f"{one.name} ({one.problem})" for one in made if one.problem]
     return ScheduleFacts(
+        made=len(made),
         declared=len(app.schedules),
         unknown=tuple(name for name in app.schedules if name not in known),
         broken=tuple(broken),
