@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,9 +35,7 @@ async def test_each_fire_time_gives_one_job_whoever_dies(shop: Shop, figure: Cal
         await schedules.create(f"s{n}", job, every="1s", catch_up="all")
     groups = await asyncio.gather(shop.group(concurrency=50), shop.group(concurrency=50))
     for turn, share in enumerate((1, FIRES // 2, FIRES)):
-        await until(
-            lambda share=share: len(shop.effects(what="end")) >= COUNT * share, f"fires of turn {turn}", 30
-        )
+        await until(partial(_ended, shop, COUNT * share), f"fires of turn {turn}", 30)
         if turn < len(groups):
             groups[turn].kill_all()
         if not turn:
@@ -67,3 +66,7 @@ async def _all(carrier: Store) -> list[JobRecord]:
         after = page.cursor
         if after is None:
             return found
+
+
+def _ended(shop: Shop, count: int) -> bool:
+    return len(shop.effects(what="end")) >= count
