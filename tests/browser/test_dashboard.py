@@ -17,7 +17,13 @@ from tests.browser.site import Site
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATHS: Final = (*(place.path for place in PLACES), "/new?task=make_report", "/routes/email")
+PATHS: Final = (
+    *(place.path for place in PLACES),
+    "/new?task=make_report",
+    "/new-schedule?task=send_mail",
+    "/acts",
+    "/routes/email",
+)
 SIZES: Final = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 390, "height": 844}}
 
 pytestmark = pytest.mark.timeout(180)
@@ -54,7 +60,7 @@ def test_a_queue_is_paused_for_ten_minutes_by_keyboard_alone(page: Page, site: S
     expect(row).not_to_contain_text("paused until")
 
 
-def test_failures_are_grouped_and_a_mended_job_is_retried(page: Page, site: Site) -> None:
+def test_a_dead_group_is_counted_and_retried(page: Page, site: Site) -> None:
     for customer in range(5):
         site_job(page, "make_report", customer=str(customer))
     page.goto("/failures")
@@ -63,13 +69,44 @@ def test_failures_are_grouped_and_a_mended_job_is_retried(page: Page, site: Site
     expect(group.locator("td.num")).to_have_text("5")
     picture(page, "failures")
     (site.folder / "mended").touch()
-    page.goto("/jobs?state=failed")
-    page.get_by_label("Mark all on this page").check()
-    expect(page.locator("[data-marked]")).to_have_text("5")
-    page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".toasts")).to_contain_text("5 jobs were retried.")
+    group.get_by_role("button", name="Retry all").click()
+    page.get_by_role("button", name="Retry 5 jobs").click()
+    expect(
+        page.locator("#act dt", has_text="Done")
+    ).to_be_visible()  # of the act; when only counted, there is none
+    expect(page.locator("#act dd strong")).to_have_text("done")
     page.goto("/jobs?task=make_report")
     expect(page.locator("tbody .state.succeeded")).to_have_count(5)
+
+
+def test_marked_jobs_are_cancelled(page: Page, site: Site) -> None:
+    del site
+    page.goto("/queues")
+    row = page.locator("tr[data-key=email]")
+    row.get_by_text("Pause", exact=True).first.click()
+    row.get_by_role("button", name="Pause it").click()
+    expect(row).to_contain_text("paused")
+    for n in range(3):
+        site_job(page, "send_mail", to=f"{n}@example.com")
+    page.goto("/jobs?state=ready&task=send_mail")
+    page.get_by_label("Mark all on this page").check()
+    expect(page.locator("[data-marked]")).to_have_text("3")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.locator(".toasts")).to_contain_text("3 jobs were cancelled.")
+    page.goto("/queues")
+    row.get_by_role("button", name="Resume").click()
+
+
+def test_a_schedule_is_made(page: Page) -> None:
+    page.goto("/schedules")
+    page.get_by_role("link", name="New schedule").click()
+    page.get_by_role("link", name="send_mail").click()
+    page.get_by_label("Name", exact=True).fill("every-hour")
+    page.get_by_label("Interval").fill("1h")
+    page.locator("[name='arg.to']").fill("somebody@example.com")
+    page.get_by_role("button", name="Make it").click()
+    expect(page.locator("tr[data-key=every-hour]")).to_contain_text("made at run time")
+    picture(page, "schedules")
 
 
 def test_a_route_is_changed_and_a_roll_out_begun_and_aborted(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -324,6 +325,68 @@ async def test_a_schedule_is_paused_and_run(scene: Scene) -> None:
     assert "paused" in (await client.get("/schedules")).text
     told = await act(client, "/schedules/nightly/run")
     assert told.json()["location"].startswith("/jobs/")
+
+
+async def test_a_schedule_is_made_and_deleted(scene: Scene) -> None:
+    client = scene.client()
+    assert "arg.user" in (await client.get("/new-schedule", params={"task": "welcome"})).text
+    given = {"task": "welcome", "arg.user": "7", "name": "hourly", "every": "1h"}
+    told = await act(client, "/schedules", **given)
+    assert told.json()["location"] == "/schedules", told.text
+    [made] = [one for one in await scene.app.schedules.list() if one.made]
+    assert (made.name, made.args or made.kwargs, made.next_fire is not None) == ("hourly", {"user": 7}, True)
+    assert "made at run time" in (await client.get("/schedules")).text
+    for wrong, said in (
+        (given, "hourly"),  # it is there already
+        ({**given, "name": "nightly"}, "stands in the code"),
+        ({**given, "name": "other", "every": "soon"}, "soon"),
+        ({**given, "name": "other", "every": "", "cron": "61 * * * *"}, "61"),
+        ({**given, "name": "other", "arg.user": "x"}, "user"),
+    ):
+        refused = await act(client, "/schedules", **wrong)
+        assert refused.status_code == 422, wrong
+        assert said in refused.text
+    assert (await act(client, "/schedules/nightly/delete")).status_code == 409
+    assert (await act(client, "/schedules/hourly/delete")).status_code == 200
+    assert [one.name for one in await scene.app.schedules.list()] == ["nightly"]
+
+
+async def test_what_is_done_to_all_that_match_is_counted_first(scene: Scene) -> None:
+    client = scene.client()
+    for user in range(5):
+        await act(client, "/new", task="welcome", **{"arg.user": str(user)})
+    await act(client, "/new", task="report", **{"arg.title": "kept"})
+    told = await act(client, "/acts", act="cancel", task="welcome")
+    page = await finished(client, told.json()["location"])
+    assert "Cancel 5 jobs" in page
+    assert await states(scene) == {JobState.READY: 6}
+    again = dict(re.findall(r'<input type="hidden" name="([a-z]+)" value="([^"]*)">', page))
+    told = await client.post(
+        "/acts", data={**again, "csrf": token_of(page)}, headers={"accept": "application/json"}
+    )
+    await finished(client, told.json()["location"])
+    assert await states(scene) == {JobState.READY: 1, JobState.CANCELLED: 5}
+    assert "counted only" in (await client.get("/acts")).text
+    assert (await act(client, told.json()["location"] + "/cancel")).status_code == 409  # it is over
+
+
+async def finished(client: httpx.AsyncClient, path: str) -> str:
+    """Wait for the end of an act, and return its page."""
+    async with asyncio.timeout(20):
+        while True:
+            page = (await client.get(path)).text
+            if "<strong>done</strong>" in page:
+                return page
+            await asyncio.sleep(0.05)
+
+
+async def states(scene: Scene) -> dict[JobState, int]:
+    counted: dict[JobState, int] = {}
+    for one in await scene.app.carrier.counts():
+        for state, count in one.counts.items():
+            if count:
+                counted[state] = counted.get(state, 0) + count
+    return counted
 
 
 async def test_a_key_is_shown_once(scene: Scene) -> None:

@@ -66,6 +66,11 @@ def values_of(fields: list[Field], form: Mapping[str, tuple[str, ...]]) -> dict[
     return found
 
 
+def raw_arguments(values: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    """Return the values of a form as the arguments of a job that is to be made."""
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in values.items()}
+
+
 def _value(field: Field, text: str) -> object:
     if field.kind in {"text", "choice"}:
         return text

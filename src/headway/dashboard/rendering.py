@@ -23,7 +23,13 @@ ASSETS: Final = _HERE / "assets"
 KINDS: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 """What the browser is told of a file, by its ending; no other file is given out."""
 
-_WITHIN: Final = {"job": "jobs", "route": "routes"}
+_WITHIN: Final = {
+    "job": "jobs",
+    "acts": "jobs",
+    "act": "jobs",
+    "route": "routes",
+    "new-schedule": "schedules",
+}
 """Pages that are no places of their own: they belong to one."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS: Final = 253_402_300_799_999  # the last instant of the calendar

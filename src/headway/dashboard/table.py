@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
-from headway.dashboard.pages import access, failures, jobs, new, overview, queues, routes, schedules, workers
+from headway.dashboard.pages import (
+    access,
+    acts,
+    failures,
+    jobs,
+    new,
+    overview,
+    queues,
+    routes,
+    schedules,
+    workers,
+)
 from headway.server.access.caller import Role
 
 if TYPE_CHECKING:
@@ -41,6 +52,9 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("/queues", _READ, queues.queues),
     Page("/failures", _READ, failures.failures),
     Page("/schedules", _READ, schedules.schedules),
+    Page("/new-schedule", _OPERATE, schedules.new),
+    Page("/acts", _READ, acts.acts),
+    Page("/acts/{act}", _READ, acts.act),
     Page("/workers", _READ, workers.workers),
     Page("/routes", _READ, routes.routes),
     Page("/routes/{queue}", _READ, routes.route),
@@ -57,6 +71,10 @@ ACTS: Final[tuple[Act, ...]] = (
     Act("/queues/{queue}/resume", _OPERATE, queues.resume),
     Act("/queues/{queue}/drain", _OPERATE, queues.drain),
     Act("/queues/{queue}/clean", _OPERATE, queues.clean),
+    Act("/acts", _OPERATE, acts.begin),
+    Act("/acts/{act}/cancel", _OPERATE, acts.cancel),
+    Act("/schedules", _OPERATE, schedules.create),
+    Act("/schedules/{schedule}/delete", _OPERATE, schedules.delete),
     Act("/schedules/{schedule}/pause", _OPERATE, schedules.pause),
     Act("/schedules/{schedule}/resume", _OPERATE, schedules.resume),
     Act("/schedules/{schedule}/run", _OPERATE, schedules.run),

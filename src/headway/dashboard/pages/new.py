@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
-
 from headway.dashboard.asking import Done, Shown
-from headway.dashboard.fields import fields_of, values_of
+from headway.dashboard.fields import fields_of, raw_arguments, values_of
 from headway.errors import HeadwayError
 from headway.job import JobId
 from headway.server.services.creating import CreateJob, Options
@@ -54,8 +51,7 @@ def _job(asked: Asked, task: str, given: Mapping[str, Any]) -> CreateJob:
         key=asked.field("key") or None,
         queue=asked.field("queue") or None,
     )
-    kwargs = {name: Raw(json.dumps(value).encode()) for name, value in given.items()}
-    return CreateJob(task=task, kwargs=kwargs, options=options)
+    return CreateJob(task=task, kwargs=raw_arguments(given), options=options)
 
 
 def _page(asked: Asked, name: str, given: Mapping[str, Any], wrong: str = "") -> str:

@@ -1,14 +1,18 @@
-"""Schedules: when they fire next, paused, resumed, run now."""
+"""Schedules: when they fire next; made at run time, deleted, paused, resumed, run now."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headway.dashboard.asking import Done
+from headway.dashboard.asking import Done, Shown
+from headway.dashboard.fields import fields_of, raw_arguments, values_of
 from headway.dashboard.pages.overview import read
 from headway.dashboard.spans import instants, laid, span_of
+from headway.errors import HeadwayError
+from headway.server.services.creating import CreateJob
 from headway.server.services.figures import By
+from headway.server.services.schedules import NewSchedule, Timing
 
 if TYPE_CHECKING:
     from headway.dashboard.asking import Asked
@@ -28,6 +32,53 @@ async def schedules(asked: Asked) -> str:
     }
     failed = {task: sum(one.failed for one in some) for task, some in by_task.items()}
     return asked.render("schedules", "Schedules", schedules=found, ended=ended, failed=failed)
+
+
+async def new(asked: Asked) -> str:
+    """Return the page on which a schedule is made: choose a task, then fill in its form."""
+    return _page(asked, asked.one("task"), {})
+
+
+async def create(asked: Asked) -> Done | Shown:
+    """Make it; what is wrong is said on the form, which keeps what was filled in."""
+    task = asked.services.tasks.get(asked.caller, asked.needed("task"))
+    given: dict[str, Any] = {}
+    try:
+        given = values_of(fields_of(task.arguments, {}), asked.form)
+        when = Timing(
+            cron=asked.field("cron") or None,
+            every=asked.field("every") or None,
+            timezone=asked.field("timezone") or None,
+        )
+        job = CreateJob(task=task.name, kwargs=raw_arguments(given))
+        made = await asked.services.schedules.create(
+            asked.caller, NewSchedule(name=asked.needed("name"), job=job, when=when)
+        )
+    except HeadwayError as error:
+        return Shown(_page(asked, task.name, given, str(error)), 422)
+    return Done(
+        f"Schedule {made.name} was made: every scheduler knows of it within 10 seconds.", go="/schedules"
+    )
+
+
+async def delete(asked: Asked) -> Done:
+    """Delete one that was made at run time."""
+    name = asked.path["schedule"]
+    await asked.services.schedules.delete(asked.caller, name)
+    return Done(f"Schedule {name} was deleted. The jobs that it has made stay.")
+
+
+def _page(asked: Asked, name: str, given: dict[str, Any], wrong: str = "") -> str:
+    task = asked.services.tasks.get(asked.caller, name) if name else None
+    return asked.render(
+        "new-schedule",
+        "New schedule",
+        tasks=asked.services.tasks.list(asked.caller),
+        task=task,
+        fields=[] if task is None else fields_of(task.arguments, given),
+        wrong=wrong,
+        kept={name: asked.field(name) for name in ("name", "cron", "every", "timezone")},
+    )
 
 
 async def pause(asked: Asked) -> Done:

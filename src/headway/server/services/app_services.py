@@ -40,7 +40,7 @@ class AppServices:
         self.job_acts = JobActs(shared)
         self.changing = Changing(shared)
         self.queues = Queues(shared)
-        self.schedules = Schedules(shared)
+        self.schedules = Schedules(shared, self.creating)
         self.workers = Workers(shared)
         self.routes = Routes(shared)
         self.rollouts = Rollouts(shared, self.routes)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headway.app.options import NO_OPTIONS, job_options
-from headway.app.prepared import PreparedJob
+from headway.app.prepared import GivenCall, PreparedJob
 from headway.app.unique import Unique
 from headway.codec import Call
 from headway.errors import (
@@ -25,6 +25,7 @@ from headway.server.services.problems import OutOfScopeError
 
 if TYPE_CHECKING:
     from headway.app.options import JobOptions
+    from headway.app.task import Task
     from headway.job import NewJob
     from headway.server.access.caller import Caller
     from headway.server.services.shared import Shared
@@ -161,17 +162,33 @@ class Creating:
             for place, handle in zip(places, handles, strict=True):
                 found[place] = BulkItem(handle.id, handle.duplicate)
 
-    def _new(self, caller: Caller, given: CreateJob, key: str | None) -> NewJob:
+    def prepared(self, caller: Caller, given: CreateJob) -> PreparedJob[Any]:
+        """Return a job that is not enqueued, with what it was made from: for a schedule. The errors are `create`'s."""
+        options = _options(given.options, None)
+        task, args, kwargs = self._call(given)
+        new = task.new_job(options, args, kwargs)
+        _check_scope(caller, new)
+        return PreparedJob(new, Any, GivenCall(options, args, kwargs))
+
+    def _call(self, given: CreateJob) -> tuple[Task[Any, Any], tuple[Any, ...], dict[str, Any]]:
         task = self._shared.app.find_task(given.task)
         try:
             args, kwargs = task.signature.decode(Call(given.args, given.kwargs), "json")
         except CodecError as error:
             raise ArgumentsError(str(error)) from error
-        new = task.new_job(_options(given.options, key), tuple(args), kwargs)
-        if not caller.scope.has_job(new.queue, new.task):
-            msg = f"this key is not for task {new.task!r} on queue {new.queue!r}"
-            raise OutOfScopeError(msg)
+        return task, tuple(args), kwargs
+
+    def _new(self, caller: Caller, given: CreateJob, key: str | None) -> NewJob:
+        task, args, kwargs = self._call(given)
+        new = task.new_job(_options(given.options, key), args, kwargs)
+        _check_scope(caller, new)
         return new
+
+
+def _check_scope(caller: Caller, new: NewJob) -> None:
+    if not caller.scope.has_job(new.queue, new.task):
+        msg = f"this key is not for task {new.task!r} on queue {new.queue!r}"
+        raise OutOfScopeError(msg)
 
 
 def _options(given: Options | None, key: str | None) -> JobOptions:
