@@ -41,6 +41,7 @@ _COMMAND: Final = re.compile(
     rf"(?P<early>(?:{_GAP}--?[a-z][\w-]*)*)(?P<gap>{_GAP})(?P<class>[A-Za-z_][\w.]*\.\w+)"
     rf"(?P<options>(?:{_GAP}(?:--(?:watch|custom-log-dict)(?:=|{_GAP})[\w./:-]+|--?[a-z][\w-]*))*)"
 )
+_SAYS_MORE: Final = 100
 _REQUIREMENT: Final = re.compile(
     r"^arq(\[[\w,-]+\])?(?=\s*($|[=<>~!;#@]))(?P<version>[^;#\n]*?)(?=[ \t]*(?:$|[;#]))", re.MULTILINE
 )
@@ -86,6 +87,12 @@ def changed(name: str, text: str, workers: list[Worker], home: Home, report: Rep
         return gap.join(words)
 
     return _COMMAND.sub(command, text)
+
+
+def modules_run(name: str, text: str) -> dict[str, int]:
+    """Return the modules that arq's command names in a file, and how much that says: a page says little."""
+    weight = 1 if PurePosixPath(name).suffix in {".md", ".rst", ".txt"} else _SAYS_MORE
+    return {match["class"].rpartition(".")[0]: weight for match in _COMMAND.finditer(text)}
 
 
 def requirement(name: str, text: str) -> str:

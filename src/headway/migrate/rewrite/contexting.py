@@ -45,7 +45,7 @@ def value(site: Site, node: cst.BaseExpression, key: str, line: int) -> cst.Base
     """Return what takes the place of a key that is read; None, with a finding, when nothing does."""
     written_key = literal_of(node)
     context = site.context
-    source = site.plan.keys.get(key)
+    source = site.plan.source_of(key, site.module.name)
     if source is None:
         if key in _OWN:
             return expression(f"{context}.{_OWN[key]}")
@@ -100,7 +100,7 @@ def fake(site: Site, node: cst.BaseExpression, line: int) -> str:
     given: dict[str, str] = {}
     for element in node.elements:
         key = text_of(element.key) if isinstance(element, cst.DictElement) else None
-        source = None if key is None else site.plan.keys.get(key)
+        source = None if key is None else site.plan.source_of(key, site.module.name)
         text = site.code(element.value)
         if source is not None and source.source is From.RESOURCE:
             resources.append(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _NAIVE: Final = m.OneOf(
     m.Call(func=m.Attribute(attr=m.Name("utcnow"))),
     m.Call(func=m.Attribute(attr=m.Name("now")), args=[]),
+    m.Call(
+        func=m.Name("datetime") | m.Attribute(attr=m.Name("datetime")),
+        args=[m.AtLeastN(m.Arg(keyword=None), n=3)],
+    ),
 )
 
 
@@ -52,7 +56,7 @@ def enqueue(site: Site, call: cst.Call, line: int, *, in_statement: bool) -> Enq
         what = f"which task it is, {site.code(named)}, is known only when the code runs"
         site.check(line, what, "its arguments are checked then, not by type checkers")
         return Enqueue(_with_options(site, call, base, rest, line))
-    task = site.plan.named(name)
+    task = site.plan.named(name, site.module.name)
     if task is None:
         what = f"no task {name!r} was found here"
         site.by_hand(line, what, "import it and call its enqueue; run this on the folder that has it as well")

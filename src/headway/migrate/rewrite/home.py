@@ -188,6 +188,11 @@ def _fill(  # noqa: PLR0917 - as find_home
     made.arguments.append(Argument("processes", "1"))
     for one in workers:
         _tell(one, worker, report)
+    if len(workers) > 1:
+        names = ", ".join(one.name for one in workers[:5])
+        what = f"{len(workers)} classes of worker settings become one app with a queue each: {names}"
+        todo = "where they are programs apart, run this on the folder of each"
+        report(Finding(worker.module.file, worker.node.lineno, Kind.CHECK, what, todo))
 
 
 def _tell(one: Worker, first: Worker, report: Report) -> None:

@@ -51,7 +51,7 @@ class Hooks:
     lifespans: list[Lifespan] = field(default_factory=list)
     around: tuple[Worker, Hook | None, Hook | None] | None = None
     of_jobs: list[str] = field(default_factory=list)
-    keys: dict[str, KeySource] = field(default_factory=dict)
+    keys: dict[str, list[KeySource]] = field(default_factory=dict)
 
 
 def plan_hooks(
@@ -71,7 +71,8 @@ def plan_hooks(
             lifespan = _lifespan(worker, startup, shutdown)
             _name(lifespan, project, users, taken)
             hooks.lifespans.append(lifespan)
-            hooks.keys |= _keys(project, lifespan)
+            for key, source in _keys(project, lifespan).items():
+                hooks.keys.setdefault(key, []).append(source)
         before, after = found["on_job_start"], found["on_job_end"]
         if (before or after) and hooks.around is None:
             hooks.around = (worker, before, after)

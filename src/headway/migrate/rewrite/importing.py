@@ -26,7 +26,7 @@ def with_imports(plan: Plan, module: Module, tree: cst.Module, needs: Mapping[st
     used = _used(ast.parse(tree.code))
     needs = {local: target for local, target in needs.items() if local in used}
     body = _taken_out(tree, _TakeOut(_unused(plan, module, used, needs)))
-    for line in import_lines(needs):
+    for line in import_lines(needs, module):
         if not _joined(body, line):
             _insert(body, line, plan)
     if body and not tree.header and hasattr(body[0], "leading_lines"):
@@ -131,6 +131,8 @@ def _kind_of(statement: cst.BaseStatement, plan: Plan) -> int | None:
 
 def _kind(module: str, plan: Plan) -> int:
     first = module.partition(".")[0]
+    if not first:
+        return _PROJECT
     if first == _FUTURE:
         return _FIRST
     if first in sys.stdlib_module_names:
@@ -138,8 +140,11 @@ def _kind(module: str, plan: Plan) -> int:
     return _PROJECT if any(name.partition(".")[0] == first for name in plan.project.modules) else _OTHERS
 
 
-def import_lines(needs: Mapping[str, Target]) -> list[str]:
-    """Return the lines that import names: the standard library's, then Headway's, then the project's."""
+def import_lines(needs: Mapping[str, Target], module: Module | None = None) -> list[str]:
+    """Return the lines that import names: the standard library's, then Headway's, then the project's.
+
+    Those of its own package a module imports relatively where it does so already.
+    """
     by_module: dict[str, list[str]] = {}
     for local, target in needs.items():
         if target.attr is None:
@@ -154,14 +159,27 @@ def import_lines(needs: Mapping[str, Target]) -> list[str]:
         return (0 if standard else 1 if headway else 2, module)
 
     lines: list[str] = []
-    for module in sorted(by_module, key=rank):
-        if module.startswith("import "):
-            (local,) = by_module[module][:1]
-            whole = module.removeprefix("import ")
-            lines.append(module if local == whole.partition(".")[0] else f"{module} as {local}")
+    for name in sorted(by_module, key=rank):
+        if name.startswith("import "):
+            (local,) = by_module[name][:1]
+            whole = name.removeprefix("import ")
+            lines.append(name if local == whole.partition(".")[0] else f"{name} as {local}")
         else:
-            lines.append(f"from {module} import {', '.join(sorted(by_module[module]))}")
+            names = ", ".join(sorted(by_module[name]))
+            lines.append(f"from {relative(name, module)} import {names}")
     return lines
+
+
+def relative(name: str, module: Module | None) -> str:
+    """Return a module's name as another one imports it."""
+    if module is None or not module.imports_relatively:
+        return name
+    here, there = module.package.split("."), name.split(".")
+    same = next(
+        (n for n, pair in enumerate(zip(here, there, strict=False)) if pair[0] != pair[1]),
+        min(len(here), len(there)),
+    )
+    return "." * (len(here) - same + 1) + ".".join(there[same:]) if same else name
 
 
 def _unused(plan: Plan, module: Module, after: set[str], needs: Mapping[str, Target]) -> set[str]:

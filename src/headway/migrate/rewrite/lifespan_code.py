@@ -197,7 +197,7 @@ def _shared(site: Site, hooks: Sequence[Hook]) -> list[str]:
     items = ['"job_id": call.job_id', '"job_try": call.attempt']
     used = {use.key for one in functions for use in uses_of(one, parameter(one)) if use.key}
     for key in sorted(used - set(own)):
-        source = site.plan.keys.get(key)
+        source = site.plan.source_of(key, site.module.name)
         if source is not None and source.source is not From.JOB:
             name = site.of_project(Target(source.module, source.name), f"{source.name}_")
             value = f"call.resource({name})"

@@ -9,6 +9,7 @@ import libcst.matchers as m
 from libcst.metadata import PositionProvider
 
 from headway.migrate.rewrite import contexting, enqueueing, jobs, pools
+from headway.migrate.rewrite.importing import relative
 from headway.migrate.rewrite.site import Frame, Site, dotted_name, expression
 from headway.migrate.rewrite.workers import TaskKey
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from libcst.metadata import CodeRange
 
+    from headway.migrate.rewrite.modules import Module
     from headway.migrate.rewrite.tasks import TaskPlan
 
 _RENAMED: Final = {"ArqRedis": "Headway", "Job": "JobHandle", "Retry": "RetryLater"}
@@ -66,7 +68,7 @@ class ModulePass(cst.CSTTransformer):
         """Give it the imports that it needs, and declare it if it is a task."""
         frame = self._site.frames.pop()
         if frame.imports:
-            updated_node = with_imports(updated_node, frame)
+            updated_node = with_imports(updated_node, frame, self._site.module)
         if self._site.frames or self._classes:
             return updated_node
         key = TaskKey(self._site.module.name, updated_node.name.value)
@@ -331,14 +333,15 @@ class ModulePass(cst.CSTTransformer):
         self._names_only -= 1
 
 
-def with_imports(function: cst.FunctionDef, frame: Frame) -> cst.FunctionDef:
+def with_imports(function: cst.FunctionDef, frame: Frame, module: Module) -> cst.FunctionDef:
     """Put imports at the beginning of a function, behind its docstring."""
     body: Sequence[cst.BaseStatement | cst.BaseSmallStatement] = function.body.body
     if not isinstance(function.body, cst.IndentedBlock):
         return function
     lines = [
         cst.parse_statement(
-            f"from {target.module} import {target.attr}" + ("" if local == target.attr else f" as {local}")
+            f"from {relative(target.module, module)} import {target.attr}"
+            + ("" if local == target.attr else f" as {local}")
         )
         for local, target in sorted(frame.imports.items())
     ]

@@ -42,6 +42,7 @@ class Module:
     top: dict[str, list[ast.stmt]] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)
     at_import: list[Target] = field(default_factory=list)
+    imports_relatively: bool = False
 
     @property
     def package(self) -> str:
@@ -84,6 +85,7 @@ def read_module(source: Source, tree: ast.Module, name: str, *, is_package: bool
     for node in ast.walk(tree):
         match node:
             case ast.Import() | ast.ImportFrom():
+                module.imports_relatively |= isinstance(node, ast.ImportFrom) and node.level > 0
                 for local, target in imported(node, module.package):
                     module.imports.setdefault(local, target)
                     module.bound.add(local)

@@ -34,7 +34,7 @@ class Plan:
     workers: list[Worker]
     tasks: dict[TaskKey, TaskPlan]
     contexts: dict[TaskKey, str]
-    keys: dict[str, KeySource]
+    keys: dict[str, list[KeySource]]
     hooks: Hooks
     home: Home | None
     imports: Imports
@@ -47,9 +47,15 @@ class Plan:
     removed: dict[str, set[str]] = field(default_factory=dict)
     """By module: names of its top level that go, because only arq's worker used them."""
 
-    def named(self, name: str) -> TaskPlan | None:
-        """Return the task of this name."""
-        return next((one for one in self.tasks.values() if one.name == name), None)
+    def named(self, name: str, module: str) -> TaskPlan | None:
+        """Return the task that has this name in arq; of several the one in the same module."""
+        found = [one for one in self.tasks.values() if name in {one.name, one.theirs}]
+        return next((one for one in found if one.key.module == module), next(iter(found), None))
+
+    def source_of(self, key: str, module: str) -> KeySource | None:
+        """Return where a key of the dict comes from; of several places the one in the same module."""
+        found = self.keys.get(key, [])
+        return next((one for one in found if one.module == module), next(iter(found), None))
 
 
 def make_plan(project: Project, root_name: str, report: Report) -> Plan:
@@ -68,7 +74,7 @@ def make_plan(project: Project, root_name: str, report: Report) -> Plan:
     keys = dict(hooks.keys)
     if hooks.around is not None:
         made_in = hooks.around[0].module.name
-        keys |= {name: KeySource(From.JOB, made_in, JOB_CONTEXT) for name in hooks.of_jobs}
+        keys |= {name: [KeySource(From.JOB, made_in, JOB_CONTEXT)] for name in hooks.of_jobs}
     declaring = {key.module for key in tasks} | {one.module.name for one in workers}
     declaring |= {one.startup.module.name for one in hooks.lifespans if one.startup and one.parts is not None}
     imports = Imports(project, removed, home.module if home else "", declaring)

@@ -86,7 +86,10 @@ def annotation(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
             return updated_node if ours is None else cst.SimpleString(f'"{_type(site, ours)}"')
 
         def _ours(self, name: cst.BaseExpression) -> cst.BaseExpression | None:
-            ours = _TYPES.get(site.arq(name))
+            theirs = site.arq(name)
+            if theirs == "Worker":  # as some annotate the dict
+                return expression(f"dict[str, {site.standard('Any', 'typing')}]")
+            ours = _TYPES.get(theirs)
             return None if ours is None else cst.Name(_type(site, ours))
 
     changed = node.visit(Types())

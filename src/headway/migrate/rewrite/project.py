@@ -37,9 +37,10 @@ class Ref(NamedTuple):
 class Project:
     """The modules of a project by the names under which they import each other."""
 
-    def __init__(self, modules: Mapping[str, Module]) -> None:
-        """Made by `read_project`."""
+    def __init__(self, modules: Mapping[str, Module], roots: Iterable[str] = ()) -> None:
+        """Made by `read_project`. `roots` are the folders from which modules are imported, such as `src`."""
         self.modules = modules
+        self._prefixes = [f"{root.replace('/', '.')}." for root in roots if root]
 
     def resolve(self, module: Module, dotted: str, depth: int = _DEPTH) -> Ref | None:
         """Say what a dotted name in a module means; None for what its scope alone knows."""
@@ -60,6 +61,9 @@ class Project:
             if inside and parts[n] in module.imports and depth:
                 return self.resolve(module, inside, depth - 1) or Ref(module, inside)
             return Ref(module, inside)
+        for prefix in self._prefixes:
+            if dotted.startswith(prefix) and depth:
+                return self.find(dotted.removeprefix(prefix), depth - 1)
         return Ref(None, dotted)
 
     def needs(self, module: str, targets: Iterable[str]) -> set[str]:
@@ -88,20 +92,25 @@ def _prefixes(dotted: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
 
 
-def read_project(root: Path, sources: Iterable[Source], report: Report) -> Project:
-    """Parse the modules; those that cannot be parsed are reported and left out."""
+def read_project(
+    root: Path, sources: Iterable[Source], report: Report, run: Mapping[str, int] | None = None
+) -> Project:
+    """Parse the modules; those that cannot be parsed are reported and left out.
+
+    `run` are names of modules as commands have them, with how much that says about the folders they are run in.
+    """
     parsed: list[tuple[Source, ast.Module]] = []
     for source in sources:
         tree = _parsed(source, report)
         if tree is not None:
             parsed.append((source, tree))
-    roots = _roots(root, parsed)
+    roots = _roots(root, parsed, run or {})
     modules: dict[str, Module] = {}
     for source, tree in parsed:
         name, is_package = _module_name(source.name, roots, _package_above(root))
         if name not in modules:
             modules[name] = read_module(source, tree, name, is_package=is_package)
-    return Project(modules)
+    return Project(modules, roots)
 
 
 def _parsed(source: Source, report: Report) -> ast.Module | None:
@@ -128,7 +137,7 @@ def _package_above(root: Path) -> list[str]:
     return names
 
 
-def _roots(root: Path, parsed: list[tuple[Source, ast.Module]]) -> list[str]:
+def _roots(root: Path, parsed: list[tuple[Source, ast.Module]], run: Mapping[str, int]) -> list[str]:
     """Return the folders from which modules are imported, the likeliest first, as their imports show them.
 
     A file `backend/shop/tasks.py` and an `import shop.tasks` somewhere mean that `backend` is one.
@@ -140,6 +149,9 @@ def _roots(root: Path, parsed: list[tuple[Source, ast.Module]]) -> list[str]:
         for n in range(len(parts)):
             endings.setdefault(".".join(parts[n:]), []).append("/".join(parts[:n]))
     votes: Counter[str] = Counter()
+    for name, weight in run.items():
+        for folder in endings.get(name, ()):
+            votes[folder] += weight
     for _, tree in parsed:
         for node in ast.walk(tree):
             match node:

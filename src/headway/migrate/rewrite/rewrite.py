@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -44,7 +45,10 @@ def rewrite_arq(root: Path, progress: Callable[[int], None] | None = None) -> Re
         elif commands.is_read(name):
             text = read_text(path, name, report)
             others += [] if text is None or "arq" not in text.text else [text]
-    project = read_project(root, python, report)
+    run: Counter[str] = Counter()
+    for other in others:
+        run.update(commands.modules_run(other.name, other.text))
+    project = read_project(root, python, report, run)
     folder = root.resolve().parent if root.is_file() else root.resolve()
     plan = make_plan(project, root.stem if root.is_file() else folder.name, report)
     changes = [
@@ -84,7 +88,7 @@ def _changed(plan: Plan, module: Module, report: Callable[[Finding], None]) -> C
         tree = with_imports(plan, module, assemble(site, wrapper.visit(ModulePass(site))), site.needs)
         after = tree.code
         _tell_of_rest(plan, module, after, report)
-    except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - one module must not keep the others from being changed
         what = f"{_HELD}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         report(Finding(module.file, 0, Kind.UNREAD, what, "change it by hand"))
         return None

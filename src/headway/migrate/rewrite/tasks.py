@@ -31,6 +31,7 @@ class TaskPlan:
 
     key: TaskKey
     name: str
+    theirs: str = ""  # its name in arq, where two workers have one of that name
     options: dict[str, str] = field(default_factory=dict)
     schedules: list[str] = field(default_factory=list)
     imports: dict[str, Target] = field(default_factory=dict)
@@ -142,6 +143,7 @@ class _Planner:
         for plan in self.plans.values():
             if plan.name in seen:
                 first, plan.name = plan.name, f"{plan.key.module}.{plan.key.function}"
+                plan.theirs = first
                 plan.options["name"] = f'"{plan.name}"'
                 module = self._project.modules[plan.key.module]
                 what = f"two tasks are called {first}; this one becomes {plan.name}"
