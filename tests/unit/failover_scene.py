@@ -95,7 +95,7 @@ async def scene(
     urls = {name: f"sqlite:///{folder / name}.db" for name in names}
     carriers = {name: Faulty(pulled(from_url(url, BrokerSettings("shop")))) for name, url in urls.items()}
     given: dict[str, Any] = {
-        "breaker_timeout": 0.3,
+        "breaker_timeout": 30,
         "breaker_pause": 60,
         "spool": f"sqlite:///{folder / 'spool.db'}",
     } | settings
