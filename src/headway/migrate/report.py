@@ -8,10 +8,11 @@ from headway.clock import from_ms
 from headway.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headway.migrate.apply import Applied
     from headway.migrate.census import Census, Reason, Row
+    from headway.migrate.repeatables import Line
     from headway.migrate.revert import Reverted
     from headway.migrate.verify import Verified
 
@@ -82,6 +83,22 @@ def reverted_fields(done: Reverted) -> dict[str, Any]:
         ],
         "more_stayed": done.more_stayed,
     }
+
+
+def lines_fields(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Return what became of repeating entries as plain data."""
+    return [
+        {
+            "queue": one.queue,
+            "source_id": one.source_id,
+            "name": one.name,
+            "outcome": one.outcome,
+            "schedule": one.schedule,
+            "next": instant(one.next_ms),
+            "why": one.why,
+        }
+        for one in lines
+    ]
 
 
 def instant(at_ms: int | None) -> str:

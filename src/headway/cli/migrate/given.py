@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headway.migrate.deciding import Deciding
     from headway.migrate.destination import Destination
     from headway.migrate.found import FoundState
+    from headway.migrate.repeatables import Repeatables
     from headway.migrate.source import Source
 
 P = ParamSpec("P")
@@ -44,6 +45,7 @@ class Work(NamedTuple):
     deciding: Deciding
     destination: Destination
     carrying: Carrying
+    repeatables: Repeatables
 
 
 def takes_source(function: Callable[Concatenate[Given, P], R]) -> Callable[..., R]:
@@ -157,6 +159,7 @@ async def opened_work(
     from headway.migrate.deciding import Deciding
     from headway.migrate.destination import Destination
     from headway.migrate.mapfile import read_map
+    from headway.migrate.repeatables import Repeatables
 
     path = app_path or os.environ.get("HEADWAY_APP")
     if not path:
@@ -166,10 +169,6 @@ async def opened_work(
     job_map = read_map(map_)
     async with opened_source(given) as (source, queues), app:
         destination = Destination(app)
-        yield Work(
-            source,
-            queues,
-            Deciding(app, job_map, failed=failed),
-            destination,
-            Carrying(source, destination),
-        )
+        deciding = Deciding(app, job_map, failed=failed)
+        carrying = Carrying(source, destination)
+        yield Work(source, queues, deciding, destination, carrying, Repeatables(source, deciding, app))

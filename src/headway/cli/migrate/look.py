@@ -8,13 +8,16 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.migrate.given import opened_source, opened_work, states_of, takes_map, takes_source
-from headway.cli.migrate.shown import ProgressLine, print_census, print_names, write_report
+from headway.cli.migrate.shown import ProgressLine, print_census, print_lines, print_names, write_report
 from headway.cli.options import examples, json_option
 from headway.cli.streams import emit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.cli.migrate.given import Given
     from headway.migrate.census import Census
+    from headway.migrate.repeatables import Line
     from headway.migrate.verify import Verified
 
 report_option = click.option(
@@ -84,30 +87,34 @@ def plan(
     line = ProgressLine(wanted=not as_json)
     states = states_of(given) | ({FoundState.FAILED} if failed else frozenset[FoundState]())
 
-    async def work() -> Census:
-        async with opened_work(given, map_, app, failed=failed) as (source, queues, deciding, destination, _):
-            return await look(source, queues, deciding, destination, Meter(line.show), states=states)
+    async def work() -> tuple[Census, list[Line]]:
+        async with opened_work(given, map_, app, failed=failed) as work:
+            census = await look(*work[:4], Meter(line.show), states=states)
+            return census, await work.repeatables.bring(work.queues, dry_run=True)
 
     try:
-        census = asyncio.run(work())
+        census, lines = asyncio.run(work())
     finally:
         line.end()
-    _show_census("Plan", census, as_json=as_json, report=report)
+    _show_census("Plan", census, as_json=as_json, report=report, lines=lines)
     if census.refused:
         msg = f"{census.refused} of {census.found} jobs are refused and would stay where they are"
         raise CommandFailed(msg)
 
 
-def _show_census(title: str, census: Census, *, as_json: bool, report: str | None) -> None:
+def _show_census(
+    title: str, census: Census, *, as_json: bool, report: str | None, lines: Sequence[Line] = ()
+) -> None:
     from headway.cli.output import print_json
-    from headway.migrate.report import census_fields
+    from headway.migrate.report import census_fields, lines_fields
 
-    fields = census_fields(census)
+    fields = {**census_fields(census), "schedules": lines_fields(lines)}
     write_report(report, title, fields)
     if as_json:
         print_json(fields)
     else:
         print_census(census, moved="to move")
+        print_lines(lines)
 
 
 @click.command(
@@ -131,27 +138,30 @@ def verify(given: Given, *, map_: str, app: str | None, as_json: bool, report: s
 
     from headway.cli.output import print_json
     from headway.migrate.progress import Meter
-    from headway.migrate.report import verified_fields
+    from headway.migrate.report import lines_fields, verified_fields
     from headway.migrate.verify import Verifying
 
     line = ProgressLine(wanted=not as_json)
 
-    async def work() -> Verified:
-        async with opened_work(given, map_, app) as (source, queues, deciding, destination, _):
-            verifying = Verifying(source, deciding, destination, Meter(line.show))
-            return await verifying.verify(queues, states_of(given))
+    async def work() -> tuple[Verified, list[Line]]:
+        async with opened_work(given, map_, app) as work:
+            verifying = Verifying(work.source, work.deciding, work.destination, Meter(line.show))
+            found = await verifying.verify(work.queues, states_of(given))
+            return found, await work.repeatables.verify(work.queues)
 
     try:
-        found = asyncio.run(work())
+        found, lines = asyncio.run(work())
     finally:
         line.end()
-    fields = verified_fields(found)
+    sound = found.sound and not lines
+    fields = {**verified_fields(found), "ok": sound, "schedules": lines_fields(lines)}
     write_report(report, "Verification", fields)
     if as_json:
         print_json(fields)
     else:
         _print_verified(found)
-    return 0 if found.sound else 1
+        print_lines(lines)
+    return 0 if sound else 1
 
 
 def _print_verified(found: Verified) -> None:

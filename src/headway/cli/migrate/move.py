@@ -9,15 +9,18 @@ import click
 from headway.cli.failures import CommandFailed
 from headway.cli.migrate.given import opened_work, states_of, takes_map, takes_source
 from headway.cli.migrate.look import report_option
-from headway.cli.migrate.shown import ProgressLine, print_census, write_report
+from headway.cli.migrate.shown import ProgressLine, print_census, print_lines, write_report
 from headway.cli.options import examples, json_option, yes_option
 from headway.cli.streams import ask, emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headway.cli.migrate.given import Given, Work
     from headway.migrate.apply import Applied, Applier
     from headway.migrate.census import Census
     from headway.migrate.found import FoundState
+    from headway.migrate.repeatables import Line
     from headway.migrate.revert import Reverted
 
 _SHOWN = 10  # jobs that are named one by one
@@ -64,7 +67,7 @@ def apply(  # noqa: PLR0913 - each is an option of its own
 
     line = ProgressLine(wanted=not as_json)
 
-    async def work() -> Applied | Census:
+    async def work() -> tuple[Applied | Census, list[Line]]:
         from headway.migrate.plan import plan
         from headway.migrate.progress import Meter
 
@@ -74,18 +77,21 @@ def apply(  # noqa: PLR0913 - each is an option of its own
                 looked_at = states_of(given) | states
                 census = await plan(*work[:4], Meter(line.show), states=looked_at)
                 line.end()
+                lines = await work.repeatables.bring(work.queues, dry_run=True)
                 if dry_run:
-                    return census
+                    return census, lines
                 if not as_json:
                     print_census(census, moved="to move")
+                    print_lines(lines)
                 ask(f"Move {census.moved} jobs?", yes=False)
-            return await _applier(work, states, line, limit_rate).once(work.queues)
+            done = await _applier(work, states, line, limit_rate).once(work.queues)
+            return done, await work.repeatables.bring(work.queues)
 
     try:
-        done = asyncio.run(work())
+        done, lines = asyncio.run(work())
     finally:
         line.end()
-    _show(done, as_json=as_json, report=report)
+    _show(done, lines, as_json=as_json, report=report)
 
 
 @click.command(
@@ -109,7 +115,7 @@ def forward(
     import asyncio
     import signal
 
-    async def work() -> Applied:
+    async def work() -> tuple[Applied, list[Line]]:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
@@ -117,9 +123,11 @@ def forward(
         async with opened_work(given, map_, app) as work:
             applier = _applier(work, _moving(failed=False), ProgressLine(wanted=False), limit_rate)
             say(f"forwarding the jobs of {', '.join(work.queues) or 'no queue'}")
-            return await applier.forever(work.queues, stop, say)
+            lines = await work.repeatables.bring(work.queues)
+            return await applier.forever(work.queues, stop, say), lines
 
-    _show(asyncio.run(work()), as_json=as_json, report=report)
+    done, lines = asyncio.run(work())
+    _show(done, lines, as_json=as_json, report=report)
 
 
 @click.command(
@@ -146,7 +154,7 @@ def revert(
 
     line = ProgressLine(wanted=not as_json)
 
-    async def work() -> Reverted:
+    async def work() -> tuple[Reverted, list[Line]]:
         from headway.migrate.progress import Meter
         from headway.migrate.revert import Reverting
 
@@ -154,13 +162,14 @@ def revert(
             if not dry_run:
                 ask(f"Put the jobs of {', '.join(work.queues)} back into {given.kind}?", yes=yes)
             reverting = Reverting(work.source, work.destination, work.carrying, Meter(line.show))
-            return await reverting.revert(work.queues, dry_run=dry_run)
+            done = await reverting.revert(work.queues, dry_run=dry_run)
+            return done, await work.repeatables.revert(work.queues, dry_run=dry_run)
 
     try:
-        done = asyncio.run(work())
+        done, lines = asyncio.run(work())
     finally:
         line.end()
-    _show_reverted(done, dry_run=dry_run, as_json=as_json, report=report)
+    _show_reverted(done, lines, dry_run=dry_run, as_json=as_json, report=report)
 
 
 def _moving(*, failed: bool) -> frozenset[FoundState]:
@@ -187,38 +196,40 @@ def _applier(
     )
 
 
-def _show(done: Applied | Census, *, as_json: bool, report: str | None) -> None:
+def _show(done: Applied | Census, lines: Sequence[Line], *, as_json: bool, report: str | None) -> None:
     from headway.migrate.census import Census
 
     if isinstance(done, Census):
-        _show_planned(done, as_json=as_json, report=report)
+        _show_planned(done, lines, as_json=as_json, report=report)
     else:
-        _show_applied(done, as_json=as_json, report=report)
+        _show_applied(done, lines, as_json=as_json, report=report)
 
 
-def _show_planned(census: Census, *, as_json: bool, report: str | None) -> None:
+def _show_planned(census: Census, lines: Sequence[Line], *, as_json: bool, report: str | None) -> None:
     from headway.cli.output import print_json
-    from headway.migrate.report import census_fields
+    from headway.migrate.report import census_fields, lines_fields
 
-    fields = census_fields(census)
+    fields = {**census_fields(census), "schedules": lines_fields(lines)}
     write_report(report, "Plan", fields)
     if as_json:
         print_json(fields)
     else:
         print_census(census, moved="to move")
+        print_lines(lines)
     _complain(census)
 
 
-def _show_applied(done: Applied, *, as_json: bool, report: str | None) -> None:
+def _show_applied(done: Applied, lines: Sequence[Line], *, as_json: bool, report: str | None) -> None:
     from headway.cli.output import print_json, printable
-    from headway.migrate.report import applied_fields
+    from headway.migrate.report import applied_fields, lines_fields
 
-    fields = applied_fields(done)
+    fields = {**applied_fields(done), "schedules": lines_fields(lines)}
     write_report(report, "Migration", fields)
     if as_json:
         print_json(fields)
     else:
         print_census(done.census, moved="moved")
+        print_lines(lines)
         if done.resumed:
             emit(
                 f"{done.resumed} more were on their way when an earlier run was interrupted: they have arrived"
@@ -240,11 +251,13 @@ def _complain(census: Census) -> None:
         raise CommandFailed(msg)
 
 
-def _show_reverted(done: Reverted, *, dry_run: bool, as_json: bool, report: str | None) -> None:
+def _show_reverted(
+    done: Reverted, lines: Sequence[Line], *, dry_run: bool, as_json: bool, report: str | None
+) -> None:
     from headway.cli.output import print_json, printable
-    from headway.migrate.report import reverted_fields
+    from headway.migrate.report import lines_fields, reverted_fields
 
-    fields = reverted_fields(done)
+    fields = {**reverted_fields(done), "schedules": lines_fields(lines)}
     write_report(report, "The way back", fields)
     if as_json:
         print_json(fields)
@@ -255,3 +268,4 @@ def _show_reverted(done: Reverted, *, dry_run: bool, as_json: bool, report: str 
     left = len(done.stayed[_SHOWN:]) + done.more_stayed
     if left:
         emit(f"and {left} more; --json or --report names them")
+    print_lines(lines)

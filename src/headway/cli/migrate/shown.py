@@ -10,10 +10,11 @@ import click
 from headway.cli.streams import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headway.migrate.census import Census, Reason
     from headway.migrate.progress import Progress
+    from headway.migrate.repeatables import Line
 
 _BAR: Final = 24  # characters
 
@@ -105,6 +106,22 @@ def print_names(census: Census) -> None:
         print_table(
             [Column("queue"), Column("state"), Column("name"), Column("jobs", right=True)], rows, empty=""
         )
+
+
+def print_lines(lines: Sequence[Line]) -> None:
+    """Print what becomes of repeating entries; nothing where there are none."""
+    from headway.cli.output import Column, print_table
+    from headway.migrate.report import instant
+
+    if not lines:
+        return
+    emit("")
+    columns = ("repeating", "name", "outcome", "schedule", "next", "why")
+    rows = [
+        [f"{one.queue}: {one.source_id}", one.name, one.outcome, one.schedule, instant(one.next_ms), one.why]
+        for one in lines
+    ]
+    print_table([Column(name, optional=name in {"schedule", "why"}) for name in columns], rows, empty="")
 
 
 def write_report(path: str | None, title: str, fields: Mapping[str, Any]) -> None:
