@@ -149,9 +149,10 @@ async def test_what_was_interrupted_is_finished(tmp_path: Path) -> None:
         async def dies(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(source, "mark", dies)
-            await both.bring(["reports"])
+            with pytest.raises(KeyboardInterrupt):
+                await both.bring(["reports"])
         assert [one.outcome for one in await both.verify(["reports"])] == ["under way"]
         (line,) = await both.bring(["reports"])
         assert (line.outcome, line.schedule) == ("moved", "reports:every")
