@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 JobId = NewType("JobId", str)
 WorkerId = NewType("WorkerId", str)
 
+SHADOW_TASK: Final = "shadow-of-"
+"""How the names of tasks begin whose jobs are copies, see `headway.routing.shadow`: no task may be called so."""
+SHADOW_QUEUE: Final = "headway-shadows"
+"""The queue of all copies of an app."""
 PRIORITY_MIN: Final = 0
 PRIORITY_MAX: Final = 9
 PRIORITY_DEFAULT: Final = 5

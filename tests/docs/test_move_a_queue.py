@@ -27,7 +27,7 @@ def test_the_commands_do_what_the_page_says(
     said: dict[str, str] = {}
     for _, *words in PAGE.commands():
         said[" ".join(words)] = headway(tmp_path, *words)
-        if words[1] in {"set", "rollback"}:
+        if words[1] in {"set", "rollback", "drain"}:
             settle(tmp_path / "jobs.db")
     assert "next 0 -> 10 %" in said["routes set reports main=90 next=10 --reason a tenth first"]
     assert "40 % of its jobs" in said["routes set reports main=50 next=50 --reason well so far"]
@@ -35,5 +35,8 @@ def test_the_commands_do_what_the_page_says(
     assert said["routes history"].splitlines()[0].startswith("version 3  ")
     assert "version 4;" in said["routes rollback 1 --reason reports are slow there"]
     assert "no route any more: all to main" in said["routes set reports --declared"]
+    assert "5 % are copied to next" in said["routes set reports --shadow next=5 --reason how does it do?"]
+    assert "next is empty" in said["routes drain next --move --wait --reason a new disk"]
+    assert "next is drained no more" in said["routes drain next --end"]
     assert "all to main" in said["routes show"]
     assert said["routes verify"].endswith("nothing is wrong\n")

@@ -150,6 +150,28 @@ def test_a_carrier_is_drained_until_it_is_empty_and_takes_its_share_again(routed
     assert [one["reason"] for one in versions[:2]] == ["side is drained no more", "repair"]
 
 
+def test_a_share_of_a_queue_is_copied_and_shown(routed: Shop) -> None:
+    text = routed.ok("routes", "set", "reports", "--shadow", "side=5", "--reason", "look", *routed.target)
+    assert text.splitlines()[0] == "reports: 5 % are copied to side"
+    settle()
+    found = routed.json("routes", "show", *routed.target)
+    shadows = {one["queue"]: one["shadow"] for one in found["routes"]}
+    assert shadows == {"email": None, "reports": {"to": "side", "percent": 5}}
+    assert "all to main; 5 % are copied to side" in routed.ok("routes", "show", *routed.target)
+    assert routed.json("stats", *routed.target)["shadows"] == {"reports": {"to": "side", "percent": 5}}
+    assert "reports: 5 % are copied to side" in routed.ok("stats", *routed.target)
+    again = routed.ok("routes", "set", "reports", "--shadow", "side=5", *routed.target)
+    assert "nothing to change" in again
+    text = routed.ok("routes", "set", "reports", "main=50", "side=50", "--shadow", "none", *routed.target)
+    assert "reports: nothing is copied any more" in text
+    assert "side 0 -> 50 %" in text
+    settle()
+    refused = routed.run("routes", "set", "reports", "--shadow", "nosuch=5", *routed.target)
+    assert (refused.exit_code, "there is no carrier 'nosuch'" in refused.stderr) == (2, True)
+    reasons = [one["reason"] for one in routed.json("routes", "history", *routed.target)["versions"]]
+    assert reasons == ["", "look"]
+
+
 def test_what_a_drain_cannot_be(routed: Shop) -> None:
     for words, code in (
         (["nosuch"], 1),

@@ -42,7 +42,7 @@ def test_the_stored_form_is_json_that_people_can_read() -> None:
     assert msgspec.json.decode(encode_table(FIRST)) == {
         "format": 1, "version": 1, "parent": 0, "who": "ann", "when_ms": 1000, "why": "try push", "restores": 0,
         "routes": {"email": {"runs": [["push", 100]]}, "reports": {"runs": [["main", 90], ["push", 10]]}},
-        "former": {}, "changes": {"email": 1, "reports": 1}, "drained": {},
+        "former": {}, "changes": {"email": 1, "reports": 1}, "drained": {}, "shadows": {},
     }  # fmt: skip
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headway.app.counting import counting
-from headway.figures.gatherer import MAX_ROWS
-from headway.job import new_job_id
+from headway.figures.gatherer import MAX_ROWS, Ending
+from headway.job import SHADOW_QUEUE, new_job_id
 from headway.service import Services
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from headway.brokers.base import Enqueued, Store
     from headway.clock import Clock
     from headway.job import NewJob
+    from headway.routing.shadowing import Sent, Shadower
 
 _log = logging.getLogger("headway.app")
 
@@ -26,6 +28,8 @@ class Accepted:
 
     def __init__(self, figures: Counting | None, clock: Clock) -> None:
         """None: no carrier of the app keeps figures, so nothing is counted."""
+        self.shadower: Shadower | None = None
+        """Copies some of what is accepted."""
         self._counting = figures
         self._clock = clock
         self._services = Services(_log, "enqueued jobs")
@@ -35,7 +39,7 @@ class Accepted:
     def of_carrier(self, name: str) -> Callable[[Sequence[NewJob], Sequence[Enqueued]], None] | None:
         """Return what is called on the app's loop with the jobs that this carrier has answered; None: nothing is."""
         if self._counting is None:
-            return None
+            return None if self.shadower is None else partial(self.shadower.copy, name)
         counts: dict[tuple[str, str], int] = {}
         self._counts[name] = counts
 
@@ -52,16 +56,32 @@ class Accepted:
                         counts[key] = counts.get(key, 0) + 1
             if not self._begun or len(counts) > MAX_ROWS:
                 self._begin()
+            if self.shadower is not None:
+                self.shadower.copy(name, jobs, answers)
 
         return count
 
+    def shadowed(self, sent: Sent) -> None:
+        """Count copies of jobs: those that a carrier took, and under the task `(enqueue)` how long the call took."""
+        if self._counting is None:
+            return
+        gatherer, now_ms = self._counting.gatherer, self._clock.now_ms()
+        if sent.accepted:
+            gatherer.enqueued(SHADOW_QUEUE, sent.task, sent.carrier, now_ms, sent.count)
+        ending = Ending.SUCCEEDED if sent.accepted else Ending.DEAD
+        gatherer.ended(SHADOW_QUEUE, "(enqueue)", sent.carrier, now_ms, ending, sent.ms)
+
     def blocking(self, name: str, job: NewJob) -> None:
         """Count a job that was accepted without the loop, from any thread: after others, which began the writing."""
+        if self.shadower is not None:
+            self.shadower.copy_one(name, job)
         if self._counting is not None:
             self._counting.gatherer.enqueued(job.queue, job.task, name, self._clock.now_ms())
 
     async def finish(self) -> None:
-        """Write the last of it, within a second."""
+        """Write the last of it, within a second; copies that were not sent yet are not."""
+        if self.shadower is not None:
+            await self.shadower.stop()
         await self._services.stop()
         if self._counting is not None:
             self._fold(self._counting)

@@ -22,12 +22,12 @@ from headway.app.options import (
 from headway.app.portal import Portal
 from headway.app.scheduled import ScheduledTask
 from headway.app.sync import SyncApp
-from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_task
+from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_task, shadow_of
 from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import MAIN, load_settings
 from headway.errors import ConfigError, DeclarationError, UnknownTaskError
-from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
+from headway.job import PRIORITY_DEFAULT, SHADOW_TASK, JobId, NewJob, is_job_id
 from headway.names import checked_name
 from headway.schedules.schedule import CatchUp, Cron, Every, Schedule
 
@@ -149,6 +149,7 @@ class Headway:
         tags: Sequence[str] = (),
         search: Sequence[str] = (),
         hide: bool | Sequence[str] = False,
+        shadow: Callable[..., Any] | None = None,
     ) -> TaskDecorator: ...
     def task(  # noqa: PLR0913 - each is an option of its own
         self,
@@ -167,6 +168,7 @@ class Headway:
         tags: Sequence[str] = (),
         search: Sequence[str] = (),
         hide: bool | Sequence[str] = False,
+        shadow: Callable[..., Any] | None = None,
     ) -> Any:
         """Declare a task.
 
@@ -175,7 +177,8 @@ class Headway:
         time. `run_in`: `async` on the event loop (for `async def`), `thread` (for `def`), or `process`, which can be
         ended hard. `tags` are words by which its jobs are found, `search` are arguments by which records find them,
         such as `user` or `order.id`. `hide`: arguments that records, API and dashboard never show; True hides all.
-        DeclarationError names what is wrong.
+        `shadow` is called, with the same arguments, for copies of its jobs that a route sends to a carrier to try it
+        out; without it they are discarded. DeclarationError names what is wrong.
         """
 
         def declare(written: Callable[..., Any]) -> Task[Any, Any]:
@@ -183,6 +186,9 @@ class Headway:
             chosen = checked_name("task", qualified_name(written) if name is None else name)
             names = (chosen, *checked_names(f"task {chosen!r}: aliases", aliases))
             for one in names:
+                if one.startswith(SHADOW_TASK):
+                    msg = f"task {one!r}: a name cannot begin with {SHADOW_TASK!r}: those are copies of jobs"
+                    raise DeclarationError(msg)
                 if one in self._known or names.count(one) > 1:
                     msg = f"task {one!r} is declared twice, as a name or an alias; give one of them another name"
                     raise DeclarationError(msg)
@@ -201,6 +207,7 @@ class Headway:
                 hide=hide,
             )
             task = make_task(self, chosen, written, options)
+            task.shadow = None if shadow is None else shadow_of(task, shadow)
             self._tasks[chosen] = task
             for one in names:
                 self._known[one] = task

@@ -10,7 +10,8 @@ from headway.app.open_app import OpenApp
 from headway.job import mark_of, marked_ids, new_job_id
 from headway.routing.carriers.broker import RoutedBroker
 from headway.routing.following import Following
-from headway.routing.written import parse_routes
+from headway.routing.shadowing import Shadower
+from headway.routing.written import parse_routes, parse_shadows
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,11 +42,13 @@ def open_routed(
     names = tuple(stores)
     able = [store.capabilities.control for store in stores.values()]
     control = next((one for one in able if one is not None), None)
-    following = Following(names, parse_routes(routes, names), control)
+    following = Following(names, parse_routes(routes, names), control, parse_shadows(routes, names))
     following.on_adopt(lambda: _mark_ids(tasks, following))
     router: Router = following if failover is None else failover.around(following)
     given = stores if failover is None else failover.stores
     accepted = accepted_by(stores, clock)
+    # To the carriers themselves: neither a breaker nor a spool is to hear of copies.
+    accepted.shadower = Shadower(stores, lambda: following.shadows, clock, accepted.shadowed)
     answered = {name: accepted.of_carrier(name) for name in stores}
     carrier = RoutedBroker(given, router, answered)
     acceptors = {name: acceptor(store, answered[name]) for name, store in given.items()}

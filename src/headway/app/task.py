@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from headway.app.handle import JobHandle, SyncJobHandle
 from headway.app.options import NO_OPTIONS, JobOptions, TaskOptions, checked_headers, job_options
 from headway.app.prepared import GivenCall, PreparedJob
 from headway.app.signature import Signature
 from headway.errors import DeclarationError
-from headway.job import Fire, JobId, NewJob, new_job_id
+from headway.job import SHADOW_TASK, Fire, JobId, NewJob, new_job_id
+from headway.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -49,6 +50,8 @@ class Task(Generic[P, R]):
         self.new_id = new_job_id
         """Makes the ids of its jobs. Where all of them go to one of several carriers, they end in its mark from the
         first, so that none is made anew."""
+        self.shadow: Task[Any, Any] | None = None
+        """What runs in its place for copies of its jobs; None: they are discarded."""
         self._call = TaskCall(self, NO_OPTIONS)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -57,6 +60,11 @@ class Task(Generic[P, R]):
         Raises EnqueueError when the job is refused, BrokerError when the carrier fails.
         """
         return await self._call.enqueue(*args, **kwargs)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its arguments, in their order, without that of the context."""
+        return tuple(self._inspected.parameters)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -296,6 +304,27 @@ def make_task(app: App, name: str, function: Callable[..., Any], options: TaskOp
         )
         raise DeclarationError(msg)
     return (AsyncTask if is_async else PlainTask)(app, name, function, options)
+
+
+def shadow_of(task: Task[Any, Any], function: Callable[..., Any]) -> Task[Any, Any]:
+    """Return the task of a function that runs in the place of another task's, for copies of its jobs.
+
+    DeclarationError when it does not take the same arguments.
+    """
+    if not inspect.isfunction(function):
+        msg = f"task {task.name!r}: shadow must be a function, got {function!r}"
+        raise DeclarationError(msg)
+    options = structs.replace(
+        task.options_declared,
+        run_in="async" if inspect.iscoroutinefunction(function) else "thread",
+        retry=Retry.never(),
+        unique=None,
+    )
+    made = make_task(task.app, f"{SHADOW_TASK}{task.name}", function, options)
+    if task.parameters != made.parameters:
+        msg = f"task {task.name!r}: shadow must take the same arguments, {task.parameters}, not {made.parameters}"
+        raise DeclarationError(msg)
+    return made
 
 
 def _without_context(function: Callable[..., Any], *, takes_context: bool) -> inspect.Signature:

@@ -52,12 +52,15 @@ def stats(target: Target, *, queue: str | None, watch: bool, limit: int | None, 
 
     import asyncio
 
+    from headway.cli.routes.modes import modes_of
+
     async def look(opened: OpenTarget) -> None:
         store = _store(opened)
         looks = 0
         while True:
             found = await _read(store, queue)
-            _print(found, as_json=as_json, watch=watch, spool=await _spool_of(opened))
+            modes = await modes_of(opened)
+            _print(found, modes, as_json=as_json, watch=watch, spool=await _spool_of(opened))
             looks += 1
             if not watch or looks == limit:
                 return
@@ -88,8 +91,11 @@ async def _spool_of(opened: OpenTarget) -> Contents | None:
     return None if opened.failover is None else await opened.failover.contents()
 
 
-def _print(found: Figures, *, as_json: bool, watch: bool, spool: Contents | None) -> None:
+def _print(
+    found: Figures, modes: dict[str, Any], *, as_json: bool, watch: bool, spool: Contents | None
+) -> None:
     from headway.cli.output import print_json, print_json_line, printable
+    from headway.cli.routes.modes import mode_lines
     from headway.cli.spool import breaker_fields, breaker_lines, summary
     from headway.clock import SystemClock
 
@@ -100,6 +106,7 @@ def _print(found: Figures, *, as_json: bool, watch: bool, spool: Contents | None
             "minutes": MINUTES,
             "figures": [_fields(names, counts) for names, counts in sums.items()],
         }
+        document |= modes
         if spool is not None:
             oldest = spool.oldest_ms
             document["spool"] = {
@@ -114,6 +121,8 @@ def _print(found: Figures, *, as_json: bool, watch: bool, spool: Contents | None
     if watch and sys.stdout.isatty():
         emit(_CLEAR)
     _print_table(sums)
+    for line in mode_lines(modes):
+        emit(printable(line))
     if spool is not None:
         emit(f"spool of this host: {summary(spool, now_ms)}")
         for line in breaker_lines(spool, now_ms):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headway.routing.draining import working
 from headway.routing.routes import PLACES, Route
+from headway.routing.shadow import Shadow, at_work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ class Declared:
 
     carriers: tuple[str, ...]
     routes: Mapping[str, Route] = field(default_factory=dict[str, Route])
+    shadows: Mapping[str, Shadow] = field(default_factory=dict[str, Shadow])
 
     @property
     def first(self) -> str:
@@ -41,11 +43,18 @@ class Declared:
         """Return the route of a queue as it works: what is drained takes nothing."""
         return working(self.route(table, queue), table.drained)
 
+    def shadow(self, table: RouteTable, queue: str) -> Shadow | None:
+        """Return what of a queue is copied to another carrier now; None: nothing."""
+        taken = frozenset(self.carriers) - frozenset(table.drained)
+        return at_work(self.shadows, table.shadows, taken).get(queue)
+
     def over(self, table: RouteTable) -> RouteTable:
         """Return the table as it works: with the declared routes of the queues that are not in it, and none drained."""
         routes = dict(self.routes) | dict(table.routes)
         return replace(
-            table, routes={queue: working(route, table.drained) for queue, route in routes.items()}
+            table,
+            routes={queue: working(route, table.drained) for queue, route in routes.items()},
+            shadows=dict(self.shadows) | dict(table.shadows),
         )
 
     def unknown(self, route: Route) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from headway.job import JobState
+from headway.job import SHADOW_QUEUE, JobState
 from headway.routing.moving import Moved, move_waiting
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ async def left_on(carrier: Store) -> list[Left]:
             one.counts.get(JobState.RUNNING, 0),
         )
         for one in await carrier.counts()
+        if one.queue != SHADOW_QUEUE  # copies of jobs: nobody misses them
     ]
     return sorted((one for one in found if one.waiting or one.running), key=lambda one: one.queue)
 
@@ -61,6 +62,8 @@ async def move_off(
     # Also queues that seem empty: a move that was interrupted left traces, which are counted as cancelled jobs.
     for counts in await carriers[name].counts():
         queue = counts.queue
+        if queue == SHADOW_QUEUE:
+            continue
         weights = declared.working(table, queue).weights
         goal = max((one for one in weights if one != name), key=lambda one: weights[one], default=None)
         if goal is None:

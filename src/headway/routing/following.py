@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headway.errors import BrokerError, CodecError
 from headway.routing.draining import stand_in, working
 from headway.routing.routes import Route
+from headway.routing.shadow import at_work
 from headway.routing.table import UNROUTED, RouteTable, decode_table
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import ControlStore
     from headway.job import NewJob
+    from headway.routing.shadow import Shadow
 
 ROUTES: Final = "routes"
 """The name of the document in the control store."""
@@ -43,8 +45,15 @@ class Following:
         carriers: tuple[str, ...],
         declared: Mapping[str, Route],
         control: ControlStore | None,
+        shadows: Mapping[str, Shadow] | None = None,
     ) -> None:
-        """`carriers` are the names of the settings, `declared` their routes; without `control` nothing else counts."""
+        """`carriers` are the names of the settings, `declared` their routes and `shadows` what they have copied.
+
+        Without `control` nothing else counts.
+        """
+        self._declared_shadows = dict(shadows or {})
+        self.shadows = at_work(self._declared_shadows, {}, frozenset(carriers))
+        """What is copied to another carrier, by queue."""
         self.carriers = carriers
         self.table = RouteTable()
         self._declared = dict(declared)
@@ -223,6 +232,8 @@ class Following:
         routes = self._declared | dict(table.routes)
         routes = {queue: working(route, table.drained) for queue, route in routes.items()}
         self._routes = _known(routes, self.carriers)
+        taken = frozenset(self.carriers) - frozenset(table.drained)
+        self.shadows = at_work(self._declared_shadows, table.shadows, taken)
         default = stand_in(self.carriers[0], table.drained)
         self._default = default if default in self.carriers else self.carriers[0]
         self._settled = settled

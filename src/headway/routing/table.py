@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from headway.clock import LAST_MS
 from headway.errors import CodecError
 from headway.routing.draining import working
 from headway.routing.routes import Route, Runs, moved
+from headway.routing.shadow import Shadow
 from headway.text import storable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class RouteTable:
     first, at most MAX_FORMER: jobs of then may hold a key. `changes` says at which version each queue's route changed.
     `drained` are the carriers to which nothing new goes, each with the one that stands in for it where a route has no
     other (see `working`); `former` and `changes` are about routes as they work, and have under `UNROUTED` what became
-    of the queues that no table names.
+    of the queues that no table names. `shadows` say by queue what is copied to another carrier.
     """
 
     version: int = 0
@@ -51,6 +52,7 @@ class RouteTable:
     former: Mapping[str, tuple[Route, ...]] = field(default_factory=dict[str, tuple[Route, ...]])
     changes: Mapping[str, int] = field(default_factory=dict[str, int])
     drained: Mapping[str, str] = field(default_factory=dict[str, str])
+    shadows: Mapping[str, Shadow] = field(default_factory=dict[str, Shadow])
 
     def changed(
         self,
@@ -96,6 +98,13 @@ class RouteTable:
             self.routes, who, when_ms, why, unrouted=unrouted, drained=drained, queues=(*queues, UNROUTED)
         )
 
+    def shadowed(self, queue: str, shadow: Shadow | None) -> RouteTable:
+        """Return this version with another shadow of a queue; None: that of the settings, if there is one."""
+        shadows = {name: one for name, one in self.shadows.items() if name != queue}
+        if shadow is not None:
+            shadows[queue] = shadow
+        return replace(self, shadows=dict(sorted(shadows.items())))
+
     def _next(
         self,
         routes: Mapping[str, Route],
@@ -133,6 +142,7 @@ class RouteTable:
             former,
             changes,
             dict(sorted(drained.items())),
+            self.shadows,
         )
 
 
@@ -155,6 +165,7 @@ class _Document(Struct, frozen=True):
     former: dict[str, tuple[_Entry, ...]] = {}
     changes: dict[str, int] = {}
     drained: dict[str, str] = {}
+    shadows: dict[str, Shadow] = {}
 
 
 _decoder: Final = msgspec.json.Decoder(_Document)
@@ -179,6 +190,7 @@ def encode_table(table: RouteTable) -> bytes:
             },
             changes=dict(table.changes),
             drained=dict(table.drained),
+            shadows=dict(table.shadows),
         )
     )
     if len(data) > MAX_BYTES:
@@ -221,6 +233,7 @@ def decode_table(data: bytes) -> RouteTable:
         former=former,
         changes=document.changes,
         drained=document.drained,
+        shadows=document.shadows,
     )
 
 
@@ -236,11 +249,21 @@ def differences(old: RouteTable, new: RouteTable, default: str) -> list[str]:
         if old.drained.get(name) != goal
     ]
     lines += [f"{name} is drained no more" for name in old.drained if name not in new.drained]
+    for queue in sorted(old.shadows.keys() | new.shadows.keys()):
+        if old.shadows.get(queue) != new.shadows.get(queue):
+            lines.append(f"{queue}: {shadow_text(new.shadows.get(queue))}")
     return lines + [
         line
         for queue in sorted(old.routes.keys() | new.routes.keys())
         for line in _difference(queue, old.routes.get(queue), new.routes.get(queue), default)
     ]
+
+
+def shadow_text(shadow: Shadow | None) -> str:
+    """Say what is copied."""
+    if shadow is None or not shadow.percent:
+        return "nothing is copied any more"
+    return f"{shadow.percent} % are copied to {shadow.to}"
 
 
 def _difference(queue: str, old: Route | None, new: Route | None, default: str) -> Iterator[str]:

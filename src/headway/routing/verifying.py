@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import JobQuery, QueueCounts
-from headway.job import JobId, JobState
+from headway.job import SHADOW_QUEUE, JobId, JobState
 from headway.routing.served import is_served, workers_of
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ async def _stranded(
         left = [
             one
             for one in counts.values()
-            if waiting(one) and name not in _leads_to(declared, table, one.queue)
+            if waiting(one)
+            and one.queue != SHADOW_QUEUE  # copies of jobs, which expire
+            and name not in _leads_to(declared, table, one.queue)
         ]
         workers: Sequence[WorkerRecord] = await workers_of(carriers[name]) if left else ()
         stranded += [

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, cast
 from headway.errors import ConfigError, DeclarationError
 from headway.names import checked_name
 from headway.routing.routes import HEADER, PLACES, Route, route_of
+from headway.routing.shadow import Shadow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 BY: Final = "by"
-"""The key of a route's table that is no carrier, so that no carrier can be called so."""
+SHADOW: Final = "shadow"
+"""The keys of a route's table that are no carriers, so that no carrier can be called so."""
 MAX_CARRIER: Final = 32
 """Characters of a carrier's name."""
 _CARRIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -28,8 +30,8 @@ def checked_carrier(name: object, what: str) -> str:
     if not isinstance(name, str) or len(name) > MAX_CARRIER or not _CARRIER.fullmatch(name):
         msg = f"{what}: a carrier's name has 1 to {MAX_CARRIER} letters, digits, - and _, got {name!r}"
         raise ConfigError(msg)
-    if name == BY:
-        msg = f"{what}: a carrier cannot be called {BY!r}: in a route that says by what its jobs are placed"
+    if name in {BY, SHADOW}:
+        msg = f"{what}: a carrier cannot be called {name!r}: in a route that says something else"
         raise ConfigError(msg)
     return name
 
@@ -63,7 +65,29 @@ def parse_route(queue: str, value: object, carriers: Collection[str], what: str 
         raise ConfigError(msg)
     table = dict(cast("Mapping[str, object]", value))
     by = _by(table.pop(BY), what) if BY in table else ""
+    if SHADOW in table:
+        parse_shadow(table.pop(SHADOW), carriers, f"{what}.{SHADOW}")
     return route_of(queue, checked_weights(table, carriers, what), by)
+
+
+def parse_shadows(routes: object, carriers: Collection[str]) -> dict[str, Shadow]:
+    """Read what of each queue is copied to another carrier, from routes that `parse_routes` takes."""
+    found: dict[str, Shadow] = {}
+    for queue, value in cast("Mapping[str, object]", routes).items():
+        if isinstance(value, Mapping) and SHADOW in value:
+            given = cast("Mapping[str, object]", value)[SHADOW]
+            found[queue] = parse_shadow(given, carriers, f"routes.{queue}.{SHADOW}")
+    return found
+
+
+def parse_shadow(value: object, carriers: Collection[str], what: str) -> Shadow:
+    """Read `push=5`: so many percent are copied to that carrier; ConfigError begins with `what`."""
+    name, equals, text = value.partition("=") if isinstance(value, str) else ("", "", "")
+    percent = text.removesuffix("%")
+    if not equals or not (percent.isascii() and percent.isdecimal() and int(percent) <= PLACES):
+        msg = f"{what}: must be a carrier and the whole percentage that is copied there, such as push=5; got {value!r}"
+        raise ConfigError(msg)
+    return Shadow(_known(name, carriers, what), int(percent))
 
 
 def parse_weights(words: Iterable[str], carriers: Collection[str], what: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from headway.app.functions import alias_hint
 from headway.app.lifespan import Resources
 from headway.codec import is_reference
 from headway.errors import CodecError, HeadwayError
-from headway.job import Cancelled, Expired, Outcome, Succeeded
+from headway.job import SHADOW_TASK, Cancelled, Expired, Failed, Outcome, RetryAt, Succeeded
 from headway.runtime.deaths import runs_alone
 from headway.runtime.failure import JobTimeoutError
 from headway.runtime.forks import end_fork, generation
@@ -77,7 +77,8 @@ class Executor:
         try:
             outcome = self._refusal(run)
             if outcome is None:
-                outcome = await self._call(run, self._tasks[run.delivery.task])
+                task = self._tasks.get(run.delivery.task)
+                outcome = await (self._shadowed(run) if task is None else self._call(run, task))
         except BaseException as error:  # noqa: BLE001 - a fault of ours: counted, recorded and ended like one of the job
             # GeneratorExit, raised by something that the handler awaits, closes every coroutine on its way: none of
             # them may await any more, and those that await this one get it too.
@@ -94,6 +95,14 @@ class Executor:
         if (self._logs_all or type(outcome) is not Succeeded) and not run.given_up:
             self.outcomes.log(run.delivery, outcome, time.monotonic() - run.started)
         return outcome
+
+    async def _shadowed(self, run: JobRun) -> Outcome:
+        """Discard the copy of a job, or run what its task has for copies; nothing else, and once."""
+        task = self._tasks.get(run.delivery.task.removeprefix(SHADOW_TASK))
+        if task is None or task.shadow is None:
+            return Succeeded()
+        outcome = await self._call(run, task.shadow)
+        return Failed(outcome.history) if isinstance(outcome, RetryAt) else outcome
 
     def _call(self, run: JobRun, task: Task[Any, Any]) -> Awaitable[Outcome]:
         """Begin the attempt; what is offloaded, or runs in a process, takes a longer way than the others."""
@@ -217,7 +226,7 @@ class Executor:
             return Expired()
         if delivery.crashes >= self._max_crashes:
             return self.outcomes.poisoned(delivery, delivery.crashes)
-        if delivery.task not in self._tasks:
+        if delivery.task not in self._tasks and not delivery.task.startswith(SHADOW_TASK):
             text = f"no task {delivery.task!r} is declared in app {self._app.name!r} of this worker"
             text += alias_hint(delivery.task, self._app.tasks)
             return self.outcomes.refused(delivery, "UnknownTask", text)

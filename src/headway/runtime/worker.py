@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from headway.app.counting import counting
 from headway.app.rollouts import controller
 from headway.errors import ConfigError
-from headway.job import Delivery, WorkerId, new_job_id
+from headway.job import SHADOW_QUEUE, Delivery, WorkerId, new_job_id
 from headway.runtime.carriers import pull_carriers
 from headway.runtime.demand import Demand
 from headway.runtime.executor import Executor
@@ -91,6 +91,8 @@ class Worker:
         self.queues = list(queues or settings.queues or app.queues)
         for queue in sorted(set(self.queues) - set(app.queues)):
             _log.warning("worker %s: no task of app %r is declared on queue %r", self.id, app.name, queue)
+        if len(app.carriers) > 1 and not (queues or settings.queues):
+            self.queues.append(SHADOW_QUEUE)  # copies of jobs, by which a carrier is tried out
         self._app = app
         self._grace = settings.grace if grace is None else grace
         self._supervised = supervised

@@ -57,6 +57,7 @@ dry_run_option = click.option(
         "headway routes set email push --dry-run --app shop.jobs:app",
         "headway routes set imports east=50 west=50 --by header:tenant --app shop.jobs:app",
         "headway routes set reports --declared --app shop.jobs:app",
+        "headway routes set reports --shadow push=5 --app shop.jobs:app",
     ),
 )
 @click.argument("name", metavar="QUEUE", shell_complete=complete_queue)
@@ -67,6 +68,11 @@ dry_run_option = click.option(
     help="Place jobs by this header, so that one tenant stays on one side; 'key': by key or id again.",
 )
 @click.option("--declared", is_flag=True, help="Instead of weights: go by the settings again.")
+@click.option(
+    "--shadow",
+    metavar="CARRIER=PERCENT",
+    help="Copy so many of its jobs to a carrier, to see how that does, and discard them there; 'none': copy nothing.",
+)
 @click.option(
     "--force", is_flag=True, help="Also a queue that holds no job yet and that no task of --app declares."
 )
@@ -82,6 +88,7 @@ def set_route(  # noqa: PLR0913 - the options of the command
     words: tuple[str, ...],
     by: str | None,
     declared: bool,
+    shadow: str | None,
     force: bool,
     reason: str,
     who: str | None,
@@ -94,8 +101,8 @@ def set_route(  # noqa: PLR0913 - the options of the command
     that cannot do what a task of the queue needs is refused with the task's name; with --url, without the app's code,
     that is not known.
     """
-    if declared == bool(words) or (declared and by is not None):
-        msg = "give the weights, such as main=75 push=25, or one carrier, or --declared alone"
+    if (declared and (words or by is not None)) or not (declared or words or (shadow and by is None)):
+        msg = "give the weights, such as main=75 push=25, or one carrier, or --declared or --shadow alone"
         raise click.UsageError(msg)
 
     async def work(opened: OpenTarget) -> Done:
@@ -114,12 +121,14 @@ def set_route(  # noqa: PLR0913 - the options of the command
 
         def edit(table: RouteTable, now_ms: int) -> RouteTable:
             before = known.route(table, queue)
-            after = None if declared else _changed(known, before, words, by)
-            if after == before or (after is None and queue not in table.routes):
-                return table
-            return table.changed(
-                {queue: after}, who=who or me(), when_ms=now_ms, why=reason, unrouted=known.unrouted
+            after = (
+                before if not (declared or words) else _changed(known, before, words, by) if words else None
             )
+            copied = _shadowed(known, table, queue, shadow, declared=declared)
+            if (after == before or (after is None and queue not in table.routes)) and copied is table:
+                return table
+            kept = {} if after == before and queue not in table.routes else {queue: after}
+            return copied.changed(kept, who=who or me(), when_ms=now_ms, why=reason, unrouted=known.unrouted)
 
         return await apply_change(opened, known, counts, edit, dry_run=dry_run)
 
@@ -177,6 +186,26 @@ def rollback(
 
     done = with_target(target, work)
     _print(done, dry_run=dry_run, as_json=as_json)
+
+
+def _shadowed(
+    known: Declared, table: RouteTable, queue: str, words: str | None, *, declared: bool
+) -> RouteTable:
+    """Return the table with what is copied of the queue as it was typed; the table itself when that is so already."""
+    from headway.routing.shadow import Shadow
+    from headway.routing.written import parse_shadow
+
+    if words is None and not (declared and queue in table.shadows):
+        return table
+    shadow = None
+    if words == "none":
+        shadow = Shadow(known.first, 0) if queue in known.shadows else None
+    elif words is not None:
+        shadow = parse_shadow(words, known.carriers, f"--shadow of {queue}")
+        if shadow.percent and shadow.to in table.drained:
+            msg = f"--shadow of {queue}: carrier {shadow.to} is drained, nothing new goes there"
+            raise CommandFailed(msg)
+    return table if table.shadows.get(queue) == shadow else table.shadowed(queue, shadow)
 
 
 def _changed(known: Declared, before: Route, words: tuple[str, ...], by: str | None) -> Route:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headway.job import SHADOW_QUEUE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 def declared_of(opened: OpenTarget) -> Declared:
     """Return the carriers and the declared routes; ConfigError when a route names a carrier that is not there."""
     from headway.routing.declared import Declared
-    from headway.routing.written import parse_routes
+    from headway.routing.written import parse_routes, parse_shadows
 
     names = tuple(opened.carriers)
-    return Declared(names, parse_routes(opened.settings.routes, names))
+    routes = opened.settings.routes
+    return Declared(names, parse_routes(routes, names), parse_shadows(routes, names))
 
 
 def clock_of(opened: OpenTarget) -> Clock:
@@ -58,7 +61,8 @@ def known_queues(
 ) -> list[str]:
     """Return the queues that a task, a route or a job names, sorted."""
     named = {*declared.routes, *table.routes, *(queue for one in counts.values() for queue in one)}
-    return sorted(named | set(opened.app.queues if opened.app is not None else ()))
+    queues = named | set(opened.app.queues if opened.app is not None else ())
+    return sorted(queues - {SHADOW_QUEUE})  # copies of jobs have no route
 
 
 def held(counts: QueueCounts | None) -> dict[JobState, int]:

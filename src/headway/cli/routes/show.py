@@ -114,6 +114,9 @@ def _fields(seen: Seen) -> dict[str, Any]:
                 "weights": (route := seen.declared.route(table, queue)).weights,
                 "working": seen.declared.working(table, queue).weights,
                 "by": route.by or None,
+                "shadow": None
+                if (shadow := seen.declared.shadow(table, queue)) is None
+                else {"to": shadow.to, "percent": shadow.percent},
                 "unknown_carriers": seen.declared.unknown(route),
                 "left": _left(seen, queue),
             }
@@ -163,7 +166,9 @@ def _route_text(seen: Seen, queue: str) -> str:
     )
     works = seen.declared.working(seen.stored.table, queue)
     now = f"; now {weights_text(works)}" if works != route else ""
-    return f"{weights_text(route)}{by}{missing}{now}"
+    shadow = seen.declared.shadow(seen.stored.table, queue)
+    copied = f"; {shadow.percent} % are copied to {shadow.to}" if shadow is not None else ""
+    return f"{weights_text(route)}{by}{missing}{now}{copied}"
 
 
 def _all_left(seen: Seen, name: str) -> dict[str, int]:
