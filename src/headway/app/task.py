@@ -62,11 +62,6 @@ class Task(Generic[P, R]):
         return await self._call.enqueue(*args, **kwargs)
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of its arguments, in their order, without that of the context."""
-        return tuple(self._inspected.parameters)
-
-    @property
     def tags(self) -> tuple[str, ...]:
         """Words by which its jobs are found; a job has those that its task declares in the process that looks."""
         return self.options_declared.tags
@@ -321,8 +316,12 @@ def shadow_of(task: Task[Any, Any], function: Callable[..., Any]) -> Task[Any, A
         unique=None,
     )
     made = make_task(task.app, f"{SHADOW_TASK}{task.name}", function, options)
-    if task.parameters != made.parameters:
-        msg = f"task {task.name!r}: shadow must take the same arguments, {task.parameters}, not {made.parameters}"
+    names = [
+        list(_without_context(one.fn, takes_context=one.signature.takes_context).parameters)
+        for one in (task, made)
+    ]
+    if names[0] != names[1]:
+        msg = f"task {task.name!r}: shadow must take the same arguments, {names[0]}, not {names[1]}"
         raise DeclarationError(msg)
     return made
 
