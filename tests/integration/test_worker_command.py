@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from headway.brokers.base import BrokerSettings
 from headway.brokers.url import from_url
 from headway.job import JobId
 from headway.runtime.control import WorkerOptions, line
+from tests.servers import free_port
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -226,7 +229,7 @@ def test_an_app_that_cannot_be_loaded_is_exit_code_2(folder: Path, app: str, sai
 
 
 def test_dev_starts_anew_when_a_file_changes(folder: Path) -> None:
-    with _serving(folder, "dev", "shop:app"):
+    with _serving(folder, "dev", "shop:app", "--no-dashboard"):
         assert _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip() == "1"
         (folder / "shop.py").write_text(SOURCE.replace("return 1", "return 22"), encoding="utf-8")
         answer = "1"
@@ -234,3 +237,25 @@ def test_dev_starts_anew_when_a_file_changes(folder: Path) -> None:
             answer = _run(folder, "enqueue", "shop:app", "answer", "--wait=20s").stdout.strip()
         assert answer == "22"
     assert "reload: " in (folder / "log").read_text(encoding="utf-8")
+
+
+def test_dev_serves_the_dashboard_which_starts_anew_with_the_code(folder: Path) -> None:
+    port = free_port()
+    with _serving(folder, "dev", "shop:app", "--port", str(port)):
+        assert "answer" in wait_until(lambda: _page(port, "/new"), "the dashboard")
+        source = (folder / "shop.py").read_text(encoding="utf-8")
+        (folder / "shop.py").write_text(source.replace('name="answer"', 'name="reply"'), encoding="utf-8")
+        wait_until(lambda: "reply" in _page(port, "/new"), "the dashboard of the new code")
+        taken = _run(folder, "dev", "shop:app", "--port", str(port))
+        assert taken.returncode == 2
+        assert f"--port {port}" in taken.stderr
+    wait_until(lambda: not _page(port, "/new"), "the end of the dashboard")
+
+
+def _page(port: int, path: str) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+    except OSError:
+        return ""

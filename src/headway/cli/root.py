@@ -10,6 +10,7 @@ import click
 
 from headway.cli.db import db
 from headway.cli.demo import demo
+from headway.cli.dev import dev
 from headway.cli.doctor import doctor
 from headway.cli.emulator import emulator
 from headway.cli.enqueue import enqueue
@@ -31,7 +32,7 @@ from headway.cli.stats import stats
 from headway.cli.stored import offload
 from headway.cli.streams import abandon_stdout, finish_stdout, say
 from headway.cli.top import top
-from headway.cli.worker import dev, worker
+from headway.cli.worker import worker
 from headway.cli.workers import workers
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from headway.cli.options import NAMES, examples, json_option, log_options
 from headway.cli.streams import announce, say
 from headway.errors import ConfigError
 
+_LOOK = 0.5  # seconds between two looks whether the parent lives
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -52,6 +53,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--max-body-mb", type=click.IntRange(1, 1024), default=32, show_default=True, help="Of a request."
 )
+@click.option(
+    "--fd",
+    type=click.IntRange(0),
+    help="A listening socket that was inherited, by its number, instead of host and port; the server ends with the "
+    "process that it is from.",
+)
 @click.option("--no-dashboard", "no_pages", is_flag=True, help="The API alone, without pages at /.")
 @log_options
 @json_option("when it is ready, on one line,")
@@ -67,6 +74,7 @@ def server(  # noqa: PLR0913 - the options of the command
     rate: int,
     max_body_mb: int,
     no_pages: bool,
+    fd: int | None,
     as_json: bool,
 ) -> int:
     """Serve the REST API, live events and the dashboard of APP (module:name), until SIGTERM or Ctrl-C.
@@ -82,6 +90,7 @@ def server(  # noqa: PLR0913 - the options of the command
         msg = "--tls-cert and --tls-key belong together"
         raise click.UsageError(msg)
     import asyncio
+    import socket
 
     from headway.cli.target import import_app
     from headway.dashboard.serving import pages_of
@@ -106,7 +115,7 @@ def server(  # noqa: PLR0913 - the options of the command
         ),
         None if no_pages else pages_of,
     )
-    listening = bind(host, port)
+    listening = bind(host, port) if fd is None else socket.socket(fileno=fd)
     address, bound = listening.getsockname()[:2]
     scheme = "http" if tls_cert is None else "https"
     url = f"{scheme}://[{address}]:{bound}" if ":" in address else f"{scheme}://{address}:{bound}"
@@ -116,5 +125,23 @@ def server(  # noqa: PLR0913 - the options of the command
         if as_json:
             announce({"event": "ready", "pid": os.getpid(), "url": url})
 
+    if fd is not None:
+        _end_with_parent()
     with listening:
         return run(made, place, listening, ready)
+
+
+def _end_with_parent() -> None:
+    """Ask this process to end once its parent has, however that ended."""
+    import signal
+    import threading
+    import time
+
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="headway-parent", daemon=True).start()

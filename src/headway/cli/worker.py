@@ -1,4 +1,4 @@
-"""`headway worker` and `headway dev`: run an app's jobs."""
+"""`headway worker`: run an app's jobs."""
 
 from __future__ import annotations
 
@@ -52,39 +52,10 @@ def worker(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of t
     The first signal drains: running jobs may finish within the grace time, the rest is handed back. The second ends
     every process at once. What is not given here comes from the app's settings. Exit code 2: the app cannot be loaded.
     """
-    return _serve(app, watch=None, **given)
+    return serve(app, watch=None, **given)
 
 
-@click.command(
-    epilog=examples("headway dev shop.jobs:app", "headway dev shop.jobs:app --queues email --concurrency 1")
-)
-@takes_app
-@click.option("--queues", type=NAMES, help="Serve these queues only.  [default: all of the app's tasks]")
-@carriers_option(pull=True)
-@click.option("--concurrency", type=click.IntRange(1), help="Jobs at once.  [default: 20]")
-@click.option(
-    "--grace", type=DURATION, default="2s", show_default=True, help="What a running job has to finish."
-)
-@log_options
-@json_option("when it is ready and when it has ended, one line each,")
-def dev(app: str, /, **given: Any) -> int:  # noqa: ANN401 - the options of the command, passed on
-    """Run the jobs of APP in one process, started anew whenever one of its source files changes."""
-    from headway.cli.watch import ChangedFiles
-
-    return _serve(
-        app,
-        watch=ChangedFiles(),
-        processes=1,
-        lease=None,
-        max_jobs=None,
-        max_memory_mb=None,
-        metrics_port=None,
-        metrics_host="",
-        **given,
-    )
-
-
-def _serve(  # noqa: PLR0913 - the options of the command
+def serve(  # noqa: PLR0913 - the options of the command
     app: str,
     *,
     queues: list[str] | None,
@@ -100,6 +71,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
     as_json: bool,
     watch: Callable[[list[str]], list[str]] | None,
 ) -> int:
+    """Run workers until they are told to end; return the exit code. What `watch` names makes them start anew."""
     import asyncio
 
     from headway.brokers.url import from_url, pulled
@@ -124,7 +96,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
     metrics = GroupMetrics(metrics_host, metrics_port)
     first = fork_worker(options, table_size(options))
 
-    async def serve() -> int:
+    async def supervise() -> int:
         supervisor = Supervisor(
             options,
             open_carrier=lambda url, settings: pulled(from_url(url, settings)),
@@ -142,7 +114,7 @@ def _serve(  # noqa: PLR0913 - the options of the command
             announced.cancel()
 
     with metrics:
-        code = asyncio.run(serve())
+        code = asyncio.run(supervise())
     if as_json:
         announce({"event": "ended", "pid": os.getpid(), "exit_code": code})
     return code
