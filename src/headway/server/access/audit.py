@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from sqlalchemy import insert, select
 
 from headway.app.batching import Batcher
 from headway.clock import from_ms
+from headway.server.instants import Instant
 from headway.server.store.database import StoreError
 from headway.server.store.tables import AUDIT
 from headway.text import storable
@@ -31,7 +31,7 @@ class AuditEntry(Struct, frozen=True):
     """One change."""
 
     number: int
-    at: datetime
+    at: Instant
     who: str
     address: str
     act: str  # such as `jobs.cancel`

@@ -11,7 +11,7 @@ from headway.server.rest.operation import Call, Reply, operation
 from headway.server.rest.paging import After, Limit, next_link
 from headway.server.rest.wire import milliseconds
 from headway.server.services.key_acts import Key, MadeKey, NewKey
-from headway.server.services.problems import MalformedError
+from headway.server.services.problems import InvalidError
 
 
 class KeyList(Struct, frozen=True):
@@ -80,5 +80,5 @@ async def read_audit(call: Call) -> Reply:
             after=asked.after, limit=asked.limit, who=asked.who, act=asked.act, subject=asked.subject
         )
     except ValueError as error:
-        raise MalformedError(str(error)) from error
+        raise InvalidError(str(error)) from error
     return Reply(page, headers=next_link(call.url, page.cursor))

@@ -46,8 +46,9 @@ def rest_application(
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
     for path, routes in by_path.items():
+        # Of any method: the first path that fits counts, and says which methods it has.
         endpoint: Any = Endpoint(routes, state, max_body=max_body)
-        made.router.routes.append(StarletteRoute(path, endpoint, methods=list(routes)))
+        made.router.routes.append(StarletteRoute(path, endpoint))
     made.add_exception_handler(HTTPException, _told)
     return made
 

@@ -77,7 +77,9 @@ class Endpoint:
         state = self._state()
         if state is None:
             raise ProblemError(503, "not-open", "the server is starting or stopping", {"retry-after": "2"})
-        route = self._routes[scope["method"]]
+        route = self._routes.get(scope["method"])
+        if route is None:
+            raise ProblemError(405, "method", "", {"allow": ", ".join(sorted(self._routes))})
         caller = await self._identified(state, route, scope, headers, more)
         call = Call(
             state=state,

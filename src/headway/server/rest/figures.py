@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from headway.server.instants import Instant
 from headway.server.rest.operation import Call, Reply, operation
 from headway.server.rest.wire import milliseconds
 from headway.server.services.failures import ErrorGroup, Failures
@@ -17,8 +17,8 @@ from headway.server.services.tasks import TaskView
 class FiguresQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Of which time, in which spans, of which queue, told apart by what."""
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     span: Annotated[str, Meta(pattern=r"^[0-9]{1,6}(m|h|d)$")] = "1m"
     queue: str | None = None
     by: By = By.QUEUE

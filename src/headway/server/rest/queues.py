@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from headway.job import JobState
+from headway.server.instants import Instant
 from headway.server.rest.operation import Call, Reply, operation
 from headway.server.rest.wire import milliseconds
 from headway.server.services.queues import MOST_CLEANED, Emptied, Queue
@@ -29,7 +29,7 @@ class WorkerList(Struct, frozen=True):
 class Pause(Struct, frozen=True, forbid_unknown_fields=True):
     """Until when; null: until somebody resumes it."""
 
-    until: datetime | None = None
+    until: Instant | None = None
 
 
 class Clean(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from headway.clock import duration_ms
 from headway.codec import to_builtin
 from headway.extent import holds_too_many
 from headway.job import JobId, is_job_id
-from headway.server.services.problems import MalformedError, NotFoundError
+from headway.server.services.problems import InvalidError, MalformedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,14 +106,14 @@ def job_id_of(text: str) -> JobId:
 
 
 def milliseconds(given: float | str, what: str) -> int:
-    """Return a duration in ms; MalformedError."""
+    """Return a duration in ms; InvalidError."""
     try:
         found = duration_ms(given, what)
     except (TypeError, ValueError) as error:
-        raise MalformedError(str(error)) from error
+        raise InvalidError(str(error)) from error
     if found < 0:
         msg = f"{what}: must not be negative, got {given!r}"
-        raise MalformedError(msg)
+        raise InvalidError(msg)
     return found
 
 

@@ -8,7 +8,6 @@ enqueued, or ended, after the act was asked for are left alone, so that an act c
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,7 @@ from headway.errors import BrokerError, HeadwayError
 from headway.job import JobId, id_instant_ms
 from headway.raised import in_one_line
 from headway.server.access.caller import Caller, Role, Scope
+from headway.server.instants import Instant
 from headway.server.services.failures import group_of
 from headway.server.services.job_acts import JobAct, act_on
 from headway.server.services.jobs import JobSearch, list_page, query_of
@@ -88,8 +88,8 @@ class Act(Struct, frozen=True, kw_only=True):
     matched: int
     done: int
     passed_over: int
-    created_at: datetime
-    ended_at: datetime | None = None
+    created_at: Instant
+    ended_at: Instant | None = None
     error: str = ""
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert, select
 
 from headway.clock import from_ms, instant_ms
 from headway.job import PRIORITY_MAX, PRIORITY_MIN, JobId, JobState
+from headway.server.instants import Instant
 from headway.server.services.problems import CannotError, ConflictError, InvalidError
 from headway.server.store.tables import CHANGES
 
@@ -33,7 +34,7 @@ class JobChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be new of a job that waits; `due_at` null: now."""
 
     priority: int | UnsetType = UNSET
-    due_at: datetime | UnsetType | None = UNSET
+    due_at: Instant | UnsetType | None = UNSET
 
 
 class Changing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -21,6 +20,7 @@ from headway.errors import (
     HeadwayError,
     PartlyAcceptedError,
 )
+from headway.server.instants import Instant
 from headway.server.services.problems import OutOfScopeError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """Of one job; what is not given is taken from the task. Durations are seconds, or texts such as `5m`."""
 
     delay: float | str | None = None
-    at: datetime | None = None
+    at: Instant | None = None
     priority: int | None = None
     queue: str | None = None
     key: str | None = None

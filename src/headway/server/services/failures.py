@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from headway.clock import from_ms
 from headway.codec import decode_history
 from headway.job import JobState
+from headway.server.instants import Instant
 from headway.server.services.jobs import JobSearch, list_page, query_of
 from headway.server.services.problems import NotFoundError
 
@@ -39,8 +39,8 @@ class ErrorGroup(Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     queues: tuple[str, ...]
     count: int
-    first_at: datetime
-    last_at: datetime
+    first_at: Instant
+    last_at: Instant
     jobs: tuple[str, ...]
 
 

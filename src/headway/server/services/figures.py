@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +9,13 @@ from msgspec import Struct
 
 from headway.clock import from_ms, to_ms
 from headway.figures.values import COARSE_KEPT_MS, FINE_KEPT_MS, MINUTE_MS, Counts, Row
+from headway.server.instants import Instant
 from headway.server.services.problems import CannotError, InvalidError
 from headway.server.services.shared import check_queue
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from headway.figures.histogram import Histogram
     from headway.server.access.caller import Caller
     from headway.server.services.shared import Shared
@@ -38,7 +40,7 @@ class Figure(Struct, frozen=True, kw_only=True):
     `latency` is from due to start, `duration` from start to end, of attempts.
     """
 
-    at: datetime
+    at: Instant
     queue: str = ""
     task: str = ""
     carrier: str = ""
@@ -59,8 +61,8 @@ class Figure(Struct, frozen=True, kw_only=True):
 class FiguresView(Struct, frozen=True):
     """Figures in the order of time. `span_ms` is the length of each span."""
 
-    since: datetime
-    until: datetime
+    since: Instant
+    until: Instant
     span_ms: int
     figures: list[Figure]
 

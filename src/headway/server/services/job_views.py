@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec import Struct
 from headway.app.info import job_info
 from headway.codec import to_builtin
 from headway.job import JobState
+from headway.server.instants import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ class AttemptError(Struct, frozen=True):
     """How one attempt ended that did not succeed. `type` is the exception's qualified name."""
 
     attempt: int
-    at: datetime
+    at: Instant
     type: str
     message: str = ""
     traceback: str = ""
@@ -45,11 +45,11 @@ class Job(Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     result: Any = None
     unreadable: str = ""
-    enqueued_at: datetime
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    enqueued_at: Instant
+    due_at: Instant | None = None
+    expires_at: Instant | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
     attempt: int = 0
     crashes: int = 0
     worker: str | None = None
@@ -72,7 +72,7 @@ class JobPage(Struct, frozen=True):
 class LogEntry(Struct, frozen=True):
     """One line of a job's log."""
 
-    at: datetime
+    at: Instant
     level: str
     message: str
 

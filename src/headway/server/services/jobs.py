@@ -19,7 +19,7 @@ from headway.server.services.job_views import (
     job_views,
     log_entries,
 )
-from headway.server.services.problems import ConflictError, InvalidError, MalformedError
+from headway.server.services.problems import ConflictError, InvalidError
 
 if TYPE_CHECKING:
     import builtins  # in Jobs `list` is a method
@@ -75,7 +75,7 @@ class Jobs:
         """Return jobs, in an order that stays, and the cursor of the next page.
 
         One state in which jobs have ended lists the latest end first, all else lists by id, the newest first. Errors:
-        InvalidError for a tag that no task has, MalformedError for a cursor of another list.
+        InvalidError for a tag that no task has, or a cursor of another list.
         """
         query = query_of(self._shared, caller.scope, search)
         if query is None:
@@ -129,8 +129,8 @@ def query_of(shared: Shared, scope: Scope, search: JobSearch) -> JobQuery | None
 
 
 async def list_page(shared: Shared, query: JobQuery, after: str | None, limit: int) -> Page:
-    """Return a page of the carriers' list; MalformedError for a cursor of another list."""
+    """Return a page of the carriers' list; InvalidError for a cursor of another list."""
     try:
         return await shared.carrier.list(query, after=after, limit=limit)
     except ConfigError as error:
-        raise MalformedError(str(error)) from error
+        raise InvalidError(str(error)) from error

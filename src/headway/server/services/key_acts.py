@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -10,10 +9,13 @@ from msgspec import Struct
 from headway.clock import from_ms, instant_ms
 from headway.errors import ConfigError
 from headway.server.access.caller import Role, Scope
+from headway.server.instants import Instant
 from headway.server.services.problems import InvalidError, NotFoundError
 from headway.server.services.shared import check_everything
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from headway.server.access.audit import Audit
     from headway.server.access.caller import Caller
     from headway.server.access.keyring import Keyring
@@ -30,12 +32,12 @@ class Key(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     tasks: tuple[str, ...]
     rate: int
-    created_at: datetime
+    created_at: Instant
     created_by: str
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
-    former_until: datetime | None = None
+    expires_at: Instant | None = None
+    revoked_at: Instant | None = None
+    last_used_at: Instant | None = None
+    former_until: Instant | None = None
 
 
 class MadeKey(Key, frozen=True, kw_only=True):
@@ -51,7 +53,7 @@ class NewKey(Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     queues: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    expires_at: datetime | None = None
+    expires_at: Instant | None = None
     rate: int = 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -11,11 +10,14 @@ from sqlalchemy import delete, insert, select
 from headway.clock import from_ms, instant_ms
 from headway.job import JobState
 from headway.names import valid_name
+from headway.server.instants import Instant
 from headway.server.services.problems import InvalidError, NotFoundError
 from headway.server.services.shared import check_queue, check_whole_queue
 from headway.server.store.tables import TIMERS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from headway.brokers.base import QueueCounts
     from headway.server.access.caller import Caller
     from headway.server.services.shared import Shared
@@ -33,9 +35,9 @@ class Queue(Struct, frozen=True, kw_only=True):
 
     name: str
     paused: bool
-    paused_until: datetime | None = None
+    paused_until: Instant | None = None
     counts: dict[JobState, int]
-    oldest_ready_at: datetime | None = None
+    oldest_ready_at: Instant | None = None
     oldest_ready_age_ms: int | None = None
     declared: bool
     carriers: dict[str, dict[JobState, int]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -17,6 +16,7 @@ from headway.routing.rollout.asking import RolloutError
 from headway.routing.rollout.plan import parse_plan
 from headway.routing.rollout.rollout import Status
 from headway.routing.steering import ask, begin
+from headway.server.instants import Instant
 from headway.server.services.problems import CannotError, ConflictError, InvalidError, NotFoundError
 from headway.server.services.queues import checked_queue
 from headway.server.services.shared import check_everything, check_queue, control_of
@@ -45,7 +45,7 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     """What was decided at one look, and the measurements that it rests on."""
 
     number: int
-    at: datetime
+    at: Instant
     act: str
     reason: str
     text: str
@@ -63,8 +63,8 @@ class RolloutView(Struct, frozen=True, kw_only=True):
     percent: int
     step: int
     steps: tuple[int, ...]
-    started_at: datetime
-    looked_at: datetime
+    started_at: Instant
+    looked_at: Instant
     by_hand: bool
     decision: DecisionView
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from headway.errors import ConfigError
 from headway.routing.changing import KEPT, change_routes, read_routes, routes_history
 from headway.routing.declared import Declared
 from headway.routing.written import checked_weights, parse_routes
+from headway.server.instants import Instant
 from headway.server.services.problems import ConflictError, InvalidError, NotFoundError
 from headway.server.services.queues import checked_queue
 from headway.server.services.shared import check_everything, control_of
@@ -47,7 +47,7 @@ class RoutesView(Struct, frozen=True):
     routes: list[RouteView]
     who: str = ""
     why: str = ""
-    changed_at: datetime | None = None
+    changed_at: Instant | None = None
 
 
 class RouteWish(Struct, frozen=True, forbid_unknown_fields=True):

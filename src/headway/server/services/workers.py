@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from headway.clock import from_ms
+from headway.server.instants import Instant
 
 if TYPE_CHECKING:
     from headway.server.access.caller import Caller
@@ -22,8 +22,8 @@ class Worker(Struct, frozen=True, kw_only=True):
     carrier: str
     holds: int
     queues: tuple[str, ...]
-    lease_until: datetime | None = None
-    since: datetime | None = None
+    lease_until: Instant | None = None
+    since: Instant | None = None
 
 
 class Workers:
