@@ -134,13 +134,13 @@ async def test_of_many_jobs_a_wrong_one_is_refused_alone(client: httpx.AsyncClie
 async def test_a_repeated_request_is_answered_as_the_first(client: httpx.AsyncClient) -> None:
     body = {"task": "welcome", "args": [1]}
     first, second = [
-        await client.post("/v1/jobs", json=body, headers={"idempotency-key": "k 1"}) for _ in range(2)
+        await client.post("/v1/jobs", json=body, headers={"idempotency-key": "k-1"}) for _ in range(2)
     ]
     assert (first.status_code, first.content) == (second.status_code, second.content)
     assert second.headers["idempotent-replayed"] == "true"
     assert second.headers["location"] == first.headers["location"]
     other = await client.post(
-        "/v1/jobs", json={"task": "welcome", "args": [2]}, headers={"idempotency-key": "k 1"}
+        "/v1/jobs", json={"task": "welcome", "args": [2]}, headers={"idempotency-key": "k-1"}
     )
     assert (other.status_code, other.json()["type"]) == (422, "urn:headway:problem:idempotency-key-reused")
     assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from headway.records.recorder import Recorder
+from headway.records.store import RecordStore
 from headway.server.access.audit import Audit
 from headway.server.access.authentication import Authenticator
 from headway.server.access.keyring import Keyring
@@ -89,10 +91,11 @@ class Server:
         database = Database(app.settings.access, app.settings.namespace or app.name)
         await database.open()
         try:
-            async with app:
+            async with app, AsyncExitStack() as opening:
                 audit = Audit(database, app.clock)
                 keyring = Keyring(database, app.clock)
-                services = AppServices(app, database, audit, keyring)
+                records = await opening.enter_async_context(_records(app))
+                services = AppServices(app, database, audit, keyring, records)
                 self.state = state = ServerState(
                     services=services,
                     keyring=keyring,
@@ -122,6 +125,19 @@ class Server:
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None]:
         async with self.running():
             yield
+
+
+@asynccontextmanager
+async def _records(app: Headway) -> AsyncGenerator[RecordStore | None]:
+    """Open the records where the app keeps them, and record what happens; several servers may do so."""
+    if not app.settings.records:
+        yield None
+        return
+    store = RecordStore(app.settings.records, namespace=app.settings.namespace or app.name)
+    async with store:
+        recorder = Recorder(app, store)
+        async with recorder:
+            yield store
 
 
 class Chores:

@@ -93,14 +93,16 @@ async def create_job(call: Call) -> Reply:
 
     Its arguments are checked as the task declares them. With `Idempotency-Key`, a repeated call finds the first job.
     """
-    created = await call.state.services.creating.create(call.caller, call.body, key=_key(call))
+    created = await call.state.services.creating.create(call.caller, call.body, key=idempotency_key(call))
     return Reply(created, headers={"location": f"/v1/jobs/{created.id}"})
 
 
 @operation(body=Bulk, answer=BulkCreated, example={"jobs": [_EXAMPLE_JOB, {"task": "report"}]})
 async def create_jobs(call: Call) -> Reply:
     """Create up to 10,000 jobs; one that is wrong is refused alone, with the reason in its place of the answer."""
-    return Reply(await call.state.services.creating.create_many(call.caller, call.body.jobs, key=_key(call)))
+    return Reply(
+        await call.state.services.creating.create_many(call.caller, call.body.jobs, key=idempotency_key(call))
+    )
 
 
 @operation(query=ListQuery, answer=JobPage)
@@ -194,7 +196,7 @@ def _id(call: Call) -> JobId:
     return job_id_of(call.path["job_id"])
 
 
-def _key(call: Call) -> str | None:
+def idempotency_key(call: Call) -> str | None:
     """Return the idempotency key of a request's jobs: that of its sender, so that two senders may use one text."""
     given = call.headers.get(b"idempotency-key")
     return None if given is None else f"api:{call.caller.key_id or 'local'}:{given.decode('latin-1')}"

@@ -7,6 +7,7 @@ have the key as their own idempotency key besides, so that not even then two are
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ KEPT_MS: Final = 24 * 3600 * 1000
 """How long an answer is kept."""
 _DEAD_MS: Final = 60_000  # longer than any request takes
 _MOST_BODY: Final = 2 * 1024 * 1024  # bytes of an answer that is kept
-_MOST_KEY: Final = 255
+_KEY: Final = re.compile(rb"[!-~]{1,255}")
 
 
 class Kept(NamedTuple):
@@ -108,14 +109,10 @@ class Replays:
 
 def checked_key(given: bytes) -> str:
     """Return the value of `Idempotency-Key`; ProblemError when it is none."""
-    try:
-        text = given.decode("ascii")
-    except UnicodeDecodeError:
-        text = ""
-    if not 0 < len(text) <= _MOST_KEY or not text.isprintable():
-        msg = f"Idempotency-Key: must have 1 to {_MOST_KEY} printable characters of ASCII"
+    if not _KEY.fullmatch(given):
+        msg = "Idempotency-Key: must have 1 to 255 printable characters of ASCII, and no space"
         raise ProblemError(400, "malformed", msg)
-    return text
+    return given.decode("ascii")
 
 
 def fingerprint_of(method: str, url: str, body: bytes) -> bytes:

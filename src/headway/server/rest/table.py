@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from headway.server.access.caller import Role
-from headway.server.rest import access, acts, events, figures, jobs, queues, routes, schedules, server
+from headway.server.rest import (
+    access,
+    acts,
+    events,
+    figures,
+    jobs,
+    queues,
+    records,
+    routes,
+    schedules,
+    server,
+)
 from headway.server.rest.operation import Route
 
 _READ, _OPERATE, _ADMIN, _ANYBODY = Role.READ, Role.OPERATE, Role.ADMIN, None
@@ -25,6 +36,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/v1/jobs/{job_id}/wait", _READ, jobs.wait_for_job),
     Route("GET", "/v1/jobs/{job_id}/logs", _READ, jobs.job_logs),
     Route("GET", "/v1/jobs/{job_id}/attempts", _READ, jobs.job_attempts),
+    Route("GET", "/v1/jobs/{job_id}/timeline", _READ, records.job_timeline),
+    Route("POST", "/v1/http-jobs", _OPERATE, records.create_http_job),
+    Route("GET", "/v1/records", _READ, records.search_records),
     Route("GET", "/v1/queues", _READ, queues.list_queues),
     Route("GET", "/v1/queues/{queue}", _READ, queues.get_queue),
     Route("POST", "/v1/queues/{queue}/pause", _OPERATE, queues.pause_queue),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=to_builtin)
 _MOST_PARAMETERS: Final = 100
+_WHOLE_FLOAT: Final = "Expected `int`, got `float`"
 
 
 def to_json(value: object) -> bytes:
@@ -45,7 +46,12 @@ def decoder_of(kind: type[T]) -> Callable[[bytes], T]:
             msg = "the body holds too many values"
             raise MalformedError(msg)
         try:
-            return decode(body)
+            try:
+                return decode(body)
+            except msgspec.ValidationError as error:
+                if _WHOLE_FLOAT not in str(error):
+                    raise
+                return decode(_with_whole_numbers(body))
         except (msgspec.MsgspecError, ValueError) as error:
             msg = f"body: {error}"
             raise MalformedError(msg) from error
@@ -63,6 +69,7 @@ def query_reader(kind: type[Struct]) -> Callable[[bytes], Any]:
     """
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
     several = {name for name, one in fields.items() if _is_several(one.type)}
+    texts = {name for name, one in fields.items() if _takes_text(one.type)}
 
     def read(query: bytes) -> Any:  # noqa: ANN401 - a struct of that kind
         values: dict[str, Any] = {}
@@ -83,6 +90,9 @@ def query_reader(kind: type[Struct]) -> Callable[[bytes], Any]:
                 raise MalformedError(msg)
             if name in several:
                 values.setdefault(name, []).extend(one for one in value.split(",") if one)
+            elif name not in texts and value.lower() == "null":  # which msgspec would take for None
+                msg = f"query: {name} cannot be null: leave it out"
+                raise MalformedError(msg)
             elif name in values:
                 msg = f"query: {name} is given twice"
                 raise MalformedError(msg)
@@ -115,6 +125,29 @@ def milliseconds(given: float | str, what: str) -> int:
         msg = f"{what}: must not be negative, got {given!r}"
         raise InvalidError(msg)
     return found
+
+
+def _with_whole_numbers(body: bytes) -> bytes:
+    """Return the body with 7.0 as 7: in JSON both are the same number, and some languages know no other."""
+
+    def whole(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
+        match value:
+            case float():
+                return int(value) if value.is_integer() else value
+            case list():
+                return [whole(one) for one in cast("list[Any]", value)]
+            case dict():
+                return {key: whole(one) for key, one in cast("dict[str, Any]", value).items()}
+            case _:
+                return value
+
+    return to_json(whole(msgspec.json.decode(body)))
+
+
+def _takes_text(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    found = msgspec.inspect.type_info(kind)
+    parts = found.types if isinstance(found, msgspec.inspect.UnionType) else (found,)
+    return any(isinstance(one, msgspec.inspect.StrType) for one in parts)
 
 
 def _is_several(kind: Any) -> bool:  # noqa: ANN401 - any annotation

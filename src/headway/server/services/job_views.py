@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from headway.app.hiding import without_hidden
 from headway.app.info import job_info
 from headway.codec import to_builtin
 from headway.job import JobState
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headway.app.info import JobInfo
+    from headway.app.task import Task
     from headway.brokers.base import LogLine
     from headway.job import JobRecord
     from headway.server.services.shared import Shared
@@ -32,7 +34,10 @@ class AttemptError(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job. Instants that have not come yet are null. Where its arguments cannot be read, `unreadable` says why."""
+    """A job. Instants that have not come yet are null. Where its arguments cannot be read, `unreadable` says why.
+
+    Arguments of a task that hides some are all in `kwargs`, by name, the hidden ones as `***`.
+    """
 
     id: str
     task: str
@@ -79,7 +84,9 @@ class LogEntry(Struct, frozen=True):
 
 async def job_view(shared: Shared, carrier: str, record: JobRecord, *, fetch: bool) -> Job:
     """Return a record as others see it. `fetch`: also what lies in the offload store."""
-    return _view(carrier, await job_info(shared.app, record, fetch=fetch))
+    info = await job_info(shared.app, record, fetch=fetch)
+    task = shared.app.known_tasks.get(record.task)
+    return _view(carrier, info, task)
 
 
 async def job_views(shared: Shared, records: Iterable[JobRecord]) -> list[Job]:
@@ -114,10 +121,16 @@ def _shown(value: object) -> object:
         return f"({type(value).__name__})"
 
 
-def _view(carrier: str, info: JobInfo) -> Job:
+def _view(carrier: str, info: JobInfo, task: Task[Any, Any] | None) -> Job:
     unreadable, args, kwargs, result = info.unreadable, list[Any](), dict[str, Any](), None
     try:
-        args, kwargs, result = [plain(one) for one in info.args], plain(info.kwargs), plain(info.result)
+        result = plain(info.result)
+        if task is not None and task.options_declared.hide:
+            # By name, so that what is hidden can be told: as the records have them.
+            named = task.signature.by_name(info.args, info.kwargs)
+            kwargs = without_hidden(plain(named), task.options_declared.hide)
+        else:
+            args, kwargs = [plain(one) for one in info.args], plain(info.kwargs)
     except Exception as error:  # noqa: BLE001 - also whatever a model raises when it is asked for its fields
         unreadable = unreadable or f"its arguments or result cannot be shown: {type(error).__name__}"
     return Job(

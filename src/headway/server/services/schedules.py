@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
 from headway.runtime.scheduler import declare_schedules
 from headway.schedules.schedule import ScheduleError
+from headway.server.instants import Instant
 from headway.server.services.creating import Created, CreateJob
 from headway.server.services.job_views import plain
 from headway.server.services.problems import InvalidError, NotFoundError
@@ -36,9 +36,9 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     kwargs: dict[str, Any]
     paused: bool
     known: bool
-    last_fire_at: datetime | None = None
-    next_fire_at: datetime | None = None
-    until: datetime | None = None
+    last_fire_at: Instant | None = None
+    next_fire_at: Instant | None = None
+    until: Instant | None = None
     problem: str = ""
 
 
@@ -53,8 +53,8 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     every: str | None = None
     timezone: str | None = None
     catch_up: str | None = None
-    first_fire: datetime | None = None
-    until: datetime | None = None
+    first_fire: Instant | None = None
+    until: Instant | None = None
 
 
 class NewSchedule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,64 @@
+"""HTTP jobs: made of a method, a URL and what else a request has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headway.httpjobs import TASK, HttpCall
+from headway.httpjobs.request import DEFAULT_KEEP, DEFAULT_TIMEOUT, RETRY_STATUSES
+from headway.server.services.creating import Created, CreateJob, Options
+from headway.server.services.problems import CannotError, InvalidError
+
+if TYPE_CHECKING:
+    from headway.server.access.caller import Caller
+    from headway.server.services.creating import Creating
+    from headway.server.services.shared import Shared
+
+
+class NewHttpJob(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A request that a worker is to make; as `headway.http.HttpCall`, with the options of its job.
+
+    One body at most: `body` is a text, `data` are bytes in Base64, `json` any value. Header values may refer to secrets
+    of the worker, such as `Bearer secret://CRM`. `timeout` is in seconds.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str] = {}
+    body: str | None = None
+    data: bytes | None = None
+    json: Any = None
+    timeout: float = DEFAULT_TIMEOUT
+    expect: tuple[int, ...] = ()
+    retry_statuses: tuple[int, ...] = RETRY_STATUSES
+    retry_errors: bool = True
+    attempts: int | None = None
+    keep: int = DEFAULT_KEEP
+    redirects: int = 5
+    sign: tuple[str, ...] = ()
+    idempotency_header: str = "Idempotency-Key"
+    options: Options | None = None
+
+
+class HttpJobs:
+    """Makes HTTP jobs."""
+
+    def __init__(self, shared: Shared, creating: Creating) -> None:
+        self._shared = shared
+        self._creating = creating
+
+    async def create(self, caller: Caller, wish: NewHttpJob, *, key: str | None = None) -> Created:
+        """Make one. CannotError where the app declares none; InvalidError names what is wrong with the request."""
+        if TASK not in self._shared.app.known_tasks:
+            msg = "this app has no HTTP jobs: headway.http.call(app) beside its tasks declares them"
+            raise CannotError(msg)
+        fields = {name: getattr(wish, name) for name in HttpCall.__struct_fields__}
+        try:
+            call = msgspec.json.encode(HttpCall(**fields))
+        except ValueError as error:
+            raise InvalidError(str(error)) from error
+        job = CreateJob(TASK, args=[Raw(call)], options=wish.options)
+        return await self._creating.create(caller, job, key=key)
