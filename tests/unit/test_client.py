@@ -122,7 +122,7 @@ MADE = {"id": "i", "task": "t", "queue": "q", "duplicate": False}
 
 async def test_a_call_whose_answer_was_lost_is_sent_again_under_its_key() -> None:
     seen: list[httpx.Request] = []
-    answers = [
+    answers: list[httpx.Response | Exception] = [
         httpx.ReadTimeout("lost"), problem(503, "carrier-unavailable"), problem(409, "idempotency-key-in-use"),
         httpx.Response(201, json=MADE),
     ]  # fmt: skip

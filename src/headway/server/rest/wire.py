@@ -69,7 +69,8 @@ def query_reader(kind: type[Struct]) -> Callable[[bytes], Any]:
     """
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
     several = {name for name, one in fields.items() if _is_several(one.type)}
-    texts = {name for name, one in fields.items() if _takes_text(one.type)}
+    instants = {name for name, one in fields.items() if _takes(one.type, msgspec.inspect.DateTimeType)}
+    texts = {name for name, one in fields.items() if _takes(one.type, msgspec.inspect.StrType)}
 
     def read(query: bytes) -> Any:  # noqa: ANN401 - a struct of that kind
         values: dict[str, Any] = {}
@@ -92,6 +93,9 @@ def query_reader(kind: type[Struct]) -> Callable[[bytes], Any]:
                 values.setdefault(name, []).extend(one for one in value.split(",") if one)
             elif name not in texts and value.lower() == "null":  # which msgspec would take for None
                 msg = f"query: {name} cannot be null: leave it out"
+                raise MalformedError(msg)
+            elif name in instants and "-" not in value[1:]:  # a number, which msgspec would take for seconds
+                msg = f"query: {name} must be an instant such as 2030-01-31T09:00:00Z"
                 raise MalformedError(msg)
             elif name in values:
                 msg = f"query: {name} is given twice"
@@ -137,10 +141,10 @@ def _whole(text: str) -> int | float:
     return int(number) if number.is_integer() else number
 
 
-def _takes_text(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+def _takes(kind: Any, wanted: type[msgspec.inspect.Type]) -> bool:  # noqa: ANN401 - any annotation
     found = msgspec.inspect.type_info(kind)
     parts = found.types if isinstance(found, msgspec.inspect.UnionType) else (found,)
-    return any(isinstance(one, msgspec.inspect.StrType) for one in parts)
+    return any(isinstance(one, wanted) for one in parts)
 
 
 def _is_several(kind: Any) -> bool:  # noqa: ANN401 - any annotation
