@@ -79,7 +79,7 @@ async def test_queues_schedules_and_the_rest(client: Client) -> None:
     assert {one.name for one in await client.queues()} == {"bad", "default", "email"}
     assert await client.drain("email") == 0
     assert await client.clean("email", "failed", "7d") == 0
-    made = await client.put_schedule("mine", "welcome", [1], cron="0 6 * * *", timezone="Europe/Zurich")
+    made = await client.create_schedule("mine", "welcome", [1], cron="0 6 * * *", timezone="Europe/Zurich")
     assert (made["made"], made["task"]) == (True, "welcome")
     assert (await client.act_on_schedule("mine", "pause"))["paused"]
     assert (await client.act_on_schedule("mine", "run"))["task"] == "welcome"

@@ -223,7 +223,7 @@ class Client:
         """Return the schedules."""
         return list((await self._call("GET", "/v1/schedules", Document))["schedules"])
 
-    async def put_schedule(
+    async def create_schedule(
         self,
         name: str,
         task: str,
@@ -231,11 +231,17 @@ class Client:
         kwargs: Mapping[str, Any] | None = None,
         *,
         options: Mapping[str, Any] | None = None,
-        **times: Any,  # noqa: ANN401 - cron, every, timezone, catch_up, first_fire, until
+        paused: bool = False,
+        **when: Any,  # noqa: ANN401 - cron, every, timezone, catch_up, first_fire, until
     ) -> Document:
-        """Make a schedule at run time, or give one all of this instead; `times` as `app.schedules.put` takes them."""
-        body = {"job": create_body(task, args, kwargs, options or {}), **times}
-        return await self._call("PUT", f"/v1/schedules/{part(name)}", Document, body=body)
+        """Make a schedule at run time; `when` as `app.schedules.create` takes it, `options` those of its jobs."""
+        job = create_body(task, args, kwargs, options or {})
+        body = {"name": name, "job": job, "when": when, "paused": paused}
+        return await self._call("POST", "/v1/schedules", Document, body=body)
+
+    async def change_schedule(self, name: str, **when: Any) -> Document:  # noqa: ANN401 - as above
+        """Change when a schedule fires that was made at run time."""
+        return await self._call("PATCH", f"/v1/schedules/{part(name)}", Document, body={"when": when})
 
     async def delete_schedule(self, name: str) -> Document:
         """Delete a schedule made at run time."""

@@ -160,7 +160,7 @@ class SyncClient:
         """See `Client.schedules`."""
         return self._portal.call(self._own.schedules)
 
-    def put_schedule(
+    def create_schedule(
         self,
         name: str,
         task: str,
@@ -168,10 +168,17 @@ class SyncClient:
         kwargs: Mapping[str, Any] | None = None,
         *,
         options: Mapping[str, Any] | None = None,
-        **times: Any,  # noqa: ANN401 - as `Client`
+        paused: bool = False,
+        **when: Any,  # noqa: ANN401 - as `Client`
     ) -> Document:
-        """See `Client.put_schedule`."""
-        return self._portal.call(self._own.put_schedule, name, task, args, kwargs, options=options, **times)
+        """See `Client.create_schedule`."""
+        return self._portal.call(
+            self._own.create_schedule, name, task, args, kwargs, options=options, paused=paused, **when
+        )
+
+    def change_schedule(self, name: str, **when: Any) -> Document:  # noqa: ANN401 - as `Client`
+        """See `Client.change_schedule`."""
+        return self._portal.call(self._own.change_schedule, name, **when)
 
     def delete_schedule(self, name: str) -> Document:
         """See `Client.delete_schedule`."""
