@@ -168,7 +168,7 @@ def read_result(source_id: str, data: bytes, how: ReadAs) -> FoundJob | None:
         instant_ms=instant if type(instant) is int and 0 <= instant <= _LATEST_MS else 0,
         name=name if isinstance(name, str) else "",
         size=len(data),
-        refusal="it has ended there",
+        refusal="it has ended there: arq keeps no more of it than its result",
         reasons=() if succeeded is True else (_said(result),),
         finished_ms=ended if type(ended) is int else None,
     )
