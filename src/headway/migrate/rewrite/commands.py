@@ -42,6 +42,7 @@ _COMMAND: Final = re.compile(
     rf"(?P<options>(?:{_GAP}(?:--(?:watch|custom-log-dict)(?:=|{_GAP})[\w./:-]+|--?[a-z][\w-]*))*)"
 )
 _SAYS_MORE: Final = 100
+_PAGES: Final = frozenset({".md", ".rst", ".txt"})
 _REQUIREMENT: Final = re.compile(
     r"^arq(\[[\w,-]+\])?(?=\s*($|[=<>~!;#@]))(?P<version>[^;#\n]*?)(?=[ \t]*(?:$|[;#]))", re.MULTILINE
 )
@@ -62,6 +63,8 @@ def changed(name: str, text: str, workers: list[Worker], home: Home, report: Rep
     def command(match: re.Match[str]) -> str:
         line = text.count("\n", 0, match.start()) + 1
         worker = _worker(match["class"], workers)
+        if worker is None and PurePosixPath(name).suffix in _PAGES:
+            return match[0]
         if worker is None:
             what = f"{match['class']} is no class of worker settings that was read"
             report(Finding(name, line, Kind.HAND, what, "headway worker module:app"))
@@ -91,7 +94,7 @@ def changed(name: str, text: str, workers: list[Worker], home: Home, report: Rep
 
 def modules_run(name: str, text: str) -> dict[str, int]:
     """Return the modules that arq's command names in a file, and how much that says: a page says little."""
-    weight = 1 if PurePosixPath(name).suffix in {".md", ".rst", ".txt"} else _SAYS_MORE
+    weight = 1 if PurePosixPath(name).suffix in _PAGES else _SAYS_MORE
     return {match["class"].rpartition(".")[0]: weight for match in _COMMAND.finditer(text)}
 
 

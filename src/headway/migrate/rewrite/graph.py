@@ -16,13 +16,18 @@ class Imports:
     """The imports of the changed project. `declaring` are the modules that will import the app's."""
 
     def __init__(
-        self, project: Project, removed: Mapping[str, set[str]], home: str, declaring: Iterable[str]
+        self,
+        project: Project,
+        removed: Mapping[str, set[str]],
+        kept: Mapping[str, set[str]],
+        home: str,
+        declaring: Iterable[str],
     ) -> None:
         """Look at what is left of each module's imports."""
         self._edges: dict[str, set[str]] = {}
         declares = set(declaring)
         for name, module in project.modules.items():
-            targets = still_imported(module, removed)
+            targets = still_imported(module, removed, kept)
             more = [home] if name in declares and name != home else []
             self._edges[name] = {one for target in (*targets, *more) for one in project.run_by(target)}
 

@@ -117,7 +117,9 @@ def find_home(  # noqa: PLR0917 - all that is decided before it
     }
     users |= {one.module.name for one in workers}
     others = users - {worker.module.name}
-    circular = bool(project.needs(worker.module.name, still_imported(worker.module, removed)) & others)
+    circular = bool(
+        project.needs(worker.module.name, still_imported(worker.module, removed, hooks.kept)) & others
+    )
     home = worker.module
     name, new_file = home.name, ""
     if circular:
@@ -135,8 +137,10 @@ def find_home(  # noqa: PLR0917 - all that is decided before it
     return made
 
 
-def still_imported(module: Module, removed: Mapping[str, set[str]]) -> list[str]:
-    """Return what the module will still import when arq's settings have gone."""
+def still_imported(
+    module: Module, removed: Mapping[str, set[str]], kept: Mapping[str, set[str]]
+) -> list[str]:
+    """Return what the module will still import when arq's settings have gone; `kept` are names that stay in use."""
     gone = [one for name in removed.get(module.name, ()) for one in module.top.get(name, [])]
     used = {
         node.id
@@ -145,6 +149,7 @@ def still_imported(module: Module, removed: Mapping[str, set[str]]) -> list[str]
         for node in ast.walk(statement)
         if isinstance(node, ast.Name)
     }
+    used |= kept.get(module.name, set())
     unused = {target for name, target in module.imports.items() if name not in used}
     return [target.dotted for target in module.at_import if target not in unused]
 

@@ -51,7 +51,14 @@ class Hooks:
     lifespans: list[Lifespan] = field(default_factory=list)
     around: tuple[Worker, Hook | None, Hook | None] | None = None
     of_jobs: list[str] = field(default_factory=list)
+    kept: dict[str, set[str]] = field(default_factory=dict)
+    """By module: names under which it imports functions that are still called there."""
     keys: dict[str, list[KeySource]] = field(default_factory=dict)
+
+    def keep(self, worker: Worker, *settings: str) -> None:
+        """Have the functions that these settings name stay in use."""
+        names = {worker.settings[one].text.partition(".")[0] for one in settings if one in worker.settings}
+        self.kept.setdefault(worker.module.name, set()).update(names)
 
 
 def plan_hooks(
@@ -71,11 +78,14 @@ def plan_hooks(
             lifespan = _lifespan(worker, startup, shutdown)
             _name(lifespan, project, users, taken)
             hooks.lifespans.append(lifespan)
+            if lifespan.parts is None:
+                hooks.keep(worker, "on_startup", "on_shutdown")
             for key, source in _keys(project, lifespan).items():
                 hooks.keys.setdefault(key, []).append(source)
         before, after = found["on_job_start"], found["on_job_end"]
         if (before or after) and hooks.around is None:
             hooks.around = (worker, before, after)
+            hooks.keep(worker, "on_job_start", "on_job_end")
             hooks.of_jobs = keys_written(_reached(project, before))
         elif (before or after) and hooks.around is not None and hooks.around[1:] != (before, after):
             what = f"{worker.node.name} has other functions around jobs than {hooks.around[0].node.name}"

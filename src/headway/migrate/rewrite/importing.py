@@ -95,6 +95,16 @@ def _insert(body: list[_Statement], line: str, plan: Plan) -> None:
     kind = _kind(line.split()[1], plan)
     end = _place(body)
     kinds = {n: found for n in range(end) if (found := _kind_of(body[n], plan)) is not None}
+    form = type(made.body[0])  # `import` stands before `from`, as isort has it
+    alike = [n for n, found in kinds.items() if found == kind and _has_form(body[n], form)]
+    before = _sorted_place(body, alike, line.split()[1])
+    if before is not None:
+        follows = body[before]
+        if isinstance(follows, cst.SimpleStatementLine):
+            made = made.with_changes(leading_lines=follows.leading_lines)
+            body[before] = follows.with_changes(leading_lines=())
+        body.insert(before, made)
+        return
     at = max((n + 1 for n, found in kinds.items() if found <= kind), default=min(kinds, default=end))
     blank = [cst.EmptyLine(indent=False)]
     behind = body[at] if at < len(body) else None
@@ -113,6 +123,32 @@ def _insert(body: list[_Statement], line: str, plan: Plan) -> None:
     if isinstance(behind, cst.FunctionDef | cst.ClassDef) and not behind.leading_lines:
         body[at] = behind.with_changes(leading_lines=[*blank, *blank])
     body.insert(at, made)
+
+
+def _sorted_place(body: list[_Statement], alike: list[int], name: str) -> int | None:
+    """Return where an import stands by its name, among those of its kind that are sorted; None: behind them."""
+    names = [_imported_name(body[n]) for n in alike]
+    if names != sorted(names):
+        return None
+    for n, one in zip(alike, names, strict=True):
+        commented = any(line.comment is not None for line in getattr(body[n], "leading_lines", ()))
+        if one > name and not commented:
+            return n
+    return None
+
+
+def _has_form(statement: cst.BaseStatement, form: type[cst.BaseSmallStatement]) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], form)
+
+
+def _imported_name(statement: cst.BaseStatement) -> str:
+    match statement:
+        case cst.SimpleStatementLine(body=[cst.ImportFrom() as node, *_]):
+            return "." * len(node.relative) + _module_of(node)
+        case cst.SimpleStatementLine(body=[cst.Import(names=[alias, *_]), *_]):
+            return alias.evaluated_name
+        case _:
+            return ""
 
 
 def _kind_of(statement: cst.BaseStatement, plan: Plan) -> int | None:

@@ -77,7 +77,7 @@ def make_plan(project: Project, root_name: str, report: Report) -> Plan:
         keys |= {name: [KeySource(From.JOB, made_in, JOB_CONTEXT)] for name in hooks.of_jobs}
     declaring = {key.module for key in tasks} | {one.module.name for one in workers}
     declaring |= {one.startup.module.name for one in hooks.lifespans if one.startup and one.parts is not None}
-    imports = Imports(project, removed, home.module if home else "", declaring)
+    imports = Imports(project, removed, hooks.kept, home.module if home else "", declaring)
     plan = Plan(
         project,
         workers,

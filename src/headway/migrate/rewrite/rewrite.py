@@ -157,7 +157,10 @@ def _new_home(plan: Plan, root: Path, report: Callable[[Finding], None]) -> list
         )
         return []
     lines = import_lines({"Headway": Target("headway", "Headway"), **home.imports})
-    text = f'"""The app of the background jobs."""\n\n{chr(10).join(lines)}\n\n{home.written({})}\n'
+    standard = [one for one in lines if lines.index(one) < lines.index("from headway import Headway")]
+    others = [one for one in lines if one not in standard and one != "from headway import Headway"]
+    groups = ["\n".join(some) for some in (standard, ["from headway import Headway"], others) if some]
+    text = "\n\n".join(['"""The app of the background jobs."""', *groups, home.written({})]) + "\n"
     return [Change(path, home.new_file, "", text, is_new=True)]
 
 
