@@ -16,7 +16,6 @@ import pytest
 from headway import Headway, JobState, Retry
 from headway.errors import JobFailedError
 from headway.http import HostLimit, HttpCall, HttpPolicy, HttpResult, call
-from headway.httpjobs.guard import resolve
 from headway.testing import inline
 from tests.integration.http_target import answer, certificate, delayed, dripping, serving, silent
 
@@ -59,7 +58,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    policy: HttpPolicy | None = None, *, resolver: Resolve = resolve, retry: Retry | None = None
+    policy: HttpPolicy | None = None, *, resolver: Resolve | None = None, retry: Retry | None = None
 ) -> AsyncIterator[Bench]:
     app = Headway("hooks", url="sqlite:///unused.db")
     rules = HttpPolicy(allow=LOCAL) if policy is None else policy
@@ -451,6 +450,27 @@ async def test_a_host_has_no_more_calls_in_a_time_than_its_rate() -> None:
         b.box.clock.advance(600_000)
         await b.box.run_until_idle()
         assert len(target.seen) == 3
+
+
+async def test_the_rate_is_that_of_all_processes_where_the_app_has_a_cache(tmp_path: Path) -> None:
+    app = Headway("hooks", url=f"sqlite:///{tmp_path / 'unused.db'}", cache="memory://")
+    send = call(app, policy=HttpPolicy(allow=LOCAL, limit=HostLimit(rate="1/10m")))
+    async with inline(app) as box, serving() as target:
+        await app.limiter.limit("http:127.0.0.1", "1/10m")  # by another process
+        handle = await send.enqueue(HttpCall(method="GET", url=target.url()))
+        await box.run_until_idle()
+        assert target.seen == []
+        assert await handle.status() is JobState.SCHEDULED
+
+
+async def test_a_name_is_resolved_by_the_machine() -> None:
+    async with bench(HttpPolicy(), retry=Retry.never()) as b, serving() as target:
+        assert "loopback" in await b.fails(target.url(host="localhost"))
+        assert "cannot be resolved" in await b.fails("http://nosuch.invalid/")
+        assert target.seen == []
+    async with bench(HttpPolicy(allow=("localhost",))) as b, serving() as target:
+        assert (await b.ask(target.url(host="localhost"))).status == 200
+        assert target.seen[0].headers["host"] == f"localhost:{target.port}"
 
 
 async def test_they_are_scheduled_like_any_job() -> None:

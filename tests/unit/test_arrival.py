@@ -237,3 +237,22 @@ def test_an_odd_value_is_found_however_deep_it_lies(way: list[str], beside: Any,
     for form in FORMS:
         with pytest.raises(ArgumentsError, match=f"is of type {type(odd).__name__} and would arrive as"):
             sent(untyped, value, form=form)
+
+
+@dataclass
+class Batch:
+    lines: list[int] = field(default_factory=list)
+    extra: Any = None
+
+
+def batch(x: Batch) -> None: ...
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dict_that_stands_for_an_object_may_leave_out_what_has_a_default(form: Form) -> None:
+    """As a shell or another language gives it."""
+    signature, codec = Signature("t", batch, form), Codec(format=form)
+    args, _ = signature.decode(*decode_call(signature.encode(codec, [{"extra": [1]}], {})))
+    assert args == [Batch(extra=[1])]
+    with pytest.raises(ArgumentsError, match="extra"):
+        signature.encode(codec, [{"extra": {1, 2}}], {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -19,6 +19,11 @@ from headway.httpjobs import TASK, HostLimit, HttpRefusedError, read_call
 from headway.httpjobs.retrying import retry_after
 from headway.httpjobs.secrets import Secrets, filled, hidden
 from headway.httpjobs.signing import signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli_shop import Shop
 
 OK: dict[str, Any] = {"method": "GET", "url": "https://example.com/a?b=1"}
 
@@ -178,3 +183,27 @@ def test_secrets_are_looked_for_where_the_operator_puts_them(tmp_path: Any) -> N
 def test_a_policy_that_cannot_be_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="http policy"):
         HttpPolicy(**given)
+
+
+HOOKS = """
+from headway import Headway
+from headway.http import call
+
+app = Headway("hooks")
+send = call(app)
+"""
+
+
+def test_a_shell_enqueues_and_schedules_them(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hooks_of_a_shell.py").write_text(HOOKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    target = ["--app", "hooks_of_a_shell:app"]
+    given = json.dumps(OK)
+    job = shop.ok("enqueue", "hooks_of_a_shell:app", TASK, given).strip()
+    assert shop.json("jobs", "show", job, *target)["args"][0]["url"] == OK["url"]
+    made = shop.json("schedules", "create", "ping", TASK, given, "--every", "5m", *target)
+    assert made["args"][0]["method"] == "GET"
+    result = shop.run("enqueue", "hooks_of_a_shell:app", TASK, json.dumps(OK | {"timeout": 4000}))
+    assert (result.exit_code, "timeout must be 0.1 to 3600" in result.stderr) == (2, True)

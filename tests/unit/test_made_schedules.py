@@ -24,6 +24,7 @@ from headway.errors import (
     ScheduleConflictError,
     ScheduleNotFoundError,
     UnknownTaskError,
+    UnsupportedError,
 )
 from headway.runtime.made import LOOK, MadeScheduler
 from headway.schedules.made import decode_definition, encode_definition
@@ -205,6 +206,21 @@ async def test_what_no_job_of_a_schedule_can_have_is_refused(box: Inline) -> Non
         await create("a,b", task.job(1), every="1h")
     with pytest.raises(PayloadTooLargeError, match=r"schedule 'a' has 70\d\d\d bytes"):
         await create("a", task.options(headers={"x": "y" * 70_000}).job(1), every="1h")
+
+
+async def test_what_the_carrier_cannot_do_is_refused_when_it_is_made(
+    box: Inline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at each fire time."""
+
+    def check(_: object) -> None:
+        msg = "the carrier has no unique jobs"
+        raise UnsupportedError(msg)
+
+    monkeypatch.setattr(Headway, "check", lambda _, given: check(given))
+    with pytest.raises(UnsupportedError):
+        await box.app.schedules.create("a", job(box, 1), every="1h")
+    assert await box.app.carrier.made_schedules() == []
 
 
 async def test_names_in_code_and_at_run_time_do_not_collide(

@@ -36,6 +36,7 @@ _SCALARS: Final[dict[type, inspect.Type]] = {
     bytes: inspect.BytesType(),
     type(None): inspect.NoneType(),
 }
+_ABSENT: Final = object()
 _SEQUENCES: Final = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
 
 
@@ -163,19 +164,21 @@ def typed_change(  # noqa: PLR0911 - one for each kind
         found = [typed_change(one, value, form, path) for one in kind.types if _may_be(one, value)]
         return None if None in found else _first(found)
     if isinstance(kind, inspect.DictType) and isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return _first(typed_change(kind.value_type, item, form, f"{path}[{key!r}]") for key, item in items)
-    if isinstance(kind, _SEQUENCES):
+        pairs = cast("Mapping[object, object]", value).items()
+        return _first(typed_change(kind.value_type, item, form, f"{path}[{key!r}]") for key, item in pairs)
+    if isinstance(kind, _SEQUENCES) and isinstance(value, list | tuple | set | frozenset):
+        items = cast("Iterable[object]", value)
         return _first(
-            typed_change(kind.item_type, item, form, f"{path}[{n}]") for n, item in enumerate(value)
+            typed_change(kind.item_type, item, form, f"{path}[{n}]") for n, item in enumerate(items)
         )
     if isinstance(kind, inspect.TupleType):
-        pairs = enumerate(zip(kind.item_types, value, strict=False))
-        return _first(typed_change(one, item, form, f"{path}[{n}]") for n, (one, item) in pairs)
+        typed = enumerate(zip(kind.item_types, value, strict=False))
+        return _first(typed_change(one, item, form, f"{path}[{n}]") for n, (one, item) in typed)
     if isinstance(kind, _WITH_FIELDS):
         return _first(
-            typed_change(field.type, getattr(value, field.name, None), form, f"{path}.{field.name}")
+            typed_change(field.type, inner, form, f"{path}.{field.name}")
             for field in kind.fields
+            if (inner := _given(value, field)) is not _ABSENT
         )
     if isinstance(kind, inspect.TypedDictType) and isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
@@ -184,6 +187,13 @@ def typed_change(  # noqa: PLR0911 - one for each kind
             for field in kind.fields
         )
     return None
+
+
+def _given(value: Any, field: inspect.Field) -> object:  # noqa: ANN401 - any value
+    """Return what an object has in a field; a dict stands for one, and what it does not give has its default."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, object]", value).get(field.encode_name, _ABSENT)
+    return getattr(value, field.name, _ABSENT)
 
 
 def has_untyped_parts(kind: inspect.Type) -> bool:

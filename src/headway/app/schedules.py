@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from headway.app.scheduled import ScheduledTask
     from headway.brokers.base import MadeSchedule, ScheduleRecord, ScheduleStore
     from headway.clock import Clock
+    from headway.job import NewJob
 
     class Source(App, TaskSource, Protocol):
         """An app, as its schedules are managed."""
+
+        def check(self, job: NewJob) -> None:
+            """Raise UnsupportedError when the carrier of a job cannot do what it asks."""
+            ...
 
 
 class Schedules(Mapping[str, "ScheduledTask"]):
@@ -119,7 +124,7 @@ class Schedules(Mapping[str, "ScheduledTask"]):
         def step(old: Definition | None) -> Definition:
             new = required(name, old)
             if job is not None:
-                new = with_job(self._app, new, job)
+                new = self._with_job(new, job)
             return with_times(new, times, self._app.clock.now_ms()) if times else new
 
         await self._refuse_declared(name)
@@ -159,8 +164,14 @@ class Schedules(Mapping[str, "ScheduledTask"]):
         return await self._made.switch(name, paused=paused)
 
     def _defined(self, job: PreparedJob[Any], times: Times) -> Definition:
-        blank = with_job(self._app, Definition("", b"", 0), job)
+        blank = self._with_job(Definition("", b"", 0), job)
         return with_times(blank, times, self._app.clock.now_ms())
+
+    def _with_job(self, definition: Definition, job: PreparedJob[Any]) -> Definition:
+        """Refuse now what the carrier would refuse at each fire time."""
+        changed = with_job(self._app, definition, job)
+        self._app.check(job.new)
+        return changed
 
     def _told(self, made: MadeSchedule) -> ScheduleInfo:
         return made_info(made, self._app, from_ms(self._app.clock.now_ms()), shadowed=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Resolve: TypeAlias = "Callable[[str, int], Awaitable[list[str]]]"
 _MOST: Final = 16  # addresses of a name that are tried
+_LOOKUPS: Final = 32  # names that are resolved at once
 
 
 class Checked(Struct, frozen=True):
@@ -30,19 +33,31 @@ class Checked(Struct, frozen=True):
     trusted: bool
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Ask the system's resolver; OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(one[4][0]) for one in found]
+class SystemResolver:
+    """The resolver of this machine, in threads of its own.
+
+    A name server that does not answer holds a thread for many seconds. Those of the event loop are few, and others
+    need them.
+    """
+
+    def __init__(self) -> None:
+        """Threads are started as they are needed."""
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="headway-resolve")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Return the addresses; OSError."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [str(one[4][0]) for one in found]
 
 
 class Guard:
     """Decides where a worker's calls may go."""
 
-    def __init__(self, policy: HttpPolicy, resolver: Resolve = resolve) -> None:
+    def __init__(self, policy: HttpPolicy, resolver: Resolve | None = None) -> None:
         """`resolver` is the system's, but in tests."""
         self._networks, self._hosts = parted(policy.allow)
-        self._resolve = resolver
+        self._resolve: Resolve = resolver or SystemResolver()
 
     async def check(self, host: str, port: int) -> Checked:
         """Resolve a host and judge all of its addresses: one bad one among good ones is refused as a whole.

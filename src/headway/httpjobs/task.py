@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from headway.app.context import Context  # noqa: TC001 - the task reads its annotations
 from headway.errors import ConfigError
 from headway.httpjobs.errors import HttpFinalError, HttpRefusedError, HttpUnavailableError
-from headway.httpjobs.guard import Guard, resolve
+from headway.httpjobs.guard import Guard
 from headway.httpjobs.pacing import Pacing
 from headway.httpjobs.policy import HttpPolicy
 from headway.httpjobs.request import LONGEST, HttpCall, HttpResult
@@ -37,7 +37,7 @@ def call(
     queue: str = "http",
     policy: HttpPolicy | None = None,
     retry: Retry | None = None,
-    resolver: Resolve = resolve,
+    resolver: Resolve | None = None,
 ) -> AsyncTask[[HttpCall], HttpResult]:
     """Declare the task `headway.http.call` in an app, once, and return it.
 

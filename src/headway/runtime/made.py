@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import structs
 
@@ -27,7 +28,22 @@ _log = logging.getLogger("headway.scheduler")
 LOOK: Final = 10.0  # seconds at the most until the next look: so long a change may stay unknown here
 _AGAIN: Final = 10.0  # seconds until one that failed is looked at again
 _BATCH: Final = 200  # jobs of one enqueue: hundreds of schedules may be due in one second
+_BREATH: Final = 50  # schedules that are looked into before others on the event loop have a turn
+_NEVER: Final = 2**62
 _Jobs = list[tuple[str, "NewJob"]]  # with the names of their schedules
+
+
+class _Known(NamedTuple):
+    """A schedule as it was last looked into: nothing is due before `next_ms`, as long as neither changes."""
+
+    revision: int
+    definition: Definition
+    last_ms: int | None = None
+    next_ms: int = 0
+
+    def rests(self, made: MadeSchedule, now_ms: int) -> bool:
+        """Tell without a look into it that nothing is due: of thousands, few are due at a time."""
+        return now_ms < self.next_ms and self.revision == made.revision and self.last_ms == made.last_fire_ms
 
 
 class MadeScheduler:
@@ -37,7 +53,7 @@ class MadeScheduler:
         """What is wrong with single schedules becomes a remark; they keep none of the others from firing."""
         self._app = app
         self._remarks = remarks
-        self._read: dict[str, tuple[int, Definition]] = {}  # by name, with the revision
+        self._known: dict[str, _Known] = {}
 
     async def round(self) -> float:
         """Look; return the seconds until the next time."""
@@ -47,12 +63,20 @@ class MadeScheduler:
         """Enqueue what is due. Only what concerns all schedules raises: the carrier cannot be asked."""
         made = [one for one in await self._app.carrier.made_schedules() if not one.deleted]
         names = {one.name for one in made}
-        self._read = {name: known for name, known in self._read.items() if name in names}
+        self._known = {name: known for name, known in self._known.items() if name in names}
         now_ms = self._app.clock.now_ms()
         wake = LOOK
         errors: dict[str, BaseException] = {}
         due: _Jobs = []
+        looked_into = 0
         for one in made:
+            known = self._known.get(one.name)
+            if known is not None and known.rests(one, now_ms):
+                wake = min(wake, (known.next_ms - now_ms) / 1000)
+                continue
+            looked_into += 1
+            if not looked_into % _BREATH:
+                await asyncio.sleep(0)
             try:
                 jobs, odd, seconds = await self._due(one, now_ms)
             except BaseException as error:
@@ -83,8 +107,13 @@ class MadeScheduler:
                 "was made at run time and stands in the code too: that one fires, delete this one",
                 LOOK,
             )
-        definition = self._definition(made)
+        known = self._known.get(made.name)
+        if known is None or known.revision != made.revision:
+            known = _Known(made.revision, decode_definition(made.body))
+        self._known[made.name] = known = known._replace(next_ms=0)
+        definition = known.definition
         if definition.paused:
+            self._known[made.name] = known._replace(last_ms=made.last_fire_ms, next_ms=_NEVER)
             return [], "", LOOK
         odd, last_ms = "", made.last_fire_ms
         soon = now_ms + MAX_AHEAD_MS
@@ -102,13 +131,10 @@ class MadeScheduler:
         fires = owed(definition, last_ms, now, limit=MAX_CATCH_UP)
         jobs = [job_of(self._app, made.name, definition, to_ms(fire)) for fire in fires]
         following = next_fire(definition, last_ms, now)
-        return jobs, odd, LOOK if following is None else (following - now).total_seconds()
-
-    def _definition(self, made: MadeSchedule) -> Definition:
-        known = self._read.get(made.name)
-        if known is None or known[0] != made.revision:
-            known = self._read[made.name] = made.revision, decode_definition(made.body)
-        return known[1]
+        next_ms = _NEVER if following is None else to_ms(following)
+        if not jobs and not odd:
+            self._known[made.name] = known._replace(last_ms=made.last_fire_ms, next_ms=next_ms)
+        return jobs, odd, (next_ms - now_ms) / 1000
 
     async def _enqueue(self, due: _Jobs) -> dict[str, BaseException]:
         """Enqueue them in one call; where that fails each by itself, so that one keeps no other from being made."""
