@@ -165,7 +165,7 @@ def test_killed_and_begun_again(
                 place.migrate("apply", "--yes"), cwd=tmp_path, env=place.environment, capture_output=True, text=True,
                 timeout=120, check=False,
             )  # fmt: skip
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == 0, done.stdout + done.stderr
 
         def over() -> bool:
             theirs, ours = place.started()
