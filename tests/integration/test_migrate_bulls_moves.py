@@ -16,7 +16,7 @@ import pytest
 from headway import Headway
 from headway.codec import decode_history, describe
 from headway.job import JobState
-from tests.integration.bulls import cron, is_bullmq
+from tests.integration.bulls import cron
 from tests.servers.node_libraries import (
     LIBRARIES,
     NodeLibrary,
@@ -234,14 +234,14 @@ def test_each_fire_is_run_by_one_side(shop: Shop, old: NodeLibrary, library: str
                  data={}, opts={})  # fmt: skip
         wait_for_lines(theirs, 2)
         report = shop.migrate("apply", "--yes")
-        (moved,) = [one for one in report["schedules"] if one["schedule"]]
-        assert moved["schedule"].startswith("q.")
-        (stays,) = [one for one in report["schedules"] if not one["schedule"]]
+        (moved,) = [one for one in report["schedules"] if one["outcome"] == "moved"]
+        assert moved["schedule"].startswith("q:")
+        (stays,) = [one for one in report["schedules"] if one["outcome"] == "left"]
         assert "the map says nothing" in stays["why"]
         wait_for_lines(shop.book, 3)
         back = shop.migrate("revert", "--yes")
         (returned,) = back["schedules"]
-        assert not returned["refused"]
+        assert returned["outcome"] == "reverted"
         before = len(ledger_lines(theirs))
         wait_for_lines(theirs, before + 2)
     # A job's id there ends with its fire time; here jobs start less than an interval after it.

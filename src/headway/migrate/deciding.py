@@ -105,8 +105,14 @@ def digest_of(payload: bytes) -> str:
 class Deciding:
     """Decides by one map, for one app. Asks nobody: what a carrier can take is seen later."""
 
-    def __init__(self, app: Headway, job_map: JobMap, *, failed: bool = False) -> None:
-        """`failed`: jobs that have no attempts left there are brought along too, to be run anew."""
+    def __init__(
+        self, app: Headway, job_map: JobMap, *, failed: bool = False, children: bool = False
+    ) -> None:
+        """`failed`: jobs that have no attempts left there are brought along too, to be run anew.
+
+        `children`: so are jobs that another one waits for there, which then waits for ever.
+        """
+        self._children = children
         self._app = app
         self._map = job_map
         self._failed = failed
@@ -133,6 +139,8 @@ class Deciding:
             return "it has failed there: --failed brings such jobs along, to be run anew"
         if job.schedule:
             return f"it is the next job of the repeating entry {job.schedule!r}, and goes along with that"
+        if job.parent and not self._children:
+            return "a job waits for its result there: --children brings it along, and that one then waits for ever"
         return _ENDED.get(job.state, "")
 
     def _intent(self, job: FoundJob, rule: Rule, mapped: Mapped) -> Intent:

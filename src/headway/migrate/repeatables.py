@@ -18,6 +18,7 @@ from msgspec import Struct
 from headway.clock import from_ms, to_ms
 from headway.codec import decode_call
 from headway.errors import HeadwayError
+from headway.job import Fire
 from headway.migrate.carrying import STALE_MS
 from headway.migrate.deciding import Intent
 from headway.migrate.found import FoundJob, FoundState
@@ -223,11 +224,20 @@ class Repeatables:
         if not dry_run:
             if info is not None and info.made:
                 await self._app.schedules.delete(name)
+            if await self._fired_since(name, next_ms):
+                next_ms = None  # the source works out the one after it
             back = Back(entry.entry_id, entry.source_id, Status.REVERTED, "by hand")
             if not await self._source.put_back_repeatable(queue, back, next_ms=next_ms):
                 why = "the source has an entry of that id by now: it stays there, and none is left here"
                 return Line(queue, entry.source_id, entry.name, "stays", name, next_ms, why)
         return Line(queue, entry.source_id, entry.name, "reverted", name, next_ms)
+
+    async def _fired_since(self, name: str, next_ms: int | None) -> bool:
+        """Tell whether a fire was made while its schedule was deleted; from now on none is, up to this instant."""
+        rows = await self._app.carrier.made_schedules()
+        last_ms = next((one.last_fire_ms for one in rows if one.name == name), None)
+        await self._app.carrier.skip_fire(Fire(name, self._app.clock.now_ms()))
+        return last_ms is not None and next_ms is not None and last_ms >= next_ms
 
 
 def _line(one: FoundSchedule, outcome: str, *, schedule: str = "", why: str = "") -> Line:

@@ -151,7 +151,7 @@ async def opened_source(given: Given) -> AsyncGenerator[tuple[Source, Sequence[s
 
 @asynccontextmanager
 async def opened_work(
-    given: Given, map_: str, app_path: str | None, *, failed: bool = False
+    given: Given, map_: str, app_path: str | None, *, failed: bool = False, children: bool = False
 ) -> AsyncGenerator[Work]:
     """Open the source and the app."""
     from headway.cli.target import import_app
@@ -169,6 +169,6 @@ async def opened_work(
     job_map = read_map(map_)
     async with opened_source(given) as (source, queues), app:
         destination = Destination(app)
-        deciding = Deciding(app, job_map, failed=failed)
+        deciding = Deciding(app, job_map, failed=failed, children=children)
         carrying = Carrying(source, destination)
         yield Work(source, queues, deciding, destination, carrying, Repeatables(source, deciding, app))

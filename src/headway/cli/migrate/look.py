@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from headway.migrate.repeatables import Line
     from headway.migrate.verify import Verified
 
+children_option = click.option(
+    "--children", is_flag=True, help="Also jobs that another one waits for there, which then waits for ever."
+)
 report_option = click.option(
     "--report",
     metavar="FILE",
@@ -69,10 +72,18 @@ def inspect(given: Given, *, as_json: bool, report: str | None) -> None:
 @click.option(
     "--failed", is_flag=True, help="Also what has failed there and has no attempts left, to be run anew."
 )
+@children_option
 @takes_map
 @takes_source
 def plan(
-    given: Given, *, map_: str, app: str | None, failed: bool, as_json: bool, report: str | None
+    given: Given,
+    *,
+    map_: str,
+    app: str | None,
+    failed: bool,
+    children: bool,
+    as_json: bool,
+    report: str | None,
 ) -> None:
     """Show what `apply` would move where, and check each job's arguments against its task. Nothing is changed.
 
@@ -88,7 +99,7 @@ def plan(
     states = states_of(given) | ({FoundState.FAILED} if failed else frozenset[FoundState]())
 
     async def work() -> tuple[Census, list[Line]]:
-        async with opened_work(given, map_, app, failed=failed) as work:
+        async with opened_work(given, map_, app, failed=failed, children=children) as work:
             census = await look(*work[:4], Meter(line.show), states=states)
             return census, await work.repeatables.bring(work.queues, dry_run=True)
 

@@ -8,7 +8,7 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.migrate.given import opened_work, states_of, takes_map, takes_source
-from headway.cli.migrate.look import report_option
+from headway.cli.migrate.look import children_option, report_option
 from headway.cli.migrate.shown import ProgressLine, print_census, print_lines, write_report
 from headway.cli.options import examples, json_option, yes_option
 from headway.cli.streams import ask, emit, say
@@ -43,6 +43,7 @@ rate_option = click.option("--limit-rate", metavar="N/s", help="Move so many job
 @click.option(
     "--failed", is_flag=True, help="Also what has failed there and has no attempts left, to be run anew."
 )
+@children_option
 @rate_option
 @takes_map
 @takes_source
@@ -53,6 +54,7 @@ def apply(  # noqa: PLR0913 - each is an option of its own
     app: str | None,
     limit_rate: str | None,
     failed: bool,
+    children: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -71,7 +73,7 @@ def apply(  # noqa: PLR0913 - each is an option of its own
         from headway.migrate.plan import plan
         from headway.migrate.progress import Meter
 
-        async with opened_work(given, map_, app, failed=failed) as work:
+        async with opened_work(given, map_, app, failed=failed, children=children) as work:
             states = _moving(failed=failed)
             if dry_run or not yes:
                 looked_at = states_of(given) | states
@@ -102,6 +104,7 @@ def apply(  # noqa: PLR0913 - each is an option of its own
 )
 @json_option("what it came to, at the end")
 @report_option
+@children_option
 @rate_option
 @takes_map
 @takes_source

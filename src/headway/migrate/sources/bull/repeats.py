@@ -46,7 +46,7 @@ class Repeats:
         if held is None or not held.job_id:
             return False
         now_ms = await self._now_ms()
-        fires_ms = next_fire(held, next_ms, now_ms)
+        fires_ms = next_fire(held, back, next_ms, now_ms)
         taken_ms = int(float(held.score))
         job_id, changed = held.job_id, dict[str, "str | bytes"]()
         if not held.due or fires_ms != taken_ms:

@@ -52,7 +52,7 @@ class Schedulers:
         if held is None:
             return False
         now_ms = await self._now_ms()
-        fires_ms = next_fire(held, next_ms, now_ms)
+        fires_ms = next_fire(held, back, next_ms, now_ms)
         taken_ms = int(float(held.score))
         job_id = f"repeat:{held.key}:{fires_ms}"
         changed: Mapping[str, str | bytes] = {}

@@ -110,9 +110,10 @@ def found_schedule(
     next_ms = int(float(one.due)) // SCALE if one.due else None
     if next_ms is None and terms.every_ms:
         next_ms = next_of_interval(one.fires_ms, terms.every_ms, now_ms)
-    start_ms = terms.start_ms
-    if next_ms is None:  # the fire of that time is with the job that is due
-        start_ms = max(start_ms or 0, one.fires_ms + 1)
+    if (
+        next_ms is None and terms.cron and not refusal
+    ):  # the fire of the last time is with the job that is due
+        next_ms = _next_of_pattern(terms, max(one.fires_ms, now_ms, (terms.start_ms or 1) - 1))
     return FoundSchedule(
         source_id=one.key,
         queue=queue,
@@ -122,7 +123,7 @@ def found_schedule(
         every_ms=terms.every_ms,
         offset_ms=(next_ms or 0) % terms.every_ms if terms.every_ms else 0,
         next_ms=next_ms,
-        start_ms=start_ms,
+        start_ms=terms.start_ms,
         end_ms=terms.end_ms,
         limit=terms.limit,
         fired=terms.fired,
@@ -150,6 +151,14 @@ def _not_now(one: Repeating, now_ms: int, *, atomic: bool) -> str:
     if one.job is None and not atomic and now_ms - one.fires_ms < _BROKEN_MS:
         return "the job of its next fire is not there: a worker makes it, or died doing so; look again in a minute"
     return ""
+
+
+def _next_of_pattern(terms: Terms, after_ms: int) -> int | None:
+    try:
+        cron = Cron(terms.cron, terms.timezone or "UTC")
+        return int(cron.next_after(datetime.fromtimestamp(after_ms / 1000, tz=UTC)).timestamp() * 1000)
+    except (ScheduleError, ValueError, OverflowError):
+        return None  # whoever makes a schedule of it says what is wrong
 
 
 def _in_local_time(one: Repeating, terms: Terms) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from headway.migrate.ledger import letter_of
+from headway.migrate.source import Status
 from headway.migrate.sources.bulls.entries import SCALE, next_of_interval
 from headway.migrate.sources.bulls.reading import UnreadableError, json_object, shown, whole
 from headway.migrate.sources.bulls.scripts import SHARED, load_script
@@ -105,12 +106,15 @@ def options_held(held: Held) -> Mapping[str, Any] | None:
         return None
 
 
-def next_fire(held: Held, next_ms: int | None, now_ms: int) -> int:
-    """Return when an entry that comes back fires next: as asked, else as it would have, else by its own rule."""
+def next_fire(held: Held, back: Back, next_ms: int | None, now_ms: int) -> int:
+    """Return when an entry that comes back fires next: as asked, else as it would have, else by its own rule.
+
+    One that was moved and comes back by hand has been fired for meanwhile, as far as its time has passed.
+    """
     if next_ms is not None:
         return next_ms
     taken_ms = int(float(held.score))
-    if held.due:
+    if held.due and (taken_ms > now_ms or back.status is Status.REFUSED):
         return taken_ms
     repeat: Any = (options_held(held) or {}).get("repeat")
     rule: Mapping[str, Any] = {**(repeat if isinstance(repeat, dict) else {}), **held.fields}
