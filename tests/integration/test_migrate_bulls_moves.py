@@ -132,7 +132,7 @@ def test_every_state_arrives_and_goes_back(
     delay = 3_600_000
     old.add("q", "send", {"n": 0, "plan": {"fail": 1}}, attempts=4, backoff={"type": "fixed", "delay": delay})
     old.work("q", 1)
-    sent = {
+    sent: dict[int, dict[str, Any]] = {
         1: {},
         2: {"priority": 1},
         3: {"priority": 1000},
