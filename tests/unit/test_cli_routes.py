@@ -172,6 +172,15 @@ def test_a_share_of_a_queue_is_copied_and_shown(routed: Shop) -> None:
     assert reasons == ["", "look"]
 
 
+def test_the_doctor_looks_at_each_carrier(routed: Shop) -> None:
+    routed.enqueue("report", "q1")
+    document = routed.json("doctor", *routed.target)
+    assert document["url"] == "sqlite:///main.db, sqlite:///side.db"
+    checks = {one["check"].partition(": ")[0] for one in document["findings"] if ": " in one["check"]}
+    assert checks == {"main", "side"}
+    assert "carriers" in {one["check"] for one in document["findings"]}
+
+
 def test_what_a_drain_cannot_be(routed: Shop) -> None:
     for words, code in (
         (["nosuch"], 1),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Count = Callable[[Sequence[Settlement], Sequence[Delivery], Sequence[Times], Sequence[bool]], None]
 
 PAUSE: Final = 5.0  # seconds between two writes
+HURRIED: Final = 2.0
+"""The same while a roll-out is under way: what goes wrong there is to be seen soon."""
 _LAST: Final = 1.0  # seconds that the last one may take: nobody's shutdown waits for figures
 
 
@@ -41,6 +43,8 @@ class Counting:
         self._store = store
         self._clock = clock
         self._published = published
+        self.hurried: Callable[[], bool] | None = None
+        """Tells whether somebody waits for the figures."""
 
     def of_carrier(self, name: str) -> Count:
         """Return what is called with the settled attempts of the carrier of this name, and which were applied."""
@@ -66,7 +70,8 @@ class Counting:
 
     def pause(self) -> float:
         """Return the seconds between two writes, spread."""
-        return PAUSE * random.uniform(0.8, 1.2)  # noqa: S311 - spread
+        pause = min(PAUSE, HURRIED) if self.hurried is not None and self.hurried() else PAUSE
+        return pause * random.uniform(0.8, 1.2)  # noqa: S311 - spread
 
     async def finish(self) -> None:
         """Write the last of it; a store that is away keeps nobody from going."""

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from headway.app.counting import counting
 from headway.app.rollouts import controller
+from headway.app.roster import note_carriers
 from headway.brokers.base import PushResponse
 from headway.errors import BrokerError
 from headway.job import WorkerId
@@ -20,6 +21,7 @@ from headway.push.called import SKEW_MS, named_fire
 from headway.push.http import come_back
 from headway.push.run import Runs
 from headway.push.served import Carriers, Served
+from headway.push.stepping import Stepping
 from headway.runtime.carriers import chosen, push_carriers
 from headway.runtime.loading import path_of
 from headway.runtime.made import MadeScheduler
@@ -60,6 +62,8 @@ class Opened:
     scheduler: Scheduler = field(init=False)
     made: MadeScheduler = field(init=False)
     services: Services = field(init=False)
+    stepping: Stepping | None = field(init=False)
+    _noting: asyncio.Task[None] = field(init=False)
 
     def __post_init__(self) -> None:
         """Its schedules are declared with the first call of one; roll-outs are looked at from now on."""
@@ -69,8 +73,13 @@ class Opened:
         rollouts = controller(
             self.app.carriers, self.app.settings, self.app.clock, holder=holder, remarks=remarks
         )
-        if rollouts is not None:
-            self.services.start("rollouts", rollouts.round)
+        self.stepping = None if rollouts is None else Stepping(rollouts.round)
+        if rollouts is not None and self.stepping is not None:
+            self.services.start("rollouts", self.stepping.round)
+            if self.counting is not None:
+                self.counting.hurried = lambda: rollouts.active
+        # Beside the work: a control store that is down must not keep jobs waiting.
+        self._noting = self.loop.create_task(note_carriers(self.app))
         remarks = self.carriers.served[0].runs.services.remarks
         self.scheduler, self.made = Scheduler(self.app, remarks), MadeScheduler(self.app, remarks)
 
@@ -129,6 +138,7 @@ class Opened:
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Close what was opened; the resources have so many seconds."""
         try:
+            self._noting.cancel()
             await self.services.stop()
             await self.carriers.close()
             if self.counting is not None:

@@ -183,7 +183,10 @@ class Receiver:
             case Delivery():
                 if self._stopped:
                     return await served.broker.answer(received, Released())
-                return await served.runs.run(received)
+                if opened.stepping is None or not opened.stepping.late:
+                    return await served.runs.run(received)
+                response, _ = await asyncio.gather(served.runs.run(received), opened.stepping.step())
+                return response
 
     # --- opening and closing ------------------------------------------------------------------------------------
 

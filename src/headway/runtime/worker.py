@@ -252,8 +252,10 @@ class Worker:
             )
         if self._counting is not None:
             self.services.start("figures", self._counting.round, first=self._counting.pause())
-        if self._rollouts is not None:
-            self.services.start("rollouts", self._rollouts.round)
+        if (rollouts := self._rollouts) is not None:
+            self.services.start("rollouts", rollouts.round)
+            if self._counting is not None:
+                self._counting.hurried = lambda: rollouts.active
         seeing = asyncio.create_task(self._see_ready())
         try:
             async with asyncio.TaskGroup() as fetching:

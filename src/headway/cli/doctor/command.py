@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from headway.cli.options import examples, json_option
 from headway.cli.streams import emit
@@ -34,6 +36,7 @@ def doctor(target: Target, *, as_json: bool) -> int:
     Exit code 1 when something is wrong (error); warnings do not count.
     """
     from headway.cli.doctor.finding import Level
+    from headway.text import redact
 
     settings, namespace = _settings(target)
     findings = _examine(target, settings, namespace)
@@ -41,11 +44,12 @@ def doctor(target: Target, *, as_json: bool) -> int:
         from headway.cli.doctor.spool import check_spool, spool_facts
 
         findings.append(check_spool(spool_facts(settings, namespace)))
+    url = ", ".join(map(redact, settings.carrier_urls.values()))
     failed = any(finding.level is Level.ERROR for finding in findings)
     if as_json:
-        _print_json(settings.url, findings, failed=failed)
+        _print_json(url, findings, failed=failed)
     else:
-        _print(settings.url, findings)
+        _print(url, findings)
     return 1 if failed else 0
 
 
@@ -58,47 +62,64 @@ def _settings(target: Target) -> tuple[Settings, str]:
 
 
 def _examine(target: Target, settings: Settings, namespace: str) -> list[Finding]:
-    import asyncio
-
+    """Check the server or the file of each carrier, then what the app has on them."""
     from headway.cli.doctor.carriers import check_carriers
-    from headway.cli.doctor.finding import Level, error
+    from headway.cli.doctor.finding import Level
     from headway.cli.doctor.schedules import check_schedules
     from headway.cli.doctor.work import WORK_CHECKS
     from headway.errors import BrokerError
 
-    findings: list[Finding]
+    findings: list[Finding] = []
+    urls = settings.carrier_urls
+    opens = True
+    for name, url in urls.items():
+        found, there = _examined(structs.replace(settings, url=url), namespace)
+        opens = opens and there
+        findings += found if len(urls) == 1 else [replace(one, check=f"{name}: {one.check}") for one in found]
+    if namespace and opens and not any(finding.level is Level.ERROR for finding in findings):
+        try:
+            work, schedules, carriers = with_target(target, _app_facts)
+        except BrokerError as problem:
+            return [*findings, _away(problem)]
+        findings += [
+            *(check(work) for check in WORK_CHECKS),
+            check_schedules(schedules),
+            check_carriers(carriers),
+        ]
+    return findings
+
+
+def _examined(settings: Settings, namespace: str) -> tuple[list[Finding], bool]:
+    """Check one carrier; false when there is nothing yet that could be opened."""
+    import asyncio
+
+    from headway.errors import BrokerError
+
     try:
         if settings.url.startswith("sqlite:"):
             from headway.cli.doctor.sqlite import SQLITE_CHECKS
             from headway.cli.doctor.sqlite_probe import sqlite_facts
 
             seen = sqlite_facts(settings.url)
-            findings = [check(seen) for check in SQLITE_CHECKS]
-            if not seen.exists:
-                return findings  # opening it would make it
-        elif settings.url.startswith("cloudtasks:"):
-            findings = _pushed(settings, namespace)
-        else:
-            from headway.brokers.base import BrokerSettings
-            from headway.brokers.url import from_url
-            from headway.cli.doctor.redis import REDIS_CHECKS
-            from headway.cli.doctor.redis_probe import redis_facts
+            return [check(seen) for check in SQLITE_CHECKS], seen.exists  # opening it would make it
+        if settings.url.startswith("cloudtasks:"):
+            return _pushed(settings, namespace), True
+        from headway.brokers.base import BrokerSettings
+        from headway.brokers.url import from_url
+        from headway.cli.doctor.redis import REDIS_CHECKS
+        from headway.cli.doctor.redis_probe import redis_facts
 
-            from_url(
-                settings.url, BrokerSettings("headway-doctor")
-            )  # says what is wrong with a URL or missing
-            facts = asyncio.run(redis_facts(settings.url, namespace))
-            findings = [check(facts) for check in REDIS_CHECKS]
-        if namespace and not any(finding.level is Level.ERROR for finding in findings):
-            work, schedules, carriers = with_target(target, _app_facts)
-            findings += [
-                *(check(work) for check in WORK_CHECKS),
-                check_schedules(schedules),
-                check_carriers(carriers),
-            ]
+        from_url(settings.url, BrokerSettings("headway-doctor"))  # says what is wrong with a URL or missing
+        facts = asyncio.run(redis_facts(settings.url, namespace))
+        return [check(facts) for check in REDIS_CHECKS], True
     except BrokerError as problem:
-        return [error("carrier", str(problem), "start it, or correct the URL")]
-    return findings
+        return [_away(problem)], False
+
+
+def _away(problem: Exception) -> Finding:
+    from headway.cli.doctor.finding import error
+
+    return error("carrier", str(problem), "start it, or correct the URL")
 
 
 async def _app_facts(opened: OpenTarget) -> tuple[WorkFacts, ScheduleFacts, CarrierFacts]:
@@ -131,18 +152,16 @@ def _print_json(url: str, findings: list[Finding], *, failed: bool) -> None:
     from dataclasses import asdict
 
     from headway.cli.output import print_json
-    from headway.text import redact
 
-    print_json({"url": redact(url), "ok": not failed, "findings": [asdict(finding) for finding in findings]})
+    print_json({"url": url, "ok": not failed, "findings": [asdict(finding) for finding in findings]})
 
 
 def _print(url: str, findings: list[Finding]) -> None:
     from headway.cli.doctor.finding import Level
     from headway.cli.output import printable
-    from headway.text import redact
 
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.ERROR: "red"}
-    emit(redact(url))
+    emit(url)
     widest = max(len(finding.check) for finding in findings)
     for finding in findings:
         level = click.style(f"{finding.level.value:<5}", fg=colours[finding.level])
