@@ -24,6 +24,7 @@ from headway.server.rest.state import ServerState
 from headway.server.services.app_services import AppServices
 from headway.server.store.database import Database
 from headway.service import Services
+from headway.telemetry.of_app import AppMetrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -104,6 +105,7 @@ class Server:
                     ),
                     limits=RateLimits(app.clock, self.options.rate),
                     replays=Replays(database, app.clock),
+                    metrics=AppMetrics(app, records),
                     document=openapi_document(app),
                 )
                 state.live = live = Live(services)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from headway.server.access.caller import Role
 from headway.server.rest.operation import Call, Reply, operation
 from headway.server.services.health import Health, readiness
+from headway.server.services.shared import check_everything
+
+METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Alive(Struct, frozen=True):
@@ -39,6 +42,13 @@ async def readyz(call: Call) -> Reply:
     """Tell whether each thing that the server depends on answers; 503 when one does not."""
     health = await readiness(call.state.services.shared, call.state.checks)
     return Reply(health, status=200 if health.ok else 503)
+
+
+@operation(answer=str, media_type=METRICS)
+async def metrics(call: Call) -> Reply:
+    """Return the metrics of the app, for Prometheus."""
+    check_everything(call.caller, "metrics")
+    return Reply(await call.state.metrics.text(), media_type=METRICS)
 
 
 @operation(answer=Me)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headway.server.live.live import Live
     from headway.server.rest.replays import Replays
     from headway.server.services.app_services import AppServices
+    from headway.telemetry.of_app import AppMetrics
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class ServerState:
     authenticator: Authenticator
     limits: RateLimits
     replays: Replays
+    metrics: AppMetrics
     live: Live | None = None
     document: dict[str, object] = field(default_factory=dict[str, object])
     checks: dict[str, Callable[[], Awaitable[object]]] = field(

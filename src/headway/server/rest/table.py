@@ -83,6 +83,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("DELETE", "/v1/keys/{key}", _ADMIN, access.revoke_key),
     Route("GET", "/v1/audit", _ADMIN, access.read_audit),
     Route("GET", "/v1/me", _READ, server.whoami),
+    Route("GET", "/metrics", _READ, server.metrics),
     Route("GET", "/openapi.json", _READ, server.openapi),
     Route("GET", "/healthz", _ANYBODY, server.healthz),
     Route("GET", "/readyz", _ANYBODY, server.readyz),
