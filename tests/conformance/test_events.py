@@ -255,3 +255,17 @@ async def test_it_is_told_whether_the_events_behind_a_cursor_are_kept(recorded: 
     (first, *_, last) = await events_since(recorded, cursor)
     assert await recorded.carrier.events_kept(first.cursor)
     assert await recorded.carrier.events_kept(last.cursor)
+
+
+async def test_each_cursor_goes_on_behind_its_own_event(recorded: Scene) -> None:
+    """Also where a carrier keeps the events of one call together."""
+    cursor = await settled_cursor(recorded)
+    jobs = [recorded.job(queue=f"q{number // 35}") for number in range(40)]
+    await recorded.carrier.enqueue(jobs)
+    events = await events_since(recorded, cursor)
+    assert sorted(event.job_id for event in events) == sorted(job.id for job in jobs)
+    assert len({event.cursor for event in events}) == 40
+    for number in (0, 1, 30, 31, 32, 38):
+        behind = await events_since(recorded, events[number].cursor)
+        assert {event.job_id for event in behind} == {event.job_id for event in events[number + 1 :]}
+        assert await recorded.carrier.events_kept(events[number].cursor)

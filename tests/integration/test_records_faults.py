@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from headway.job import JobRecord
+    from headway.job import JobId, JobRecord
     from tests.servers import RedisServer
 
 JOBS: Final = int(os.environ.get("HEADWAY_RECORDS_JOBS", "600"))
@@ -138,7 +138,7 @@ async def test_after_every_kill_the_records_are_the_carriers_truth(  # noqa: PLR
         with commands(tmp_path, environ) as run:
             recorder = await asyncio.to_thread(run.start, "recorder")
             workers = [await asyncio.to_thread(run.start, "worker", "--processes", "1") for _ in range(2)]
-            ids: list[str] = []
+            ids: list[JobId] = []
             async with app, store:
 
                 async def enqueue(first: int, count: int) -> None:
@@ -169,7 +169,7 @@ async def test_after_every_kill_the_records_are_the_carriers_truth(  # noqa: PLR
                     while True:
                         for start in range(0, len(ids), 1000):
                             some = ids[start : start + 1000]
-                            found = await app.carrier.get(some)  # type: ignore[arg-type]
+                            found = await app.carrier.get(some)
                             truth |= {one.id: one for one in found if one is not None}
                         if all(one.state.terminal for one in truth.values()):
                             break
@@ -182,7 +182,7 @@ async def test_after_every_kill_the_records_are_the_carriers_truth(  # noqa: PLR
                     job
                     for start in range(0, len(ids), 1000)
                     for job in await store.get(ids[start : start + 1000])
-                ]  # type: ignore[arg-type]
+                ]
                 assert len(ids) == len(set(ids)) == JOBS == len(truth)
                 assert [
                     None

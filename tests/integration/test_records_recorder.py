@@ -273,6 +273,10 @@ async def test_a_moved_job_has_one_timeline(
         await source.remove([job.id])
         async with working(app):
             (moved,) = await timelines(store, [job.id], lambda one: one.carrier == "redis" and ended(one))
+            async with asyncio.timeout(DEADLINE):
+                while "moved" not in {one.kind for one in moved.happenings}:  # the other carrier's events
+                    await asyncio.sleep(0.02)
+                    (moved,) = await timelines(store, [job.id], ended)
     assert moved.job.state == "failed"
     told = [
         (one.kind, one.carrier, one.detail) for one in moved.happenings if one.kind in {"enqueued", "moved"}

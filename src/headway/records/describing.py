@@ -24,14 +24,11 @@ if TYPE_CHECKING:
 _WAITING = frozenset({JobState.SCHEDULED, JobState.READY})
 
 
-def describe(
-    folding: Folding, record: JobRecord, tasks: Mapping[str, Task[Any, Any]], logs: Sequence[LogLine] = ()
-) -> None:
+def describe(folding: Folding, record: JobRecord, logs: Sequence[LogLine] = ()) -> None:
     """Add what a job's record says, behind its events: what it is, its state now, the errors of its attempts."""
     row = folding.job(record.id)
     errors = errors_of(record.history)
     _state(folding, row, record)
-    _call(folding, row, record, tasks)
     if errors:
         last = errors[-1]
         row.error_type, row.error_message = last.error.type, last.error.message
@@ -95,7 +92,7 @@ def _state(folding: Folding, row: JobRow, record: JobRecord) -> None:
         # Here it ended, and goes on elsewhere: the records say so when the other carrier does.
         folding.told(record.id, record.finished_ms or 0, "moved", record.epoch, record.reason)
         row.state, row.finished_ms = ("scheduled" if record.due_ms else "ready"), None
-    row.queue, row.priority = record.queue, record.priority
+    row.task, row.queue, row.priority = record.task, record.queue, record.priority
     row.attempt, row.epoch, row.crashes = record.attempt, record.epoch, record.crashes
     row.due_ms, row.expires_ms = record.due_ms, record.expires_ms
     row.started_ms = record.started_ms or row.started_ms
@@ -105,9 +102,11 @@ def _state(folding: Folding, row: JobRow, record: JobRecord) -> None:
     row.progress, row.progress_message = record.progress, record.progress_message
 
 
-def _call(folding: Folding, row: JobRow, record: JobRecord, tasks: Mapping[str, Task[Any, Any]]) -> None:
+def describe_call(folding: Folding, record: JobRecord, tasks: Mapping[str, Task[Any, Any]]) -> None:
+    """Add what the job is called with, as far as its task allows, and the words by which it is found."""
+    row = folding.job(record.id)
     call = recorded_call(record, tasks)
-    row.task, row.arguments = record.task, call.text
+    row.arguments = call.text
     row.headers = msgspec.json.encode(call.headers).decode() if call.headers else None
     row.tags = msgspec.json.encode(call.tags).decode() if call.tags else None
     terms = terms_of(call.arguments, call.search, call.headers, call.tags, record.key)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED, EventKind.EXPIRED})
 """Kinds after which a job has ended."""
-_ENDS: Final = ENDED | {EventKind.RETRY, EventKind.RELEASED, EventKind.RECLAIMED}
+ENDS: Final = ENDED | {EventKind.RETRY, EventKind.RELEASED, EventKind.RECLAIMED}
+"""Kinds after which an attempt has ended."""
 _STATE_AFTER: Final = {
     EventKind.ENQUEUED: "ready",
     EventKind.STARTED: "running",
@@ -89,7 +90,7 @@ class Folding:
             self.accepted(row, event.at_ms)
         elif kind is EventKind.STARTED:
             self._started(row, event)
-        elif kind in _ENDS:
+        elif kind in ENDS:
             self._ended(event)
         else:  # retried by hand, or removed
             self.told(row.id, event.at_ms, kind.value, event.epoch)

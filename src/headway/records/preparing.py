@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from headway.codec import decode_history, encode_history
 from headway.events import Event, EventKind
 from headway.job import JobId, is_job_id
-from headway.records.describing import describe, remember
-from headway.records.folding import Folding
+from headway.records.describing import describe, describe_call, remember
+from headway.records.folding import ENDS, Folding
 from headway.records.known import known
 
 if TYPE_CHECKING:
@@ -62,10 +62,15 @@ class Preparing:
         folding = self.folding()
         folding.events(sound)
         read = dict.fromkeys(event.job_id for event in sound if event.kind not in _SAYS_ALL)
+        # A call never changes: it is read once. A log is read when an attempt has ended.
+        came = {event.job_id for event in sound if event.kind is EventKind.ENQUEUED}
+        ended = {event.job_id for event in sound if event.kind in ENDS}
         records = await self.records(list(read))
-        logs = await self.logs([one.id for one in records if one.state.terminal])
+        logs = await self.logs([one.id for one in records if one.state.terminal and one.id in ended])
         for record in records:
-            describe(folding, record, self.tasks, logs.get(record.id, ()))
+            describe(folding, record, logs.get(record.id, ()))
+            if record.id in came:
+                describe_call(folding, record, self.tasks)
         await self._arrivals(folding, sound, records)
         return folding.rows
 

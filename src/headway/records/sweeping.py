@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.base import JobQuery
 from headway.job import JobState, is_job_id
-from headway.records.describing import describe, remember
+from headway.records.describing import describe, describe_call, remember
 from headway.records.feeds import Held, advance
 from headway.records.known import Known, known, unfinished
 from headway.records.writing import write
@@ -58,7 +58,8 @@ class Sweeping:
         folding = preparing.folding()
         logs = await preparing.logs([one.id for one in new if one.state.terminal])
         for record in new:
-            describe(folding, record, preparing.tasks, logs.get(record.id, ()))
+            describe(folding, record, logs.get(record.id, ()))
+            describe_call(folding, record, preparing.tasks)
             remember(folding, record)
             folding.accepted(folding.job(record.id), record.enqueued_ms)
         async with preparing.store.writing() as connection:

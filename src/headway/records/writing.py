@@ -42,10 +42,18 @@ _DESCRIBED: Final = (
     "reason",
     "progress",
     "progress_message",
+)
+_KEPT: Final = (
+    "arguments",
     "headers",
     "tags",
+    "error_type",
+    "error_message",
+    "error_group",
+    "worker",
+    "started_ms",
+    "logs",
 )
-_KEPT: Final = ("arguments", "error_type", "error_message", "error_group", "worker", "started_ms", "logs")
 
 
 async def write(connection: AsyncConnection, rows: Rows) -> None:

@@ -25,7 +25,7 @@ _PRESENCE: Final = 30  # seconds that a watcher counts as present
 _RENEWAL: Final = 10.0
 _BATCH: Final = 500
 _BEGINNING: Final = "0-0"
-_CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
+_CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}(?::\d{1,4})?")
 
 
 class EventStream:
@@ -98,9 +98,10 @@ class EventStream:
                 bell.clear()
                 entries = await self._read(cursor)
                 for entry_id, fields in entries:
-                    cursor = entry_id.decode()
-                    event = _event(cursor, fields)
-                    if event is not None:
+                    position, events = entry_id.decode(), _events(entry_id.decode(), fields)
+                    seen = _seen(cursor, position)
+                    cursor = position
+                    for event in events[seen:]:
                         yield event
                 if not entries:
                     await bell.wait()
@@ -113,7 +114,7 @@ class EventStream:
 
     async def _read(self, cursor: str) -> Any:  # noqa: ANN401 - the server's answer
         return await self._session.command(
-            "XRANGE", f"{self._session.prefix}ev", f"({cursor}", "+", "COUNT", _BATCH
+            "XRANGE", f"{self._session.prefix}ev", _behind(cursor), "+", "COUNT", _BATCH
         )
 
     async def _last(self) -> str:
@@ -132,25 +133,43 @@ class EventStream:
 
 
 def _position(cursor: str) -> tuple[int, int]:
-    milliseconds, _, number = cursor.partition("-")
+    milliseconds, _, number = cursor.partition(":")[0].partition("-")
     return int(milliseconds), int(number)
 
 
-def _event(cursor: str, fields: list[bytes]) -> Event | None:
-    """Read an entry; None when it is damaged or of a kind that only newer versions know."""
+def _behind(cursor: str) -> str:
+    """Return where to read on: behind an entry, or from one of which some events were read."""
+    return cursor.partition(":")[0] if ":" in cursor else f"({cursor}"
+
+
+def _seen(cursor: str, position: str) -> int:
+    """Return how many events of the entry at this position lie before the cursor."""
+    entry, _, number = cursor.partition(":")
+    return int(number) if number and entry == position else 0
+
+
+def _events(position: str, fields: list[bytes]) -> list[Event]:
+    """Read an entry; nothing when it is damaged or of a kind that only newer versions know.
+
+    The cursor of its last event is the position itself, that of each before it has the number of events up to it.
+    """
     try:
         values = dict(zip(fields[::2], fields[1::2], strict=True))
-        kind, job_id, at_ms, epoch = values[b"e"].decode().split("|")
+        kind, first, at_ms, epoch = values[b"e"].decode().split("|")
         worker = values.get(b"w", b"").decode()
-        return Event(
-            cursor,
-            EventKind(kind),
-            JobId(job_id),
-            int(at_ms),
-            queue=values.get(b"q", b"").decode(),
-            epoch=int(epoch),
-            worker=WorkerId(worker) if worker else None,
-            attempt=int(values.get(b"a") or 0),
-        )
+        ids = [first, *values.get(b"i", b"").decode().split()]
+        return [
+            Event(
+                position if number == len(ids) else f"{position}:{number}",
+                EventKind(kind),
+                JobId(job_id),
+                int(at_ms),
+                queue=values.get(b"q", b"").decode(),
+                epoch=int(epoch),
+                worker=WorkerId(worker) if worker else None,
+                attempt=int(values.get(b"a") or 0),
+            )
+            for number, job_id in enumerate(ids, start=1)
+        ]
     except (ValueError, KeyError):
-        return None
+        return []

@@ -247,8 +247,10 @@ local function take(id, source, blob, header)
   taken[place], taken_blobs[place], taken_headers[place] = id, blob, job and header_text(job) or false
   revived = revived or job ~= nil
   taken_queues[queue] = (taken_queues[queue] or 0) + 1
-  if EVENTS then
-    event('started', id, job and job.epoch or '1', queue, worker, job and job.attempt or '1')
+  if EVENTS and job then
+    event('started', id, job.epoch, queue, worker, job.attempt)
+  elseif EVENTS and not event_again(id, source.told) then
+    source.told = event('started', id, '1', queue, worker, '1')
   end
 end
 

@@ -123,7 +123,7 @@ local function read_fresh(text)
     return nil
   end
   local head = 'S|' .. kind .. '|' .. epoch .. '|' .. attempt .. '|' .. crashes .. '|||' .. started .. TAIL
-  return { kind = kind, outcome = epoch .. 'S', head = head, bare = head .. BARE_END }
+  return { kind = kind, epoch = epoch, outcome = epoch .. 'S', head = head, bare = head .. BARE_END }
 end
 
 -- A fresh job that succeeded needs no table and no further look; true when it was one.
@@ -156,6 +156,9 @@ local function apply_fresh(i, id)
   gone[#gone + 1] = id
   fresh_kinds[run.kind] = (fresh_kinds[run.kind] or 0) + 1
   finish_fresh(id, result == '' and run.bare or run.head .. #result .. '|' .. worker .. result)
+  if EVENTS and not event_again(id, run.told) then
+    run.told = event_of_kind('succeeded', id, run.epoch, run.kind, worker)
+  end
   return true
 end
 
@@ -177,7 +180,7 @@ local function judge(i, id)
 end
 
 for i, id in ipairs(ids) do
-  if EVENTS or not apply_fresh(i, id) then
+  if not apply_fresh(i, id) then
     judge(i, id)
   end
 end
