@@ -66,7 +66,7 @@ task = "shop.work"
 arguments = "fields"
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150 + 15 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150 + 25 * KILLS)]
 
 
 class Place:
@@ -163,7 +163,7 @@ def test_killed_and_begun_again(
         for _ in range(2):  # what runs or is locked there at the first look may wait at the second
             done = subprocess.run(
                 place.migrate("apply", "--yes"), cwd=tmp_path, env=place.environment, capture_output=True, text=True,
-                timeout=120, check=False,
+                timeout=120 + 10 * KILLS, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
 
@@ -171,7 +171,7 @@ def test_killed_and_begun_again(
             theirs, ours = place.started()
             return accepted <= theirs.keys() | ours.keys()
 
-        wait_until(over, "all jobs started", 90)
+        wait_until(over, "all jobs started", 90 + 5 * KILLS)
         theirs, ours = place.started()
         by_both = theirs.keys() & ours.keys()
         twice = [key for counter in (theirs, ours) for key, count in counter.items() if count > 1]

@@ -278,6 +278,13 @@ async def test_a_long_list_that_moves_while_it_is_read(
     assert missed == []
 
 
+async def test_what_ended_since_its_id_was_read_is_not_refused(source: Source, queue: Queue) -> None:
+    """Its attempts are used up, but not in vain: a worker was first."""
+    queue.wait("ended", atm=1, attemptsMade=1, finishedOn=1_700_000_000_001)
+    queue.wait("waits")
+    assert [job.source_id for job in await read(source, "q")] == ["waits"]
+
+
 async def test_a_long_set_of_one_score(source: Source, queue: Queue, wire: Connection) -> None:
     total = 1700
     for number in range(total):

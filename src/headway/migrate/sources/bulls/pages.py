@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from headway.migrate.found import FoundJob
-from headway.migrate.sources.bulls.places import usual_state
+from headway.migrate.sources.bulls.places import COMPLETED, FAILED, usual_state
 from headway.migrate.sources.bulls.reading import UnreadableError, is_text, read_jobs, shown
 from headway.migrate.sources.bulls.scripts import SHARED, load_script
 from headway.migrate.sources.bulls.walking import walk_left_end, walk_list, walk_set
@@ -100,6 +100,8 @@ class Pages:
         async for batch in read_jobs(self._server, keys, known, self._max_bytes):
             page: list[FoundJob] = []
             for one, raw in batch:
+                if raw is not None and raw.fields["finishedOn"] and place not in {FAILED, COMPLETED}:
+                    continue  # it was run to its end since its id was read
                 if raw is not None:
                     page.append(await self._one(keys, place, raw, paused=paused))
                 elif await self._is_there(keys, place, one):
