@@ -39,7 +39,17 @@ def test_a_worker_has_as_many_processes_by_default_as_the_reference_says() -> No
 
 
 def test_every_setting_with_a_value_has_its_reason() -> None:
-    without = {"url", "carriers", "routes", "namespace", "include", "queues", "queue_concurrency", "compress_over", "format"}
+    without = {
+        "url",
+        "carriers",
+        "routes",
+        "namespace",
+        "include",
+        "queues",
+        "queue_concurrency",
+        "compress_over",
+        "format",
+    }
     missing = [
         name for name in Settings.__struct_fields__ if name not in without and f"`{name}`" not in DEFAULTS
     ]

@@ -23,7 +23,9 @@ def test_each_package_has_one_line() -> None:
 def test_each_module_beside_the_packages_is_named() -> None:
     sentence = LAYOUT.partition("The modules beside them")[2].partition(".\n")[0]
     modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__"}
-    assert re.findall(r"`(\w+)`", sentence) == sorted(modules), "CONTRIBUTING.md, Layout: the modules beside the packages"
+    assert re.findall(r"`(\w+)`", sentence) == sorted(modules), (
+        "CONTRIBUTING.md, Layout: the modules beside the packages"
+    )
 
 
 def test_no_name_is_used_up_for_leftovers() -> None:

@@ -49,7 +49,17 @@ def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
         assert said["verify"].endswith("arguments of 2 jobs compared: all is accounted for\n")
         assert (tmp_path / "migration.md").read_text(encoding="utf-8").startswith("# Verification\n")
         assert said["revert"].startswith("2 jobs are back where they were\n")
-        rest = ["--from", "arq", "--source", server.url, "--map", "map.toml", "--app", "shop:app", "--allow-pickle"]
+        rest = [
+            "--from",
+            "arq",
+            "--source",
+            server.url,
+            "--map",
+            "map.toml",
+            "--app",
+            "shop:app",
+            "--allow-pickle",
+        ]
         planned: dict[str, Any] = json.loads(headway(tmp_path, "migrate", "plan", *rest, "--json"))
         assert (planned["moved"], planned["left"], planned["refused"]) == (2, 1, 0)
 

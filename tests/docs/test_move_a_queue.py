@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 PAGE: Final = Page("how-to/move-a-queue.md")
 
 
-
 @pytest.mark.parametrize("other", ["redis", "sqlite"])
 def test_the_commands_do_what_the_page_says(
     tmp_path: Path, other: str, request: pytest.FixtureRequest, namespace: str

@@ -15,7 +15,6 @@ PAGE: Final = Page("how-to/roll-out.md")
 START: Final = "rollout start reports --to next --max-error-rate 1% --max-p95 5s --max-queue-latency 30s"
 
 
-
 @pytest.mark.parametrize("other", ["redis", "sqlite"])
 def test_the_commands_do_what_the_page_says(
     tmp_path: Path, other: str, request: pytest.FixtureRequest, namespace: str

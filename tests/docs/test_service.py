@@ -33,20 +33,33 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(place: Path) -> Iterator[ApiServer]:
-    with ApiServer("shop:app", place, {"HEADWAY_URL": f"sqlite:///{place}/jobs.db", "HEADWAY_ACCESS": f"sqlite:///{place}/headway-access.db"}) as server:
+    with ApiServer(
+        "shop:app",
+        place,
+        {
+            "HEADWAY_URL": f"sqlite:///{place}/jobs.db",
+            "HEADWAY_ACCESS": f"sqlite:///{place}/headway-access.db",
+        },
+    ) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def key(place: Path, served: ApiServer) -> str:
-    made: str = json.loads(headway(place, "keys", "create", "--role", "admin", "--name", "docs", "--json"))["key"]
+    made: str = json.loads(headway(place, "keys", "create", "--role", "admin", "--name", "docs", "--json"))[
+        "key"
+    ]
     return made
 
 
 def test_each_route_stands_in_the_reference_with_its_role_and_summary() -> None:
     rows = re.findall(r"^\| `([A-Z]+ /\S*)` \| (\w+) \| (.+) \|$", REFERENCE, re.MULTILINE)
     assert rows == [
-        (f"{one.method} {one.path}", one.role or "anybody", one.operation.summary.partition("\n")[0].rstrip("."))
+        (
+            f"{one.method} {one.path}",
+            one.role or "anybody",
+            one.operation.summary.partition("\n")[0].rstrip("."),
+        )
         for one in ROUTES
     ]
 
@@ -55,7 +68,9 @@ def test_the_commands_about_keys_do_what_the_page_says(place: Path) -> None:
     said = {" ".join(words): headway(place, *words) for _, *words in Page("how-to/api-keys.md").commands()}
     assert said["keys create --app shop:app --role admin --name me"].startswith("hw_")
     assert json.loads(said["keys create --app shop:app --role read --name board --json"])["role"] == "read"
-    assert {"me", "ci", "board"} <= {line.split()[0] for line in said["keys list --app shop:app"].splitlines()}
+    assert {"me", "ci", "board"} <= {
+        line.split()[0] for line in said["keys list --app shop:app"].splitlines()
+    }
     assert said["keys rotate ci --grace 1h --app shop:app"].startswith("hw_")
     assert said["keys revoke board --app shop:app"] == "board revoked\n"
 
@@ -65,7 +80,11 @@ def test_the_sample_with_curl_makes_a_job(served: ApiServer, key: str) -> None:
     answers = [
         json.loads(
             subprocess.run(
-                ["bash", "-c", block], env={**os.environ, "HEADWAY_KEY": key}, capture_output=True, check=True, timeout=30
+                ["bash", "-c", block],
+                env={**os.environ, "HEADWAY_KEY": key},
+                capture_output=True,
+                check=True,
+                timeout=30,
             ).stdout
         )
         for _ in range(2)

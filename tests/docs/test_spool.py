@@ -32,7 +32,10 @@ def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
                     [sys.executable, "-c", "from headway.cli import main; main()", *words, "--app", "shop:app"],
                     cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=50, check=False,
                 )  # fmt: skip
-                assert (done.returncode, done.stdout) == (1, "0 brought to their carriers, 2 left, 0 set aside\n")
+                assert (done.returncode, done.stdout) == (
+                    1,
+                    "0 brought to their carriers, 2 left, 0 set aside\n",
+                )
                 assert "headway: carrier main does not answer: " in done.stderr
                 server.start()
             said[" ".join(words)] = headway(tmp_path, *words)

@@ -17,7 +17,8 @@ PAGE: Final = (ROOT / "docs" / "explanation" / "walks.md").read_text(encoding="u
 _NAMED: Final = re.compile(r"`(?P<path>[a-z_/]+\.(?:py|lua))`(?:\s+`(?P<name>[\w.]+)`)?")
 _FURTHER: Final = re.compile(r"(?:\(|by\s+)`(?P<name>[A-Z]\w+\.\w+)`")  # of the file named last
 _WALKS: Final = {
-    title: text for title, text in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    title: text
+    for title, text in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 }
 
 
@@ -75,5 +76,7 @@ def test_a_walk_has_ten_steps_and_each_begins_in_a_file(walk: str) -> None:
 def test_what_is_not_there_is_found() -> None:
     assert missing("`app/nothing.py` `f`") == ["app/nothing.py"]
     assert missing("`app/task.py` `TaskCall.dequeue` does") == ["app/task.py TaskCall.dequeue"]
-    assert missing("`app/task.py` `TaskCall.enqueue` does it (`TaskCall.gone`)") == ["app/task.py TaskCall.gone"]
+    assert missing("`app/task.py` `TaskCall.enqueue` does it (`TaskCall.gone`)") == [
+        "app/task.py TaskCall.gone"
+    ]
     assert missing("`brokers/redis/lua/claim.lua` `no_such`") == ["brokers/redis/lua/claim.lua no_such"]
