@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import date, datetime  # noqa: TC003 - annotations of a task
 from decimal import Decimal  # noqa: TC003 - as above
@@ -16,6 +17,7 @@ import pytest
 from redis import Redis
 
 from headway import Headway, Retry
+from headway.brokers.base import JobQuery
 from headway.codec import decode_call
 from headway.job import JobRecord, JobState
 from headway.migrate.apply import Applier
@@ -49,8 +51,8 @@ _MAP: Final = {
 }
 
 
-def _app(url: str) -> Headway:
-    app = Headway("arrived", url=url)
+def _app(**settings: Any) -> Headway:
+    app = Headway("arrived", **settings)
 
     @app.task(name="typed", retry=Retry(max_attempts=10))
     async def typed(
@@ -76,7 +78,7 @@ class Both:
     def __init__(self, server: RedisServer, folder: Path) -> None:
         self.server = server
         self.ledger = folder / "ledger.txt"
-        self.app = _app(f"sqlite:///{folder / 'jobs.db'}")
+        self.app = _app(url=f"sqlite:///{folder / 'jobs.db'}")
 
     def old(self, *words: str) -> None:
         """Run arq's side to its end."""
@@ -207,8 +209,11 @@ async def test_every_state_arrives_with_all_that_it_has(both: Both) -> None:
         verified = await verifying.verify(queues)
         assert verified.sound, verified
         assert verified.compared == 5
-    both.old("run", "5")  # what is left is run there: misfit, unmapped, and what it gives up
+    with Connection(both.server.port) as redis:
+        redis.call("DEL", "arq:in-progress:running")  # as if its worker had died
+    both.old("run", "5")  # what is left is run there, or given up
     assert [line for line in both.lines() if line.startswith("kept")] == ["kept unmapped"]
+    assert any(line.startswith("typed (3,") for line in both.lines())
     assert not any("elsewhere" in line or line.startswith("typed (1,") for line in both.lines())
 
 
@@ -261,3 +266,27 @@ async def test_a_job_that_changes_between_the_look_and_the_taking_stays(both: Bo
         }
         assert moved.isdisjoint({"typed", "due", "user:1 é"})
         assert len(moved) == 1
+
+
+@pytest.mark.timeout(120)
+async def test_each_job_goes_to_the_carrier_of_its_route_and_comes_back_from_there(
+    both: Both, tmp_path: Path
+) -> None:
+    carriers = {"main": f"sqlite:///{tmp_path / 'one.db'}", "next": f"sqlite:///{tmp_path / 'two.db'}"}
+    app = _app(carriers=carriers, routes={"default": {"main": 50, "next": 50}})
+    before = both.state()
+    async with both.source() as source, app:
+        applier, reverting, verifying = _parts(source, app)
+        queues = await source.queues()
+        done = await applier.once(queues)
+        to: Counter[str] = Counter()
+        for row in done.census.rows:
+            to.update(row.carriers)
+        assert sum(to.values()) == 5
+        for name, count in to.items():
+            assert len((await app.carriers[name].list(JobQuery())).jobs) == count
+        assert (await verifying.verify(queues)).sound
+        # A route that changes meanwhile sends no job a second way: where it went is noted.
+        assert (await reverting.revert(queues)).reverted == 5
+        assert both.state() == before
+        assert (await app.jobs.list()).jobs == []

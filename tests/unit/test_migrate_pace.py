@@ -55,7 +55,9 @@ def test_progress_knows_the_rate_of_the_last_seconds() -> None:
 
 def test_what_a_job_is_called_cannot_leave_its_cell() -> None:
     evil = "a|b\n# h\n<script>`x`\x1b[2J" + "x" * 500
-    text = markdown("Plan", {"found": 1, "rows": [{"queue": evil, "why": [{"why": evil}], "names": {evil: 2}}]})
+    text = markdown(
+        "Plan", {"found": 1, "rows": [{"queue": evil, "why": [{"why": evil}], "names": {evil: 2}}]}
+    )
     assert text.startswith("# Plan\n\n- found: 1\n")
     (row,) = [line for line in text.splitlines() if "a\\|b" in line]
     assert "<script>" not in text
