@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-PICTURES: Final = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -74,10 +73,3 @@ def page(chromium: Browser, site: Site, said: list[str]) -> Iterator[Page]:
     yield page
     context.close()
     assert said == []
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a picture of the page for the documentation, when that is asked for (HEADWAY_PICTURES=1)."""
-    if os.environ.get("HEADWAY_PICTURES"):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png", full_page=True)

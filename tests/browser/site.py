@@ -56,14 +56,16 @@ app.cron("0 3 * * *", name="nightly", args=(3,))(make_report)
 class Site:
     """All of it below one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, queues: str = "") -> None:
+        """`queues`: those that the worker serves; empty: all."""
         self.folder = folder
         (folder / "shop.py").write_text(SOURCE, encoding="utf-8")
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._environment = {**os.environ, "PYTHONPATH": str(folder), "HEADWAY_APP": "shop:app"}
+        served = ("--queues", queues) if queues else ()
         self.server = self.process("server", "server", "shop:app", "--port", str(self.port))
-        self.worker = self.process("worker", "worker", "shop:app", "--concurrency", "20")
+        self.worker = self.process("worker", "worker", "shop:app", "--concurrency", "20", *served)
 
     def process(self, name: str, *words: str) -> ServerProcess:
         command = (sys.executable, "-c", MAIN, *words)
@@ -92,6 +94,12 @@ class Site:
             timeout=60,
         )
         return done.stdout
+
+    def python(self, *words: str) -> None:
+        """Run a script of the folder to its end."""
+        subprocess.run(
+            (sys.executable, *words), cwd=self.folder, env=self._environment, check=True, timeout=120
+        )
 
     def close(self) -> None:
         self.worker.stop()

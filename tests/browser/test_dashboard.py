@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,6 @@ import pytest
 from playwright.sync_api import expect
 
 from headway.dashboard.places import PLACES
-from tests.browser.conftest import picture
 from tests.browser.site import Site
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ PATHS: Final = (
     "/new?task=make_report",
     "/new-schedule?task=send_mail",
     "/acts",
+    "/design",
     "/routes/email",
 )
 SIZES: Final = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 390, "height": 844}}
@@ -42,7 +41,6 @@ def test_a_job_from_the_form_is_watched_to_its_end_without_a_reload(page: Page, 
     expect(page.locator(".head .state")).to_have_text("succeeded")
     expect(page.get_by_role("heading", name="Result")).to_be_visible()
     assert page.evaluate("window.marked") is True, "the page was loaded anew"
-    picture(page, "job")
 
 
 def test_a_queue_is_paused_for_ten_minutes_by_keyboard_alone(page: Page, site: Site) -> None:
@@ -67,7 +65,6 @@ def test_a_dead_group_is_counted_and_retried(page: Page, site: Site) -> None:
     group = page.locator("#groups tbody tr")
     expect(group).to_contain_text("ValueError")
     expect(group.locator("td.num")).to_have_text("5")
-    picture(page, "failures")
     (site.folder / "mended").touch()
     group.get_by_role("button", name="Retry all").click()
     page.get_by_role("button", name="Retry 5 jobs").click()
@@ -106,7 +103,6 @@ def test_a_schedule_is_made(page: Page) -> None:
     page.locator("[name='arg.to']").fill("somebody@example.com")
     page.get_by_role("button", name="Make it").click()
     expect(page.locator("tr[data-key=every-hour]")).to_contain_text("made at run time")
-    picture(page, "schedules")
 
 
 def test_a_route_is_changed_and_a_roll_out_begun_and_aborted(page: Page) -> None:
@@ -132,7 +128,6 @@ def test_what_is_wrong_is_said_and_leads_to_where_it_is_mended(page: Page, site:
         page.goto("/")
         finding = page.locator(".finding", has_text="Queue email is served by nobody")
         expect(finding).to_be_visible()
-        picture(page, "overview")
         finding.get_by_role("link").click()
         expect(page.locator("h1")).to_have_text("Workers")
     finally:
@@ -187,7 +182,6 @@ def test_no_page_breaks_the_rules_of_access(
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide > 0:
             wrong.append(f"{path}: wider than the window by {wide} px")
-        picture(page, f"{re.sub(r'[^a-z]+', '-', path).strip('-') or 'front'}-{size}-{mode}")
     context.close()
     assert wrong == []
     assert said == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 480.0
 HEIGHT: Final = 150.0
-_LEFT: Final = 54.0  # room for the numbers of the axis
+_LEFT: Final = 62.0  # room for the numbers of the axis
 _RIGHT: Final = 8.0
 _TOP: Final = 10.0
 _BOTTOM: Final = 22.0

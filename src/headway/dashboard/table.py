@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from headway.dashboard.pages import (
     access,
     acts,
+    design,
     failures,
     jobs,
     new,
@@ -58,6 +59,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("/workers", _READ, workers.workers),
     Page("/routes", _READ, routes.routes),
     Page("/routes/{queue}", _READ, routes.route),
+    Page("/design", _READ, design.design),
     Page("/audit", _ADMIN, access.audit),
     Page("/keys", _ADMIN, access.keys),
 )

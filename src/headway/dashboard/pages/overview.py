@@ -140,7 +140,7 @@ def _numbers(
         ("Waiting", f"{ready:,}", f"{later:,} scheduled", ""),
         (
             "Oldest waits",
-            written(age, "ms"),
+            written(age, "ms") if age else "none",
             oldest.name if oldest is not None and age else "",
             "warn" if age > OLD_MS else "",
         ),
