@@ -176,11 +176,21 @@ def test_since_when_a_carrier_may_have_a_job_does_not_change(spool: SpoolFile) -
     spool.put("main", [job()], tried_ms=None, now_ms=1)
     [entry] = spool.head("main", 1)
     assert entry.tried_ms is None
-    spool.hand_over([entry.seq], 5)
-    spool.hand_over([entry.seq], 9)
+    assert spool.hand_over("main", [entry.seq], 5) == [entry.seq]
+    assert spool.hand_over("main", [entry.seq], 9) == [entry.seq]
     assert spool.head("main", 1)[0].tried_ms == 5
     spool.rebind([entry.seq], "west")
     assert spool.head("main", 1)[0].carrier == "main"  # it was handed over: it is bound
+
+
+def test_of_two_who_want_to_lead_a_job_the_first_decides(spool: SpoolFile) -> None:
+    spool.put("main", [job(), job(), job()], tried_ms=None, now_ms=1)
+    first, second, third = (one.seq for one in spool.head("main", 9))
+    spool.rebind([first], "west")
+    spool.park([third], "why")
+    assert spool.hand_over("main", [first, second, third], 5) == [second]
+    assert spool.hand_over("west", [first], 6) == [first]
+    assert [one.tried_ms for one in spool.head("west", 9)] == [6]
 
 
 def test_one_process_at_a_time_brings_jobs_home(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
-from headway.errors import BrokerUnavailableError, PartlyAcceptedError, SpoolError
+from headway.errors import BrokerRefusedError, BrokerUnavailableError, PartlyAcceptedError, SpoolError
 from headway.job import JobRecord, JobState
 from headway.routing.failover.patience import Patience
 
@@ -88,7 +88,7 @@ class SpooledCarrier:
     async def _open(self) -> None:
         """Wait for the opening, within the time that a call has; BrokerUnavailableError."""
         opener = self._opener
-        if opener is None or opener.done():
+        if opener is None or (opener.done() and (opener.cancelled() or opener.exception() is not None)):
             opener = self._opener = asyncio.get_running_loop().create_task(self.store.open())
         done, _ = await asyncio.wait((opener,), timeout=self.breaker.thresholds.timeout)
         if not done:
@@ -121,12 +121,13 @@ class SpooledCarrier:
         await self.close()
 
     async def look(self) -> None:
-        """Ask the carrier something harmless; BrokerError when it does not answer in time."""
+        """Ask the carrier something harmless; BrokerError when it cannot be opened, or does not answer in time."""
         if not self._opened:
             await self._open()
         try:
             async with asyncio.timeout(self.breaker.thresholds.timeout):
-                await self.store.paused()
+                with contextlib.suppress(BrokerRefusedError):  # an answer
+                    await self.store.paused()
         except TimeoutError as error:
             raise BrokerUnavailableError(self._no_answer()) from error
 

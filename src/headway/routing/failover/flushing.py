@@ -19,7 +19,7 @@ from headway.errors import (
     EnqueueError,
     PartlyAcceptedError,
 )
-from headway.job import new_job_id
+from headway.job import JobId, new_job_id
 from headway.raised import in_one_line
 from headway.routing.failover.breaker import BreakerState
 from headway.routing.failover.entries import SeenBreaker
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.clock import Clock
-    from headway.job import JobId
-    from headway.routing.carriers.router import Router
     from headway.routing.failover.carrier import SpooledCarrier
     from headway.routing.failover.entries import Entry
     from headway.routing.failover.others import Others
+    from headway.routing.failover.router import FailingOver
     from headway.routing.failover.spool import Spool
 
 _log = logging.getLogger("headway.failover")
@@ -64,7 +63,7 @@ class Flusher:
         clock: Clock,
         *,
         others: Others | None = None,
-        router: Router | None = None,
+        router: FailingOver | None = None,
     ) -> None:
         """`others` and `router` are those of an app with several carriers."""
         self._carrier = carrier
@@ -79,6 +78,9 @@ class Flusher:
         self._lease_until = 0.0
         self._not_before = 0.0  # on the monotonic clock
         self._lock = asyncio.Lock()
+        self._viewed: tuple[
+            object, ...
+        ] = ()  # what the choices depended on when all jobs were looked through
         self.flushed = 0
         """Jobs brought home by this process."""
         self.why = ""
@@ -159,22 +161,23 @@ class Flusher:
 
     async def _bring(self) -> bool:
         """Bring the first jobs; return whether any left the line. False: there are none, or they have to wait."""
-        breaker = self._carrier.breaker
-        entries = await self._spool.head(self._carrier.name, BATCH)
-        if not entries:
-            return False
+        name, behind = self._carrier.name, 0
         try:
-            fit = await self._still_wanted(entries)
-            progress = len(fit) < len(entries)
-            if self._others is not None:
-                fit = [one for one in fit if one.job.id not in self._others.waiting]
-            if fit:
-                await self._spool.hand_over(fit)
-                progress |= await self._send(fit)
+            while entries := await self._spool.head(name, BATCH, behind=behind):
+                fit = await self._still_wanted(entries)
+                progress = len(fit) < len(entries)
+                waiting = frozenset[JobId]() if self._others is None else self._others.waiting
+                fit = [one for one in fit if one.job.id not in waiting]
+                if fit and (fit := await self._spool.hand_over(name, fit)):
+                    progress |= await self._send(fit)
+                if progress or not waiting:
+                    return progress
+                behind = entries[
+                    -1
+                ].seq  # these wait for another carrier, which is nothing to those behind them
         except (BrokerUnavailableError, TimeoutError) as error:
-            self._carrier.away(breaker.failed(str(error) or "no answer in time"))
-            return False
-        return progress
+            self._carrier.away(self._carrier.breaker.failed(str(error) or "no answer in time"))
+        return False
 
     async def _send(self, entries: Sequence[Entry]) -> bool:
         try:
@@ -252,17 +255,21 @@ class Flusher:
         return [one for one in entries if one.job.id not in met]
 
     async def _lead_round(self) -> None:
-        """Let jobs go to another carrier that were handed to nobody: their routes lead there now."""
-        if self._router is None:
+        """Let jobs go to another carrier that were handed to nobody, when their routes have come to lead there."""
+        if self._router is None or self._router.view == self._viewed:
             return
-        name = self._carrier.name
-        groups: dict[str, list[Entry]] = {}
-        for entry in await self._spool.head(name, BATCH):
-            if entry.tried_ms is None and not entry.job.named:
-                groups.setdefault(self._router.choose(entry.job), []).append(entry)
-        for other, some in groups.items():
-            if other != name:
-                await self._spool.rebind(some, other)
+        name, view = self._carrier.name, self._router.view
+        behind = 0
+        while entries := await self._spool.head(name, BATCH, behind=behind):
+            behind = entries[-1].seq
+            groups: dict[str, list[Entry]] = {}
+            for entry in entries:
+                if entry.tried_ms is None and not entry.job.named:
+                    groups.setdefault(self._router.choose(entry.job), []).append(entry)
+            for other, some in groups.items():
+                if other != name:
+                    await self._spool.rebind(some, other)
+        self._viewed = view
 
     async def _tell(self) -> None:
         """Let other processes, and commands, see a breaker that is not closed."""

@@ -24,6 +24,11 @@ class FailingOver:
         self._breakers = {name: carrier.breaker for name, carrier in carriers.items()}
 
     @property
+    def view(self) -> tuple[object, ...]:
+        """What the choices depend on: as long as it is the same, so are they."""
+        return (self._router.table.version, *(breaker.admits for breaker in self._breakers.values()))
+
+    @property
     def stale(self) -> bool:
         """See Router."""
         return self._router.stale

@@ -69,18 +69,20 @@ class Spool:
         """Take all of the jobs or none; when this returns, the disk has them."""
         await self._run(SpoolFile.put, carrier, jobs, tried_ms=tried_ms, now_ms=self._clock.now_ms())
 
-    async def head(self, carrier: str, limit: int) -> list[Entry]:
-        """Return the jobs of a carrier that came first."""
-        return await self._run(SpoolFile.head, carrier, limit)
+    async def head(self, carrier: str, limit: int, *, behind: int = 0) -> list[Entry]:
+        """Return the jobs of a carrier that came first, behind the one of a number."""
+        return await self._run(SpoolFile.head, carrier, limit, behind=behind)
 
     async def find(self, ids: Iterable[JobId]) -> list[Entry]:
         """Return those of these jobs that are here."""
         return await self._run(SpoolFile.find, ids)
 
-    async def hand_over(self, entries: Iterable[Entry]) -> None:
-        """Note that the carrier may have these jobs from now on."""
-        if fresh := [one.seq for one in entries if one.tried_ms is None]:
-            await self._run(SpoolFile.hand_over, fresh, self._clock.now_ms())
+    async def hand_over(self, carrier: str, entries: Sequence[Entry]) -> list[Entry]:
+        """Bind jobs to their carrier, which may have them from now on; return those that are still to go there."""
+        bound = set(
+            await self._run(SpoolFile.hand_over, carrier, [one.seq for one in entries], self._clock.now_ms())
+        )
+        return [one for one in entries if one.seq in bound]
 
     async def done(self, entries: Iterable[Entry]) -> None:
         """Remove jobs that their carrier has."""

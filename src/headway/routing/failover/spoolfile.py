@@ -98,13 +98,16 @@ class SpoolFile:
             msg = f"spool {self.path} is full: it holds {bytes_there:.0f} bytes, spool_bytes is {self._bounds.size}"
             raise SpoolError(msg)
 
-    def head(self, carrier: str, limit: int) -> list[Entry]:
-        """Return the jobs of a carrier that came first and are not parked; damaged ones are parked."""
+    def head(self, carrier: str, limit: int, *, behind: int = 0) -> list[Entry]:
+        """Return the jobs of a carrier that came first (behind the one numbered so) and are not parked.
+
+        Damaged ones are parked.
+        """
         with self._reading() as db:
             rows = db.execute(
-                "SELECT seq, id, body, since_ms, tried_ms FROM job WHERE carrier = ? AND parked = '' "
-                "ORDER BY seq LIMIT ?",
-                (carrier, limit),
+                "SELECT seq, id, body, since_ms, tried_ms FROM job "
+                "WHERE carrier = ? AND parked = '' AND seq > ? ORDER BY seq LIMIT ?",
+                (carrier, behind, limit),
             ).fetchall()
         entries: list[Entry] = []
         size = 0
@@ -139,13 +142,22 @@ class SpoolFile:
                     found.append(Entry(row[0], row[1], decode(row[2], job_id), *row[3:]))
         return found
 
-    def hand_over(self, seqs: Sequence[int], now_ms: int) -> None:
-        """Note that the carrier may have these jobs from now on."""
+    def hand_over(self, carrier: str, seqs: Sequence[int], now_ms: int) -> list[int]:
+        """Bind jobs to their carrier, which may have them from now on; return those that are still to go there.
+
+        In one step with the look: another process may lead them elsewhere, as long as nobody has them.
+        """
         with self._transaction(of_jobs=False) as db:
             db.executemany(
-                "UPDATE job SET tried_ms = ? WHERE seq = ? AND tried_ms IS NULL",
-                [(now_ms, seq) for seq in seqs],
+                "UPDATE job SET tried_ms = ? WHERE seq = ? AND carrier = ? AND parked = '' AND tried_ms IS NULL",
+                [(now_ms, seq, carrier) for seq in seqs],
             )
+            rows = db.execute(
+                "SELECT seq FROM job WHERE carrier = ? AND parked = '' AND seq BETWEEN ? AND ?",
+                (carrier, min(seqs), max(seqs)),
+            ).fetchall()
+        wanted = set(seqs)
+        return [seq for (seq,) in rows if seq in wanted]
 
     def done(self, seqs: Sequence[int]) -> None:
         """Remove jobs that their carrier has."""
@@ -173,7 +185,7 @@ class SpoolFile:
             return db.execute("DELETE FROM job WHERE parked <> ''").rowcount
 
     def rebind(self, seqs: Sequence[int], carrier: str) -> None:
-        """Let jobs that were handed to nobody go to another carrier."""
+        """Let jobs that were handed to nobody go to another carrier; the others stay bound."""
         with self._transaction() as db:
             db.executemany(
                 "UPDATE job SET carrier = ? WHERE seq = ? AND tried_ms IS NULL",

@@ -30,7 +30,9 @@ class Turn:
             raise ConfigError(msg) from error
 
     def _opened(self, path: Path) -> mmap.mmap:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        number = os.open(
+            path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644
+        )  # as SQLite makes its own
         try:
             if os.fstat(number).st_size < _SIZE:
                 os.ftruncate(number, _SIZE)
