@@ -106,7 +106,7 @@ class Flusher:
         """Look whether the carrier is back, and bring it what waits; return the seconds until the next time."""
         carrier, breaker = self._carrier, self._carrier.breaker
         await self._tell()
-        self._spool.watch.refresh()
+        await self._spool.refresh()
         if breaker.look_due:
             await self.look()
         if not self._spool.watch.has(carrier.name):

@@ -65,6 +65,11 @@ class Spool:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         self._thread.shutdown(wait=False)
 
+    async def refresh(self) -> None:
+        """Look at the file itself: whether it is still there, and what other processes did."""
+        await self._run(SpoolFile.check)
+        self.watch.refresh()
+
     async def put(self, carrier: str, jobs: Sequence[NewJob], *, tried_ms: int | None) -> None:
         """Take all of the jobs or none; when this returns, the disk has them."""
         await self._run(SpoolFile.put, carrier, jobs, tried_ms=tried_ms, now_ms=self._clock.now_ms())

@@ -70,6 +70,10 @@ class SpoolFile:
             self._turn.close()
             self._turn = None
 
+    def check(self) -> None:
+        """Make sure that the file is the one that the path names: else others put jobs where this process looks not."""
+        self._usable()
+
     # --- jobs ---------------------------------------------------------------------------------------------------
 
     def put(self, carrier: str, jobs: Sequence[NewJob], *, tried_ms: int | None, now_ms: int) -> None:
