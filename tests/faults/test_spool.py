@@ -56,7 +56,7 @@ class Host:
             "HEADWAY_BREAKER_TIMEOUT": "0.5",
             "HEADWAY_BREAKER_PAUSE": "0.5",
             "HEADWAY_LEASE": "60",  # longer than the outage: a job that runs meanwhile is not handed out again
-            "HEADWAY_QUEUE_CONCURRENCY": ",".join(f"q{n}=1" for n in range(8)),
+            "HEADWAY_CONCURRENCY": "1",  # each queue is handed out in its order
         }
         self._ends = ExitStack()
         self._log = (folder / "log").open("ab")

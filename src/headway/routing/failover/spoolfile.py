@@ -285,33 +285,26 @@ class SpoolFile:
             "SELECT id, carrier, queue, body, since_ms, coalesce(tried_ms, ?), parked FROM job ORDER BY seq",
             (round(time.time() * 1000),),
         ).fetchall()
-        superseded = check.identity.superseded
-        if not superseded:
-            check.identity.save_log(db)
-        holder = Holder(self.path) if superseded else None
-        db.close()
-        if holder is not None:
-            holder.end()
-        check.identity.clear_away()
-        self._db = None
-        try:
-            self._db = connect(self.path, self._app)
-            turn = Turn(self.path)
-        except ConfigError as error:
-            self.close()
-            raise SpoolError(str(error)) from error
-        self._check = FileCheck(self.path)
+        if loss is not None and loss.whole:
+            check.identity.clear_away()
+            fresh, turn = self._made_anew(rows)  # first: until it has them, the old connection alone does
+            db.close()
+        else:
+            superseded = check.identity.superseded
+            if not superseded:
+                check.identity.save_log(db)
+            holder = Holder(self.path) if superseded else None
+            db.close()
+            self._db = None
+            if holder is not None:
+                holder.end()
+            fresh, turn = self._made_anew(rows)
         if self._turn is not None:
             self._turn.close()
-        self._turn = turn
+        self._db, self._turn = fresh, turn
+        self._check = FileCheck(self.path)
         self.openings += 1
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(
-            "INSERT INTO job (id, carrier, queue, body, since_ms, tried_ms, parked) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET tried_ms = coalesce(tried_ms, excluded.tried_ms)",
-            rows,
-        )
-        self._db.execute("COMMIT")
+        turn.give()
         said = "it was lost" if loss is None else loss.said
         _log.error(
             "spool %s: %s; it was made anew with the %d jobs that it held: leave it alone while processes have it open",
@@ -319,7 +312,28 @@ class SpoolFile:
             said,
             len(rows),
         )
-        return self._db
+        return fresh
+
+    def _made_anew(self, rows: list[tuple[object, ...]]) -> tuple[sqlite3.Connection, Turn]:
+        """Open what the path names, made where there is nothing, and put these jobs in; SpoolError."""
+        try:
+            turn = Turn(self.path)
+            db = connect(self.path, self._app)
+        except ConfigError as error:
+            raise SpoolError(str(error)) from error
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(
+                "INSERT INTO job (id, carrier, queue, body, since_ms, tried_ms, parked) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET tried_ms = coalesce(tried_ms, excluded.tried_ms)",
+                rows,
+            )
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            turn.close()
+            raise
+        return db, turn
 
     def _failed(self, error: sqlite3.Error) -> SpoolError:
         text = str(error)
