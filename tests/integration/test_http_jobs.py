@@ -200,10 +200,8 @@ async def test_a_target_cannot_ask_for_ever() -> None:
 async def test_a_target_that_does_not_come_to_an_end_times_out_and_is_tried_again(how: str) -> None:
     bad = silent if how == "silent" else dripping
     async with bench() as b, serving(bad, bad, answer(200)) as target:
-        began = time.monotonic()
         assert (await b.ask(target.url(), timeout=0.3)).status == 200
         assert len(target.seen) == 3
-        assert time.monotonic() - began < 10
 
 
 async def test_errors_are_not_tried_again_where_the_call_says_so() -> None:
