@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
+from click.testing import CliRunner
 from google.cloud import scheduler_v1, tasks_v2
 from google.cloud.run_v2.types import IngressTraffic
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.protobuf.field_mask_pb2 import FieldMask  # type: ignore[import-untyped]
 from google.type import expr_pb2  # type: ignore[import-untyped]
 
+from headway.cli.root import cli
 from tests.integration.gcp_shop import ALL, Shop, open_shop
 from tests.servers import EmulatorServer
 
@@ -46,6 +48,23 @@ def test_plan_changes_nothing_and_apply_twice_changes_once(shop: Shop) -> None:
     assert "No changes" in shop.ok("apply")
     assert shop.fakes.writes == writes
     assert set(shop.states().values()) == {"as declared"}
+
+
+def test_plan_tells_of_schedules_made_at_run_time(shop: Shop) -> None:
+    assert "run time" not in shop.run("plan").stderr
+    for guard, told in (
+        (f"sqlite:///{shop.folder}/guard.db", True),
+        (f"sqlite:///{shop.folder}/no/guard.db", False),
+    ):
+        shop.environment["HEADWAY_GUARD"] = guard
+        shop.write()  # the app reads its settings when it is imported
+        if told:
+            made = ["schedules", "create", f"{shop.module}:app", "tenant-7", "tidy", "--every", "1h"]
+            result = CliRunner().invoke(cli, made, env=shop.environment, prog_name="headway")
+            assert result.exit_code == 0, result.output
+        result = shop.run("plan", "--json")
+        assert ("schedules made at run time: 1. They get no Cloud Scheduler job" in result.stderr) is told
+        assert "tenant-7" not in result.stdout
 
 
 def test_what_apply_made_is_what_was_declared(shop: Shop) -> None:

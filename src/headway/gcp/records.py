@@ -5,6 +5,7 @@ Who pauses Cloud Scheduler alone has the fire times of the pause counted as miss
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headway.app.app import Headway
     from headway.brokers.base import ScheduleRecord
 
+_PATIENCE: Final = 5.0  # seconds, for what is only told
 _NOT_PAUSED: Final = (
     "only Cloud Scheduler is paused, so fire times of the pause count as missed, and `catch_up` says which are made up "
     "for"
@@ -99,3 +101,14 @@ async def open_records(
         except HeadwayError as error:
             unreached = error
         yield Records(app, unreached, warn)
+
+
+async def made_at_run_time(app: Headway) -> int:
+    """Count the schedules made at run time; 0 where no guard is set, or its store does not answer soon."""
+    if not app.settings.guard:
+        return 0
+    try:
+        async with asyncio.timeout(_PATIENCE), app:
+            return sum(not one.deleted for one in await app.carrier.made_schedules())
+    except (HeadwayError, TimeoutError):
+        return 0

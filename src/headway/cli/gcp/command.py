@@ -43,8 +43,19 @@ def plan(ctx: click.Context, project: Project, *, as_json: bool) -> None:
 
     Exit code 3: changes are pending; 0: there is nothing to do.
     """
-    found = with_cloud(project, _planned)
+
+    async def work(survey: Survey) -> tuple[Plan, int]:
+        from headway.gcp.records import made_at_run_time
+
+        return await _planned(survey), await made_at_run_time(project.app)
+
+    found, made = with_cloud(project, work)
     _print_plan(found, as_json=as_json)
+    if made:
+        say(
+            f"schedules made at run time: {made}. They get no Cloud Scheduler job: each call for a schedule of the "
+            "code looks at them too"
+        )
     ctx.exit(EXIT_PENDING if found.pending else 0)
 
 
