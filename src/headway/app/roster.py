@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from headway.errors import BrokerError, CodecError
-from headway.routing.changing import control_carrier, read_routes
+from headway.routing.changing import RoutesBusyError, control_carrier, read_routes
+from headway.routing.declared import Declared
+from headway.routing.deployed import note_deployed
 from headway.routing.roster import keep_roster, unknown_carriers
+from headway.routing.written import parse_routes, parse_shadows
 from headway.text import redact
 
 if TYPE_CHECKING:
@@ -29,8 +33,14 @@ async def note_carriers(app: Headway) -> None:
     urls = {name: redact(named.get(name, one.capabilities.name)) for name, one in carriers.items()}
     try:
         gone = await keep_roster(control[1], urls, app.clock.now_ms())
+        names = tuple(carriers)
+        if len(names) > 1:
+            routes = app.settings.routes
+            declared = Declared(names, parse_routes(routes, names), parse_shadows(routes, names))
+            for line in await note_deployed(control[1], declared, app.clock, f"settings@{gethostname()}"):
+                _log.info("routes: the settings were changed: %s", line)
         stored = await read_routes(control[1], app.clock)
-    except (BrokerError, CodecError) as error:
+    except (BrokerError, CodecError, RoutesBusyError) as error:
         _log.warning("carriers: whether one has left the settings cannot be told: %s", error)
         return
     said = [f"{name} is not among the settings any more" for name in gone]

@@ -98,6 +98,21 @@ class RouteTable:
             self.routes, who, when_ms, why, unrouted=unrouted, drained=drained, queues=(*queues, UNROUTED)
         )
 
+    def redeclared(
+        self,
+        queues: Iterable[str],
+        *,
+        who: str,
+        when_ms: int,
+        why: str,
+        before: Callable[[str], Route],
+        after: Callable[[str], Route],
+    ) -> RouteTable:
+        """Return the next version, with the same routes: those of the settings have changed, for these queues."""
+        return self._next(
+            self.routes, who, when_ms, why, unrouted=after, unrouted_before=before, queues=queues
+        )
+
     def shadowed(self, queue: str, shadow: Shadow | None) -> RouteTable:
         """Return this version with another shadow of a queue; None: that of the settings, if there is one."""
         shadows = {name: one for name, one in self.shadows.items() if name != queue}
@@ -105,7 +120,7 @@ class RouteTable:
             shadows[queue] = shadow
         return replace(self, shadows=dict(sorted(shadows.items())))
 
-    def _next(
+    def _next(  # noqa: PLR0913 - what versions can differ by
         self,
         routes: Mapping[str, Route],
         who: str,
@@ -116,13 +131,15 @@ class RouteTable:
         unrouted: Callable[[str], Route] | None = None,
         drained: Mapping[str, str] | None = None,
         queues: Iterable[str] = (),
+        unrouted_before: Callable[[str], Route] | None = None,
     ) -> RouteTable:
         ordered = {queue: routes[queue] for queue in sorted(routes)}
         drained = self.drained if drained is None else drained
         who, why = storable(who, MAX_WHO), storable(why, MAX_WHY)
         former, changes = dict(self.former), dict(self.changes)
         for queue in sorted({*self.routes, *routes, *queues}):
-            before = self.routes.get(queue) or (unrouted(queue) if unrouted else None)
+            earlier_rule = unrouted_before or unrouted
+            before = self.routes.get(queue) or (earlier_rule(queue) if earlier_rule else None)
             after = routes.get(queue) or (unrouted(queue) if unrouted else None)
             before = before and working(before, self.drained)
             after = after and working(after, drained)
