@@ -211,6 +211,40 @@ async def test_names_hold_while_a_carrier_is_drained_and_when_it_takes_jobs_agai
         assert await _where(app, (await send.enqueue(5)).id) == ["east"]
 
 
+async def test_a_name_asks_every_carrier_while_the_first_look_is_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts on a busy host would go by its settings, and know of no earlier route."""
+    monkeypatch.setattr(following, "_PATIENCE", 0.01)
+    app, late = _app(tmp_path, routes={"mail": "west"}), _app(tmp_path)
+
+    @app.task(name="send", queue=QUEUE)
+    async def send(number: int) -> int:
+        return number
+
+    @late.task(name="send", queue=QUEUE)
+    async def send_late(number: int) -> int:
+        return number
+
+    async with app, late:
+        first = await send.options(key="a").enqueue(1)
+        answers = asyncio.Event()
+        store = _control(late)
+        read = store.read_control
+
+        async def slow(name: str, *, newer_than: int = 0) -> object:
+            await answers.wait()
+            return await read(name, newer_than=newer_than)
+
+        monkeypatch.setattr(store, "read_control", slow)
+        again = await send_late.options(key="a").enqueue(1)
+        assert (again.id, again.duplicate) == (first.id, True)
+        [many] = await late.enqueue_many([send_late.options(key="a").job(1)])
+        assert (many.id, many.duplicate) == (first.id, True)
+        assert await _where(late, (await send_late.enqueue(2)).id) == ["east"]
+        answers.set()
+
+
 @pytest.mark.usefixtures("settled")
 async def test_every_process_follows_a_change_and_goes_on_while_it_cannot_ask(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -162,10 +162,10 @@ class Following:
         """Return the other carriers where a job of the same name may be, because of earlier routes or of two names."""
         route = self._routes.get(job.queue)
         former = (*self.table.former.get(job.queue, ()), *self.table.former.get(UNROUTED, ()))
-        if route is None and not former:
+        if route is None and not former and not self._late:
             return ()
         chosen = self.choose(job)
-        if len(former) >= _MOST_FORMER:
+        if len(former) >= _MOST_FORMER or self._late:
             return tuple(name for name in self.carriers if name != chosen)
         places = [one.choose(job.id[:-1], _name(job), job.headers) for one in former]
         if self._unsettled():  # waiting jobs may be taken over to the new place already
@@ -174,6 +174,17 @@ class Following:
         if route is not None and (route.by or (job.key is not None and job.unique is not None)):
             places += route.weights
         return tuple(name for name in dict.fromkeys(places) if name != chosen and name in self.carriers)
+
+    @property
+    def _late(self) -> bool:
+        """True when the copy is too old for names, though the control store is not known to be away.
+
+        So it is in a process that has just started, or that gets hardly any time: routes may have changed, and settled,
+        since it looked.
+        """
+        if self._control is None or self._away:
+            return False
+        return time.monotonic() - self._looked > SETTLING
 
     def _unsettled(self) -> bool:
         """Tell whether jobs with a name still go by the version before."""
