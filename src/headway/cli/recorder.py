@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from headway.cli.given_app import takes_app
-from headway.cli.options import examples, json_option, log_options
+from headway.cli.options import examples, json_option, log_options, metrics_options
 from headway.cli.streams import announce, say
 
 if TYPE_CHECKING:
     import asyncio
+    from contextlib import AbstractContextManager
 
     from headway.app.app import Headway
     from headway.records import RecordStore
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
     epilog=examples("headway recorder shop.jobs:app", "headway recorder shop.jobs:app --log-format json")
 )
 @takes_app
+@metrics_options
 @log_options
 @json_option("when it is ready, one line,")
-def recorder(app: str, /, *, as_json: bool) -> int:
+def recorder(app: str, /, *, metrics_port: int | None, metrics_host: str, as_json: bool) -> int:
     """Record what becomes of the jobs of APP (module:name) until SIGTERM or Ctrl-C.
 
     The setting `records` says where to; `headway db upgrade` makes the tables. Several may run: one records, the others
@@ -45,14 +48,35 @@ def recorder(app: str, /, *, as_json: bool) -> int:
 
         async with store, found, Recorder(found, store):
             stopped = _stop_signal()
-            say(f"headway: recorder ready: {app} to {store.place.name}")
-            if as_json:
-                announce({"event": "ready", "pid": os.getpid(), "records": store.place.name})
-            await stopped.wait()
+            with ExitStack() as stack:
+                port = None
+                if metrics_port is not None:
+                    port = stack.enter_context(_served(found, store, metrics_host, metrics_port))
+                served = "" if port is None else f", metrics on port {port}"
+                say(f"headway: recorder ready: {app} to {store.place.name}{served}")
+                if as_json:
+                    ready = {"event": "ready", "pid": os.getpid(), "records": store.place.name}
+                    announce(ready if port is None else ready | {"metrics_port": port})
+                await stopped.wait()
             say("headway: recorder ends; another one goes on where it was")
 
     asyncio.run(serve())
     return 0
+
+
+def _served(app: Headway, store: RecordStore, host: str, port: int) -> AbstractContextManager[int]:
+    """Serve the metrics of the app while this is entered; ConfigError when the package for it is missing."""
+    import asyncio
+
+    from headway.errors import ConfigError
+
+    try:
+        from headway.telemetry.of_app import AppMetrics, OfLoop
+        from headway.telemetry.of_group import serving
+    except ModuleNotFoundError as error:
+        msg = f"--metrics-port needs the package {error.name}: pip install 'headway[metrics]'"
+        raise ConfigError(msg) from error
+    return serving(OfLoop(AppMetrics(app, store), asyncio.get_running_loop()), host, port)
 
 
 def records_of(app: Headway) -> RecordStore:

@@ -54,13 +54,16 @@ class AppMetrics:
 
     async def text(self) -> bytes:
         """Return the metrics as Prometheus scrapes them; of what cannot be asked there are none."""
-        async with self._lock:
-            families = await self.families()
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Made(families))
+        registry.register(_Made(await self.gathered()))
         return generate_latest(registry)
 
-    async def families(self) -> list[Family]:
+    async def gathered(self) -> list[Family]:
+        """Return the metrics, one scrape after the other."""
+        async with self._lock:
+            return await self._families()
+
+    async def _families(self) -> list[Family]:
         """Return the metrics; never raises for what does not answer."""
         carriers = self._app.carriers
         figures, states, routes, records = await asyncio.gather(
@@ -190,6 +193,19 @@ class AppMetrics:
             },
             "headway_records_gaps_total": {(one.carrier,): one.gaps for one in feeds},
         }
+
+
+class OfLoop(Collector):
+    """Collects for a thread that serves metrics what the loop of the app tells."""
+
+    def __init__(self, metrics: AppMetrics, loop: asyncio.AbstractEventLoop) -> None:
+        self._metrics = metrics
+        self._loop = loop
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the metrics; not to be called on the loop."""
+        asked = asyncio.run_coroutine_threadsafe(self._metrics.gathered(), self._loop)
+        yield from asked.result(timeout=3 * _PATIENCE)
 
 
 class _Made(Collector):
