@@ -17,6 +17,7 @@ EXAMPLES: Final = 3
 _MAX_REASONS: Final = 20  # of one row, told apart; further ones are counted together
 _MAX_WORDS: Final = 300
 _MAX_NAMES: Final = 50
+_MAX_NAME: Final = 80  # characters of one in an example
 _OTHERS: Final = "(others)"
 
 
@@ -30,7 +31,7 @@ class Reason(Struct):
         """Count one."""
         self.count += 1
         if len(self.examples) < EXAMPLES:
-            self.examples.append((storable(source_id, _MAX_WORDS), storable(name, _MAX_WORDS)))
+            self.examples.append((storable(source_id, _MAX_NAME), storable(name, _MAX_NAME)))
 
 
 class Row(Struct):

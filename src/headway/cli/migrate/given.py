@@ -144,6 +144,7 @@ async def opened_source(given: Given) -> AsyncGenerator[tuple[Source, Sequence[s
     source = open_source(given.kind, given.url, options)
     await source.open()
     try:
+        await _note_empty(source, given.queues)
         yield source, given.queues or await source.queues()
     finally:
         await source.close()
@@ -172,3 +173,15 @@ async def opened_work(
         deciding = Deciding(app, job_map, failed=failed, children=children)
         carrying = Carrying(source, destination)
         yield Work(source, queues, deciding, destination, carrying, Repeatables(source, deciding, app))
+
+
+async def _note_empty(source: Source, queues: Sequence[str]) -> None:
+    """Say it when a queue that was named has nothing: it may be misspelt, or empty just now."""
+    from headway.cli.output import printable
+    from headway.cli.streams import say
+
+    for queue in queues:
+        if any((await source.counts(queue)).values()) or (await source.entries(queue, limit=1)).entries:
+            continue
+        if not await source.repeatables(queue):
+            say(printable(f"{queue}: there is no job there, and none was moved from there"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,8 +24,19 @@ if TYPE_CHECKING:
 children_option = click.option(
     "--children", is_flag=True, help="Also jobs that another one waits for there, which then waits for ever."
 )
+
+
+def _checked_report(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse what cannot be written before anything is done."""
+    if value is not None and (Path(value).is_dir() or not Path(value).absolute().parent.is_dir()):
+        msg = f"{value!r} cannot be written: is its folder there?"
+        raise click.BadParameter(msg, ctx, param)
+    return value
+
+
 report_option = click.option(
     "--report",
+    callback=_checked_report,
     metavar="FILE",
     help="Write the result there, too: Markdown, or JSON for a name that ends in .json.",
 )

@@ -85,7 +85,8 @@ def apply(  # noqa: PLR0913 - each is an option of its own
                 if not as_json:
                     print_census(census, moved="to move")
                     print_lines(lines)
-                ask(f"Move {census.moved} jobs?", yes=False)
+                if census.moved or any(one.outcome == "moved" for one in lines):
+                    ask(f"Move {census.moved} jobs?", yes=False)
             done = await _applier(work, states, line, limit_rate).once(work.queues)
             return done, await work.repeatables.bring(work.queues)
 

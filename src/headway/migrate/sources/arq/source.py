@@ -81,10 +81,17 @@ class ArqSource:
 
     async def counts(self, queue: str) -> Mapping[FoundState, int]:
         """Return how many are due, and how many are not yet; running ones are among the first."""
+        await self._check(queue)
         now_ms = await self.now_ms()
         due = int(await self._server.command("ZCOUNT", queue, "-inf", now_ms))
         later = int(await self._server.command("ZCOUNT", queue, f"({now_ms}", "+inf"))
         return {FoundState.WAITING: due, FoundState.DELAYED: later}
+
+    async def _check(self, queue: str) -> None:
+        kind = await self._server.command("TYPE", queue)
+        if kind not in {b"zset", b"none"}:
+            msg = f"{queue!r} is no queue of arq: it holds a {kind.decode()}, not a sorted set"
+            raise BrokerRefusedError(msg)
 
     async def pages(
         self, queue: str, states: Collection[FoundState], *, fresh_since_ms: int | None = None
@@ -96,10 +103,7 @@ class ArqSource:
                 yield page
         if wanted <= {FoundState.COMPLETED, FoundState.FAILED}:
             return
-        kind = await self._server.command("TYPE", queue)
-        if kind not in {b"zset", b"none"}:
-            msg = f"{queue!r} is no queue of arq: it holds a {kind.decode()}, not a sorted set"
-            raise BrokerRefusedError(msg)
+        await self._check(queue)
         after: tuple[bytes | str, bytes | str] = ("-inf", "")
         if fresh_since_ms is not None:
             after = (str(fresh_since_ms - _FRESH_MS), "")
