@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headway.errors import BrokerRefusedError
 from headway.migrate.found import FoundState
 from headway.migrate.sources.bulls import walking
 from tests.integration.bulls import is_bullmq, read, revert_all, source_of, take, take_schedule
@@ -42,9 +43,11 @@ def wire(redis_server: RedisServer) -> Iterator[Connection]:
 class Queue:
     """Writes jobs as a library would, or nearly so."""
 
-    def __init__(self, wire: Connection, prefix: str, name: str = "q") -> None:
+    def __init__(self, wire: Connection, prefix: str, library: str, name: str = "q") -> None:
         self.wire, self.head = wire, f"{prefix}:{name}:"
         wire.call("SET", f"{self.head}id", 1)
+        if is_bullmq(library):
+            wire.call("HSET", f"{self.head}meta", "opts.maxLenEvents", 10_000)
 
     def write(self, job_id: str, **fields: Any) -> None:
         """Write a job's hash."""
@@ -66,8 +69,8 @@ class Queue:
 
 
 @pytest.fixture
-def queue(wire: Connection, namespace: str) -> Queue:
-    return Queue(wire, namespace)
+def queue(wire: Connection, namespace: str, library: str) -> Queue:
+    return Queue(wire, namespace, library)
 
 
 async def test_each_is_refused_by_name_and_the_rest_goes_on(
@@ -108,7 +111,7 @@ async def test_each_is_refused_by_name_and_the_rest_goes_on(
 
 async def test_a_payload_of_a_hundred_megabytes_is_not_read(library: str) -> None:
     with RedisServer() as server, server.connect(30) as wire:
-        queue = Queue(wire, "bull")
+        queue = Queue(wire, "bull", library)
         queue.wait("huge")
         # The server makes it: it need not travel.
         wire.call(
@@ -207,10 +210,12 @@ async def test_schedules_of_all_kinds(source: Source, queue: Queue, wire: Connec
         assert [one.refusal for one in found if one.source_id == "huge"] == ["its data has 70000 bytes"]
 
 
-async def test_queues_with_strange_names(source: Source, wire: Connection, namespace: str) -> None:
+async def test_queues_with_strange_names(
+    source: Source, wire: Connection, namespace: str, library: str
+) -> None:
     names = ["a:b", "with space", "[x]*", "ü", "{tag}"]
     for name in names:
-        Queue(wire, namespace, name).wait("1")
+        Queue(wire, namespace, library, name).wait("1")
     wire.call("HSET", f"{namespace}:no queue:id", "is", "a job")
     assert await source.queues() == sorted(names)
     for name in names:
@@ -219,11 +224,24 @@ async def test_queues_with_strange_names(source: Source, wire: Connection, names
         assert await revert_all(source, name) == 1
 
 
+async def test_queues_of_the_other_library_are_left_out(
+    source: Source, library: str, wire: Connection, namespace: str
+) -> None:
+    """Both keep their keys below `bull:` unless they are told another prefix."""
+    Queue(wire, namespace, library, "mine").wait("1")
+    Queue(wire, namespace, "bull4" if is_bullmq(library) else "bullmq5", "other").wait("1")
+    assert await source.queues() == ["mine"]
+    with pytest.raises(BrokerRefusedError, match="write --from bull"):
+        await source.counts("other")
+    with pytest.raises(BrokerRefusedError, match="'other' is one of Bull"):
+        await read(source, "other")
+
+
 async def test_a_prefix_that_is_a_pattern(
     library: str, redis_url: str, wire: Connection, namespace: str
 ) -> None:
-    Queue(wire, f"{namespace}x", "other").wait("1")
-    Queue(wire, f"{namespace}?", "mine").wait("1")
+    Queue(wire, f"{namespace}x", library, "other").wait("1")
+    Queue(wire, f"{namespace}?", library, "mine").wait("1")
     source = source_of(library, redis_url, f"{namespace}?")
     await source.open()
     assert await source.queues() == ["mine"]
@@ -239,6 +257,8 @@ async def test_a_cluster_with_a_hash_tag(library: str, redis_cluster: RedisClust
     host = redis.asyncio.cluster.RedisCluster(host="127.0.0.1", port=redis_cluster.primaries[0].port)
     head = f"{{{namespace}}}:q:"
     await host.set(f"{head}id", 1)
+    if is_bullmq(library):
+        await host.hset(f"{head}meta", "opts.maxLenEvents", "10000")
     for number in range(5):
         await host.hset(f"{head}{number}", mapping={"name": "n", "data": "{}", "opts": "{}", "timestamp": 1})
         await host.lpush(f"{head}wait", str(number))

@@ -7,7 +7,7 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from headway.errors import ConfigError
+from headway.errors import BrokerRefusedError, ConfigError
 from headway.migrate.ledger import Ledger, head_of, letter_of
 from headway.migrate.server import SourceServer
 from headway.migrate.source import Taken
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "bull"  # of both libraries, unless they are told another
 MAX_BYTES: Final = 1024 * 1024
+_TITLES: Final = {"bull": "Bull", "bullmq": "BullMQ"}
 _TAKEN_AT_ONCE: Final = 10  # jobs a call: less than a millisecond
 _BACK_AT_ONCE: Final = 10
 _OLDEST: Final = (6, 2)  # LPOS, and RPOP with a count
@@ -113,11 +114,11 @@ class BullsSource(ABC):
             async for key in self._server.scan(match, "string"):
                 if found := reader.fullmatch(key):
                     names.add(found[1])
-        return sorted(names)
+        return [name for name in sorted(names) if await self._kind_of(self._keys(name)) == self.kind]
 
     async def counts(self, queue: str) -> Mapping[FoundState, int]:
         """Return how many jobs there are in each state, as far as lists and sets tell."""
-        keys = self._keys(queue)
+        keys = await self._own(queue)
         paused = await self._is_paused(keys)
         counts: dict[FoundState, int] = {}
         for place in self._places:
@@ -130,7 +131,7 @@ class BullsSource(ABC):
         self, queue: str, states: Collection[FoundState], *, fresh_since_ms: int | None = None
     ) -> AsyncIterator[Sequence[FoundJob]]:
         """Yield the jobs of a queue in these states, fifty at a time."""
-        keys = self._keys(queue)
+        keys = await self._own(queue)
         paused = await self._is_paused(keys)
         wanted = frozenset(states)
         for place in self._places:
@@ -207,6 +208,18 @@ class BullsSource(ABC):
         await self._ledger.forget(self._keys(queue).ledger, entry_ids)
 
     # --- parts ---------------------------------------------------------------------------------------------------
+
+    async def _own(self, queue: str) -> Keys:
+        """Return the keys of a queue; BrokerRefusedError when it is one of the other library."""
+        keys = self._keys(queue)
+        kind = await self._kind_of(keys)
+        if kind != self.kind and await self._server.command("EXISTS", keys.of("id")):
+            msg = f"queue {queue!r} is one of {_TITLES[kind]}: write --from {kind}"
+            raise BrokerRefusedError(msg)
+        return keys
+
+    async def _kind_of(self, keys: Keys) -> str:
+        return shown(await self._server.run(load_script(SHARED, "kind"), [keys.ledger, keys.head]))
 
     def _keys(self, queue: str) -> Keys:
         return Keys(self._prefix, queue)

@@ -12,6 +12,10 @@ for at = last, math.max(0, last - LINES + 1), -1 do
   if bytes > BYTES then
     break
   end
-  table.insert(kept, 1, line)
+  kept[#kept + 1] = line
 end
-return kept
+local lines = {}
+for i = #kept, 1, -1 do
+  lines[#lines + 1] = kept[i]
+end
+return lines
