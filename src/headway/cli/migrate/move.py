@@ -109,8 +109,15 @@ def apply(  # noqa: PLR0913 - each is an option of its own
 @rate_option
 @takes_map
 @takes_source
-def forward(
-    given: Given, *, map_: str, app: str | None, limit_rate: str | None, as_json: bool, report: str | None
+def forward(  # noqa: PLR0913 - each is an option of its own
+    given: Given,
+    *,
+    map_: str,
+    app: str | None,
+    limit_rate: str | None,
+    children: bool,
+    as_json: bool,
+    report: str | None,
 ) -> None:
     """Move what waits there and, within a second, what old producers still add, until SIGTERM or Ctrl-C.
 
@@ -124,7 +131,7 @@ def forward(
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, stop.set)
-        async with opened_work(given, map_, app) as work:
+        async with opened_work(given, map_, app, children=children) as work:
             applier = _applier(work, _moving(failed=False), ProgressLine(wanted=False), limit_rate)
             say(f"forwarding the jobs of {', '.join(work.queues) or 'no queue'}")
             lines = await work.repeatables.bring(work.queues)
