@@ -109,7 +109,7 @@ def apply(  # noqa: PLR0913 - each is an option of its own
 @rate_option
 @takes_map
 @takes_source
-def forward(  # noqa: PLR0913 - each is an option of its own
+def forward(
     given: Given,
     *,
     map_: str,
