@@ -37,7 +37,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "gcp plan", "gcp apply", "gcp destroy", "gcp pause", "gcp resume", "gcp status",
         "jobs list", "jobs show", "jobs retry", "jobs cancel", "jobs promote", "jobs remove", "jobs watch",
         "queues list", "queues pause", "queues resume", "queues drain", "queues clean",
-        "stats", "server", "recorder", "db upgrade", "db status", "keys create", "keys list", "keys rotate", "keys revoke",
+        "stats", "server", "recorder", "db upgrade", "db status", "mcp", "keys create", "keys list", "keys rotate", "keys revoke",
         "spool show", "spool flush", "spool resend", "spool drop",
         "routes show", "routes set", "routes history", "routes drain", "routes move", "routes rollback", "routes verify",
         "rollout start", "rollout status", "rollout pause", "rollout resume", "rollout promote", "rollout abort",

@@ -18,6 +18,7 @@ from headway.cli.failures import EXIT_FAILURE, EXIT_INTERRUPTED, StdoutError, ex
 from headway.cli.gcp import gcp
 from headway.cli.jobs import jobs
 from headway.cli.keys import keys
+from headway.cli.mcp import mcp
 from headway.cli.migrate import migrate
 from headway.cli.options import examples
 from headway.cli.push import push
@@ -125,6 +126,7 @@ for command in (
     recorder,
     db,
     keys,
+    mcp,
     emulator,
     gcp,
     doctor,

@@ -43,10 +43,12 @@ class Authenticator:
                 return Caller("local", Role.ADMIN, address=address)
             msg = "a key is needed: Authorization: Bearer KEY; `headway keys create` makes one"
             raise UnauthorizedError(msg)
-        self._check_wrong(address)
         scheme, _, text = authorization.partition(" ")
         record = await self._keyring.find(text.strip()) if scheme.lower() == "bearer" else None
-        if record is None:
+        if (
+            record is None
+        ):  # a good key passes in any case: others may share the address of somebody who guesses
+            self._check_wrong(address)
             self._count_wrong(address)
             msg = "this key is not good: it is wrong, revoked or expired"
             raise UnauthorizedError(msg)

@@ -1,0 +1,1 @@
+"""The API as tools for assistants, by the Model Context Protocol: `headway mcp`."""
