@@ -12,6 +12,7 @@ from headway.errors import (
     BrokerUnavailableError,
     CodecError,
     ConfigError,
+    DeclarationError,
     EnqueueError,
     HeadwayError,
     JobNotFoundError,
@@ -96,6 +97,7 @@ _MEANINGS: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
     (PayloadMissingError, _Meaning(409, "payload-missing")),
     (CodecError, _Meaning(409, "damaged")),
     (ConfigError, _Meaning(422, "invalid")),
+    (DeclarationError, _Meaning(422, "invalid")),
 )
 TITLES: Final = {
     400: "The request has not the form that it must have",
