@@ -234,12 +234,13 @@ class Lane:
 
     async def _fetch_once(self) -> None:
         demand = self.demand
+        # What ends from now on may make room in a queue that is full for this claim.
+        before = self._places_freed
         # Ended jobs take no place; but no more are claimed while the carrier is behind with their outcomes.
         room = demand.room() if self._unsettled - demand.held < _MAX_UNSETTLED else demand.none()
         wants = demand.wants(room) if room else []
         if not wants:
             if not self._idling:
-                before = self._places_freed
                 await self._wait_until(lambda: self._places_freed != before, demand.patience)
                 return
             demand.leave()
@@ -247,7 +248,7 @@ class Lane:
         claimed = await self._claim(wants, room if wants else 0)
         if self._idling and not self._woken:
             whole = len(wants) == len(self._shared.queues) and all(want.limit == room for want in wants)
-            await self._wait_for_work(self._until(claimed), freed=not whole)
+            await self._wait_for_work(self._until(claimed), before=None if whole else before)
 
     async def _claim(self, wants: list[QueueWant], room: int) -> Claimed:
         """Claim. A claim for nothing tells the carrier that no place is left, so that it wakes other workers."""
@@ -278,13 +279,15 @@ class Lane:
             return _LONGEST_WAIT * random.uniform(0.8, 1.2)  # noqa: S311 - spread
         return min(_LONGEST_WAIT, claimed.next_in_ms / 1000)
 
-    async def _wait_for_work(self, seconds: float, *, freed: bool) -> None:
+    async def _wait_for_work(self, seconds: float, *, before: int | None) -> None:
         """Wait until a wake-up: the queues were empty a moment ago.
 
-        With `freed` a job that ends counts too: some queues were full.
+        A job that has ended since `before` of them had counts too, also while the claim was under way: some queues
+        were full. None: none was.
         """
-        before = self._places_freed
-        await self._wait_until(lambda: self._woken or (freed and self._places_freed != before), seconds)
+        await self._wait_until(
+            lambda: self._woken or (before is not None and self._places_freed != before), seconds
+        )
 
     async def _wait_until(self, happened: Callable[[], object], seconds: float | None = None) -> None:
         loop = asyncio.get_running_loop()
