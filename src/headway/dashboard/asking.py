@@ -80,13 +80,11 @@ class Asked(NamedTuple):
 
     def duration_ms(self, name: str) -> int | None:
         """Return a field that is a duration, such as `10m`; None when it is empty. InvalidError."""
-        text = self.field(name)
-        if not text:
-            return None
-        try:
-            return round(parse_duration(text, name) * 1000)
-        except (ConfigError, ValueError, OverflowError) as error:
-            raise InvalidError(str(error)) from error
+        return _duration_ms(self.field(name), name)
+
+    def within_ms(self, name: str) -> int | None:
+        """Return a parameter of the query that is a duration; None when it is empty. InvalidError."""
+        return _duration_ms(self.one(name), name)
 
     def link(self, **changed: str | None) -> str:
         """Return the query of this page with some parameters changed; None takes one away."""
@@ -97,6 +95,15 @@ class Asked(NamedTuple):
     def render(self, name: str, title: str, **values: object) -> str:
         """Return a page."""
         return self.pages.render(name, self.frame, title=title, link=self.link, **values)
+
+
+def _duration_ms(text: str, name: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return round(parse_duration(text, name) * 1000)
+    except (ConfigError, ValueError, OverflowError) as error:
+        raise InvalidError(str(error)) from error
 
 
 def states_of(words: Iterable[str]) -> tuple[JobState, ...]:

@@ -20,6 +20,7 @@ class Place(Struct, frozen=True):
 PLACES: Final = (
     Place("overview", "Overview", "/", "o"),
     Place("jobs", "Jobs", "/jobs", "j"),
+    Place("history", "History", "/history", "h"),
     Place("new", "New job", "/new", "n"),
     Place("queues", "Queues", "/queues", "q", gap=True),
     Place("failures", "Failures", "/failures", "f"),

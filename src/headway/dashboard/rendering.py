@@ -27,6 +27,7 @@ _WITHIN: Final = {
     "job": "jobs",
     "acts": "jobs",
     "act": "jobs",
+    "record": "history",
     "route": "routes",
     "new-schedule": "schedules",
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from headway.app.hiding import HIDDEN
 from headway.dashboard.asking import Done, Shown
 from headway.dashboard.fields import fields_of, raw_arguments, values_of
 from headway.errors import HeadwayError
@@ -27,6 +28,7 @@ async def new(asked: Asked) -> str:
         task = asked.services.tasks.get(asked.caller, name)
         names = [one.name for one in fields_of(task.arguments, {})]
         given = {**dict(zip(names, job.args, strict=False)), **job.kwargs}
+        given = {name: value for name, value in given.items() if not _has_hidden(value)}
     return _page(asked, name, given)
 
 
@@ -41,6 +43,19 @@ async def create(asked: Asked) -> Done | Shown:
         return Shown(_page(asked, task.name, given, str(error)), 422)
     said = "There is such a job already: this is it." if created.duplicate else "The job was enqueued."
     return Done(said, go=f"/jobs/{created.id}")
+
+
+def _has_hidden(value: object) -> bool:
+    """Tell whether something of it is hidden: what stands in its place is no argument for another job."""
+    match value:
+        case str():
+            return value == HIDDEN
+        case dict():
+            return any(_has_hidden(one) for one in cast("dict[str, object]", value).values())
+        case list():
+            return any(_has_hidden(one) for one in cast("list[object]", value))
+        case _:
+            return False
 
 
 def _job(asked: Asked, task: str, given: Mapping[str, Any]) -> CreateJob:
