@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from headway.errors import HeadwayError
 from headway.routing.changing import change_routes, control_of
 from headway.routing.declared import Declared
+from headway.routing.following import SETTLING
 from headway.routing.moving import move_waiting
 from tests.faults.flip_app import app, note
 
@@ -42,6 +43,7 @@ async def flip(seed: int, queues: list[str]) -> None:
                 await change_routes(control, edit, app.clock)
                 note([{"what": "flip", "to": goal, "percent": weights[goal]}])
                 if weights[goal] == 100 and rng.random() > 0.5:
+                    await asyncio.sleep(SETTLING)  # as the command does
                     for queue in queues:
                         done = await move_waiting(app.carriers, queue, left, goal)
                         note(

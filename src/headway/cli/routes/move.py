@@ -45,6 +45,7 @@ def move(target: Target, *, name: str, source: str, goal: str, as_json: bool) ->
             if not as_json:
                 say(f"{done.moved} moved ...")
 
+        await _settled(opened)
         return await move_waiting(opened.carriers, checked_name("queue", name), source, goal, told=told)
 
     done = with_target(target, work)
@@ -66,3 +67,22 @@ def move(target: Target, *, name: str, source: str, goal: str, as_json: bool) ->
     if done.refused:
         msg = f"{len(done.refused)} jobs are refused by {goal} and wait on {source} as before"
         raise CommandFailed(msg)
+
+
+async def _settled(opened: OpenTarget) -> None:
+    """Wait until each producer goes by the last change of the routes.
+
+    Until then some enqueue where the jobs wait now, after they have asked where these are to go: a name that is moved
+    in between would be met by neither.
+    """
+    import asyncio
+
+    from headway.cli.routes.known import clock_of
+    from headway.routing.changing import control_carrier, read_routes
+
+    control = control_carrier(opened.carriers)
+    if control is not None:
+        stored = await read_routes(control[1], clock_of(opened))
+        if stored.unsettled > 0:
+            say(f"headway: the routes were changed a moment ago: waiting {stored.unsettled:.1f} s")
+            await asyncio.sleep(stored.unsettled)
