@@ -6,7 +6,7 @@
 -- @include job
 -- @include lists
 -- @include holding
-local WORK = 12000 -- entries of lists walked through in one call
+local WORK = 2000 -- entries of lists walked through in one call, before the last one
 local BYTES = 1048576
 local LISTS = { wait = true, paused = true }
 local SETS = { delayed = true, prioritized = true, failed = true, completed = true }
