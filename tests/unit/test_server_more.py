@@ -49,6 +49,10 @@ async def test_an_http_job_is_made_of_a_request(scene: Scene) -> None:
     ):  # fmt: skip
         answer = await client.post("/v1/http-jobs", json={**body, **wrong})
         assert (wrong, answer.status_code) == (wrong, 422)
+    with_data = {"method": "POST", "url": "https://crm.example/x", "data": "aGVsbG8="}
+    assert (await client.post("/v1/http-jobs", json=with_data)).status_code == 201
+    assert (await client.post("/v1/http-jobs", json={**with_data, "data": "aGVsbG8"})).status_code == 422
+    assert (await client.post("/v1/http-jobs", json={**with_data, "data": "<>"})).status_code == 400
     assert (await client.post("/v1/http-jobs", json={**body, "colour": 1})).status_code == 400
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from base64 import b64decode
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from headway.httpjobs import TASK, HttpCall
 from headway.httpjobs.request import DEFAULT_KEEP, DEFAULT_TIMEOUT, RETRY_STATUSES
@@ -29,7 +30,7 @@ class NewHttpJob(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     url: str
     headers: dict[str, str] = {}
     body: str | None = None
-    data: bytes | None = None
+    data: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$")] | None = None
     json: Any = None
     timeout: float = DEFAULT_TIMEOUT
     expect: tuple[int, ...] = ()
@@ -57,6 +58,7 @@ class HttpJobs:
             raise CannotError(msg)
         fields = {name: getattr(wish, name) for name in HttpCall.__struct_fields__}
         try:
+            fields["data"] = None if wish.data is None else b64decode(wish.data, validate=True)
             call = msgspec.json.encode(HttpCall(**fields))
         except ValueError as error:
             raise InvalidError(str(error)) from error
