@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headway.records import RecordedJob
 
-DEADLINE = 20.0
+DEADLINE = 40.0
 
 
 @pytest.fixture(params=PLACES)
