@@ -80,5 +80,5 @@ async def test_routes_that_flip_while_everybody_is_killed_lose_no_job_and_comple
     succeeded = sum(one["counts"].get(JobState.SUCCEEDED.value, 0) for one in verified["counts"])
     assert succeeded == ledger.accepted
     assert ledger.flips > 1
-    assert sum(where.killed.values()) > SECONDS / 3
+    assert sum(where.killed.values()) > SECONDS / 6  # each takes the time that its successor needs to start
     assert min(ledger.on.values()) > ledger.accepted / 10
