@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
+from headway.errors import ConfigError, SpoolError
 from headway.routing.carriers.sides import Sides
-from headway.routing.failover.breaker import Breaker, Thresholds
+from headway.routing.failover.breaker import Breaker, BreakerState, Thresholds
 from headway.routing.failover.carrier import SpooledCarrier
 from headway.routing.failover.flushing import Flusher
 from headway.routing.failover.others import Others
@@ -116,4 +119,9 @@ class Failover:
         """Close the spool; what is in it stays."""
         for flusher in self.flushers.values():
             await flusher.stop()
+        if any(one.breaker.state is not BreakerState.CLOSED for one in self.carriers.values()):
+            with suppress(
+                ConfigError, SpoolError
+            ):  # the file is gone, or full: it is forgotten seconds later
+                await self._spool.forget_breakers(os.getpid())
         await self._spool.close()

@@ -127,6 +127,10 @@ class Spool:
         """Tell the other processes of this host of a breaker."""
         await self._run(SpoolFile.note_breaker, seen, closed=closed)
 
+    async def forget_breakers(self, pid: int) -> None:
+        """Tell no more of the breakers of a process that ends."""
+        await self._run(SpoolFile.forget_breakers, pid)
+
     async def contents(self) -> Contents:
         """Return what there is."""
         return await self._run(SpoolFile.contents, self._clock.now_ms())

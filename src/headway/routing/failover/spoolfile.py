@@ -232,6 +232,11 @@ class SpoolFile:
                 )
             db.execute("DELETE FROM breaker WHERE seen_ms < ?", (seen.seen_ms - BREAKER_SEEN_MS,))
 
+    def forget_breakers(self, pid: int) -> None:
+        """Tell no more of the breakers of a process: it ends in order."""
+        with self._transaction(of_jobs=False) as db:
+            db.execute("DELETE FROM breaker WHERE pid = ?", (pid,))
+
     def contents(self, now_ms: int) -> Contents:
         """Return what there is."""
         with self._reading() as db:
