@@ -1,10 +1,9 @@
-"""One Chromium and one site for the tests of a process; skipped with the reason where there is no browser."""
+"""One Chromium and one site for the tests of a module; skipped with the reason where there is no browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,14 +19,9 @@ if TYPE_CHECKING:
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests together: they share a browser and a site."""
-    for item in items:
-        if Path(__file__).parent in Path(item.fspath).parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
-@pytest.fixture(scope="session")
+# Of a module, not of the session: while Playwright's blocking API is open, its loop counts as running in this thread, and
+# every asynchronous test after it would fail. `xdist_group` keeps a module's tests together.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     program = os.environ.get("HEADWAY_CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
     if program is None:
@@ -44,7 +38,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
     del chromium  # no site without a browser
     site = Site(tmp_path_factory.mktemp("site"))

@@ -25,7 +25,7 @@ PATHS: Final = (
 )
 SIZES: Final = {"wide": {"width": 1440, "height": 900}, "narrow": {"width": 390, "height": 844}}
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("browser")]
 expect.set_options(timeout=20_000)
 
 

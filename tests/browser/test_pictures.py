@@ -51,6 +51,7 @@ WANTED: Final = (
     reason="takes minutes, and writes into docs/images: HEADWAY_PICTURES=1",
 )
 @pytest.mark.timeout(900)
+@pytest.mark.xdist_group("browser")
 def test_pictures_of_every_page(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     site = Site(tmp_path_factory.mktemp("pictures"), "email,reports")
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from headway.routing.following import SETTLING
 from tests.docs.samples import ROOT
 from tests.docs.test_samples import environment
+from tests.servers import EmulatorServer, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
+
+    from tests.servers import RedisServer
 
 
 class Page:
@@ -39,6 +45,35 @@ def headway(folder: Path, *words: str) -> str:
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer.stdout
+
+
+def carriers(*usual: str) -> tuple[str, ...]:
+    """Return the carriers on which a page is run: the usual ones, or with HEADWAY_PAGES_ALL each of them."""
+    return ("redis", "cloudtasks") if "HEADWAY_PAGES_ALL" in os.environ else usual
+
+
+@contextmanager
+def carried_by(carrier: str, server: RedisServer, folder: Path) -> Generator[None]:
+    """Give the page's app another carrier: the same commands do the same there.
+
+    Of Cloud Tasks the receiver is not up yet, so that no job is run while a page moves it there and back.
+    """
+    program, settings = folder / "shop.py", folder / "headway.toml"
+    program.write_text(re.sub(r', url="[^"]*"', "", program.read_text(encoding="utf-8")), encoding="utf-8")
+    if carrier == "redis":
+        settings.write_text(f'url = "{server.url.removesuffix("0")}1"\n', encoding="utf-8")
+        yield
+        return
+    with EmulatorServer() as emulator:
+        lines = {
+            "url": f"cloudtasks://local/here?emulator={emulator.address}",
+            "guard": f"sqlite:///{folder}/guard.db",
+            "push_secret": "only-here",
+            "target": f"http://127.0.0.1:{free_port()}",
+        }
+        text = "".join(f'{name} = "{value}"\n' for name, value in lines.items())
+        settings.write_text(text, encoding="utf-8")
+        yield
 
 
 def settle(file: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from headway.migrate.scripts import load_script
 from headway.migrate.server import SourceServer
-from tests.docs.commands import Page, headway
+from tests.docs.commands import Page, carried_by, carriers, headway
 from tests.servers import RedisServer
 from tests.servers.arq_env import arq_python
 
@@ -33,11 +33,12 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.timeout(120)
-def test_the_commands_do_what_the_page_says(tmp_path: Path) -> None:
-    with RedisServer() as server:
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("carrier", carriers("cloudtasks"))
+def test_the_commands_do_what_the_page_says(carrier: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(PAGE.blocks("python")[0], encoding="utf-8")
+    with RedisServer() as server, carried_by(carrier, server, tmp_path):
         subprocess.run([str(arq_python()), "-c", _ENQUEUE, server.url], check=True, timeout=30)
-        (tmp_path / "shop.py").write_text(PAGE.blocks("python")[0], encoding="utf-8")
         (tmp_path / "map.toml").write_text(PAGE.blocks("toml")[0], encoding="utf-8")
         said: dict[str, str] = {}
         for _, *words in PAGE.commands():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.docs.commands import Page, headway
+from tests.docs.commands import Page, carried_by, carriers, headway
 from tests.servers import RedisServer
 from tests.servers.node_libraries import NodeLibrary, NodeMissingError, installed
 
@@ -29,9 +29,15 @@ JOBS: Final[dict[str, list[Job]]] = {
 }
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize(("kind", "library"), [("bullmq", "bullmq6"), ("bull", "bull4")])
-def test_the_commands_do_what_the_page_says(kind: str, library: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("kind", "library", "carrier"),
+    [
+        *(("bullmq", "bullmq6", carrier) for carrier in carriers("redis")),
+        *(("bull", "bull4", carrier) for carrier in carriers("cloudtasks")),
+    ],
+)
+def test_the_commands_do_what_the_page_says(kind: str, library: str, carrier: str, tmp_path: Path) -> None:
     try:
         installed()
     except NodeMissingError as error:
@@ -39,7 +45,11 @@ def test_the_commands_do_what_the_page_says(kind: str, library: str, tmp_path: P
     page = Page(f"how-to/migrate-from-{kind}.md")
     (tmp_path / "shop.py").write_text(page.blocks("python")[0], encoding="utf-8")
     (tmp_path / "map.toml").write_text(page.blocks("toml")[0], encoding="utf-8")
-    with RedisServer() as server, NodeLibrary(library, server.url, "bull") as old:
+    with (
+        RedisServer() as server,
+        NodeLibrary(library, server.url, "bull") as old,
+        carried_by(carrier, server, tmp_path),
+    ):
         for name, queue, data, opts in JOBS[kind]:
             old.add(queue, name, data, **opts)
         old.add(JOBS[kind][0][1], "unlike", {})

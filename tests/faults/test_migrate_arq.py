@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.servers import EmulatorServer, ReceiverServer
 from tests.servers.arq_env import arq_python
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _SIDE: Final = Path(__file__).with_name("arq_side.py")
 _MAP: Final = '[[job]]\nname = "work"\ntask = "work"\n'
 _KILLS: Final = int(os.environ.get("HEADWAY_MIGRATE_KILLS", "4"))
+_TARGETS: Final = ("sqlite", "redis", *(("cloudtasks",) if "HEADWAY_MIGRATE_ALL" in os.environ else ()))
 _SEED: Final = int(os.environ.get("HEADWAY_MIGRATE_SEED", str(random.randrange(10**6))))
 
 
@@ -55,6 +57,23 @@ class Scene:
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run our worker, two jobs at a time."""
         yield from _until_done(self._headway("worker", "tests.faults.migrated_app:app", "--concurrency", "2"))
+
+    @contextmanager
+    def pushed(self) -> Iterator[None]:
+        """Run our side as a receiver, to which an emulator of Cloud Tasks pushes."""
+        folder = self.ledger.parent
+        with EmulatorServer() as emulator:
+            self._env |= {
+                "MIGRATED_URL": f"cloudtasks://local/here?emulator={emulator.address}",
+                "HEADWAY_GUARD": f"sqlite:///{folder / 'guard.db'}",
+                "HEADWAY_PUSH_SECRET": "only-here",
+                "PYTHONPATH": str(Path.cwd()),
+            }
+            app = "tests.faults.migrated_app:app"
+            receiver = ReceiverServer(app, folder, self._env)
+            self._env["HEADWAY_TARGET"] = receiver.url
+            with ReceiverServer(app, folder, self._env, port=receiver.port):
+                yield
 
     def migrate(self, act: str, *words: str) -> subprocess.Popen[bytes]:
         """Begin `headway migrate`."""
@@ -124,17 +143,18 @@ def _begins(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 12 * _KILLS)
-@pytest.mark.parametrize("target", ["sqlite", "redis"])
+@pytest.mark.parametrize("target", _TARGETS)
 def test_a_migrator_that_is_killed_neither_loses_nor_doubles_a_job(
     target: str, own_redis_server: RedisServer, tmp_path: Path
 ) -> None:
     source = own_redis_server.url
     url = f"sqlite:///{tmp_path / 'jobs.db'}" if target == "sqlite" else source.removesuffix("0") + "1"
     scene = Scene(tmp_path, source, url, arq_python())
+    runs = scene.pushed if target == "cloudtasks" else scene.worker
     chance = random.Random(_SEED)
     sys.stdout.write(f"HEADWAY_MIGRATE_SEED={_SEED}\n")
     with ExitStack() as stack:
-        stack.enter_context(scene.worker())
+        stack.enter_context(runs())
         stack.enter_context(scene.old("worker"))
         with scene.old("produce"):
             _wait(lambda: len(scene.tags_told()) > 50)
