@@ -69,6 +69,7 @@ THREADS: Final = {
     "brokers.sqlite.file.watcher:Watcher.want": "opens the file again after any error",
     "emulator.journal:Journal.open": "a write that fails is tried again, or ends the emulator: nothing is acknowledged unwritten",
     "app.portal:Portal._own_loop": "runs an event loop",
+    "cli.server:_end_with_parent": "asks for a process id, which cannot fail",
 }
 """Threads, and what keeps each alive."""
 

@@ -100,7 +100,7 @@ RUNTIME: Final[tuple[Mutant, ...]] = (
     mutant(
         "later-counts",
         "RetryLater uses up an attempt",
-        ("runtime/outcomes.py", "run.delivery.history, counted=False)", "run.delivery.history, counted=True)"),
+        ("runtime/outcomes.py", "return RetryAt(at_ms, delivery.history, counted=False)", "return RetryAt(at_ms, delivery.history, counted=True)"),
         faults="test_plans.py",
     ),
     mutant(

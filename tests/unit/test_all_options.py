@@ -76,6 +76,11 @@ def unique(**options: Any) -> Unique:
 
 TASK = declared()
 
+
+async def measured() -> None:
+    """Stand for what runs the copies of a task's jobs."""
+
+
 FITTING: dict[str, list[Any]] = {
     "Headway.task.name": ["a", "shop.send", " x"[1:]],
     "Headway.task.queue": TEXTS,
@@ -89,6 +94,7 @@ FITTING: dict[str, list[Any]] = {
     "Headway.task.tags": [(), ["a", "b"]],
     "Headway.task.search": [(), [], ["a", "b.c"]],
     "Headway.task.hide": [False, True, (), [], ["a", "b.c"]],
+    "Headway.task.shadow": [None, measured],
     "Headway.cron.expression": ["* * * * *", "@daily"],
     "Headway.cron.timezone": ["UTC", "Europe/Zurich"],
     "Headway.cron.catch_up": ["skip", "last", "all"],
