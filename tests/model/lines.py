@@ -67,7 +67,7 @@ class Locks:
         holder, since = self.holders.get(name, (JobId(""), 0))
         state = state_of(holder)
         match new.unique.mode:
-            case UniqueMode.REJECT if state is not None and not state.terminal:
+            case UniqueMode.REJECT if state is not None:  # of those that ended, one that was withdrawn
                 return Verdict(duplicate_of=holder)
             case UniqueMode.THROTTLE if holder and now < since + new.unique.window_ms:
                 return Verdict(duplicate_of=holder)

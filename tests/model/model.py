@@ -41,7 +41,7 @@ class Model(Book):
             there = self.jobs[new.id]
             if new.past is None or not there.withdrawn or new.past.epoch <= there.epoch:
                 return None
-            self.remove(new.id)
+            self._come_back(new.id)
         if new.key is not None and new.key in self.keys:
             return self.keys[new.key]
         while (overdue := self._overdue_holder(new)) is not None:
@@ -62,6 +62,13 @@ class Model(Book):
         if not verdict.hold and (new.due_ms is None or new.due_ms <= self.now):
             self.make_ready([new.id])
         return None
+
+    def _come_back(self, job_id: JobId) -> None:
+        """Forget a withdrawn job with all that it held: nothing of it is in its own way, nor the window of its throttle."""
+        lock = self.unique(job_id)
+        self.remove(job_id)
+        if lock is not None:
+            self.locks.holders.pop(lock.key, None)
 
     def _overdue_holder(self, new: NewJob) -> JobId | None:
         """Return the holder of the job's unique key if it should have expired, which nobody has noticed yet."""
@@ -188,6 +195,7 @@ class Model(Book):
         return lock
 
     def withdraw(self, job_id: JobId) -> bool:
+        """Take a waiting job away. It holds its key, and a unique key with which it refuses others, until it is removed."""
         job = self.jobs.get(job_id)
         if job is None or job.state not in WAITING or (job.expires_ms or self.now + 1) <= self.now:
             return False
@@ -195,9 +203,8 @@ class Model(Book):
         if lock is not None:
             if lock.key in self.locks.held:
                 return False
-            del self.locks.holders[lock.key]
-        if job.new.key is not None:
-            del self.keys[job.new.key]
+            if not lock.mode.refuses:
+                del self.locks.holders[lock.key]
         self.lines.drop(job.new)
         job.state, job.withdrawn = S.CANCELLED, True
         self.tell(job_id, EventKind.CANCELLED)
@@ -228,7 +235,7 @@ class Model(Book):
             return False
         self.lines.drop(job.new)
         self.inherit(job)
-        if job.new.key is not None and not job.withdrawn:
+        if job.new.key is not None:
             del self.keys[job.new.key]
         del self.jobs[job_id]
         self.tell(job_id, EventKind.REMOVED)

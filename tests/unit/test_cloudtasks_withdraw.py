@@ -38,6 +38,8 @@ async def test_a_task_that_could_not_be_deleted_runs_nothing(tmp_path: Path, *, 
         assert record is not None
         assert (record.id, record.key, record.attempt) == (job.id, "k", int(delivered))
         assert scene.waiting == []
+        assert await scene.carrier.find_held([new_job(key="k")]) == [job.id]  # it may be nowhere else yet
+        await scene.carrier.remove([job.id])
         assert await scene.carrier.find_held([new_job(key="k")]) == [None]
 
 
