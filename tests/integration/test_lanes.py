@@ -17,6 +17,7 @@ from headway.brokers.redis import session
 from headway.brokers.url import from_url
 from headway.errors import BrokerUnavailableError, ConfigError
 from headway.job import JobState
+from headway.runtime.lane import Lane
 from headway.runtime.worker import Worker
 from tests.faults.figures import FIGURE
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from headway.brokers.base import Claimed, QueueWant
     from headway.job import JobId, JobRecord
     from tests.servers import RedisServer
 
@@ -166,6 +168,30 @@ async def test_the_limit_of_a_queue_is_one_for_all_carriers(urls: tuple[str, str
             await until(lambda: len(place.ran) == 60)
     assert place.most == 1
     assert min(place.ran[:30].count("a"), place.ran[:30].count("b")) >= 5
+
+
+async def test_lanes_without_jobs_do_not_wake_each_other(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a queue has a limit too, and also while it is full."""
+    claims: list[str] = []
+    claim = Lane._claim
+
+    async def counted(lane: Lane, wants: list[QueueWant], room: int) -> Claimed:
+        claims.append(lane.name)
+        return await claim(lane, wants, room)
+
+    monkeypatch.setattr(Lane, "_claim", counted)
+    place = Place(*urls, concurrency=8, queue_concurrency={"default": 1})
+    async with place.working():
+        await asyncio.sleep(0.5)
+        assert len(claims) < 20
+        claims.clear()
+        await place.enqueue("a", "long", "a")
+        await until(lambda: place.ran == ["a"])
+        await asyncio.sleep(0.5)
+        assert len(claims) < 20
+        place.gate.set()
 
 
 async def test_a_lane_alone_with_jobs_has_all_places(urls: tuple[str, str]) -> None:

@@ -130,6 +130,11 @@ class Demand:
                 wants.append(QueueWant(queue, free))
         return wants
 
+    def free(self, queue: str) -> int | None:
+        """How many more jobs of a queue its limit allows; None: it has none."""
+        limit = self.limits.get(queue)
+        return None if limit is None else max(0, limit - self._held[queue])
+
     def _order(self) -> list[str]:
         if self._weighted:
             # Efraimidis and Spirakis, 2006: keys u^(1/w) order a weighted random sample.

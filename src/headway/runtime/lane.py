@@ -27,7 +27,7 @@ from headway.runtime.settler import Settler
 from headway.service import Outage, Services, must_go_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headway.app.counting import Count
     from headway.brokers.base import Carrier, Claimed, QueueWant, Signal
@@ -57,6 +57,7 @@ class Wants(Protocol):
     def none(self) -> int: ...  # noqa: D102
     def leave(self) -> None: ...  # noqa: D102
     def wants(self, room: int) -> list[QueueWant]: ...  # noqa: D102
+    def free(self, queue: str) -> int | None: ...  # noqa: D102
     def claimed(self, room: int, count: int) -> None: ...  # noqa: D102
     def failed(self) -> bool: ...  # noqa: D102
     def take(self, queue: str) -> None: ...  # noqa: D102
@@ -234,7 +235,6 @@ class Lane:
 
     async def _fetch_once(self) -> None:
         demand = self.demand
-        # What ends from now on may make room in a queue that is full for this claim.
         before = self._places_freed
         # Ended jobs take no place; but no more are claimed while the carrier is behind with their outcomes.
         room = demand.room() if self._unsettled - demand.held < _MAX_UNSETTLED else demand.none()
@@ -247,8 +247,18 @@ class Lane:
         self._woken = False
         claimed = await self._claim(wants, room if wants else 0)
         if self._idling and not self._woken:
-            whole = len(wants) == len(self._shared.queues) and all(want.limit == room for want in wants)
-            await self._wait_for_work(self._until(claimed), before=None if whole else before)
+            await self._wait_for_work(self._until(claimed), self._told(wants, claimed))
+
+    def _told(self, wants: Sequence[QueueWant], claimed: Claimed) -> dict[str, int]:
+        """How many more jobs the carrier may take this worker to want, of each queue with a limit."""
+        told = {queue: 0 for queue in self._shared.queues if self.demand.free(queue) is not None}
+        for want in wants:
+            if want.queue in told:
+                told[want.queue] = want.limit
+        for delivery in claimed.deliveries:
+            if delivery.queue in told:
+                told[delivery.queue] -= 1
+        return told
 
     async def _claim(self, wants: list[QueueWant], room: int) -> Claimed:
         """Claim. A claim for nothing tells the carrier that no place is left, so that it wakes other workers."""
@@ -279,15 +289,21 @@ class Lane:
             return _LONGEST_WAIT * random.uniform(0.8, 1.2)  # noqa: S311 - spread
         return min(_LONGEST_WAIT, claimed.next_in_ms / 1000)
 
-    async def _wait_for_work(self, seconds: float, *, before: int | None) -> None:
-        """Wait until a wake-up: the queues were empty a moment ago.
+    async def _wait_for_work(self, seconds: float, told: Mapping[str, int]) -> None:
+        """Wait until a wake-up, or until the carrier was `told` what is no longer so of a queue with a limit.
 
-        A job that has ended since `before` of them had counts too, also while the claim was under way: some queues
-        were full. None: none was.
+        The other queues were empty a moment ago, and so were those of which fewer came than were wanted. What counts
+        is how full a queue is, not that something ended: so nothing is missed that happens while a claim is under
+        way, and lanes do not wake each other with claims that bring nothing.
         """
         await self._wait_until(
-            lambda: self._woken or (before is not None and self._places_freed != before), seconds
+            lambda: self._woken or any(self._is_outdated(queue, count) for queue, count in told.items()),
+            seconds,
         )
+
+    def _is_outdated(self, queue: str, told: int) -> bool:
+        free = self.demand.free(queue) or 0
+        return free > 0 if told <= 0 else free < told
 
     async def _wait_until(self, happened: Callable[[], object], seconds: float | None = None) -> None:
         loop = asyncio.get_running_loop()

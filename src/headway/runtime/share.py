@@ -143,6 +143,14 @@ class Share:
             self._hungry = False
         return wants
 
+    def free(self, queue: str) -> int | None:
+        """How many more jobs of a queue its limit allows, over all lanes; None: it has none."""
+        now = time.monotonic()
+        for one in self._places.shares:
+            if one is not self:
+                one.rivals(now)  # what a silent carrier keeps is free
+        return self._demand.free(queue)
+
     def claimed(self, room: int, count: int) -> None:
         """Learn that a claim was answered; what was not delivered is there for the others."""
         self._release()
