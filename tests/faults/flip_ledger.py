@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -12,11 +12,14 @@ from headway.brokers.base import JobQuery
 from headway.job import JobRecord, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from headway.brokers.base import Store
 
 _PAGE = 1000
+PROMPT_MS: Final = 1000
+"""Names hold over a change of routes for enqueues that take no longer: `docs/explanation/moving.md`, who dies when."""
+
 Found = dict[str, list[tuple[str, JobRecord]]]
 
 
@@ -32,6 +35,7 @@ class FlipLedger(Struct, frozen=True):
     moved: int
     again: int  # handlers that ran to their end more than once, behind a crash
     seconds: float
+    late: int  # names that two jobs had where a call took longer than names are promised for
     wrong: list[str]
 
     def table(self) -> str:
@@ -41,6 +45,7 @@ class FlipLedger(Struct, frozen=True):
             f"{self.accepted} jobs accepted in {self.seconds:.0f} s ({rate:.0f}/s), {self.open} of them by calls that were "
             f"cut off, {self.failed} calls failed, {self.told_duplicates} told that they are duplicates; on {self.on}; "
             f"{self.flips} flips, {self.moved} waiting jobs moved, {self.again} handlers ended twice after a crash; "
+            f"{self.late} names taken twice by calls of more than {PROMPT_MS} ms; "
             f"wrong {len(self.wrong)}"
         )
 
@@ -85,9 +90,9 @@ def judge(
         *_lost(found, told),
         *_runs(found, ran),
         *_tags(asks, own, tags),
-        *_keys(asks, told, tags),
-        *_overlaps(asks, told, found),
     ]
+    names = [*_keys(asks, told, tags), *_overlaps(asks, told, found)]
+    wrong += [said for said, took_ms in names if took_ms <= PROMPT_MS]
     at = [line["at_ms"] for line in lines["told"]]
     return FlipLedger(
         accepted=len(found),
@@ -99,6 +104,7 @@ def judge(
         moved=sum(line["count"] for line in lines["moved"]),
         again=sum(one["end"] > 1 for one in ran.values()),
         seconds=(max(at) - min(at)) / 1000 if at else 0.0,
+        late=sum(took_ms > PROMPT_MS for _, took_ms in names),
         wrong=wrong,
     )
 
@@ -149,7 +155,7 @@ def _tags(asks: Mapping[str, Any], own: Mapping[str, str], tags: Mapping[str, se
 
 def _keys(
     asks: Mapping[str, dict[str, Any]], told: Mapping[str, dict[str, Any]], tags: Mapping[str, set[str]]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, int]]:
     """One job for each idempotency key, whoever asks."""
     ids: dict[str, set[str]] = defaultdict(set)
     for tag, line in told.items():
@@ -161,12 +167,16 @@ def _keys(
                 ids[key].add(job)
     for key, some in ids.items():
         if len(some) > 1:
-            yield f"{key} has {len(some)} jobs: {', '.join(sorted(some))}"
+            took = _took([tag for tag, line in asks.items() if line.get("key") == key], asks, told)
+            yield (
+                f"{key} has {len(some)} jobs: {', '.join(sorted(some))}; its calls took {took} ms",
+                max(took),
+            )
 
 
 def _overlaps(
     asks: Mapping[str, dict[str, Any]], told: Mapping[str, dict[str, Any]], found: Found
-) -> Iterator[str]:
+) -> Iterator[tuple[str, int]]:
     """No second job of a unique name is accepted for sure before the first has ended for sure."""
     named: dict[str, list[tuple[int, int, int, str]]] = defaultdict(list)
     for tag, line in told.items():
@@ -175,6 +185,13 @@ def _overlaps(
             named[who].append((asks[tag]["at_ms"], line["at_ms"], ended, line["id"]))
     for who, jobs in named.items():
         jobs.sort()
-        for (_, told_ms, ended_ms, first), (asked_ms, later_ms, _, second) in itertools.pairwise(jobs):
+        for (began_ms, told_ms, ended_ms, first), (asked_ms, later_ms, _, second) in itertools.pairwise(jobs):
             if told_ms < asked_ms and later_ms < ended_ms:
-                yield f"{who}: {second} was accepted {ended_ms - later_ms} ms before {first} ended"
+                took = max(told_ms - began_ms, later_ms - asked_ms)
+                yield f"{who}: {second} was accepted {ended_ms - later_ms} ms before {first} ended", took
+
+
+def _took(tags: Iterable[str], asks: Mapping[str, Any], told: Mapping[str, Any]) -> list[int]:
+    """Return how long these calls took, in ms; one that was not answered, until the last line of all."""
+    over = max((line["at_ms"] for line in (*asks.values(), *told.values())), default=0)
+    return [(told[tag]["at_ms"] if tag in told else over) - asks[tag]["at_ms"] for tag in tags]

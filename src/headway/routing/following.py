@@ -28,6 +28,12 @@ SETTLING: Final = 4.0
 
 Until then a producer may go by the old ones: no copy is used for such a job that is older than `_OLDEST`.
 """
+QUIET: Final = 1.0
+"""Seconds before that moment in which no job with a name is sent on its way: what was sent has arrived by then.
+
+Else a call by the old routes and one by the new, a moment apart, could each find the name free where the other goes.
+"""
+_WAKE: Final = 0.02  # seconds
 _LOOK: Final = 0.8  # seconds from one look to the next, while jobs are enqueued
 _OLDEST: Final = 1.8  # seconds: a copy that nobody compared for so long is compared before it is used
 _IDLE: Final = 60.0  # seconds without a job, after which nobody looks any more
@@ -94,6 +100,16 @@ class Following:
             self._follower = loop.create_task(self._follow())
         await asyncio.wait((self._look,), timeout=_PATIENCE)
         self._tried = time.monotonic()
+
+    async def quiet(self) -> bool:
+        """Wait, if the routes are about to settle, until they have; true when somebody waited: then choose anew."""
+        left = self._settled - time.monotonic() if self._settled > 0 else 0.0
+        if not 0 < left < QUIET:
+            return False
+        await asyncio.sleep(
+            left + _WAKE
+        )  # a timer may ring a little early: that would be by the old routes, too late
+        return True
 
     async def close(self) -> None:
         """Follow no more."""

@@ -103,10 +103,9 @@ class Enqueueing:
 
     async def _met(self, jobs: Sequence[NewJob], named: Sequence[int]) -> dict[int, Enqueued]:
         """Answer for those of these numbers."""
-        batches: dict[str, list[int]] = {}
-        for n in named:
-            for name in self._router.formerly(jobs[n]):
-                batches.setdefault(name, []).append(n)
+        batches = self._formerly(jobs, named)
+        if batches and await self._router.quiet():
+            batches = self._formerly(jobs, named)
         answers: dict[int, Enqueued] = {}
         for name, some in batches.items():  # one after the other: a job may be accepted by one of them only
             index = self._sides[name].capabilities.keys
@@ -121,6 +120,14 @@ class Enqueueing:
                 if held is not None:
                     answers[n] = Enqueued(jobs[n].id, held if held != jobs[n].id else None)
         return answers
+
+    def _formerly(self, jobs: Sequence[NewJob], named: Sequence[int]) -> dict[str, list[int]]:
+        """Return who is to be asked about which of these numbers."""
+        batches: dict[str, list[int]] = {}
+        for n in named:
+            for name in self._router.formerly(jobs[n]):
+                batches.setdefault(name, []).append(n)
+        return batches
 
 
 def _error(errors: Sequence[BaseException], accepted: Sequence[JobId]) -> BaseException:

@@ -34,6 +34,10 @@ class Router(Protocol):
         """Return the carrier of all of these, or that of each. `named` is false when none of the jobs has a name."""
         ...
 
+    async def quiet(self) -> bool:
+        """Wait, if the routes are about to settle, until they have; true when somebody waited: then choose anew."""
+        ...
+
     def formerly(self, job: NewJob, /) -> tuple[str, ...]:
         """Return further carriers to which jobs of the same key, unique key or schedule went before, the last first.
 

@@ -77,6 +77,10 @@ class _Pinned:
         del named
         return self._name
 
+    async def quiet(self) -> bool:
+        """See Router."""
+        return await self._router.quiet()
+
     def formerly(self, job: NewJob, /) -> tuple[str, ...]:
         places = (*self._router.formerly(job), self._router.choose(job))
         return tuple(name for name in dict.fromkeys(places) if name != self._name)

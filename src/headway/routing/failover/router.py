@@ -37,6 +37,10 @@ class FailingOver:
         """See Router."""
         await self._router.freshen()
 
+    async def quiet(self) -> bool:
+        """See Router."""
+        return await self._router.quiet()
+
     def formerly(self, job: NewJob, /) -> tuple[str, ...]:
         """See Router."""
         return self._router.formerly(job)
