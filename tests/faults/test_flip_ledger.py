@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headway.job import JobId, JobRecord, JobState
-from tests.faults.flip_ledger import judge
+from tests.faults.flip_ledger import PROMPT_MS, judge
 
 
 def _record(job: str, *, state: JobState = JobState.SUCCEEDED, finished_ms: int = 50) -> JobRecord:
@@ -78,6 +78,15 @@ def test_two_jobs_of_a_key_and_a_unique_name_that_is_held_twice_are_named() -> N
     found = {"1": [("east", _record("1"))], "2": [("west", _record("2"))]}
     ran = _ran("1", "a") + _ran("2", "b")
     keyed = [_asks("a", 0, key="k"), _told("a", "1", 1), _asks("b", 2, key="k"), _told("b", "2", 3)]
-    assert _wrong(*keyed, found=found, ran=ran) == ["k has 2 jobs: 1, 2"]
+    assert _wrong(*keyed, found=found, ran=ran) == ["k has 2 jobs: 1, 2; its calls took [1, 1] ms"]
     alone = [_asks("a", 0, who="w"), _told("a", "1", 1), _asks("b", 2, who="w"), _told("b", "2", 3)]
     assert _wrong(*alone, found=found, ran=ran) == ["w: 2 was accepted 47 ms before 1 ended"]
+
+
+def test_names_taken_by_calls_that_took_too_long_are_counted_apart() -> None:
+    found = {"1": [("east", _record("1"))], "2": [("west", _record("2"))]}
+    ran = _ran("1", "a") + _ran("2", "b")
+    late = PROMPT_MS + 1
+    slow = [_asks("a", 0, key="k"), _told("a", "1", late), _asks("b", 2, key="k"), _told("b", "2", 3)]
+    ledger = judge(found, slow, ran)
+    assert (ledger.late, ledger.wrong) == (1, [])
