@@ -14,7 +14,6 @@ from headway.dashboard.places import PLACES
 from headway.dashboard.rendering import (
     ASSETS,
     KINDS,
-    Badge,
     Finding,
     Flash,
     Frame,
@@ -63,7 +62,6 @@ def test_no_component_takes_a_text_for_markup() -> None:
             app_name=HOSTILE,
             who=Who(HOSTILE, HOSTILE),
             flash=Flash(HOSTILE, HOSTILE),
-            badges={"jobs": Badge(1, HOSTILE)},
             mode=HOSTILE,
             csrf=HOSTILE,
         ),

@@ -70,8 +70,9 @@ def push(  # noqa: PLR0913 - the options of the command
         raise ConfigError(msg)
     from headway.cli.target import import_app
     from headway.config import load_settings
+    from headway.http.server import bind
     from headway.push.receiver import receiver
-    from headway.push.serve import bind, run
+    from headway.push.serve import run
     from headway.runtime.logs import adopt_logging, configure_logging
 
     try:

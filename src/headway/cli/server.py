@@ -94,10 +94,11 @@ def server(  # noqa: PLR0913 - the options of the command
 
     from headway.cli.target import import_app
     from headway.dashboard.serving import pages_of
+    from headway.http.server import bind
     from headway.runtime.logs import adopt_logging, configure_logging
     from headway.server.access.authentication import is_loopback
     from headway.server.running import Server, ServerOptions
-    from headway.server.serve import Place, bind, check_exposure, run
+    from headway.server.serve import Place, check_exposure, run
 
     configure_logging()
     loaded = import_app(app)

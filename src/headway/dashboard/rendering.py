@@ -66,13 +66,6 @@ class Finding(Struct, frozen=True):
     link: str = ""
 
 
-class Badge(Struct, frozen=True):
-    """A number beside a page's name in the way around."""
-
-    count: int
-    said: str
-
-
 class Who(Struct, frozen=True):
     """Who is signed in."""
 
@@ -97,7 +90,6 @@ class Frame(Struct, frozen=True):
     mode: str = ""  # light, dark; empty: as the system has it
     who: Who | None = None  # None where nobody signs in
     flash: Flash | None = None
-    badges: Mapping[str, Badge] = {}
 
 
 class Pages:

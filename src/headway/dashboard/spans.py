@@ -79,27 +79,13 @@ def ended_chart(at: tuple[int, ...], figures: Sequence[Figure], title: str = "At
 
 def wait_chart(at: tuple[int, ...], figures: Sequence[Figure]) -> Chart:
     """Return how long jobs waited from due to start."""
-    return Chart(
-        "Wait until start",
-        at,
-        (
-            Series("p50", laid(at, figures, lambda one: one.latency_p50_ms, None), "wait"),
-            Series("p95", laid(at, figures, lambda one: one.latency_p95_ms, None), "later"),
-        ),
-        unit="ms",
-        empty="No job was started in this time.",
-    )
+    p50 = Series("p50", laid(at, figures, lambda one: one.latency_p50_ms, None), "wait")
+    p95 = Series("p95", laid(at, figures, lambda one: one.latency_p95_ms, None), "later")
+    return Chart("Wait until start", at, (p50, p95), unit="ms", empty="No job was started in this time.")
 
 
 def time_chart(at: tuple[int, ...], figures: Sequence[Figure]) -> Chart:
     """Return how long attempts took."""
-    return Chart(
-        "Time from start to end",
-        at,
-        (
-            Series("p50", laid(at, figures, lambda one: one.duration_p50_ms, None), "accent"),
-            Series("p95", laid(at, figures, lambda one: one.duration_p95_ms, None), "warn"),
-        ),
-        unit="ms",
-        empty="No attempt ended in this time.",
-    )
+    p50 = Series("p50", laid(at, figures, lambda one: one.duration_p50_ms, None), "accent")
+    p95 = Series("p95", laid(at, figures, lambda one: one.duration_p95_ms, None), "warn")
+    return Chart("Time from start to end", at, (p50, p95), unit="ms", empty="No attempt ended in this time.")

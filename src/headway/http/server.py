@@ -8,14 +8,21 @@ honest sender's head comes within milliseconds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
+import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from headway.errors import ConfigError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from uvicorn import Config
     from uvicorn.server import ServerState
 
@@ -27,6 +34,16 @@ _UNREAD_SECONDS: Final = 60.0  # for a client to take the rest of an answer
 _LEAST: Final = 32  # connections
 _NO_DESCRIPTORS: Final = "socket.accept() out of system resource"
 _SAY_EVERY: Final = 10.0  # seconds
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind the port, 0 for a free one; ConfigError when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        msg = f"cannot listen on {host} port {port}: {error}"
+        raise ConfigError(msg) from error
 
 
 class Connections:
@@ -69,6 +86,25 @@ class Connections:
         if now - self._said >= _SAY_EVERY:
             self._said = now
             _log.warning(text, *values)
+
+
+class Serving(uvicorn.Server):
+    """A server that leaves the signals to whoever runs it, and says when it listens."""
+
+    def __init__(self, config: Config, ready: Callable[[], None]) -> None:
+        """`ready` is called once it listens."""
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets=sockets)
+        self._ready()
 
 
 class LimitedProtocol(asyncio.Protocol):

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 
-from headway.errors import ConfigError
-from headway.http.server import BACKLOG, Connections, name_lack_of_descriptors
+from headway.http.server import BACKLOG, Connections, Serving, name_lack_of_descriptors
 from headway.runtime.mainloop import run_main
 from headway.runtime.resources import THREAD_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import socket
+    from collections.abc import Callable
 
     from headway.push.receiver import Receiver
 
@@ -28,16 +26,6 @@ _log = logging.getLogger("headway.push")
 # Google's front ends keep connections for ten minutes. Who closes first must not be us: a request may be on its way.
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _KEEP_ALIVE: Final = 620
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Bind the port, 0 for a free one; ConfigError when it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        msg = f"cannot listen on {host} port {port}: {error}"
-        raise ConfigError(msg) from error
 
 
 def run(receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> int:
@@ -61,7 +49,7 @@ class _Serving:
     def __init__(self, receiver: Receiver, listening: socket.socket, ready: Callable[[], None]) -> None:
         self._receiver = receiver
         self._listening = listening
-        self._server = _Server(
+        self._server = Serving(
             uvicorn.Config(
                 receiver,
                 http=cast("type[asyncio.Protocol]", Connections().protocol),
@@ -113,21 +101,3 @@ class _Serving:
     async def _stop(self, grace: float | None) -> None:
         await self._receiver.drain(grace)
         self._server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets=sockets)
-        self._ready()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,14 +12,15 @@ import uvicorn
 from msgspec import Struct
 
 from headway.errors import ConfigError
-from headway.http.server import BACKLOG, Connections, name_lack_of_descriptors
+from headway.http.server import BACKLOG, Connections, Serving, name_lack_of_descriptors
 from headway.runtime.mainloop import run_main
 from headway.server.access.authentication import is_loopback
 from headway.server.access.keyring import Keyring
 from headway.server.store.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import socket
+    from collections.abc import Callable
 
     from headway.app.app import Headway
     from headway.server.running import Server
@@ -46,16 +45,6 @@ class Place(Struct, frozen=True):
     def secure(self) -> bool:
         """True where clients reach it by HTTPS."""
         return self.certificate is not None or (self.behind_proxy and not is_loopback(self.host))
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Bind the port, 0 for a free one; ConfigError when it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        msg = f"cannot listen on {host} port {port}: {error}"
-        raise ConfigError(msg) from error
 
 
 async def check_exposure(app: Headway, place: Place) -> None:
@@ -90,7 +79,7 @@ def run(server: Server, place: Place, listening: socket.socket, ready: Callable[
 async def _serve(server: Server, place: Place, listening: socket.socket, ready: Callable[[], None]) -> int:
     loop = asyncio.get_running_loop()
     name_lack_of_descriptors(loop)
-    serving = _Server(
+    serving = Serving(
         uvicorn.Config(
             server,
             http=cast("type[asyncio.Protocol]", Connections().protocol),
@@ -129,21 +118,3 @@ async def _serve(server: Server, place: Place, listening: socket.socket, ready: 
         for number in numbers:
             loop.remove_signal_handler(number)
     return 0
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets=sockets)
-        self._ready()

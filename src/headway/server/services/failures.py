@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -11,6 +9,7 @@ from msgspec import Struct
 from headway.clock import from_ms
 from headway.codec import decode_history
 from headway.job import JobState
+from headway.records.fingerprint import fingerprint
 from headway.server.instants import Instant
 from headway.server.services.jobs import JobSearch, list_page, query_of
 from headway.server.services.problems import NotFoundError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 _LOOKED_AT: Final = 10_000  # failed jobs, the last to fail first
 _PAGE: Final = 1000
 _NAMED: Final = 20  # jobs of a group whose ids are told
-_FRAME: Final = re.compile(r'^\s*File "([^"]+)", line \d+, in (.+)$', re.MULTILINE)
 
 
 class ErrorGroup(Struct, frozen=True, kw_only=True):
@@ -99,20 +97,8 @@ class FailuresService:
 
 
 def group_of(error: AttemptError | None) -> str:
-    """Return what jobs with this last error have in common: a hash of its type and the place that raised it."""
-    if error is None:
-        return "unknown"
-    return hashlib.blake2b(
-        f"{error.type}\n{_place(error)}".encode(errors="replace"), digest_size=8
-    ).hexdigest()
-
-
-def _place(error: AttemptError) -> str:
-    frames = _FRAME.findall(error.traceback)
-    if not frames:
-        return ""
-    file, function = frames[-1]
-    return f"{'/'.join(file.split('/')[-2:])}, {function}"
+    """Return the group of jobs with this last error: the same word as in the records."""
+    return "unknown" if error is None else fingerprint(error).group
 
 
 def _group(group: str, records: list[JobRecord], error: AttemptError | None) -> ErrorGroup:
@@ -120,7 +106,7 @@ def _group(group: str, records: list[JobRecord], error: AttemptError | None) -> 
     return ErrorGroup(
         id=group,
         type="" if error is None else error.type,
-        place="" if error is None else _place(error),
+        place="" if error is None else fingerprint(error).place,
         message="" if error is None else error.message,
         tasks=tuple(sorted({record.task for record in records})),
         queues=tuple(sorted({record.queue for record in records})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from headway.routing.carriers.broker import RoutedBroker
+from headway.routing.changing import control_carrier
 from headway.server.services.problems import CannotError, NotFoundError, OutOfScopeError
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Shared(NamedTuple):
     @property
     def control(self) -> ControlStore | None:
         """Where routes and roll-outs are kept."""
-        able = (one.capabilities.control for one in self.carriers.values())
-        return next((one for one in able if one is not None), None)
+        found = control_carrier(self.carriers)
+        return None if found is None else found[1]
 
     @property
     def figures(self) -> FiguresStore | None:
