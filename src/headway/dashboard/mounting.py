@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from headway.dashboard.web import Dashboard
+from headway.dashboard.serving import pages_of
 from headway.errors import ConfigError
 from headway.server.rest.guard import Guard, host_names
 from headway.server.running import Server, ServerOptions
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from headway.app.app import Headway
+    from headway.dashboard.web import Dashboard
     from headway.server.rest.state import ServerState
 
 
@@ -67,7 +68,6 @@ class _Inside:
             try:
                 yield
             finally:
-                self._server.stop_streams()
                 self._dashboard = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,9 +75,7 @@ class _Inside:
         await self._guard(scope, receive, send)
 
     def _pages(self, state: ServerState) -> Dashboard:
-        self._dashboard = Dashboard(
-            state.services, state.keyring, state.authenticator, read_only=self._read_only
-        )
+        self._dashboard = pages_of(state, read_only=self._read_only)
         return self._dashboard
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:

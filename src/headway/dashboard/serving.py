@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from headway.server.rest.state import ServerState
 
 
-def pages_of(state: ServerState) -> Dashboard:
-    """Return the pages for a server."""
-    return Dashboard(state.services, state.keyring, state.authenticator)
+def pages_of(state: ServerState, *, read_only: bool = False) -> Dashboard:
+    """Return the pages for a server, which is open."""
+    return Dashboard(state.services, state.keyring, state.authenticator, state.live.hub, read_only=read_only)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from headway.dashboard import answers
 from headway.dashboard.asking import Asked, Done, Shown
 from headway.dashboard.door import SESSION, VISIT, Door, Visitor, is_ours
-from headway.dashboard.live import Pulse
+from headway.dashboard.live import live_answer
 from headway.dashboard.reading import (
     address_of,
     fields_of,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from headway.server.access.authentication import Authenticator
     from headway.server.access.keyring import Keyring
+    from headway.server.live.hub import Hub
     from headway.server.services.app_services import AppServices
 
 _log: Final = logging.getLogger("headway.dashboard")
@@ -61,19 +62,16 @@ class Dashboard:
         services: AppServices,
         keyring: Keyring,
         authenticator: Authenticator,
+        hub: Hub,
         *,
         read_only: bool = False,
     ) -> None:
-        """`read_only`: nobody can do anything here, whatever their role."""
+        """`hub` hears what happens. `read_only`: nobody can do anything here, whatever their role."""
         self._services = services
         self._door = Door(keyring, authenticator, services.app.clock)
         self._pages = Pages()
-        self._pulse = Pulse(services.app.carrier)
+        self._hub = hub
         self._read_only = read_only
-
-    def stop_streams(self) -> None:
-        """End what keeps connections open: a server that is to stop would wait for it."""
-        self._pulse.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,7 +114,7 @@ class Dashboard:
         if request.method == "POST":
             return await self._act(request, base, path, visitor)
         if path == "/live":
-            return self._pulse.answer()
+            return live_answer(self._hub)
         return await self._page(request, base, path, visitor)
 
     async def _page(self, request: Request, base: str, path: str, visitor: Visitor) -> Response:

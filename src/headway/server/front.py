@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from headway.server.rest.endpoint import respond
 from headway.server.rest.problem import MEDIA_TYPE, problem
@@ -17,18 +17,8 @@ if TYPE_CHECKING:
 _OF_THE_API: Final = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/v1")
 
 
-class Pages(Protocol):
-    """An ASGI application with pages for people."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-
-    def stop_streams(self) -> None:
-        """End answers that have no end."""
-
-
 if TYPE_CHECKING:
-    MakePages = Callable[[ServerState], Pages]
+    MakePages = Callable[[ServerState], Any]  # an ASGI application with pages for people
 
 
 class Front:
@@ -38,16 +28,11 @@ class Front:
         """`make` makes the pages, once the server is open."""
         self._api = api
         self._make = make
-        self._pages: Pages | None = None
+        self._pages: Any = None
 
     def open(self, state: ServerState) -> None:
         """Begin to serve pages."""
         self._pages = None if self._make is None else self._make(state)
-
-    def stop_streams(self) -> None:
-        """End the streams of pages."""
-        if self._pages is not None:
-            self._pages.stop_streams()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""

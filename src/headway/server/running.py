@@ -81,8 +81,7 @@ class Server:
 
     def stop_streams(self) -> None:
         """End the streams of events: they would keep a server that is to stop."""
-        self._front.stop_streams()
-        if self.state is not None and self.state.live is not None:
+        if self.state is not None:
             self.state.live.hub.end_streams()
 
     @asynccontextmanager
@@ -97,8 +96,10 @@ class Server:
                 keyring = Keyring(database, app.clock)
                 records = await opening.enter_async_context(_records(app))
                 services = AppServices(app, database, audit, keyring, records)
+                live = Live(services)
                 self.state = state = ServerState(
                     services=services,
+                    live=live,
                     keyring=keyring,
                     authenticator=Authenticator(
                         keyring, app.clock, open_without_keys=self.options.open_without_keys
@@ -108,7 +109,6 @@ class Server:
                     metrics=AppMetrics(app, records),
                     document=openapi_document(app),
                 )
-                state.live = live = Live(services)
                 await live.open()
                 self._front.open(state)
                 self.chores = chores = Chores(state, keyring)

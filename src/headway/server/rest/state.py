@@ -27,7 +27,7 @@ class ServerState:
     limits: RateLimits
     replays: Replays
     metrics: AppMetrics
-    live: Live | None = None
+    live: Live
     document: dict[str, object] = field(default_factory=dict[str, object])
     checks: dict[str, Callable[[], Awaitable[object]]] = field(
         default_factory=dict[str, "Callable[[], Awaitable[object]]"]
