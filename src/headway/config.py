@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import msgspec
 from msgspec import Struct
 
-from headway.clock import LONGEST_MS, text_seconds
+from headway.clock import LONGEST_MS
 from headway.errors import ConfigError, DeclarationError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
 from headway.names import checked_name
+from headway.settingtext import (
+    CARRIER,
+    parse_carriers,
+    parse_duration,
+    parse_routes,
+    parse_table,
+    parse_text_table,
+)
 from headway.text import shown, shown_fields
 
 if TYPE_CHECKING:
@@ -230,10 +235,6 @@ _ROTATED: Final = ("service_account", "push_secret")
 _LISTS: Final = frozenset({"include", "queues", "priority_bands"})
 _TABLES: Final = frozenset({"queue_concurrency", "queue_weights"})
 _TEXT_TABLES: Final = frozenset({"targets"})
-_CARRIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-# A URL may hold commas (the hosts of a Cluster): only one with a name, a sign and a scheme behind it divides.
-_NEXT_CARRIER: Final = re.compile(r",\s*(?=[A-Za-z0-9_-]+=[A-Za-z][A-Za-z+]*://)")
-_SIMPLE_ROUTE: Final = re.compile(r"[^\s=,{}\"]+=[A-Za-z0-9_-]+")
 # Variables that steer the command line or the tests, not an app.
 _OTHER_VARIABLES: Final = frozenset({"HEADWAY_CONFIG", "HEADWAY_APP", "HEADWAY_REDIS_SERVER"})
 
@@ -320,7 +321,7 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[str, str]]:
         if not all(part.isidentifier() for part in module.split(".")):
             yield "include", f": {module!r} is no name of a module, such as shop.jobs"
     for name in settings.carriers:
-        if not _CARRIER.fullmatch(name) or name == "by":
+        if not CARRIER.fullmatch(name) or name == "by":
             yield (
                 "carriers",
                 f": a carrier's name has 1 to 32 letters, digits, - and _, and is not 'by'; got {name!r}",
@@ -361,35 +362,6 @@ def _names_in(settings: Settings) -> Iterator[tuple[str, str]]:
             yield name, key
 
 
-def several(text: str) -> tuple[str, ...]:
-    """Return the values of a setting that takes several, divided by commas: the first is used, all are accepted.
-
-    Tasks wait for up to 30 days with what was true when they were made: so it can be replaced without refusing them.
-    """
-    return tuple(part for part in map(str.strip, text.split(",")) if part)
-
-
-def first(text: str) -> str:
-    """Return the value that is used of such a setting; empty: there is none."""
-    return next(iter(several(text)), "")
-
-
-def parse_duration(value: object, name: str) -> float:
-    """Seconds of `15`, `1.5`, `500ms`, `15s`, `2m`, `24h`, `7d` or of a timedelta; ConfigError names the setting."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # An int may be larger than a float can be.
-        return float(max(-sys.float_info.max, min(value, sys.float_info.max)))
-    try:
-        if isinstance(value, str):
-            return text_seconds(value, name)
-    except ValueError:
-        pass
-    msg = f"{name}: {value!r} is not a duration; write seconds or 500ms, 15s, 2m, 24h, 7d"
-    raise ConfigError(msg)
-
-
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -421,65 +393,15 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         elif key in _TABLES:
             values[key] = parse_table(text, variable)
         elif key in _TEXT_TABLES:
-            values[key] = _text_table(text, variable)
+            values[key] = parse_text_table(text, variable)
         elif key == "carriers":
-            values[key] = _carriers(text, variable)
+            values[key] = parse_carriers(text, variable)
         elif key == "routes":
-            values[key] = _routes(text, variable)
+            values[key] = parse_routes(text, variable)
         elif key in _FIELDS:
             values[key] = text
         # Unknown variables are left alone: the prefix is not ours alone, unlike the file.
     return values
-
-
-def parse_table(text: str, name: str) -> dict[str, int]:
-    """Read `email=5,reports=1`; ConfigError names the setting."""
-    table: dict[str, int] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        queue, _, number = part.partition("=")
-        if not queue or not number.isdecimal():
-            msg = f"{name}: {part!r} must be queue=number"
-            raise ConfigError(msg)
-        table[queue] = int(number)
-    return table
-
-
-def _text_table(text: str, name: str) -> dict[str, str]:
-    """Read `email=https://one.example,reports=https://two.example`; ConfigError names the setting."""
-    table: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, _, value = part.partition("=")
-        if not key or not value:
-            msg = f"{name}: {part!r} must be queue=URL"
-            raise ConfigError(msg)
-        table[key] = value
-    return table
-
-
-def _carriers(text: str, name: str) -> dict[str, str]:
-    """Read `main=redis://one.example/0,push=cloudtasks://project/location`; ConfigError names the setting."""
-    table: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in _NEXT_CARRIER.split(text))):
-        key, _, value = part.partition("=")
-        if not _CARRIER.fullmatch(key) or "://" not in value or key in table:
-            msg = f"{name}: must be carriers as name=URL, divided by commas, each name once"
-            raise ConfigError(msg)
-        table[key] = value
-    return table
-
-
-def _routes(text: str, name: str) -> dict[str, Any]:
-    """Read `email=push,reports=main`, or what stands below `[routes]` in headway.toml, with commas; ConfigError."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if all(_SIMPLE_ROUTE.fullmatch(part) for part in parts):
-        return dict(part.split("=", 1) for part in parts)
-    import tomllib  # noqa: PLC0415 - only where weights are given
-
-    try:
-        return dict(tomllib.loads(f"routes = {{ {text} }}")["routes"])
-    except tomllib.TOMLDecodeError as error:
-        msg = f"{name}: must be queue=carrier with commas, or as in headway.toml: reports = {{ main = 90, push = 10 }}"
-        raise ConfigError(msg) from error
 
 
 def _closest(key: str) -> str | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway import Headway
-from headway.config import GivenSettings, Settings, first, load_settings, parse_duration, several
+from headway.config import GivenSettings, Settings, load_settings
 from headway.errors import ConfigError
+from headway.settingtext import first, parse_duration, several
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,8 @@
-"""An app: its tasks, its schedules, its settings, and the carrier that it is open on."""
+"""An app: its tasks, its schedules, its settings, and the carrier that it is open on.
+
+It is longer than other files because all that users declare and call stands here, with its overloads and what they read
+of it; what it does stands in the modules beside it.
+"""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
-from headway.config import parse_duration
 from headway.errors import ConfigError
+from headway.settingtext import parse_duration
 
 _RATE: Final = re.compile(r"\s*([1-9]\d{0,8})\s*/\s*(\S+)\s*")
 _UNIT: Final = re.compile(r"(?:ms|s|m|h|d)")

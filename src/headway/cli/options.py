@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from headway.config import parse_duration
 from headway.errors import ConfigError
+from headway.settingtext import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from headway.config import parse_duration
 from headway.errors import ConfigError
 from headway.job import JobState
 from headway.server.services.problems import InvalidError
+from headway.settingtext import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from headway.brokers.cloudtasks.api.names import queue_id
 from headway.brokers.cloudtasks.location import parse
 from headway.clock import duration_ms
-from headway.config import first, several
 from headway.errors import ConfigError
 from headway.gcp.crontab import crontab
 from headway.gcp.declarations import Queue, Secret
@@ -25,6 +24,7 @@ from headway.gcp.resources import (
 )
 from headway.gcp.rights import bindings
 from headway.gcp.rights import needs_number as rights_need_number
+from headway.settingtext import first, several
 
 if TYPE_CHECKING:
     from headway.app.app import Headway

@@ -48,11 +48,6 @@ class SourceServer:
         self._client: Any = None
         self._sentinel: Sentinel | None = None
 
-    @property
-    def clustered(self) -> bool:
-        """Whether keys lie on several servers, so that a call may only touch those of one slot."""
-        return self._where.layout == "cluster"
-
     async def open(self) -> None:
         """Connect and greet. Opening an open one does nothing."""
         if self._client is not None:

@@ -81,11 +81,3 @@ def instrument(app: Headway, provider: TracerProvider | None = None) -> None:
                 span.set_attribute("headway.gives_up", call.gives_up(error))
                 span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
                 raise
-
-
-def trace_ids() -> tuple[str, str]:
-    """Return the ids of the present trace and span, in hexadecimal; empty: there is none."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return "", ""
-    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)

@@ -11,10 +11,10 @@ from headway.brokers.cloudtasks.api.resources import TaskSpec
 from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.codec import decode_call, is_reference
-from headway.config import first
 from headway.errors import CodecError, ConfigError
 from headway.job import PRIORITY_MAX, PRIORITY_MIN
 from headway.offload.payloads import read_reference
+from headway.settingtext import first
 from headway.text import redact
 
 if TYPE_CHECKING:

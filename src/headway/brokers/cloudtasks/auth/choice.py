@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from headway.brokers.cloudtasks.auth.hmac import SIGNATURE_HEADER, HmacVerifier
 from headway.brokers.cloudtasks.auth.verifier import UnverifiedError
-from headway.config import several
 from headway.errors import ConfigError
+from headway.settingtext import several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
