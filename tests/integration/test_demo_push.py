@@ -45,7 +45,9 @@ def test_nothing_is_lost_nor_completed_twice_and_nothing_stays_behind(tmp_path: 
     assert ledger["accepted"] == ledger["completed"] == FILES + 1 + findings["samples"]
     assert findings["files"] == FILES
     assert findings["census"]["folders"] > 10
-    assert ledger["retries"] >= FILES // 40
+    # An attempt that stumbles may be the one that dies with the killed receiver: then it counts as recovered.
+    assert ledger["retries"] + ledger["recovered"] >= FILES // 40
+    assert ledger["retries"] > 0
     assert outcome["duplicates"] >= FILES // 20
     assert outcome["killed"] is not None
     assert f"receiver {outcome['killed']} killed with SIGKILL" in done.stderr

@@ -24,6 +24,9 @@ class MadeSchedules:
 
     async def read(self) -> list[MadeSchedule]:
         """Return all, sorted by name."""
+        # Every supervisor asks every few seconds, and most apps have none: one command then, not a script of three.
+        if not await self._session.command("EXISTS", f"{self._session.prefix}sch:made"):
+            return []
         flat, fires = await self._session.run("made_schedules")
         found: list[MadeSchedule] = []
         for name, text, fire in zip(flat[::2], flat[1::2], fires, strict=True):
