@@ -17,7 +17,8 @@ from headway.routing import following
 from headway.routing.declared import Declared
 from headway.routing.following import ROUTES, Following
 from headway.routing.routes import Route, route_of
-from headway.routing.table import RouteTable, decode_table, encode_table
+from headway.routing.table import RouteTable
+from headway.routing.tableformat import decode_table, encode_table
 from headway.runtime.scheduler import Scheduler
 from headway.service import Remarks
 from headway.testing import FakeClock, FaultyBroker, inline

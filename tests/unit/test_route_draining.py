@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from headway.routing.declared import Declared
 from headway.routing.draining import stand_in, working
 from headway.routing.routes import PLACES, Route, route_of
-from headway.routing.table import UNROUTED, RouteTable, decode_table, encode_table
+from headway.routing.table import UNROUTED, RouteTable
+from headway.routing.tableformat import decode_table, encode_table
 from tests.unit.test_routes import UNTIMED, weights
 
 NAMES = ("east", "main", "push", "west")

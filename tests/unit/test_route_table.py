@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from headway.errors import CodecError
+from headway.routing.differences import differences
 from headway.routing.routes import Route, route_of
-from headway.routing.table import MAX_BYTES, RouteTable, decode_table, differences, encode_table
+from headway.routing.table import RouteTable
+from headway.routing.tableformat import MAX_BYTES, decode_table, encode_table
 
 REPORTS = route_of("reports", {"main": 90, "push": 10})
 EMAIL = route_of("email", {"push": 100})

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headway.errors import BrokerUnavailableError, ConfigError, HeadwayError
 from headway.routing.following import ROUTES, SETTLING
-from headway.routing.table import RouteTable, decode_table, encode_table
+from headway.routing.table import RouteTable
+from headway.routing.tableformat import decode_table, encode_table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -14,8 +14,9 @@ from msgspec import Struct
 from headway.errors import CodecError
 from headway.routing.changing import change_routes
 from headway.routing.declared import Declared
+from headway.routing.differences import differences
 from headway.routing.routes import Route, Runs
-from headway.routing.table import UNROUTED, RouteTable, differences
+from headway.routing.table import UNROUTED, RouteTable
 
 if TYPE_CHECKING:
     from headway.brokers.base import ControlStore

@@ -12,7 +12,8 @@ from headway.errors import BrokerError, CodecError
 from headway.routing.draining import stand_in, working
 from headway.routing.routes import Route
 from headway.routing.shadow import at_work
-from headway.routing.table import UNROUTED, RouteTable, decode_table
+from headway.routing.table import UNROUTED, RouteTable
+from headway.routing.tableformat import decode_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,32 +1,24 @@
-"""All routes of an app at one version, as the control store keeps them: who changed what, when and why."""
+"""All routes of an app at one version: who changed what, when and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-from msgspec import Struct
-
-from headway.clock import LAST_MS
-from headway.errors import CodecError
 from headway.routing.draining import working
-from headway.routing.routes import Route, Runs, moved
+from headway.routing.routes import Route
 from headway.routing.shadow import Shadow
 from headway.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-MAX_BYTES: Final = 256 * 1024
-"""Size of an encoded table, as control stores take it: about 1,000 queues with several changes each."""
 MAX_FORMER: Final = 16
 """Earlier routes of a queue that are kept with it."""
 MAX_WHO: Final = 200
 MAX_WHY: Final = 1000
 UNROUTED: Final = ""
 """Stands for all queues that neither a table nor the settings name: no queue is called so."""
-_FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,150 +153,3 @@ class RouteTable:
             dict(sorted(drained.items())),
             self.shadows,
         )
-
-
-class _Entry(Struct, frozen=True, omit_defaults=True):
-    runs: Runs
-    by: str = ""
-
-
-class _Document(Struct, frozen=True):
-    """The form in the store. Fields that a later Headway adds are passed over, so that old producers go on."""
-
-    format: int
-    version: int
-    parent: int
-    who: str
-    when_ms: int
-    why: str
-    routes: dict[str, _Entry]
-    restores: int = 0
-    former: dict[str, tuple[_Entry, ...]] = {}
-    changes: dict[str, int] = {}
-    drained: dict[str, str] = {}
-    shadows: dict[str, Shadow] = {}
-
-
-_decoder: Final = msgspec.json.Decoder(_Document)
-
-
-def encode_table(table: RouteTable) -> bytes:
-    """Return the table as JSON; ValueError when it is larger than MAX_BYTES."""
-    entries = {queue: _Entry(route.runs, route.by) for queue, route in table.routes.items()}
-    data = msgspec.json.encode(
-        _Document(
-            format=_FORMAT,
-            version=table.version,
-            parent=table.parent,
-            who=table.who,
-            when_ms=table.when_ms,
-            why=table.why,
-            routes=entries,
-            restores=table.restores,
-            former={
-                queue: tuple(_Entry(route.runs, route.by) for route in routes)
-                for queue, routes in table.former.items()
-            },
-            changes=dict(table.changes),
-            drained=dict(table.drained),
-            shadows=dict(table.shadows),
-        )
-    )
-    if len(data) > MAX_BYTES:
-        msg = f"the routes of {len(entries)} queues have {len(data)} bytes, more than {MAX_BYTES}: route fewer queues"
-        raise ValueError(msg)
-    return data
-
-
-def decode_table(data: bytes) -> RouteTable:
-    """Read a table; CodecError when it is damaged, too large, or of a format that this Headway does not know."""
-    if len(data) > MAX_BYTES:
-        msg = f"stored routes have {len(data)} bytes, more than {MAX_BYTES}"
-        raise CodecError(msg)
-    try:
-        document = _decoder.decode(data)
-        if document.format != _FORMAT:
-            msg = f"stored routes have format {document.format}, this Headway knows {_FORMAT}: upgrade it"
-            raise CodecError(msg)
-        if not (0 <= document.parent <= document.version and 0 <= document.when_ms <= LAST_MS):
-            msg = "stored routes are damaged: the version or the instant cannot be"
-            raise CodecError(msg)
-        routes = {queue: Route(queue, entry.runs, entry.by) for queue, entry in document.routes.items()}
-        former = {
-            queue: tuple(Route(queue, entry.runs, entry.by) for entry in entries[:MAX_FORMER])
-            for queue, entries in document.former.items()
-        }
-    except (msgspec.MsgspecError, ValueError) as error:
-        if isinstance(error, CodecError):
-            raise
-        msg = f"stored routes are damaged: {error}"
-        raise CodecError(msg) from error
-    return RouteTable(
-        version=document.version,
-        parent=document.parent,
-        routes=routes,
-        who=document.who,
-        when_ms=document.when_ms,
-        why=document.why,
-        restores=document.restores,
-        former=former,
-        changes=document.changes,
-        drained=document.drained,
-        shadows=document.shadows,
-    )
-
-
-def differences(old: RouteTable, new: RouteTable, default: str) -> list[str]:
-    """Return what differs, one line a carrier that is drained or no more, and one a queue in the order of names.
-
-    A queue without a route goes to the carrier `default`. Each line says which percentage of the queue's new jobs
-    changes its carrier.
-    """
-    lines = [
-        f"{name} is drained: nothing new goes there, {goal} stands in"
-        for name, goal in new.drained.items()
-        if old.drained.get(name) != goal
-    ]
-    lines += [f"{name} is drained no more" for name in old.drained if name not in new.drained]
-    for queue in sorted(old.shadows.keys() | new.shadows.keys()):
-        if old.shadows.get(queue) != new.shadows.get(queue):
-            lines.append(f"{queue}: {shadow_text(new.shadows.get(queue))}")
-    return lines + [
-        line
-        for queue in sorted(old.routes.keys() | new.routes.keys())
-        for line in _difference(queue, old.routes.get(queue), new.routes.get(queue), default)
-    ]
-
-
-def shadow_text(shadow: Shadow | None) -> str:
-    """Say what is copied."""
-    if shadow is None or not shadow.percent:
-        return "nothing is copied any more"
-    return f"{shadow.percent} % are copied to {shadow.to}"
-
-
-def _difference(queue: str, old: Route | None, new: Route | None, default: str) -> Iterator[str]:
-    if old == new:
-        return
-    whole = Route(queue, ((default, 100),))
-    before, after = old or whole, new or whole
-    parts = [
-        f"{name} {before.weights.get(name, 0)} -> {after.weights.get(name, 0)} %"
-        for name in sorted(before.weights.keys() | after.weights.keys())
-        if before.weights.get(name) != after.weights.get(name)
-    ]
-    if before.by != after.by:
-        parts.append(f"placed by {after.by or 'key or id'} instead of {before.by or 'key or id'}")
-    if old is None:
-        parts.append("has a route now")
-    if new is None:
-        parts.append(f"has no route any more: all to {default}, the first carrier")
-    if not parts:
-        parts.append("the same weights on other places")
-    percent = moved(before, after)
-    moves = "up to 100 % of its jobs" if before.by != after.by and percent else f"{percent} % of its jobs"
-    yield (
-        f"{queue}: {'; '.join(parts)}; {moves} change their carrier"
-        if percent
-        else f"{queue}: {'; '.join(parts)}"
-    )

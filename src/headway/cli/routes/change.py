@@ -258,7 +258,7 @@ def _say_wait(stored: StoredRoutes) -> None:
 
 
 def _words(known: Declared, change: Change) -> list[str]:
-    from headway.routing.table import differences
+    from headway.routing.differences import differences
 
     return differences(known.over(change.before), known.over(change.after), known.first)
 

@@ -62,7 +62,8 @@ def _lines(changes: Sequence[str] | None) -> Sequence[str]:
 
 def _fields(table: RouteTable, tables: Sequence[RouteTable], declared: Declared) -> dict[str, Any]:
     from headway.cli.render import iso
-    from headway.routing.table import RouteTable, differences
+    from headway.routing.differences import differences
+    from headway.routing.table import RouteTable
 
     before = next((one for one in tables if one.version == table.parent), None)
     if table.parent == 0:

@@ -6,9 +6,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from headway.errors import ConfigError
+from headway.routing.failover.contents import read_contents
 from headway.routing.failover.entries import Contents
 from headway.routing.failover.schema import MARK, explained
-from headway.routing.failover.spoolfile import read_contents
 
 if TYPE_CHECKING:
     from pathlib import Path
