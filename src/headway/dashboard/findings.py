@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from headway.routing.rollout.rollout import Status
 from headway.server.services.queues import Queue
 from headway.server.services.rollouts import RolloutView
 from headway.server.services.schedules import ScheduleView
+from headway.server.services.spool import SpoolView
 from headway.server.services.workers import Worker
 
 OLD_MS: Final = 60_000
@@ -27,6 +28,10 @@ _FEW: Final = 20  # attempts: fewer are no rate
 _VERY_OLD_MS: Final = 15 * 60_000
 _MISSED_MS: Final = 90_000
 """A schedule whose next fire lies this far back was missed: nobody runs schedules."""
+RECENT_MS: Final = 15 * 60_000
+"""What attempts came to longer ago than this is no longer wrong now."""
+_BEHIND_MS: Final = 60_000
+_NEARLY_FULL: Final = 0.8
 _MOST: Final = 20
 
 
@@ -39,9 +44,19 @@ class Facts(Struct, frozen=True):
     pushed: bool  # a carrier pushes: who serves a queue there is not known here
     schedules: Sequence[ScheduleView] = ()
     rollouts: Sequence[RolloutView] = ()
-    failed: int = 0  # attempts that failed in the last minutes
-    ended: int = 0  # and how many ended at all
+    # Of the last 15 minutes:
+    failed: int = 0  # attempts
+    ended: int = 0  # attempts, those that failed among them
+    dead: int = 0  # jobs that failed for good
+    superseded: int = 0  # attempts of which the worker had lost the lease
+    # What the app leans on:
     trouble: str = ""  # what the audit log could not write
+    spool: SpoolView | None = None
+    spool_trouble: str = ""  # why its file cannot be read
+    records: Mapping[str, int | None] | None = (
+        None  # carriers and how many ms they are behind; None: never recorded
+    )
+    records_trouble: str = ""  # why their database cannot be read
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -50,9 +65,13 @@ def findings(facts: Facts) -> list[Finding]:
         *_unserved(facts),
         *_late(facts),
         *_failing(facts),
+        *_superseded(facts),
+        *_away(facts),
+        *_spooled(facts),
         *_rolled_back(facts),
         *_missed(facts),
         *_paused(facts),
+        *_unrecorded(facts),
     ]
     if facts.trouble:
         found.append(
@@ -103,18 +122,100 @@ def _late(facts: Facts) -> list[Finding]:
 
 
 def _failing(facts: Facts) -> list[Finding]:
+    for_good = f"{_many(facts.dead, 'job')} failed for good in the last 15 min."
     if facts.ended < _FEW or facts.failed / facts.ended < MANY_FAIL:
-        return []
+        return [Finding("warn", for_good, "", "/failures", "To the failures")] if facts.dead else []
     share = written(facts.failed / facts.ended, "share")
     return [
         Finding(
             "bad" if facts.failed / facts.ended > _MOST_FAIL else "warn",
             f"{share} of attempts fail: {facts.failed:,} of the last {facts.ended:,}.",
-            "",
+            for_good if facts.dead else "",
             "/failures",
             "To the failures",
         )
     ]
+
+
+def _superseded(facts: Facts) -> list[Finding]:
+    if not facts.superseded:
+        return []
+    return [
+        Finding(
+            "warn",
+            f"{_many(facts.superseded, 'attempt')} lost the lease in the last 15 min.",
+            "A worker stood still or was cut off for the length of its lease, and its jobs ran again.",
+            "/workers",
+            "To the workers",
+        )
+    ]
+
+
+def _away(facts: Facts) -> list[Finding]:
+    if facts.spool is None:
+        return []
+    # One finding a carrier, however many processes say so.
+    away = {one.carrier: one for one in facts.spool.contents.breakers if one.state == "open"}
+    return [
+        Finding(
+            "bad",
+            f"Carrier {one.carrier} does not answer, for {written(max(0, facts.now_ms - one.since_ms), 'ms')}.",
+            f"{one.why} New jobs go where else their route leads, or into the spool of their host.".lstrip(),
+            "/routes",
+            "To the routes",
+        )
+        for one in away.values()
+    ]
+
+
+def _spooled(facts: Facts) -> list[Finding]:
+    if facts.spool_trouble:
+        return [Finding("bad", "The spool of this host cannot be read.", facts.spool_trouble)]
+    if facts.spool is None:
+        return []
+    contents, full = facts.spool.contents, facts.spool.full
+    found: list[Finding] = []
+    if waiting := contents.jobs - contents.parked:
+        age = written(max(0, facts.now_ms - (contents.oldest_ms or facts.now_ms)), "ms")
+        share = written(full, "share")
+        found.append(
+            Finding(
+                "bad" if full >= _NEARLY_FULL else "warn",
+                f"{_many(waiting, 'job')} in the spool of this host, {share} full, the oldest for {age}.",
+                "They go to their carrier when it is back. When the spool is full, jobs are refused.",
+            )
+        )
+    if contents.parked:
+        found.append(
+            Finding(
+                "warn",
+                f"{_many(contents.parked, 'job')} of the spool of this host set aside.",
+                "`headway spool show` says why; then `headway spool resend` or `headway spool drop`.",
+            )
+        )
+    return found
+
+
+def _unrecorded(facts: Facts) -> list[Finding]:
+    if facts.records_trouble:
+        return [Finding("bad", "The database of the records does not answer.", facts.records_trouble)]
+    found: list[Finding] = []
+    for carrier, behind in (facts.records or {}).items():
+        if behind is not None and behind <= _BEHIND_MS:
+            continue
+        text = (
+            f"Nobody has recorded the jobs of carrier {carrier}."
+            if behind is None
+            else f"The records of carrier {carrier} are {written(behind, 'ms')} behind."
+        )
+        tone = "bad" if behind is not None and behind > _VERY_OLD_MS else "warn"
+        why = "`headway recorder` writes them: see whether one runs, and what it says."
+        found.append(Finding(tone, text, why, "/history", "To the history"))
+    return found
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _rolled_back(facts: Facts) -> list[Finding]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from headway.clock import from_ms
+from headway.clock import from_ms, to_ms
 from headway.dashboard.charts import Chart, Series, written
-from headway.dashboard.findings import MANY_FAIL, OLD_MS, Facts, findings
+from headway.dashboard.findings import MANY_FAIL, OLD_MS, RECENT_MS, Facts, findings
 from headway.dashboard.spans import SPANS, ended_chart, instants, laid, span_of, time_chart, wait_chart
+from headway.errors import HeadwayError
 from headway.job import JobState
+from headway.raised import in_one_line
 from headway.server.services.figures import By
 from headway.server.services.problems import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from headway.dashboard.asking import Asked
     from headway.dashboard.spans import Span
     from headway.server.services.figures import Figure
@@ -22,20 +26,26 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 15
 """Queues on the first page; there may be thousands."""
+_PATIENCE: Final = 2.0  # seconds for what is beside the carriers
+
+T = TypeVar("T")
 
 
 async def overview(asked: Asked) -> str:
     """Return the page."""
     services, caller = asked.services, asked.caller
     span = span_of(asked.one("span"))
-    queues, workers, rollouts, schedules, figures = await asyncio.gather(
+    queues, workers, rollouts, schedules, figures, leant_on = await asyncio.gather(
         services.queues.list(caller),
         services.workers.list(caller),
         services.rollouts.list(caller),
         _schedules(asked),
         read(asked, span),
+        asyncio.gather(_told(services.spool.read(caller)), _told(services.records.behind(caller))),
     )
+    (spool, spool_trouble), (records, records_trouble) = leant_on
     at = instants(span, asked.now_ms)
+    recent = [one for one in figures if to_ms(one.at) + span.step_ms > asked.now_ms - RECENT_MS]
     facts = Facts(
         now_ms=asked.now_ms,
         queues=queues,
@@ -43,9 +53,15 @@ async def overview(asked: Asked) -> str:
         pushed=any(store.capabilities.push is not None for store in services.app.carriers.values()),
         schedules=schedules,
         rollouts=rollouts,
-        failed=sum(one.failed for one in figures),
-        ended=sum(one.failed + one.succeeded for one in figures),
+        failed=sum(one.failed for one in recent),
+        ended=sum(one.failed + one.succeeded for one in recent),
+        dead=sum(one.dead for one in recent),
+        superseded=sum(one.superseded for one in recent),
         trouble=services.audit.trouble,
+        spool=spool,
+        spool_trouble=spool_trouble,
+        records=records,
+        records_trouble=records_trouble,
     )
     ordered = sorted(queues, key=lambda one: (-(one.oldest_ready_age_ms or 0), -waiting(one), one.name))
     return asked.render(
@@ -90,6 +106,17 @@ async def read(asked: Asked, span: Span, by: By = By.NOTHING, queue: str | None 
     except ServiceError:
         return []
     return view.figures
+
+
+async def _told(asking: Awaitable[T]) -> tuple[T | None, str]:
+    """Return what is told, or why it cannot be: the page says so, and shows the rest."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asking, ""
+    except TimeoutError:
+        return None, f"It has not answered for {_PATIENCE:.0f} s."
+    except HeadwayError as error:
+        return None, in_one_line(error)
 
 
 async def _schedules(asked: Asked) -> list[ScheduleView]:

@@ -19,6 +19,7 @@ from headway.server.services.rollouts import Rollouts
 from headway.server.services.routes import Routes
 from headway.server.services.schedules import Schedules
 from headway.server.services.shared import Shared
+from headway.server.services.spool import SpoolService
 from headway.server.services.tasks import Tasks
 from headway.server.services.workers import Workers
 
@@ -53,11 +54,12 @@ class AppServices:
         self.queues = Queues(shared)
         self.schedules = Schedules(shared, self.creating)
         self.http_jobs = HttpJobs(shared, self.creating)
-        self.records = RecordsService(records)
+        self.records = RecordsService(shared, records)
         self.workers = Workers(shared)
         self.routes = Routes(shared)
         self.rollouts = Rollouts(shared, self.routes)
         self.figures = FiguresService(shared)
+        self.spool = SpoolService(shared)
         self.tasks = Tasks(shared)
         self.failures = FailuresService(shared)
         self.keys = KeyActs(keyring, audit)

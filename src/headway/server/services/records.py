@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headway.records.store import RecordStore
     from headway.records.values import Execution, Happening, RecordedJob
     from headway.server.access.caller import Caller
+    from headway.server.services.shared import Shared
 
 _PLAIN = {"priority", "attempt", "crashes", "key", "reason", "headers", "tags", "worker"}
 
@@ -89,9 +90,22 @@ class TimelineView(Struct, frozen=True):
 class RecordsService:
     """The records of an app; CannotError from each call where it keeps none."""
 
-    def __init__(self, store: RecordStore | None) -> None:
+    def __init__(self, shared: Shared, store: RecordStore | None) -> None:
         """`store` is open."""
+        self._shared = shared
         self._store = store
+
+    async def behind(self, caller: Caller) -> dict[str, int | None] | None:
+        """Return for how many ms each carrier's events are not recorded; None: never one was.
+
+        Without records it is None, and for a caller who may not see every queue. RecordsUnavailableError while the
+        database is away.
+        """
+        if self._store is None or not caller.scope.everything:
+            return None
+        now = self._shared.app.clock.now_ms()
+        seen = {one.carrier: one.seen_ms for one in await self._store.feeds() if one.seen_ms}
+        return {name: max(0, now - seen[name]) if name in seen else None for name in self._shared.carriers}
 
     async def search(
         self, caller: Caller, search: RecordSearch, *, after: str | None = None, limit: int = 100
