@@ -9,7 +9,7 @@ import pytest
 
 from headway import Headway, Unique
 from headway.brokers.base import JobQuery
-from headway.errors import BrokerUnavailableError, ConfigError, DeclarationError
+from headway.errors import ArgumentsError, BrokerUnavailableError, ConfigError, DeclarationError
 from headway.job import SHADOW_QUEUE, JobState, NewJob, new_job_id
 from headway.routing import shadowing
 from headway.routing.shadow import Shadow, at_work
@@ -120,6 +120,17 @@ def test_a_shadow_takes_the_arguments_of_its_task_and_no_task_is_called_like_a_c
         @app.task(name="shadow-of-report")
         def disguised() -> None: ...
 
+    with pytest.raises(DeclarationError, match="headway-shadows is that of copies"):
+
+        @app.task(queue=SHADOW_QUEUE)
+        def among() -> None: ...
+
+    @app.task()
+    def real() -> None: ...
+
+    with pytest.raises(ArgumentsError, match="headway-shadows is that of copies"):
+        real.options(queue=SHADOW_QUEUE)
+
 
 async def test_a_carrier_that_takes_no_copies_is_nobodys_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -195,7 +206,7 @@ async def test_a_copy_never_runs_as_the_job_itself(tmp_path: Path) -> None:
     """Also where a carrier hands it to an app that has a task, and no shadow of it."""
     app, ran = _app(tmp_path), list[int]()
 
-    @app.task(name="report", queue=SHADOW_QUEUE)  # as if somebody had thought of that name
+    @app.task(name="report", queue="reports")
     async def report(number: int) -> None:
         ran.append(number)
 

@@ -450,13 +450,29 @@ async def test_routes_are_changed_and_rolled_back(tmp_path: Path) -> None:
     async with served(app) as scene:
         client = scene.client()
         told = await act(
-            client, "/routes/email/set", **{"weight.east": "70", "weight.west": "30"}, reason="to try"
+            client,
+            "/routes/email/set",
+            **{"weight.east": "70", "weight.west": "30"},
+            shadow="west=5",
+            reason="to try",
         )
         assert told.json()["said"] == "The route of email is east 70 %, west 30 %."
         assert "70 %" in (await client.get("/routes")).text
         assert "to try" in (await client.get("/routes")).text
-        assert (await client.get("/routes/email")).status_code == 200
+        assert "5 % are copied to west" in (await client.get("/routes")).text
+        assert "5 % of its jobs are copied to west" in (await client.get("/routes/email")).text
         assert (await act(client, "/routes/email/set", **{"weight.east": "70"})).status_code == 422
+        refused = await act(client, "/routes/email/set", **{"weight.east": "100"}, shadow="west")
+        assert (refused.status_code, "shadow of email: must be a carrier" in refused.text) == (422, True)
+        assert (await client.get("/v1/routes")).json()["routes"] == [
+            {
+                "queue": "email",
+                "weights": {"east": 70, "west": 30},
+                "by": "",
+                "declared": False,
+                "shadow": {"to": "west", "percent": 5},
+            }
+        ]
         told = await act(
             client, "/routes/email/begin", to="west", steps="40 100", every="1m", max_error_rate="2%"
         )

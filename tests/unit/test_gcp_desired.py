@@ -9,7 +9,7 @@ from headway import Headway
 from headway.config import load_settings
 from headway.errors import ConfigError, DeclarationError
 from headway.gcp import Deployment, Queue, Secret, Service, Subscription, Topic
-from headway.gcp.desired import desired, needs_number, place_of
+from headway.gcp.desired import desired, needs_number, place_of, queue_ids
 from headway.gcp.naming import description_of, label_of, schedule_of
 from headway.gcp.resources import (
     CloudBinding,
@@ -87,6 +87,25 @@ def test_a_service_is_told_what_it_needs_to_enqueue() -> None:
         "extract": "https://extract-42.europe-west1.run.app",
         "io": "https://io-42.europe-west1.run.app",
     }
+
+
+def test_copies_of_an_app_with_several_carriers_have_a_queue_and_a_receiver() -> None:
+    """A route may copy jobs at any time, and Cloud Tasks makes no queue by itself."""
+    carriers = {"main": "redis://:secret@redis", "push": "cloudtasks://demo/europe-west1"}
+    app = make_app(url=None, carriers=carriers)
+    assert needs_number(make_app(url=None, carriers=carriers, targets={"io": "https://io.example"}), BOTH)
+    found, [copies] = desired(app, BOTH, NUMBER), queue_ids(app, "headway-shadows")
+    assert set(of_kind(CloudQueue, found)) == {"shop-extract", "shop-io", copies}
+    env = of_kind(CloudService, found)["io"].env
+    assert "headway-shadows=https://extract-42.europe-west1.run.app" in env["HEADWAY_TARGETS"].value
+    assert not [name for name, value in env.items() if name == "HEADWAY_URL" or "secret" in value.value]
+    named = Deployment(services=[extract(), io(queues=["io", "headway-shadows"])])
+    queues = of_kind(CloudQueue, desired(app, named, NUMBER))
+    assert queues[copies].concurrency == queues["shop-io"].concurrency
+    with pytest.raises(ConfigError, match="2 carriers at Google"):
+        desired(
+            make_app(url=None, carriers={**carriers, "other": "cloudtasks://demo/us-east1"}), BOTH, NUMBER
+        )
 
 
 def test_the_settings_have_the_first_say_about_targets() -> None:

@@ -13,7 +13,7 @@ from headway.app.hiding import ALL, is_hidden
 from headway.app.unique import Unique
 from headway.clock import duration_ms, instant_ms
 from headway.errors import ArgumentsError, DeclarationError
-from headway.job import PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN
+from headway.job import PRIORITY_DEFAULT, PRIORITY_MAX, PRIORITY_MIN, SHADOW_QUEUE
 from headway.names import MAX_KEY, checked_name, valid_name
 from headway.retry import Retry
 from headway.schedules.schedule import CatchUp
@@ -87,7 +87,7 @@ def job_options(  # noqa: C901, PLR0913 - each is an option of its own
     if priority is not None:
         changes["priority"] = checked_priority(priority)
     if queue is not None:
-        changes["queue"] = _checked(valid_name, queue, "queue")
+        changes["queue"] = _checked(_queue, queue, "queue")
     if key is not None:
         changes["key"] = _checked(_key, key, "key")
     if headers is not None:
@@ -133,7 +133,7 @@ def task_options(  # noqa: PLR0913 - each is an option of its own
     return TaskOptions(
         search=found,
         hide=hidden,
-        queue=checked(valid_name, queue, "queue"),
+        queue=checked(_queue, queue, "queue"),
         run_in=checked(_run_in, ("async" if is_async else "thread") if run_in is None else run_in, "run_in"),
         retry=checked(_retry, retry, "retry"),
         timeout_ms=checked(_positive_ms, timeout, "timeout"),
@@ -159,6 +159,14 @@ def schedule_options(
         msg = f"schedule: kwargs must be a dict from names of parameters to arguments; got {kwargs!r}"
         raise DeclarationError(msg)
     return CatchUp(catch_up), tuple(cast("list[Any]", args)), cast("Mapping[str, Any]", named)
+
+
+def _queue(queue: object, what: str) -> str:
+    name = valid_name(queue, what)
+    if name == SHADOW_QUEUE:  # drains and checks leave that one out
+        msg = f"{what}: {SHADOW_QUEUE} is that of copies of jobs, see routes; choose another name"
+        raise ValueError(msg)
+    return name
 
 
 def checked_headers(headers: object) -> dict[str, str]:

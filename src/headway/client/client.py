@@ -276,10 +276,19 @@ class Client:
         return await self._call("GET", "/v1/routes", Document)
 
     async def set_route(
-        self, queue: str, weights: Mapping[str, int] | None, by: str | None = None, reason: str = ""
+        self,
+        queue: str,
+        weights: Mapping[str, int] | None = None,
+        by: str | None = None,
+        reason: str = "",
+        *,
+        shadow: str | None = None,
     ) -> Document:
-        """Set the route of a queue, in whole percent; without weights as the settings declare it."""
-        body = {"weights": weights, "by": by, "reason": reason}
+        """Set the route of a queue, in whole percent; without weights as the settings declare it.
+
+        `shadow` is what is copied to another carrier, such as `push=5`, or `none`; alone it leaves the weights.
+        """
+        body = {"weights": weights, "by": by, "shadow": shadow, "reason": reason}
         return await self._call("PUT", f"/v1/routes/{part(queue)}", Document, body=body, wait=10.0)
 
     async def rollouts(self) -> list[Document]:

@@ -213,10 +213,16 @@ class SyncClient:
         return self._portal.call(self._own.routes)
 
     def set_route(
-        self, queue: str, weights: Mapping[str, int] | None, by: str | None = None, reason: str = ""
+        self,
+        queue: str,
+        weights: Mapping[str, int] | None = None,
+        by: str | None = None,
+        reason: str = "",
+        *,
+        shadow: str | None = None,
     ) -> Document:
         """See `Client.set_route`."""
-        return self._portal.call(self._own.set_route, queue, weights, by, reason)
+        return self._portal.call(self._own.set_route, queue, weights, by, reason, shadow=shadow)
 
     def rollouts(self) -> list[Document]:
         """See `Client.rollouts`."""

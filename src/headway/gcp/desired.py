@@ -24,6 +24,7 @@ from headway.gcp.resources import (
 )
 from headway.gcp.rights import bindings
 from headway.gcp.rights import needs_number as rights_need_number
+from headway.job import SHADOW_QUEUE
 from headway.settingtext import first, several
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ _CONCURRENCY_MAX: Final = 5000
 
 def place_of(app: Headway, deployment: Deployment) -> Place:
     """Return where the app is deployed; ConfigError when its URL and the deployment do not agree."""
-    if not app.settings.url.lower().startswith("cloudtasks:"):
-        msg = "the app's url must be cloudtasks://PROJECT/LOCATION (HEADWAY_URL): only that carrier is on Google Cloud"
-        raise ConfigError(msg)
-    location = parse(app.settings.url)
+    location = parse(_url_of(app))
     for name, given, of_url in (
         ("project", deployment.project, location.project),
         ("location", deployment.location, location.place),
@@ -52,6 +50,21 @@ def place_of(app: Headway, deployment: Deployment) -> Place:
     return Place(location.project, location.place, location.emulator)
 
 
+def _url_of(app: Headway) -> str:
+    """Return the URL of the app's carrier at Google; ConfigError when there is none, or more than one."""
+    pushing = [url for url in app.settings.carrier_urls.values() if url.lower().startswith("cloudtasks:")]
+    if len(pushing) == 1:
+        return pushing[0]
+    if pushing:
+        msg = f"the app has {len(pushing)} carriers at Google, and a deployment has one: leave one in the settings"
+        raise ConfigError(msg)
+    msg = (
+        "the app's url, or that of one of its carriers, must be cloudtasks://PROJECT/LOCATION (HEADWAY_URL): only "
+        "that carrier is on Google Cloud"
+    )
+    raise ConfigError(msg)
+
+
 def namespace_of(app: Headway) -> str:
     """Return the name under which the app's resources are known."""
     return app.settings.namespace or app.name
@@ -61,9 +74,7 @@ def needs_number(app: Headway, deployment: Deployment) -> bool:
     """Tell whether the project's number is needed: the URLs of services have it in them, and some accounts' names."""
     settings = app.settings
     return rights_need_number(deployment, several(settings.service_account)) or any(
-        queue not in settings.targets and not settings.target
-        for service in deployment.services
-        for queue in service.queues
+        queue not in settings.targets and not settings.target for queue in _served(app, deployment)
     )
 
 
@@ -93,12 +104,27 @@ def queue_ids(app: Headway, queue: str) -> list[str]:
 
 
 def _queue_names(app: Headway, deployment: Deployment) -> list[str]:
-    return sorted({*app.queues, *deployment.queues})
+    # A route may copy jobs to the carrier at any time, and Cloud Tasks makes no queue by itself.
+    copies = [SHADOW_QUEUE] if _copies(app) else []
+    return sorted({*app.queues, *deployment.queues, *copies})
+
+
+def _copies(app: Headway) -> bool:
+    """Tell whether there is another carrier whose jobs may be copied to the one at Google."""
+    return len(app.settings.carriers) > 1
+
+
+def _served(app: Headway, deployment: Deployment) -> dict[str, Service]:
+    """Return which service serves each queue: copies of jobs the first one, unless they are named in another."""
+    services = {queue: service for service in deployment.services for queue in service.queues}
+    if _copies(app) and deployment.services:
+        services.setdefault(SHADOW_QUEUE, deployment.services[0])
+    return services
 
 
 def _check_queues(app: Headway, deployment: Deployment) -> None:
     known = set(_queue_names(app, deployment))
-    served = {queue for service in deployment.services for queue in service.queues}
+    served = _served(app, deployment).keys()
     for service in deployment.services:
         for queue in service.queues:
             if queue not in known:
@@ -120,7 +146,7 @@ def _check_queues(app: Headway, deployment: Deployment) -> None:
 
 
 def _check_timeouts(app: Headway, deployment: Deployment) -> None:
-    by_queue = {queue: service for service in deployment.services for queue in service.queues}
+    by_queue = _served(app, deployment)
     for task in app.tasks.values():
         options = task.options_declared
         service = by_queue.get(options.queue)
@@ -136,7 +162,7 @@ def _targets(app: Headway, deployment: Deployment, place: Place, number: str | N
     """Return the URL of the receiver of each queue that has one; the settings have the first say."""
     settings = app.settings
     targets: dict[str, str] = {}
-    by_queue = {queue: service for service in deployment.services for queue in service.queues}
+    by_queue = _served(app, deployment)
     for queue in _queue_names(app, deployment):
         given = settings.targets.get(queue, settings.target)
         service = by_queue.get(queue)
@@ -172,8 +198,9 @@ def _service(
     app: Headway, deployment: Deployment, service: Service, place: Place, targets: dict[str, str]
 ) -> CloudService:
     account = service.service_account or first(app.settings.service_account)
-    # What the receivers need to enqueue: the jobs that follow, and those that handlers make.
-    known = {"HEADWAY_URL": f"cloudtasks://{place.project}/{place.location}"}
+    # What the receivers need to enqueue: the jobs that follow, and those that handlers make. The carriers of an app
+    # that has several are said in its code or by `env`: other carriers' URLs hold secrets.
+    known = {} if _copies(app) else {"HEADWAY_URL": f"cloudtasks://{place.project}/{place.location}"}
     if app.settings.service_account:
         known["HEADWAY_SERVICE_ACCOUNT"] = app.settings.service_account
     by_name = {queue: url for queue, url in targets.items() if "=" not in queue and "," not in url}
@@ -204,8 +231,7 @@ def _service(
 def _queues(app: Headway, deployment: Deployment) -> list[CloudQueue]:
     capacity = {
         queue: min(service.max_instances * service.concurrency, _CONCURRENCY_MAX)
-        for service in deployment.services
-        for queue in service.queues
+        for queue, service in _served(app, deployment).items()
     }
     found: list[CloudQueue] = []
     for name in _queue_names(app, deployment):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import Enqueued
+from headway.errors import PartlyAcceptedError
 from headway.job import mark_of, marked_ids
 from headway.routing.shadow import copy_of
 
@@ -111,15 +112,17 @@ class Shadower:
             await self._call(to, task, batch)
 
     async def _call(self, to: str, task: str, batch: Sequence[NewJob]) -> None:
-        began = time.monotonic()
+        began, count = time.monotonic(), len(batch)
         accepted = True
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._stores[to].enqueue(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, no job of the app is to suffer from it
-            accepted = False
-            self._lose(len(batch), f"{to} did not take them: {type(error).__name__}: {error}")
-        self._told(Sent(to, task, len(batch), (time.monotonic() - began) * 1000, accepted))
+            taken = len(error.accepted) if isinstance(error, PartlyAcceptedError) else 0
+            accepted = taken > 0
+            self._lose(count - taken, f"{to} did not take them: {type(error).__name__}: {error}")
+            count = taken or count
+        self._told(Sent(to, task, count, (time.monotonic() - began) * 1000, accepted))
 
     def _lose(self, count: int, why: str) -> None:
         self._lost += count

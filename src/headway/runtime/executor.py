@@ -101,6 +101,9 @@ class Executor:
         task = self._tasks.get(run.delivery.task.removeprefix(SHADOW_TASK))
         if task is None or task.shadow is None:
             return Succeeded()
+        if run.delivery.crashes:
+            text = "the process that ran it died: a copy is not begun again"
+            return self.outcomes.refused(run.delivery, "ShadowLost", text)
         outcome = await self._call(run, task.shadow)
         return Failed(outcome.history) if isinstance(outcome, RetryAt) else outcome
 

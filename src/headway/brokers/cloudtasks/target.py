@@ -12,7 +12,7 @@ from headway.brokers.cloudtasks.auth.hmac import sign_until
 from headway.brokers.cloudtasks.message import CONTENT_TYPE, encode
 from headway.codec import decode_call, is_reference
 from headway.errors import CodecError, ConfigError
-from headway.job import PRIORITY_MAX, PRIORITY_MIN
+from headway.job import PRIORITY_MAX, PRIORITY_MIN, SHADOW_TASK
 from headway.offload.payloads import read_reference
 from headway.settingtext import first
 from headway.text import redact
@@ -89,6 +89,7 @@ class Target:
         url = self.check(job.queue)
         body = encode(self.namespace, pushed)
         timeout_ms, traceparent = _call_of(job.payload)
+        default_ms = self._timeouts.get(job.task.removeprefix(SHADOW_TASK), self._timeout_ms)
         headers = {
             "Content-Type": CONTENT_TYPE,
             HEADER_JOB: job.id,
@@ -108,7 +109,7 @@ class Target:
             headers=headers,
             body=body,
             due_ms=job.due_ms if job.due_ms is not None and job.due_ms > now_ms else None,
-            deadline_ms=deadline_ms(timeout_ms or self._timeouts.get(job.task, self._timeout_ms)),
+            deadline_ms=deadline_ms(timeout_ms or default_ms),
             service_account=self.service_account,
             audience=(self._audience or url) if self.service_account else "",
         )

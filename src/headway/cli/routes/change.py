@@ -108,6 +108,7 @@ def set_route(  # noqa: PLR0913 - the options of the command
     async def work(opened: OpenTarget) -> Done:
         from headway.names import checked_name
         from headway.routing.changing import control_of, read_routes
+        from headway.routing.wishing import with_shadow
 
         known, queue = declared_of(opened), checked_name("queue", name)
         control, counts = control_of(opened.carriers), await counts_by_carrier(opened.carriers)
@@ -124,7 +125,7 @@ def set_route(  # noqa: PLR0913 - the options of the command
             after = (
                 before if not (declared or words) else _changed(known, before, words, by) if words else None
             )
-            copied = _shadowed(known, table, queue, shadow, declared=declared)
+            copied = with_shadow(known, table, queue, shadow, f"--shadow of {queue}", declared=declared)
             if (after == before or (after is None and queue not in table.routes)) and copied is table:
                 return table
             kept = {} if after == before and queue not in table.routes else {queue: after}
@@ -186,26 +187,6 @@ def rollback(
 
     done = with_target(target, work)
     _print(done, dry_run=dry_run, as_json=as_json)
-
-
-def _shadowed(
-    known: Declared, table: RouteTable, queue: str, words: str | None, *, declared: bool
-) -> RouteTable:
-    """Return the table with what is copied of the queue as it was typed; the table itself when that is so already."""
-    from headway.routing.shadow import Shadow
-    from headway.routing.written import parse_shadow
-
-    if words is None and not (declared and queue in table.shadows):
-        return table
-    shadow = None
-    if words == "none":
-        shadow = Shadow(known.first, 0) if queue in known.shadows else None
-    elif words is not None:
-        shadow = parse_shadow(words, known.carriers, f"--shadow of {queue}")
-        if shadow.percent and shadow.to in table.drained:
-            msg = f"--shadow of {queue}: carrier {shadow.to} is drained, nothing new goes there"
-            raise CommandFailed(msg)
-    return table if table.shadows.get(queue) == shadow else table.shadowed(queue, shadow)
 
 
 def _changed(known: Declared, before: Route, words: tuple[str, ...], by: str | None) -> Route:

@@ -77,7 +77,9 @@ async def change(asked: Asked) -> Done:
         if int(text):
             weights[name] = int(text)
     await asked.services.routes.set(
-        asked.caller, queue, RouteWish(weights=weights, reason=asked.field("reason"))
+        asked.caller,
+        queue,
+        RouteWish(weights=weights, shadow=asked.field("shadow") or None, reason=asked.field("reason")),
     )
     return Done(
         f"The route of {queue} is {', '.join(f'{name} {share} %' for name, share in weights.items())}."

@@ -59,7 +59,9 @@ async def routes_history(call: Call) -> Reply:
     body=RouteWish, answer=RoutesView, example={"weights": {"main": 75, "push": 25}, "reason": "a quarter"}
 )
 async def set_route(call: Call) -> Reply:
-    """Set which percentage of a queue's new jobs each carrier takes; without weights as the settings declare it.
+    """Set which percentage of a queue's new jobs each carrier takes, and what is copied to another one (`shadow`).
+
+    With neither weights nor `shadow` it is as the settings declare it.
 
     Jobs that wait stay where they are. A change follows on the last one when that has settled, 4 s after it.
     """

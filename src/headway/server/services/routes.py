@@ -11,7 +11,9 @@ from headway.clock import from_ms
 from headway.errors import ConfigError
 from headway.routing.changing import KEPT, change_routes, read_routes, routes_history
 from headway.routing.declared import Declared
-from headway.routing.written import checked_weights, parse_routes
+from headway.routing.table import RouteTable
+from headway.routing.wishing import with_shadow
+from headway.routing.written import checked_weights, parse_routes, parse_shadows
 from headway.server.instants import Instant
 from headway.server.services.problems import ConflictError, InvalidError, NotFoundError
 from headway.server.services.queues import checked_queue
@@ -23,11 +25,17 @@ if TYPE_CHECKING:
     from headway.brokers.base import ControlStore
     from headway.routing.changing import Change
     from headway.routing.routes import Route
-    from headway.routing.table import RouteTable
     from headway.server.access.caller import Caller
     from headway.server.services.shared import Shared
 
     Edit = Callable[[RouteTable, int], RouteTable]
+
+
+class ShadowView(Struct, frozen=True):
+    """Copies of so many percent of a queue's jobs go to another carrier, which is tried out with them."""
+
+    to: str
+    percent: int
 
 
 class RouteView(Struct, frozen=True):
@@ -37,10 +45,14 @@ class RouteView(Struct, frozen=True):
     weights: dict[str, int]
     by: str  # empty: placed by key or id; else such as `header:tenant`
     declared: bool
+    shadow: ShadowView | None = None  # null: nothing is copied
 
 
 class RoutesView(Struct, frozen=True):
-    """The routes in force; what has none goes to the first carrier. `version` 0: nobody has changed any."""
+    """The routes in force; what has none goes to the first carrier. `version` 0: nobody has changed any.
+
+    `drained` are carriers to which nothing new goes, each with the one that stands in for it.
+    """
 
     version: int
     carriers: tuple[str, ...]
@@ -48,13 +60,19 @@ class RoutesView(Struct, frozen=True):
     who: str = ""
     why: str = ""
     changed_at: Instant | None = None
+    drained: dict[str, str] = {}
 
 
 class RouteWish(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a route is to be: whole percentages that add up to 100. Without weights: as the settings declare it."""
+    """What a route is to be: whole percentages that add up to 100. Without weights: as the settings declare it.
+
+    `shadow` is a carrier and the percentage that is copied there, such as `push=5`, or `none`; given without weights it
+    leaves them as they are.
+    """
 
     weights: dict[str, int] | None = None
     by: str | None = None
+    shadow: str | None = None
     reason: str = ""
 
 
@@ -67,8 +85,8 @@ class Routes:
     @property
     def declared(self) -> Declared:
         """The routes of the settings."""
-        names = tuple(self._shared.carriers)
-        return Declared(names, parse_routes(self._shared.app.settings.routes, names))
+        names, routes = tuple(self._shared.carriers), self._shared.app.settings.routes
+        return Declared(names, parse_routes(routes, names), parse_shadows(routes, names))
 
     async def show(self, caller: Caller) -> RoutesView:
         """Return the routes of all queues that a task, a route or a job names."""
@@ -99,10 +117,18 @@ class Routes:
         def edit(table: RouteTable, now_ms: int) -> RouteTable:
             before = declared.route(table, queue)
             after = _wished(declared, before, wish)
-            if after == before or (after is None and queue not in table.routes):
+            copied = with_shadow(
+                declared, table, queue, wish.shadow, f"shadow of {queue}", declared=after is None
+            )
+            same = after == before or (after is None and queue not in table.routes)
+            if same and copied is table:
                 return table
-            changed = table.changed(
-                {queue: after}, who=caller.who, when_ms=now_ms, why=wish.reason, unrouted=declared.unrouted
+            changed = copied.changed(
+                {} if same else {queue: after},
+                who=caller.who,
+                when_ms=now_ms,
+                why=wish.reason,
+                unrouted=declared.unrouted,
             )
             self._check(declared, table, changed)
             return changed
@@ -170,7 +196,8 @@ class Routes:
                 route = declared.unrouted(queue)
             else:
                 continue
-            routes.append(RouteView(queue, route.weights, route.by, not set_here))
+            shadow = _shadow(declared, table, queue)
+            routes.append(RouteView(queue, route.weights, route.by, not set_here, shadow))
         known = table is not None and version
         return RoutesView(
             version,
@@ -179,7 +206,17 @@ class Routes:
             who=table.who if table is not None else "",
             why=table.why if table is not None else "",
             changed_at=from_ms(table.when_ms) if table is not None and known else None,
+            drained=dict(table.drained) if table is not None else {},
         )
+
+
+def _shadow(declared: Declared | None, table: RouteTable | None, queue: str) -> ShadowView | None:
+    """Return what is copied; of an earlier version (without `declared`), what was set then."""
+    if declared is not None:
+        shadow = declared.shadow(table or RouteTable(), queue)
+    else:
+        shadow = None if table is None else table.shadows.get(queue)
+    return None if shadow is None or not shadow.percent else ShadowView(shadow.to, shadow.percent)
 
 
 def _wished(declared: Declared, before: Route, wish: RouteWish) -> Route | None:
@@ -188,7 +225,7 @@ def _wished(declared: Declared, before: Route, wish: RouteWish) -> Route | None:
         if wish.by is not None:
             msg = "by: give it with weights, or neither for the route of the settings"
             raise ConfigError(msg)
-        return None
+        return None if wish.shadow is None else before
     what = f"routes.{before.queue}"
     weights = checked_weights(wish.weights, declared.carriers, what)
     after = before.changed(weights)
@@ -205,4 +242,5 @@ def _weights(table: RouteTable) -> dict[str, object]:
             queue: {**route.weights, **({"by": route.by} if route.by else {})}
             for queue, route in table.routes.items()
         },
+        "shadows": {queue: f"{one.to}={one.percent}" for queue, one in table.shadows.items()},
     }
