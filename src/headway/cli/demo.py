@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from headway.cli.options import examples, json_option
 from headway.cli.streams import say
-
-if TYPE_CHECKING:
-    from headway.demo.push import PushOutcome
-    from headway.demo.run import Outcome
 
 
 @click.command(
@@ -80,7 +74,7 @@ def demo(
     import logging
     import os
 
-    from headway.cli.demo_output import Screen, print_outcome
+    from headway.cli.demo_output import Screen, outcome_fields, print_outcome
     from headway.cli.output import print_json
     from headway.demo.place import place
     from headway.runtime.limits import cpu_quota
@@ -103,11 +97,3 @@ def demo(
         if keep and url is None:
             say(f"kept: headway jobs list --url {here.url} --namespace {here.broker.namespace}")
     return 0 if outcome.ledger.sound else 1
-
-
-def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
-    """Return what `--json` prints of a demo."""
-    import msgspec
-
-    fields: dict[str, Any] = msgspec.to_builtins(outcome)
-    return {**fields, "seed": seed, "ok": outcome.ledger.sound}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headway.cli.output import Column, alarming, fitting, print_fields, print_table
 from headway.cli.streams import emit, say
@@ -101,3 +101,11 @@ def print_outcome(outcome: Outcome | PushOutcome) -> None:
             ("scheduled job", f"ran {findings.samples} times, once a second"),
         ]
     )
+
+
+def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
+    """Return what `--json` prints of a demo."""
+    import msgspec
+
+    fields: dict[str, Any] = msgspec.to_builtins(outcome)
+    return {**fields, "seed": seed, "ok": outcome.ledger.sound}

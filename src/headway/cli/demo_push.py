@@ -22,8 +22,7 @@ def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int
     import logging
     import os
 
-    from headway.cli.demo import outcome_fields
-    from headway.cli.demo_output import Screen, print_outcome
+    from headway.cli.demo_output import Screen, outcome_fields, print_outcome
     from headway.cli.output import print_json
     from headway.demo.push_place import push_place
 

@@ -10,7 +10,8 @@ import click
 
 from headway.cli.failures import StdoutError
 from headway.cli.options import examples, json_option, log_options
-from headway.cli.streams import abandon_stdout, announce, emit, say
+from headway.cli.output import announce
+from headway.cli.streams import abandon_stdout, emit, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from headway.cli.streams import emit, finish_stdout
+from headway.cli.failures import StdoutError
+from headway.cli.streams import abandon_stdout, emit, finish_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +81,14 @@ def print_json_line(document: Any) -> None:  # noqa: ANN401 - any plain value
     """Print one JSON document on a line, at once."""
     emit(_escaped(json_text(document)))
     finish_stdout()
+
+
+def announce(event: dict[str, Any]) -> None:
+    """Print what a service has to tell, as JSON on a line of stdout; that nobody reads it does not end the service."""
+    try:
+        print_json_line(event)
+    except StdoutError:
+        abandon_stdout()
 
 
 def json_text(document: Any) -> str:  # noqa: ANN401 - any plain value

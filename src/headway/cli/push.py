@@ -11,7 +11,8 @@ from headway.cli.carriers import carriers_option
 from headway.cli.given_app import takes_app
 from headway.cli.metrics import GroupMetrics
 from headway.cli.options import DURATION, NAMES, examples, json_option, log_options, metrics_options
-from headway.cli.streams import announce, say
+from headway.cli.output import announce
+from headway.cli.streams import say
 from headway.errors import ConfigError
 
 

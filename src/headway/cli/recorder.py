@@ -10,7 +10,8 @@ import click
 
 from headway.cli.given_app import takes_app
 from headway.cli.options import examples, json_option, log_options, metrics_options
-from headway.cli.streams import announce, say
+from headway.cli.output import announce
+from headway.cli.streams import say
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,7 +10,8 @@ import click
 
 from headway.cli.given_app import takes_app
 from headway.cli.options import NAMES, examples, json_option, log_options
-from headway.cli.streams import announce, say
+from headway.cli.output import announce
+from headway.cli.streams import say
 from headway.errors import ConfigError
 
 _LOOK = 0.5  # seconds between two looks whether the parent lives

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from io import TextIOWrapper
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -58,16 +58,6 @@ def finish_stdout() -> None:
         sys.stdout.flush()
     except OSError as error:
         raise StdoutError(error) from error
-
-
-def announce(event: dict[str, Any]) -> None:
-    """Print what a service has to tell, as JSON on a line of stdout; that nobody reads it does not end the service."""
-    from headway.cli.output import print_json_line
-
-    try:
-        print_json_line(event)
-    except StdoutError:
-        abandon_stdout()
 
 
 def abandon_stdout() -> None:
