@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
@@ -180,17 +178,7 @@ class Emulator:
 
         `queue`: of queues whose names begin so.
         """
-        end = time.monotonic() + seconds
-        while left := sum(
-            len(self.store.tasks(one.name)) for one in self.store.queues() if one.name.startswith(queue)
-        ):
-            forgotten = self.store.changed()
-            try:
-                async with asyncio.timeout(end - time.monotonic()):
-                    await forgotten.wait()
-            except TimeoutError:
-                return left
-        return 0
+        return await self.store.until_empty(seconds, queue)
 
     async def reset(self) -> None:
         """Begin anew: no tasks, jobs, attempts and used names; of the queues those that are there from the start."""
@@ -245,7 +233,7 @@ class Emulator:
         app = application(
             [
                 *(route for part in self._parts for route in part.routes),
-                *control_routes(self),
+                *control_routes(self.store, self.attempts, self.reset),
                 *self._extra_routes,
                 *routes(self.rest_operations(), self.dice, self.journal),
             ]

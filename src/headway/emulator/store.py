@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -176,9 +177,16 @@ class Store:
             self.drop_task(task)
         return len(tasks)
 
-    def changed(self) -> asyncio.Event:
-        """Return what is set when a task is next forgotten."""
-        return self._forgotten
+    async def until_empty(self, seconds: float, prefix: str) -> int:
+        """Wait until queues whose names begin so have no task; return how many are left when the time is over."""
+        end = time.monotonic() + seconds
+        while left := sum(len(tasks) for name, tasks in self._tasks.items() if name.startswith(prefix)):
+            try:
+                async with asyncio.timeout(end - time.monotonic()):
+                    await self._forgotten.wait()
+            except TimeoutError:
+                return left
+        return 0
 
     def forget_names(self) -> None:
         """Free all names of tasks and queues that ended."""
