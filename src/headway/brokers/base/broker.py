@@ -11,7 +11,6 @@ from headway.job import JobId, JobState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base.carrier import Capabilities
     from headway.job import JobRecord, NewJob
 
 
@@ -31,11 +30,6 @@ class CancelResult(Struct, frozen=True):
 
 class Broker(Protocol):
     """Every carrier. Raises BrokerUnavailableError or BrokerRefusedError from each call."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What this carrier can do."""
-        ...
 
     async def open(self) -> None:
         """Connect; create what is missing. Opening an open broker does nothing."""

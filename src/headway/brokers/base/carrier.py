@@ -76,6 +76,11 @@ class Capabilities(Struct, frozen=True):
 class Store(Broker, Inspector, ScheduleStore, Protocol):
     """What every whole carrier offers, pulled or pushed. An async context manager that opens and closes."""
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this carrier can do."""
+        ...
+
     async def __aenter__(self) -> Self:
         """Open."""
         ...
