@@ -103,7 +103,7 @@ def _row(tx: Transaction, job: NewJob, *, held: bool = False) -> Row:
 def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
     if not jobs:
         return
-    known = set(tx.headers([job.id for job in jobs])) if tx.recording else set[str]()
+    known = set(Header.by_id(tx, [job.id for job in jobs])) if tx.recording else set[str]()
     tx.db.executemany(_INSERT, [_row(tx, job) for job in jobs])
     tx.wake += 1  # a delayed one too: an idle worker must learn when to come back
     for job in jobs if tx.recording else ():
@@ -114,7 +114,7 @@ def _insert_many(tx: Transaction, jobs: Sequence[NewJob]) -> None:
 
 def enqueue_one(tx: Transaction, job: NewJob) -> Enqueued:
     """Accept one job, or return whose duplicate it is."""
-    known = tx.headers([job.id]).get(job.id)
+    known = Header.by_id(tx, [job.id]).get(job.id)
     if known is not None and not _comes_back(tx, known, job.past):
         return Enqueued(job.id)
     if job.fire is not None and (first := _fired(tx, job, job.fire)) is not None:

@@ -8,6 +8,7 @@ from headway.brokers.base import Enqueued
 from headway.brokers.sqlite import unique
 from headway.brokers.sqlite.enqueue import enqueue_one, named
 from headway.brokers.sqlite.file.schema import READY
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.upkeep import is_old
 from headway.job import JobId
 from headway.schedules.fires import last_fire
@@ -29,7 +30,7 @@ def enqueue_held(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued | Non
 def _enqueue_held(tx: Transaction, jobs: Sequence[NewJob]) -> list[Enqueued | None]:
     answers: list[Enqueued | None] = []
     for job in jobs:
-        if tx.headers([job.id]):
+        if Header.by_id(tx, [job.id]):
             answers.append(Enqueued(job.id))
         elif job.unique is None or not unique.stands_in_the_way(tx, job.unique):
             answers.append(None)

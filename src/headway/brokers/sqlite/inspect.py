@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from headway.brokers.base import JobPage, LogLine, QueueCounts, WorkerRecord
+from headway.brokers.sqlite.file.parameters import id_list, is_text, seq_list
 from headway.brokers.sqlite.file.schema import COMPLETED, READY, RUNNING, SCHEDULED, STATES
 from headway.brokers.sqlite.file.ticks import OF_CLOCK, tick_ms
 from headway.brokers.sqlite.presence import present
 from headway.brokers.sqlite.records import (
     DamagedRowError,
-    Header,
     Row,
-    is_text,
     record,
     records,
-    seq_list,
     want,
 )
 from headway.errors import ConfigError
@@ -54,9 +52,7 @@ def get(db: sqlite3.Connection, app: int, ids: Sequence[JobId]) -> list[JobRecor
     found: dict[str, JobRecord] = {}
     for start in range(0, len(ids), LIMIT_MAX):
         batch = ids[start : start + LIMIT_MAX]
-        rows = records(
-            db, "WHERE app = ? AND id IN (SELECT value FROM json_each(?))", (app, Header.id_list(batch))
-        )
+        rows = records(db, "WHERE app = ? AND id IN (SELECT value FROM json_each(?))", (app, id_list(batch)))
         found |= {job.id: job for job in _sound(rows)}
     return [found.get(job_id) for job_id in ids]
 
@@ -101,10 +97,10 @@ def page(db: sqlite3.Connection, app: int, query: JobQuery, after: str | None, l
             conditions.append(COMPLETED)
     if query.queues:
         conditions.append("queue IN (SELECT value FROM json_each(?))")
-        parameters.append(Header.id_list(query.queues))
+        parameters.append(id_list(query.queues))
     if query.tasks:
         conditions.append("task IN (SELECT value FROM json_each(?))")
-        parameters.append(Header.id_list(query.tasks))
+        parameters.append(id_list(query.tasks))
     if query.search:
         conditions.append("(instr(lower(id), ?) OR instr(fold(task), ?) OR instr(fold(key), ?))")
         parameters += [query.search.casefold()] * 3

@@ -29,7 +29,7 @@ _STATES: Final = dict(enumerate(STATES))  # a damaged row may hold anything
 
 def cancel(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
     """Cancel waiting jobs; ask the workers of running ones, which keeps the reason for when they stop."""
-    headers = tx.headers(ids)
+    headers = Header.by_id(tx, ids)
     results: list[CancelResult] = []
     for job_id in ids:
         header = headers.get(job_id)
@@ -48,7 +48,7 @@ def cancel(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[CancelRes
 
 def remove(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
     """Remove jobs that do not run."""
-    headers = tx.headers(ids)
+    headers = Header.by_id(tx, ids)
     results: list[bool] = []
     for job_id in ids:
         header = headers.get(job_id)
@@ -68,7 +68,7 @@ def _remove(tx: Transaction, headers: Sequence[Header]) -> None:
 
 def retry(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
     """Give completed jobs a new life. An expiry that has passed is dropped: it would end the new life at once."""
-    headers = tx.headers(ids)
+    headers = Header.by_id(tx, ids)
     results: list[bool] = []
     for job_id in ids:
         header = headers.get(job_id)
@@ -99,7 +99,7 @@ def _is_withdrawn(tx: Transaction, header: Header) -> bool:
 
 def promote(tx: Transaction, ids: Sequence[JobId]) -> list[bool]:
     """Make scheduled jobs ready, those held by a unique key included."""
-    headers = tx.headers(ids)
+    headers = Header.by_id(tx, ids)
     results: list[bool] = []
     for job_id in ids:
         header = headers.get(job_id)

@@ -7,7 +7,6 @@ maintenance looks behind them, which costs a step in an index.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.file.ticks import boot
@@ -16,8 +15,6 @@ from headway.brokers.sqlite.transitions import finish, set_aside, take_back
 from headway.events import EventKind
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from headway.brokers.sqlite.file.transaction import Transaction
 
 _log: Final = logging.getLogger("headway.sqlite")
@@ -25,11 +22,6 @@ _log: Final = logging.getLogger("headway.sqlite")
 _STEP: Final = 100  # jobs in one round
 _LEASE_MS: Final = 60_000
 _LONGEST_LEASE_MS: Final = 366 * 24 * 3600 * 1000
-
-COUNTERS: Final = (
-    "SELECT tail, head, wake, gone, kept, watched_until_ms, stalled_from_ms, stalled_to_ms, spared_until_ms "
-    "FROM app WHERE id = ?"
-)
 
 # Text and blobs come behind all numbers: a look at the end of an index finds them.
 _DAMAGED: Final = (
@@ -73,19 +65,3 @@ def mend(tx: Transaction) -> int:
             (tx.app, worker, tx.tick + _LEASE_MS, boot()),
         )
     return mended + len(leases)
-
-
-def counted_anew(db: sqlite3.Connection, app: int) -> tuple[int, ...]:
-    """Put the counters of an app right from its jobs; return them as a transaction reads them."""
-    _log.error("the counters of app %d in the file are damaged: they are counted anew", app)
-    now = time.time_ns() // 1_000_000  # higher than any count before, so that workers and waiters look again
-    db.execute(
-        "UPDATE app SET wake = ?1, gone = ?1, watched_until_ms = 0, stalled_from_ms = 0, stalled_to_ms = 0, "
-        "spared_until_ms = 0, "
-        "tail = (SELECT coalesce(max(pos), 0) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
-        "head = (SELECT min(0, coalesce(min(pos), 0)) FROM job WHERE app = ?2 AND typeof(pos) = 'integer'), "
-        "kept = (SELECT count(*) FROM job WHERE app = ?2 AND state IN (3, 5, 6) AND withdrawn IS NULL) WHERE id = ?2",
-        (now, app),
-    )
-    row: tuple[int, ...] = db.execute(COUNTERS, (app,)).fetchone()
-    return row

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
+from headway.brokers.sqlite.file.parameters import id_list
 from headway.brokers.sqlite.file.schema import STATES
 from headway.job import Delivery, JobId, JobRecord, JobState, Lease, UniqueLock, UniqueMode, WorkerId
 
@@ -14,23 +15,25 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from headway.brokers.sqlite.file.transaction import Transaction
+
 Row = tuple[Any, ...]
 
 INLINE_MAX: Final = 2048  # bytes of a payload kept in its job's row
 
 _HEADER: Final = "seq, id, state, queue, worker, epoch, attempt, crashes, cancel, lock, reason"
+_BATCH: Final = 10_000
+# CROSS JOIN fixes the order of the loops: one look-up by id for each element.
+_BY_ID: Final = (
+    "SELECT seq, job.id, state, queue, worker, epoch, attempt, crashes, cancel, lock, reason "
+    "FROM json_each(?) AS wanted CROSS JOIN job INDEXED BY job_id ON job.app = ? AND job.id = wanted.value"
+)
 
 
 class Header(Struct):
     """The columns that decide about a job. Mutable: an operation notes its changes for the rest of the batch."""
 
     COLUMNS: ClassVar[str] = _HEADER
-    BATCH: ClassVar[int] = 10_000
-    # CROSS JOIN fixes the order of the loops: one look-up by id for each element.
-    BY_ID: ClassVar[str] = (
-        "SELECT seq, job.id, state, queue, worker, epoch, attempt, crashes, cancel, lock, reason "
-        "FROM json_each(?) AS wanted CROSS JOIN job INDEXED BY job_id ON job.app = ? AND job.id = wanted.value"
-    )
 
     seq: int
     id: JobId
@@ -57,32 +60,15 @@ class Header(Struct):
             return header, str(error)
         return header, ""
 
-    @staticmethod
-    def id_list(values: Sequence[str]) -> str:
-        """Write strings as one JSON parameter, so that the statement's text is always the same.
-
-        What is no text, or none that can be stored, is the id of nothing.
-        """
-        try:
-            return msgspec.json.encode(values).decode()
-        except (UnicodeEncodeError, TypeError):
-            return msgspec.json.encode([str.__str__(value) for value in values if is_text(value)]).decode()
-
-
-def is_text(value: object) -> bool:
-    """Tell whether it is text that UTF-8 can write; anything else cannot be the name of something stored."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def seq_list(values: Sequence[int]) -> str:
-    """Write row numbers as one JSON parameter."""
-    return msgspec.json.encode(values).decode()
+    @classmethod
+    def by_id(cls, tx: Transaction, ids: Sequence[str]) -> dict[str, Header]:
+        """Return the headers of those of the jobs that are known."""
+        found: dict[str, Header] = {}
+        for start in range(0, len(ids), _BATCH):
+            for row in tx.db.execute(_BY_ID, (id_list(ids[start : start + _BATCH]), tx.app)):
+                header = cls(*row)
+                found[header.id] = header
+        return found
 
 
 DELIVERY: Final = (

@@ -14,6 +14,7 @@ from headway.brokers.sqlite.file.schema import (
     SCHEDULED,
     SUCCEEDED,
 )
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.transitions import Ending, end_lease_if_idle, finish, give_back
 from headway.events import EventKind
 from headway.job import Cancelled, Expired, Failed, Released, RetryAt, Succeeded
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import Report
     from headway.brokers.sqlite.file.transaction import Transaction
-    from headway.brokers.sqlite.records import Header
     from headway.job import Delivery, Lease, Outcome
 
 
@@ -45,7 +45,7 @@ def _held(tx: Transaction, lease: Lease, header: Header | None) -> bool:
 
 def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
     """Apply the outcomes whose leases are held."""
-    headers = tx.headers([item.lease.job_id for item in items])
+    headers = Header.by_id(tx, [item.lease.job_id for item in items])
     results: list[SettleResult] = []
     endings: list[Ending] = []
     released: list[Header] = []
@@ -76,7 +76,7 @@ def settle(tx: Transaction, items: Sequence[Settlement]) -> list[SettleResult]:
 
 def hand_back(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
     """Release jobs that a claim took for a caller that has gone; those no longer held are skipped."""
-    known = tx.headers([delivery.lease.job_id for delivery in deliveries])
+    known = Header.by_id(tx, [delivery.lease.job_id for delivery in deliveries])
     leases = [
         delivery.lease
         for delivery in deliveries
@@ -122,7 +122,7 @@ def _retry(tx: Transaction, header: Header, outcome: RetryAt) -> None:
 
 def report(tx: Transaction, reports: Sequence[Report]) -> list[SettleResult]:
     """Record progress and log lines of running jobs."""
-    headers = tx.headers([item.lease.job_id for item in reports])
+    headers = Header.by_id(tx, [item.lease.job_id for item in reports])
     results: list[SettleResult] = []
     for item in reports:
         header = headers.get(item.lease.job_id)

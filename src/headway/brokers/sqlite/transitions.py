@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.sqlite import unique_locks
+from headway.brokers.sqlite.file.parameters import seq_list
 from headway.brokers.sqlite.file.schema import (
     CANCELLED,
     EXPIRED,
@@ -17,7 +18,7 @@ from headway.brokers.sqlite.file.schema import (
     SCHEDULED,
     SUCCEEDED,
 )
-from headway.brokers.sqlite.records import Header, seq_list
+from headway.brokers.sqlite.records import Header
 from headway.events import EventKind
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import Struct
 
 from headway.brokers.sqlite.file.schema import CANCELLED, RUNNING
+from headway.brokers.sqlite.records import Header
 from headway.brokers.sqlite.transitions import Ending, expire, finish
 from headway.brokers.sqlite.unique_locks import holder_of, read
 from headway.job import JobId, UniqueLock, UniqueMode
 
 if TYPE_CHECKING:
     from headway.brokers.sqlite.file.transaction import Transaction
-    from headway.brokers.sqlite.records import Header
     from headway.job import NewJob
 
 
@@ -92,7 +92,7 @@ def take(tx: Transaction, job: NewJob, unique: UniqueLock, *, held: bool) -> Non
     """Make a stored job the holder, or the one that waits for the holder's end in place of the one before."""
     lock = read(tx, unique.key)
     if held and lock is not None:
-        if lock.held is not None and (before := tx.headers([lock.held]).get(lock.held)) is not None:
+        if lock.held is not None and (before := Header.by_id(tx, [lock.held]).get(lock.held)) is not None:
             _replace(tx, before, job.id)
         tx.db.execute(
             "UPDATE lock SET held = ?, held_due_ms = ? WHERE app = ? AND name = ?",

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.sqlite.file.schema import READY, SCHEDULED
-from headway.brokers.sqlite.records import DamagedRowError, want
+from headway.brokers.sqlite.records import DamagedRowError, Header, want
 from headway.job import JobId
 
 if TYPE_CHECKING:
     from headway.brokers.sqlite.file.transaction import Transaction
-    from headway.brokers.sqlite.records import Header
 
 
 _log: Final = logging.getLogger("headway.sqlite")
@@ -55,7 +54,7 @@ def holder_of(tx: Transaction, lock: Lock, name: str) -> Header | None:
 
     Of those that have ended only one has a lock that was withdrawn, and is on its way to another carrier.
     """
-    header = tx.headers([lock.holder]).get(lock.holder)
+    header = Header.by_id(tx, [lock.holder]).get(lock.holder)
     return header if header is not None and header.lock == name else None
 
 

@@ -8,12 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headway.brokers.sqlite import inspect
-from headway.brokers.sqlite.records import Header
 from headway.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from headway.brokers.sqlite.file.opening import Opened
     from headway.brokers.sqlite.file.renewal import Renewal
     from headway.job import JobId, JobRecord
@@ -48,13 +45,3 @@ async def _finished(opened: Opened, job_id: JobId, deadline: float | None) -> Jo
                 await ended
     (record,) = await opened.read(look)
     return record
-
-
-def ended(db: sqlite3.Connection, app: int, ids: list[str]) -> list[str]:
-    """Return those of the jobs that are terminal or not known."""
-    rows = db.execute(
-        "SELECT wanted.value FROM json_each(?) AS wanted LEFT JOIN job ON job.app = ? AND job.id = wanted.value "
-        "WHERE job.state IS NULL OR job.state > 2",
-        (Header.id_list(ids), app),
-    )
-    return [job_id for (job_id,) in rows]

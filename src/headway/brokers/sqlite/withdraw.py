@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from headway.brokers.sqlite.file.parameters import seq_list
 from headway.brokers.sqlite.file.schema import CANCELLED, READY
-from headway.brokers.sqlite.records import DamagedRowError, Withdrawn, record, records, seq_list, withdrawn_of
+from headway.brokers.sqlite.records import DamagedRowError, Header, Withdrawn, record, records, withdrawn_of
 from headway.brokers.sqlite.transitions import Ending, finish
 from headway.brokers.sqlite.unique_locks import read
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headway.brokers.sqlite.file.transaction import Transaction
-    from headway.brokers.sqlite.records import Header, Row
+    from headway.brokers.sqlite.records import Row
     from headway.job import JobId, JobRecord
 
 
 def withdraw(tx: Transaction, ids: Sequence[JobId], reason: str) -> list[JobRecord | None]:
     """End waiting jobs; return them as they were, and those that were withdrawn under this reason before."""
-    headers = tx.headers(ids)
+    headers = Header.by_id(tx, ids)
     wanted = {one.seq: one for one in headers.values() if one.state <= READY or _ended_so(one, reason)}
     rows = records(tx.db, "WHERE seq IN (SELECT value FROM json_each(?))", (seq_list(list(wanted)),))
     found: dict[JobId, JobRecord] = {}

@@ -6,9 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from headway.brokers.sqlite import wait
 from headway.brokers.sqlite.file.listeners import Listeners
 from headway.brokers.sqlite.file.openfile import OpenFile
+from headway.brokers.sqlite.file.parameters import id_list
 from headway.brokers.sqlite.file.threads import Reader, Writer
 from headway.brokers.sqlite.file.watcher import Watcher
 from headway.errors import BrokerUnavailableError
@@ -91,7 +91,7 @@ class Opened:
     async def _check(self) -> None:
         ids, app = self.listeners.waited_for, self.writer.app
         with suppress(BrokerUnavailableError):  # closing: everybody has been let go
-            self.listeners.ended(await self.reader.submit(lambda db: wait.ended(db, app, ids)))
+            self.listeners.ended(await self.reader.submit(lambda db: _ended(db, app, ids)))
 
     def write(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Queue an operation for the next transaction."""
@@ -103,3 +103,13 @@ class Opened:
             self.file.verify(now=True)  # raises: what stands in a file that is gone says nothing
         app = self.writer.app
         return self.reader.submit(lambda db: operation(db, app))
+
+
+def _ended(db: sqlite3.Connection, app: int, ids: list[str]) -> list[str]:
+    """Return those of the jobs that are terminal or not known."""
+    rows = db.execute(
+        "SELECT wanted.value FROM json_each(?) AS wanted LEFT JOIN job ON job.app = ? AND job.id = wanted.value "
+        "WHERE job.state IS NULL OR job.state > 2",
+        (id_list(ids), app),
+    )
+    return [job_id for (job_id,) in rows]

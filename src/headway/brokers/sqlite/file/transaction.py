@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from headway.brokers.sqlite.file.counters import COUNTERS, counted_anew
 from headway.brokers.sqlite.file.stall import Stall
 from headway.brokers.sqlite.file.ticks import machine_ms, tick_ms
-from headway.brokers.sqlite.mend import COUNTERS, counted_anew
-from headway.brokers.sqlite.records import Header
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from headway.brokers.base import BrokerSettings
     from headway.brokers.sqlite.file.stall import Asked
@@ -79,16 +77,6 @@ class Transaction:
         """Record an event, if events are watched."""
         if self.recording:
             self._events.append((self.app, kind.value, job_id, self.now, queue, epoch, worker, attempt))
-
-    def headers(self, ids: Sequence[str]) -> dict[str, Header]:
-        """Return the headers of those of the jobs that are known."""
-        found: dict[str, Header] = {}
-        for start in range(0, len(ids), Header.BATCH):
-            batch = ids[start : start + Header.BATCH]
-            for row in self.db.execute(Header.BY_ID, (Header.id_list(batch), self.app)):
-                header = Header(*row)
-                found[header.id] = header
-        return found
 
     def mark(self) -> tuple[_Counters, int]:
         """Remember where the counters and events are, for `restore`."""
