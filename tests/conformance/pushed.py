@@ -288,6 +288,11 @@ class PushedCarrier(CloudTasksBroker):
             beats.append(Heartbeat(worker, any(state is not LeaseState.LOST for state in states)))
         return beats
 
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        """Ask nobody: receivers are no workers."""
+        del worker
+        return False
+
     async def tend(self) -> Tended:
         """Break off the calls of dead receivers, and have the guard forget what is due to be forgotten."""
         await self._hub.break_off()

@@ -88,6 +88,9 @@ class RoutedCarrier(RoutedBroker):
     ) -> int:
         return sum([await one.surrender(worker, started=started, forget=forget) for one in self._carriers])
 
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        return any([await carrier.drain_worker(worker) for carrier in self._carriers])
+
     async def report(self, reports: Sequence[Report]) -> list[SettleResult]:
         answers: list[SettleResult] = []
         for one in reports:
@@ -109,14 +112,20 @@ class RoutedCarrier(RoutedBroker):
     async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         heard: asyncio.Queue[Signal] = asyncio.Queue()
 
-        async def listen(carrier: Carrier) -> None:
-            async for signal in carrier.signals(worker, handed=handed):
-                heard.put_nowait(signal)
+        begun = [asyncio.Event() for _ in self._carriers]
 
-        tasks = [asyncio.create_task(listen(carrier)) for carrier in self._carriers]
+        async def listen(carrier: Carrier, first: asyncio.Event) -> None:
+            async for signal in carrier.signals(worker, handed=handed):
+                if first.is_set():
+                    heard.put_nowait(signal)
+                else:
+                    assert signal == Wake()
+                    first.set()
+
+        tasks = [asyncio.create_task(listen(*one)) for one in zip(self._carriers, begun, strict=True)]
         try:
-            first = [await heard.get() for _ in tasks]
-            assert first == [Wake()] * len(tasks)
+            for first in begun:
+                await first.wait()
             yield Wake()
             while True:
                 yield await heard.get()

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headway.brokers.url import pulled
 from headway.events import EventKind
 from headway.job import JobState
 from tests.faults.processes import send
-from tests.faults.until import until
+from tests.faults.until import until, until_told
 
 if TYPE_CHECKING:
+    from headway.brokers.base import Carrier
+    from headway.job import JobId, JobRecord, WorkerId
     from tests.faults.shop import Shop
 
 pytestmark = pytest.mark.timeout(120)
@@ -78,6 +81,49 @@ async def test_the_second_signal_ends_it_at_once_and_hands_back(shop: Shop) -> N
     for pid in second.workers:
         send(pid, signal.SIGKILL)
     await shop.checked()
+
+
+async def test_a_worker_that_is_drained_from_outside_ends_in_order_and_is_replaced(shop: Shop) -> None:
+    """Whoever asks has nothing but the carrier; a job that goes on past the grace time goes back uncharged."""
+    group = await shop.group(processes=2, concurrency=10, lease="2s", grace="1s")
+    first = group.workers
+    carrier = pulled(shop.carrier)
+    short = await shop.enqueue("slow", 0.4, count=10)
+    [long] = await shop.enqueue("hang_once")
+    await shop.started([long])
+    record = await _record(shop, long)
+    assert record.worker is not None
+    assert await carrier.drain_worker(record.worker)
+    [drained] = [pid for pid in first if f"-{pid}-" in record.worker]
+
+    def replaced() -> bool:
+        now = group.workers
+        return drained not in now and len(now) == 2 and len(set(first) & set(now)) == 1
+
+    await until(replaced, "another process in its place, and none for the other")
+    await until(lambda: len(shop.effects([long], "start")) == 2, "the long one runs again")
+    again = await _record(shop, long)
+    assert (again.attempt, again.crashes) == (1, 0)
+    assert again.worker not in {None, record.worker}
+    await until_told(lambda: _is_gone(carrier, record.worker), "the drained one is listed no more")
+    assert "ended by" not in group.log(), "its supervisor takes it for a crash"
+    assert f"worker process {drained} drains: somebody asked for it" in group.log()
+    for pid in group.workers:  # it hangs until its worker has died once
+        if f"-{pid}-" in (again.worker or ""):
+            send(pid, signal.SIGKILL)
+    ledger = await shop.checked()
+    assert {one.attempt for one in map(ledger.records.get, short) if one is not None} == {1}
+    assert not ledger.count(EventKind.SUPERSEDED)
+
+
+async def _record(shop: Shop, job_id: JobId) -> JobRecord:
+    [record] = await shop.carrier.get([job_id])
+    assert record is not None
+    return record
+
+
+async def _is_gone(carrier: Carrier, worker: WorkerId | None) -> bool:
+    return all(one.id != worker for one in await carrier.workers())
 
 
 @pytest.mark.parametrize("settings", [{"max_jobs": 50}])

@@ -159,6 +159,11 @@ async def _clean(app: App) -> AsyncIterator[None]:
         await app.carrier.clean(state, older_than_ms=-1, limit=1)
 
 
+async def _drain_worker(app: App) -> AsyncIterator[None]:
+    yield
+    await app.carrier.drain_worker(IDLE)
+
+
 async def _drain(app: App) -> AsyncIterator[None]:
     await app.offer([job("other"), job("other", due_ms=FAR)])
     app.dropped |= set(await app.ids(JobState.READY, JobState.SCHEDULED))
@@ -355,6 +360,7 @@ VERBS: Final[dict[str, list[Callable[[App], AsyncIterator[None]]]]] = {
     "clean": [_clean],
     "counts": [_asking(lambda carrier: carrier.counts())],
     "drain": [_drain],
+    "drain_worker": [_drain_worker],
     "enqueue": [_enqueue, _enqueue_held, _come_back],
     "enqueue_plain": [_enqueue_plain, _plain_batch],
     "figures": [_asking(lambda carrier: carrier.figures(0, 2**42))],

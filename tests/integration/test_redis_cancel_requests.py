@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway import Headway
-from headway.brokers.base import CancelRequested, Settlement, Wake
+from headway.brokers.base import CancelRequested, DrainRequested, Settlement, Wake
 from headway.brokers.redis.cancel_requests import Requests
 from headway.brokers.redis.session import Kind
 from headway.errors import BrokerUnavailableError
@@ -132,6 +132,22 @@ async def test_a_request_during_a_cut_is_heard_after_it_by_the_worker_of_the_job
         assert signals == [Wake(), CancelRequested(mine.lease.job_id)]
         await scene.quiet()
         assert kept.lease.job_id != mine.lease.job_id
+
+
+async def test_a_drain_that_was_asked_for_during_a_cut_is_heard_after_it(
+    redis_proxy: TcpProxy, redis_url: str, namespace: str
+) -> None:
+    async with (
+        _scene(f"redis://127.0.0.1:{redis_proxy.port}/0", namespace) as scene,
+        broker(redis_url, namespace) as outside,
+    ):
+        await scene.quiet()  # what was asked of an earlier worker of the name has been dropped
+        await scene.carrier.enqueue([job()])
+        await claim(scene.carrier)
+        async with _cut(redis_proxy):
+            assert await outside.drain_worker(WORKER)
+        assert [await scene.next_signal(), await scene.next_signal()] == [Wake(), DrainRequested()]
+        await scene.quiet()
 
 
 async def test_a_request_from_before_the_subscription_is_heard(redis_url: str, namespace: str) -> None:

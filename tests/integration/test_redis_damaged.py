@@ -31,7 +31,7 @@ SCRIPTS: Final = sorted(
 NAMES: Final = str.split(
     "j m run done kinds kindof n creq prog waiters logged live tomb tombs sched exp paused done:S done:base done:stale "
     "done:F done:C done:X leases holds watched classes at hand deputy keys keyof u uof uh ux sch sch:paused fire ev mend "
-    "control control:routes withdrawn fig fig:f fig:c"
+    "control control:routes withdrawn drains fig fig:f fig:c"
 )
 
 

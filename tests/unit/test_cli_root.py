@@ -33,7 +33,7 @@ COMMANDS = dict(_commands(cli))
 def test_the_commands_are_those_that_are_documented() -> None:
     leaves = {" ".join(path) for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
     assert leaves == {
-        "worker", "workers", "top", "push", "dev", "enqueue", "emulator", "doctor", "demo", "offload prune",
+        "worker", "workers list", "workers drain", "top", "push", "dev", "enqueue", "emulator", "doctor", "demo", "offload prune",
         "gcp plan", "gcp apply", "gcp destroy", "gcp pause", "gcp resume", "gcp status",
         "jobs list", "jobs show", "jobs retry", "jobs cancel", "jobs promote", "jobs remove", "jobs watch",
         "queues list", "queues pause", "queues resume", "queues drain", "queues clean",

@@ -87,7 +87,8 @@ PRINTING: Final = {
     ("schedules", "run"): "hourly",
     ("schedules", "delete"): "nosuch",
     ("doctor",): "",
-    ("workers",): "",
+    ("workers", "list"): "",
+    ("workers", "drain"): "nosuch",
     ("stats",): "",
     ("top",): "",
 }

@@ -39,12 +39,13 @@ def test_each_worker_with_its_place_its_queues_and_since_when_it_works() -> None
     )
     assert found[0] == {
         "worker": "odd", "host": None, "pid": None, "queues": ["email"], "running": 1,
-        "since": "1970-01-01T00:00:00.000Z", "lease_until": None,
+        "since": "1970-01-01T00:00:00.000Z", "lease_until": None, "draining": False,
     }  # fmt: skip
     assert found[1] == {
         "worker": "web-1.example-4711-abc123", "host": "web-1.example", "pid": 4711,
         "queues": ["email", "reports"], "running": 3,
         "since": "1970-01-01T00:00:01.000Z", "lease_until": "1970-01-01T00:00:10.000Z",
+        "draining": False,
     }  # fmt: skip
 
 
@@ -59,6 +60,20 @@ def test_the_command_lists_who_runs_jobs(shop: Shop) -> None:
     assert line.split()[:5] == ["w", "-", "-", "reports", "1"]
     by_name = shop.run("workers", "--url", "sqlite:///headway.db", "--namespace", "shop", "--json")
     assert len(json.loads(by_name.stdout)["workers"]) == 1
+
+
+def test_a_worker_is_asked_to_drain(shop: Shop) -> None:
+    shop.enqueue("report", "q1")
+    shop.claim("reports")
+    assert shop.ok("workers", "drain", "w", *shop.target).startswith("worker w drains: ")
+    assert shop.json("workers", "drain", "w", *shop.target) == {"worker": "w", "carriers": ["main"]}
+    assert shop.json("workers", "list", *shop.target)["workers"][0]["draining"]
+    assert "1, drains" in shop.ok("workers", *shop.target)
+    nobody = shop.run("workers", "drain", "v", *shop.target)
+    assert (nobody.exit_code, nobody.stderr) == (
+        1,
+        "headway: no worker 'v' is there; `headway workers` lists them\n",
+    )
 
 
 def test_where_there_are_several_carriers_each_worker_names_those_it_serves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway import Headway
-from headway.brokers.base import JobQuery
+from headway.brokers.base import JobQuery, QueueWant
+from headway.brokers.url import pulled
 from headway.dashboard.answers import POLICY
 from headway.dashboard.door import SESSION
 from headway.dashboard.fields import fields_of, values_of
@@ -21,7 +23,7 @@ from headway.dashboard.serving import pages_of
 from headway.dashboard.sessions import begin, form_token, read, same_token, written
 from headway.dashboard.table import ACTS, PAGES, find
 from headway.errors import BrokerUnavailableError, HeadwayError
-from headway.job import JobState
+from headway.job import JobState, WorkerId
 from headway.records.store import RecordStore
 from headway.server.access.caller import Role
 from headway.server.running import Server, ServerOptions
@@ -298,6 +300,45 @@ async def test_a_queue_is_paused_for_a_while(scene: Scene) -> None:
     assert "paused until" in (await client.get("/queues")).text
     await act(client, "/queues/email/resume")
     assert not await scene.app.carrier.paused()
+
+
+async def test_a_worker_is_drained_from_its_page(scene: Scene) -> None:
+    """The carrier takes it for one as long as it holds a job."""
+    client = scene.client()
+    await act(client, "/new", task="welcome", **{"arg.user": "1"})
+    worker = WorkerId('web-1/4711-"x"')
+    await pulled(scene.app.carrier).claim([QueueWant("email", 1)], worker=worker, limit=1, lease_ms=60_000)
+    [path] = re.findall(r'action="(/workers/[^"]+/drain)"', (await client.get("/workers")).text)
+    told = await act(client, html.unescape(path))
+    assert told.json()["said"].startswith(f"Worker {worker} drains.")
+    page = (await client.get("/workers")).text
+    assert "drains: it claims no more" in page
+    assert "/drain" not in page
+    assert "workers.drain" in (await client.get("/audit")).text
+    gone = await act(client, "/workers/nobody/drain")
+    assert (gone.status_code, "no worker nobody" in gone.json()["detail"]) == (404, True)
+
+
+async def test_a_queue_is_emptied_and_cleaned(scene: Scene) -> None:
+    client = scene.client()
+    for delay in ("", "1h"):
+        for task, form in (("welcome", {"arg.user": "1"}), ("report", {"arg.title": "kept"})):
+            await act(client, "/new", task=task, delay=delay, **form)
+    told = await act(client, "/queues/email/drain")
+    assert told.json()["said"] == "2 waiting jobs of queue email were removed."
+    ids = [one.id for one in (await scene.app.carrier.list(_all())).jobs]
+    await scene.app.carrier.cancel(ids)
+    assert await states(scene) == {JobState.CANCELLED: 2}
+    for form, said in (
+        ({"state": "running"}, "state"),
+        ({"state": "cancelled", "older": "soon"}, "duration"),
+    ):
+        refused = await act(client, "/queues/default/clean", **form)
+        assert (refused.status_code, said in refused.json()["detail"]) == (422, True)
+    told = await act(client, "/queues/default/clean", state="cancelled", older="1h")
+    assert told.json()["said"] == "0 cancelled jobs of queue default were removed."
+    told = await act(client, "/queues/default/clean", state="cancelled")
+    assert told.json()["said"] == "2 cancelled jobs of queue default were removed."
 
 
 async def test_without_script_an_act_leads_back_and_says_what_it_came_to(scene: Scene) -> None:

@@ -12,7 +12,19 @@ from headway.brokers.base import BrokerSettings, Heartbeat
 from headway.errors import BrokerUnavailableError
 from headway.job import JobId, Lease, WorkerId
 from headway.runtime import supervisor as supervisor_module
-from headway.runtime.control import CarrierUrl, Claiming, Hello, Judge, Judged, Lost, WorkerOptions, line
+from headway.runtime.control import (
+    CarrierUrl,
+    Claiming,
+    DrainAsked,
+    Goodbye,
+    Hello,
+    Judge,
+    Judged,
+    Lost,
+    Stop,
+    WorkerOptions,
+    line,
+)
 from headway.runtime.deaths import Cause
 from headway.runtime.member import Member
 from headway.runtime.slots import Slots
@@ -237,6 +249,28 @@ async def test_a_worker_that_ends_while_another_is_recycled_is_passed_over(
     watched.slots.end(-1)
     await _until(lambda: watched.member.leaving)  # it still looks
     await scene.close()
+
+
+async def test_a_process_that_somebody_asked_to_drain_makes_room_for_another(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told to stop once, however often it was asked, and its end is no crash."""
+    await scene.ready()
+    first = scene.places[0]
+    first.slots.hold(1)
+    first.slots.start(_lease(JOB), 0.0)
+    first.reader.feed_data(line(DrainAsked()) * 2)
+    await _until(lambda: len(scene.places) == 3)
+    assert scene.places[2].member.index == first.member.index
+    assert first.line.said.count(line(Stop())) == 1
+    assert not first.member.ended, "it may finish what it runs"
+    first.reader.feed_data(line(DrainAsked()) + line(Goodbye()))
+    first.reader.feed_eof()
+    first.child.end(0)
+    await _until(lambda: first.member not in scene.supervisor._members)
+    assert scene.carrier.surrendered == {WorkerId("w0"): []}
+    assert len(scene.places) == 3
+    assert "a new one starts" not in caplog.text
 
 
 async def test_a_heart_that_fails_says_so_once_and_goes_on(

@@ -1,4 +1,4 @@
-"""`headway workers`: who runs jobs now."""
+"""`headway workers`: who runs jobs now, and one of them drained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from headway.cli.failures import CommandFailed
 from headway.cli.options import examples, json_option
+from headway.cli.streams import emit
 from headway.cli.target import Target, takes_target, with_target
 from headway.job import JobState
 
@@ -22,10 +24,32 @@ _MOST: Final = 50_000  # running jobs that are looked at
 _SEVERAL: Final = 2
 
 
-@click.command(epilog=examples("headway workers --app shop.jobs:app", "headway workers --json"))
+class _ListsByDefault(click.Group):
+    """Without the name of a command, it lists: so it did before there were others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `list` before what is no command."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_ListsByDefault,
+    epilog=examples(
+        "headway workers --app shop.jobs:app", "headway workers drain web-1-4711-k2m4x7 --app shop.jobs:app"
+    ),
+)
+def workers() -> None:
+    """List the worker processes, as `headway workers` alone does; drain one."""
+
+
+@workers.command(
+    "list", epilog=examples("headway workers list --app shop.jobs:app", "headway workers list --json")
+)
 @json_option("the workers")
 @takes_target
-def workers(target: Target, *, as_json: bool) -> None:
+def list_workers(target: Target, *, as_json: bool) -> None:
     """List the worker processes: where, of which queues, how many jobs they run, since when.
 
     One that waits for work is listed with 0; `headway doctor` tells which queue nobody serves.
@@ -37,6 +61,37 @@ def workers(target: Target, *, as_json: bool) -> None:
         print_json({"workers": found})
     else:
         _print_workers(found)
+
+
+@workers.command(epilog=examples("headway workers drain web-1-4711-k2m4x7 --app shop.jobs:app"))
+@click.argument("name", metavar="ID")
+@json_option("the worker that was asked")
+@takes_target
+def drain(target: Target, *, name: str, as_json: bool) -> None:
+    """Ask one worker process to claim no more, finish what it runs within its grace time, and end.
+
+    It is asked through its carrier, wherever it runs. Its supervisor starts a new process in its place at once, so that
+    this restarts a worker that grew, hangs in one job or is to read its environment anew, and costs no job an attempt.
+    To end a whole group, send SIGTERM to its supervisor.
+    """
+    from headway.cli.output import print_json
+
+    asked = with_target(target, lambda opened: _ask_to_drain(opened, name))
+    if not asked:
+        msg = f"no worker {name!r} is there; `headway workers` lists them"
+        raise CommandFailed(msg)
+    if as_json:
+        print_json({"worker": name, "carriers": asked})
+    else:
+        emit(f"worker {name} drains: it ends when what it runs has ended, or its grace time is over")
+
+
+async def _ask_to_drain(opened: OpenTarget, name: str) -> list[str]:
+    """Return the carriers on which the worker was asked."""
+    from headway.job import WorkerId
+    from headway.routing.served import drain_worker
+
+    return await drain_worker(opened.carriers, WorkerId(name))
 
 
 async def _read(opened: OpenTarget) -> list[dict[str, Any]]:
@@ -100,6 +155,7 @@ def worker_fields(
                 "running": lease.holds if lease is not None else len(held),
                 "since": iso(since),
                 "lease_until": None if lease is None else iso(lease.lease_until_ms),
+                "draining": lease is not None and lease.draining,
             }
         )
     return found
@@ -132,7 +188,7 @@ def _print_workers(found: list[dict[str, Any]]) -> None:
                 "-" if worker["pid"] is None else str(worker["pid"]),
                 *([", ".join(worker["carriers"])] if several else []),
                 ", ".join(worker["queues"]),
-                str(worker["running"]),
+                f"{worker['running']}, drains" if worker["draining"] else str(worker["running"]),
                 worker["since"] or "-",
             ]
             for worker in found

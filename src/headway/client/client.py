@@ -255,6 +255,10 @@ class Client:
         """Return the workers."""
         return list((await self._call("GET", "/v1/workers", Document))["workers"])
 
+    async def drain_worker(self, worker: str) -> Document:
+        """Ask a worker to claim no more, finish what it runs, and end; its supervisor starts another one."""
+        return await self._call("POST", f"/v1/workers/{part(worker)}/drain", Document)
+
     async def tasks(self) -> list[Document]:
         """Return the tasks, with the JSON Schema of their arguments."""
         return list((await self._call("GET", "/v1/tasks", Document))["tasks"])

@@ -192,6 +192,10 @@ class SyncClient:
         """See `Client.workers`."""
         return self._portal.call(self._own.workers)
 
+    def drain_worker(self, worker: str) -> Document:
+        """See `Client.drain_worker`."""
+        return self._portal.call(self._own.drain_worker, worker)
+
     def tasks(self) -> list[Document]:
         """See `Client.tasks`."""
         return self._portal.call(self._own.tasks)

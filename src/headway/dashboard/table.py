@@ -76,6 +76,7 @@ ACTS: Final[tuple[Act, ...]] = (
     Act("/queues/{queue}/resume", _OPERATE, queues.resume),
     Act("/queues/{queue}/drain", _OPERATE, queues.drain),
     Act("/queues/{queue}/clean", _OPERATE, queues.clean),
+    Act("/workers/{worker}/drain", _OPERATE, workers.drain),
     Act("/acts", _OPERATE, acts.begin),
     Act("/acts/{act}/cancel", _OPERATE, acts.cancel),
     Act("/schedules", _OPERATE, schedules.create),

@@ -25,6 +25,7 @@ from headway.runtime.control import (
     Away,
     CarrierUrl,
     Claiming,
+    DrainAsked,
     Goodbye,
     Hello,
     Judge,
@@ -162,6 +163,7 @@ async def _serve(
             supervised=True,
             schedules=index == 0,
             on_outage=lambda lane, why: writer.write(line(Away(why, lane))),  # the supervisor says it for all
+            on_drain=lambda: writer.write(line(DrainAsked())),  # it starts another one first
         )
         # Beside the work: a control store that is down must not keep jobs waiting.
         noted = asyncio.create_task(note_carriers(app)) if index == 0 else None

@@ -89,7 +89,11 @@ class Away(Struct, frozen=True, tag=True):
     lane: int = 0
 
 
-FromWorker = Hello | Claiming | Goodbye | Judged | Away
+class DrainAsked(Struct, frozen=True, tag=True):
+    """From the worker: somebody asked on a carrier that it drains; it goes on until it is told to stop."""
+
+
+FromWorker = Hello | Claiming | Goodbye | Judged | Away | DrainAsked
 ToWorker = Stop | Lost | Judge
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -1,8 +1,8 @@
 """A lane: the part of a worker that serves one carrier, with the loops that ask it and the jobs held of it.
 
 The life of a job here: `fetch` claims it, the worker's runners run it, `run_ended` has the settler settle it.
-`_listen` gets the signals: work, cancel requests, a lost lease. Lanes share the worker's places and nothing else, so a
-carrier that is slow or away does not delay the jobs of another.
+`_listen` gets the signals: work, requests to cancel and to drain, a lost lease. Lanes share the worker's places and
+nothing else, so a carrier that is slow or away does not delay the jobs of another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from headway.brokers.base import CancelRequested, Handed, LeaseLost, Settlement, Wake
+from headway.brokers.base import CancelRequested, DrainRequested, Handed, LeaseLost, Settlement, Wake
 from headway.errors import BrokerError
 from headway.job import Released
 from headway.runtime.keeper import BEATS_PER_LEASE, beat, look_at_connection
@@ -69,7 +69,8 @@ class Wants(Protocol):
 class Shared:
     """What the lanes of a worker have in common. `kept`: seconds for which records are kept at least.
 
-    `on_outage` is called with the number of a lane and why its carrier is not available, empty when it is again.
+    `on_outage` is called with the number of a lane and why its carrier is not available, empty when it is again;
+    `on_drain` when somebody asked this worker to drain, perhaps more than once.
     """
 
     worker: WorkerId
@@ -81,6 +82,7 @@ class Shared:
     slots: Slots | None
     supervised: bool
     stopping: asyncio.Event
+    on_drain: Callable[[], None]
     on_outage: Callable[[int, str], None] | None = None
 
 
@@ -366,3 +368,5 @@ class Lane:
                     self.hand_back([waiting])
             case LeaseLost():
                 self.lease_lost()
+            case DrainRequested():
+                self._shared.on_drain()

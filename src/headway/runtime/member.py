@@ -17,6 +17,7 @@ from headway.runtime.child import arguments
 from headway.runtime.control import (
     Away,
     Claiming,
+    DrainAsked,
     Goodbye,
     Hello,
     Judged,
@@ -112,10 +113,12 @@ class Member:
         reader: asyncio.StreamReader,
         greeted: Callable[[Hello], None],
         away: Callable[[int, str], None],
+        drain: Callable[[], None],
     ) -> None:
         """Read the worker's messages until its end of the control line is closed.
 
-        `greeted` hears of its hello, `away` of the lanes whose carriers are not available, and why.
+        `greeted` hears of its hello, `away` of the lanes whose carriers are not available, and why; `drain` that
+        somebody asked for it to drain.
         """
         with contextlib.suppress(ConnectionError, msgspec.MsgspecError, ValueError):
             while text := await reader.readline():
@@ -133,6 +136,8 @@ class Member:
                         self.judged.add((worker, lane))
                     case Away(lane=lane, why=why):
                         away(lane, why)
+                    case DrainAsked():
+                        drain()
 
     def tell(self, message: ToWorker) -> None:
         """Send a message to the worker."""

@@ -164,7 +164,11 @@ class Supervisor:
 
     async def _follow(self, member: Member, reader: asyncio.StreamReader) -> None:
         """Accompany one process from its start to the hand-back of what it held."""
-        listening = asyncio.create_task(member.listen(reader, self._greet, partial(self._hear, member)))
+        listening = asyncio.create_task(
+            member.listen(
+                reader, self._greet, partial(self._hear, member), partial(self._drain_asked, member)
+            )
+        )
         code = await member.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
@@ -202,6 +206,19 @@ class Supervisor:
         """Log once for the whole group that a carrier is away."""
         if member.hello is not None:
             self._hearts[member.hello.carriers[lane]].hear(member.pid, why)
+
+    def _drain_asked(self, member: Member) -> None:
+        """Drain one process because somebody asked for it, and start another one: the group stays complete.
+
+        To end a group is for whoever started it: it would be started again, or its queues would have nobody, and
+        nothing that can be asked through a carrier would bring it back.
+        """
+        if self._goes_on() and not member.leaving:
+            _log.info(
+                "worker process %d drains: somebody asked for it; a new one takes its place", member.pid
+            )
+            self._send_off(member)  # now, so that who is asked twice is replaced once
+            self._track(self._start(member.index))
 
     async def _replace(self, member: Member, code: int) -> None:
         lived = time.monotonic() - member.born

@@ -73,12 +73,15 @@ class Worker:
         supervised: bool = False,
         schedules: bool = True,
         on_outage: Callable[[int, str], None] | None = None,
+        on_drain: Callable[[], None] | None = None,
     ) -> None:
         """The app must be open on this loop. Durations are seconds; what is None comes from the app's settings.
 
         `carriers` are the names of those to serve; None: all with workers. `supervised`: a supervisor keeps the lease,
         ends overdue processes and takes back what is left. `on_outage` is told instead of the log that a carrier is not
-        available: the number of its lane, and why; empty when it is again. ConfigError when there is no such carrier.
+        available: the number of its lane, and why; empty when it is again. `on_drain` is told, perhaps more than once,
+        that somebody asked for this worker to drain; None: it stops by itself. ConfigError when there is no such
+        carrier.
         """
         settings = app.import_included().settings
         served = pull_carriers(app.carriers, carriers)
@@ -126,6 +129,7 @@ class Worker:
             supervised=supervised,
             stopping=self._stopping,
             on_outage=on_outage,
+            on_drain=on_drain or self._drain_asked,
         )
         self._open_lanes(
             served,
@@ -184,6 +188,11 @@ class Worker:
         self._stopping.set()
         for lane in self.lanes:
             lane.changed()
+
+    def _drain_asked(self) -> None:
+        if not self._stopping.is_set():
+            _log.info("worker %s: somebody asked it to drain; it ends", self.id)
+            self.stop()
 
     def lease_lost(self, lane: int = 0) -> None:
         """Stop every run of the lane with this number: its lease was lost, other workers may have the jobs."""

@@ -42,6 +42,7 @@ Verb = Literal[
     "counts",
     "declare_schedules",
     "drain",
+    "drain_worker",
     "enqueue",
     "events",
     "events_end",
@@ -156,6 +157,10 @@ class CarrierWrapper:
     async def tend(self) -> Tended:
         """See PullBroker."""
         return await self.around("tend", self.inner.tend)
+
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        """See PullBroker."""
+        return await self.around("drain_worker", lambda: self.inner.drain_worker(worker))
 
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """See PullBroker."""

@@ -40,6 +40,7 @@ from headway.brokers.base.optional import (
 from headway.brokers.base.pull import (
     CancelRequested,
     Claimed,
+    DrainRequested,
     Handed,
     Heartbeat,
     LeaseLost,
@@ -75,6 +76,7 @@ __all__ = [
     "Claimed",
     "Connected",
     "ControlStore",
+    "DrainRequested",
     "Enqueued",
     "FiguresStore",
     "FireCall",

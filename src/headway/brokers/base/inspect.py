@@ -50,7 +50,7 @@ class WorkerRecord(Struct, frozen=True):
     """A worker: how many jobs it holds, and until when its lease on them runs.
 
     One that holds none is there as long as it listens for some. `queues` are those it asks for, `since_ms` is when
-    it began, as far as the carrier knows.
+    it began, as far as the carrier knows. `draining`: somebody asked it to drain and end.
     """
 
     id: WorkerId
@@ -58,6 +58,7 @@ class WorkerRecord(Struct, frozen=True):
     holds: int
     queues: tuple[str, ...] = ()
     since_ms: int | None = None
+    draining: bool = False
 
 
 class Inspector(Protocol):

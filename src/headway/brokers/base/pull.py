@@ -52,6 +52,10 @@ class CancelRequested(Struct, frozen=True):
     job_id: JobId
 
 
+class DrainRequested(Struct, frozen=True):
+    """Somebody asked this worker to claim no more, to finish what it runs, and to end."""
+
+
 class LeaseLost(Struct, frozen=True):
     """The worker's lease ran out; whatever it still runs is already someone else's."""
 
@@ -66,7 +70,7 @@ class Handed(Struct, frozen=True):
     delivery: Delivery
 
 
-Signal = CancelRequested | Handed | LeaseLost | Wake
+Signal = CancelRequested | DrainRequested | Handed | LeaseLost | Wake
 
 
 class Tended(Struct, frozen=True):
@@ -125,8 +129,19 @@ class PullBroker(Broker, Protocol):
         """
         ...
 
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        """Ask a worker to drain and end; false, and nothing is asked: no worker of this name is there.
+
+        It hears of it through `signals`, at least once, also when it was cut off meanwhile. The request is over when
+        the worker is (`surrender`), and after a day; one that a worker left behind does not reach a later one of its
+        name.
+        """
+        ...
+
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns this worker until closed. Sends one Wake at the start and after each reconnection.
+
+        The first call for a worker, on a carrier object, is the worker's beginning: requests from before are dropped.
 
         `handed`: the carrier may send a lone job itself where it would send a Wake. The worker claims again after each
         Handed: the carrier learns from that call that it arrived.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headway.brokers.base import Capabilities, Traffic
 from headway.brokers.redis import (
     control,
+    drains,
     enqueue,
     figures,
     holding,
@@ -94,6 +95,7 @@ class RedisBroker:
         self._made = MadeSchedules(self._session)
         self._events = EventStream(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
+        self._listened: set[WorkerId] = set()  # for whom somebody has listened here
         self._name = target.name
 
     @classmethod
@@ -219,11 +221,17 @@ class RedisBroker:
         """Do one round of maintenance."""
         return await upkeep.tend(self._session)
 
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        """Ask a worker to drain and end."""
+        return await drains.ask(self._session, worker)
+
     async def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:
         """Yield what concerns the worker, a Wake first."""
         hands = self._claims.begin_hands(worker) if handed else None
         try:
-            async with mailbox(self._listener, self._session, worker, hands) as box:
+            begins = worker not in self._listened
+            async with mailbox(self._listener, self._session, worker, hands, begins=begins) as box:
+                self._listened.add(worker)
                 self._mailboxes.add(box)
                 try:
                     while (signal := await box.take()) is not None:

@@ -1,8 +1,9 @@
-"""Cancel requests that a worker would miss: published while it was not subscribed, or before the job reached it.
+"""Requests that a worker would miss: published while it was not subscribed, or before the job reached it.
 
-A request stays in hash `creq` on the server until its job ends, so one look there finds all that were missed, and none
-that are over. The worker looks when its subscription begins or is restored, and when a job arrives after its request:
-jobs and requests come by different connections, and a job from a lost answer comes with a later claim.
+A request to cancel stays in hash `creq` on the server until its job ends, so one look there finds all that were missed,
+and none that are over. The worker looks when its subscription begins or is restored, and when a job arrives after its
+request: jobs and requests come by different connections, and a job from a lost answer comes with a later claim. Whether
+it was asked to drain is looked for on the same occasions.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from headway.brokers.redis import drains
 from headway.errors import BrokerError
 from headway.job import JobId
 
@@ -24,13 +26,26 @@ _REMEMBERED: Final = 2000  # requests: several times what a worker holds
 
 
 class Requests:
-    """The cancel requests to one worker."""
+    """The requests to one worker: to cancel jobs, and to drain."""
 
-    def __init__(self, session: Session, worker: WorkerId, tell: Callable[[JobId], None]) -> None:
-        """`tell` is called on the loop, for each request at least once after its job was delivered."""
+    def __init__(
+        self,
+        session: Session,
+        worker: WorkerId,
+        tell: Callable[[JobId], None],
+        drain: Callable[[], None],
+        *,
+        begins: bool,
+    ) -> None:
+        """`tell` is called on the loop, for each request at least once after its job was delivered.
+
+        `drain` is called when the worker was asked to drain. `begins`: whoever had its name before is gone.
+        """
         self._session = session
         self._worker = worker
         self._tell = tell
+        self._drain = drain
+        self._begins = begins
         self._heard: dict[JobId, None] = {}  # in the order they came
         self._wanted = False
         self._looking: asyncio.Task[None] | None = None
@@ -62,14 +77,24 @@ class Requests:
                 self._wanted = False
                 try:
                     found = await self._open()
+                    asked = await self._is_asked_to_drain()
                 except BrokerError:
                     self._wanted = True
                     await asyncio.sleep(_AGAIN)
                     continue
                 for job_id in found:
                     self.hear(job_id)
+                if asked:
+                    self._drain()
         finally:
             self._looking = None
+
+    async def _is_asked_to_drain(self) -> bool:
+        if self._begins:
+            await drains.forget(self._session, self._worker)
+            self._begins = False
+            return False
+        return await drains.is_asked(self._session, self._worker)
 
     async def _open(self) -> list[JobId]:
         """Return the jobs of this worker that have an open request."""

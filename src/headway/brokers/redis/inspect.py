@@ -213,16 +213,18 @@ def _waits_since(job_id: str, header: bytes) -> int:
 async def workers(session: Session) -> list[WorkerRecord]:
     """Return the workers that hold jobs, and those that are subscribed to their channel."""
     channels = worker_channel(_GLOB.sub(r"\\\g<0>", session.prefix), "*")
-    (*_, leases, holds), listening, at = await asyncio.gather(
+    (*_, leases, holds), listening, at, draining = await asyncio.gather(
         session.run("overview"),
         session.try_command("PUBSUB", "CHANNELS", channels),
         session.try_command("HGETALL", f"{session.prefix}at"),
+        session.try_command("HKEYS", f"{session.prefix}drains"),
     )
     held = {worker: _count(count) for worker, count in zip(holds[::2], holds[1::2], strict=True)}
     until = {worker: _count(till) for worker, till in zip(leases[::2], leases[1::2], strict=True)}
     start = len(worker_channel(session.prefix, "").encode())
     names = until.keys() | {channel[start:] for channel in listening or ()}
     pairs: list[bytes] = at or []
+    asked = set(draining or ())
     classes = dict(zip(pairs[::2], pairs[1::2], strict=True))
     queues = await _queues_of(session, {classes[name] for name in names if name in classes})
     return [
@@ -231,6 +233,7 @@ async def workers(session: Session) -> list[WorkerRecord]:
             until.get(name),
             held.get(name, 0),
             queues.get(classes.get(name, b""), ()),
+            draining=name in asked,
         )
         for name in sorted(names)
     ]

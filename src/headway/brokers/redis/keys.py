@@ -21,7 +21,7 @@ def prefix(namespace: str) -> str:
 
 
 def worker_channel(start: str, worker: str) -> str:
-    """The channel of a worker: jobs, cancel requests, the loss of its lease."""
+    """The channel of a worker: jobs, requests to cancel and to drain, the loss of its lease."""
     return f"{start}ch:w:{worker}"
 
 

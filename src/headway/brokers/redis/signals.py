@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from headway.brokers.base import CancelRequested, Handed, LeaseLost, Signal, Wake
+from headway.brokers.base import CancelRequested, DrainRequested, Handed, LeaseLost, Signal, Wake
 from headway.brokers.redis.cancel_requests import Requests
 from headway.brokers.redis.keys import worker_channel
 from headway.brokers.redis.wire.subscriptions import Subscription
@@ -27,10 +27,19 @@ _DEPUTY_PAUSE: Final = 1.0  # seconds; as long as ready.lua appoints no other de
 class Mailbox:
     """Signals not yet taken; of several Wakes one is kept."""
 
-    def __init__(self, session: Session, worker: WorkerId, hands: Hands | None) -> None:
-        """Start with a Wake: jobs may have come before the subscription. Without `hands` no job is taken by message."""
+    def __init__(self, session: Session, worker: WorkerId, hands: Hands | None, *, begins: bool) -> None:
+        """Start with a Wake: jobs may have come before the subscription. Without `hands` no job is taken by message.
+
+        `begins`: nobody has listened for the worker here before.
+        """
         self._hands = hands
-        self.requests = Requests(session, worker, lambda job_id: self.put(CancelRequested(job_id)))
+        self.requests = Requests(
+            session,
+            worker,
+            lambda job_id: self.put(CancelRequested(job_id)),
+            lambda: self.put(DrainRequested()),
+            begins=begins,
+        )
         self._signals: deque[Signal] = deque([Wake()])
         self._filled = asyncio.Event()
         self._filled.set()
@@ -43,7 +52,7 @@ class Mailbox:
         self._filled.set()
 
     def on_message(self, content: bytes) -> None:
-        """Read what the scripts publish: W, V, L, C and an id, or J and a job."""
+        """Read what the scripts publish: W, V, L, D, C and an id, or J and a job."""
         match content[:1]:
             case b"J":
                 self._on_job(content)
@@ -54,6 +63,8 @@ class Mailbox:
                 asyncio.get_running_loop().call_later(_DEPUTY_PAUSE, self.put, Wake())
             case b"L":
                 self.put(LeaseLost())
+            case b"D":
+                self.put(DrainRequested())
             case b"C":
                 self.requests.hear(JobId(content[1:].decode(errors="replace")))
             case _:
@@ -70,7 +81,7 @@ class Mailbox:
             self.put(Handed(delivery))
 
     def on_restored(self) -> None:
-        """Look for jobs and cancel requests: what was published during the cut is lost."""
+        """Look for jobs and requests: what was published during the cut is lost."""
         self.put(Wake())
         self.requests.look()
 
@@ -92,10 +103,10 @@ class Mailbox:
 
 @asynccontextmanager
 async def mailbox(
-    listener: Listener, session: Session, worker: WorkerId, hands: Hands | None
+    listener: Listener, session: Session, worker: WorkerId, hands: Hands | None, *, begins: bool
 ) -> AsyncGenerator[Mailbox]:
     """Listen on a worker's channel for the length of the block."""
-    box = Mailbox(session, worker, hands)
+    box = Mailbox(session, worker, hands, begins=begins)
     channel = worker_channel(session.prefix, worker)
     subscription = Subscription(box.on_message, box.on_restored)
     await listener.subscribe(channel, subscription)

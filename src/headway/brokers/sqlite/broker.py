@@ -11,6 +11,7 @@ from headway.brokers.base import Capabilities
 from headway.brokers.sqlite import (
     claim,
     control,
+    drains,
     enqueue,
     events,
     figures,
@@ -92,6 +93,7 @@ class SqliteBroker:
         self._retention = settings.retention
         self._clock = SystemClock() if clock is None else clock
         self._presence = presence.Presence()
+        self._listened: set[WorkerId] = set()  # for whom somebody has listened here
         self._asked: dict[WorkerId, int] = {}  # when a heartbeat was sent that is not answered yet
         self._made = MadeSchedules(self._location.name)
         self._renewal = Renewal(self._location, settings, self._clock)
@@ -255,9 +257,13 @@ class SqliteBroker:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
         return await wait.finished(self._renewal, job_id, timeout_ms)
 
+    async def drain_worker(self, worker: WorkerId) -> bool:
+        """Ask a worker to drain and end."""
+        return await self._write(lambda tx: drains.ask(tx, worker))
+
     def signals(self, worker: WorkerId, *, handed: bool = False) -> AsyncIterator[Signal]:  # noqa: ARG002 - wakes suffice
         """Yield a Wake, then the signals for this worker, until the carrier is closed."""
-        return signals.signals(self._renewal, self._opened, worker)
+        return signals.signals(self._renewal, self._opened, worker, self._listened)
 
     async def events_end(self) -> str:
         """Return the cursor behind the last event."""

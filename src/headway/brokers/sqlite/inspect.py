@@ -174,7 +174,11 @@ def paused(db: sqlite3.Connection, app: int) -> frozenset[str]:
 
 def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord]:
     """Return the workers that hold jobs or listen for some, sorted by name."""
-    now, tick = clock.now_ms(), tick_ms(clock)
+    return workers_at(db, app, clock.now_ms(), tick_ms(clock))
+
+
+def workers_at(db: sqlite3.Connection, app: int, now: int, tick: int) -> list[WorkerRecord]:
+    """Return them, by the two clocks: that of jobs and that of leases."""
     rows = db.execute(
         "SELECT worker, until_ms, (SELECT count(*) FROM job INDEXED BY job_running "
         "WHERE job.app = lease.app AND state = 2 AND job.worker = lease.worker) FROM lease WHERE app "
@@ -191,6 +195,9 @@ def workers(db: sqlite3.Connection, app: int, clock: Clock) -> list[WorkerRecord
             found[worker] = replace(
                 found.get(worker, WorkerRecord(worker, None, 0)), lease_until_ms=lease, holds=holds
             )
+    for (name,) in db.execute("SELECT worker FROM drain WHERE app = ?", (app,)):
+        if isinstance(name, str) and (one := found.get(WorkerId(name))) is not None:
+            found[one.id] = replace(one, draining=True)
     return [found[worker] for worker in sorted(found)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.brokers.base import Heartbeat
-from headway.brokers.sqlite import presence
+from headway.brokers.sqlite import drains, presence
 from headway.brokers.sqlite.file.ticks import boot
 from headway.brokers.sqlite.transitions import take_back
 from headway.events import EventKind
@@ -38,4 +38,5 @@ def surrender(tx: Transaction, worker: WorkerId, started: frozenset[str] | None,
     """Take back the jobs of a dead worker: those in `started` are reclaimed (a crash more), the others released."""
     if forget:
         presence.forget(tx, worker)
+        drains.forget(tx, worker)
     return take_back(tx, worker, started, EventKind.RECLAIMED)

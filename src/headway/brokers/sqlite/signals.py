@@ -6,7 +6,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from headway.brokers.base import CancelRequested, LeaseLost, Wake
+from headway.brokers.base import CancelRequested, DrainRequested, LeaseLost, Wake
+from headway.brokers.sqlite import drains
 from headway.brokers.sqlite.file.listeners import signal_of
 from headway.brokers.sqlite.file.watcher import SignalRow
 from headway.brokers.sqlite.records import last_number
@@ -24,15 +25,19 @@ if TYPE_CHECKING:
     from headway.job import WorkerId
 
 
-async def signals(renewal: Renewal, opened: Opened, worker: WorkerId) -> AsyncGenerator[Signal]:
-    """Yield a Wake, the cancellations asked for before, then what comes, until the carrier is closed.
+async def signals(
+    renewal: Renewal, opened: Opened, worker: WorkerId, listened: set[WorkerId]
+) -> AsyncGenerator[Signal]:
+    """Yield a Wake, what was asked for before, then what comes, until the carrier is closed.
+
+    `listened` are the workers for whom somebody has listened here: of one that begins nothing has been asked yet.
 
     When the file was lost, what the worker held is not in the one that follows: a LeaseLost, and again a Wake.
     """
     current: Opened | None = opened
     while current is not None:
         try:
-            async with aclosing(_signals(current, worker)) as found:
+            async with aclosing(_signals(current, worker, listened)) as found:
                 async for signal in found:
                     yield signal
         except BrokerUnavailableError:
@@ -43,10 +48,13 @@ async def signals(renewal: Renewal, opened: Opened, worker: WorkerId) -> AsyncGe
             yield LeaseLost()
 
 
-async def _signals(opened: Opened, worker: WorkerId) -> AsyncGenerator[Signal]:
+async def _signals(opened: Opened, worker: WorkerId, listened: set[WorkerId]) -> AsyncGenerator[Signal]:
     with opened.listeners.mail(worker) as box:
-        last = await opened.write(_last)
+        last, asked = await opened.write(partial(_begin, worker=worker, begins=worker not in listened))
+        listened.add(worker)
         yield Wake()
+        if asked:
+            yield DrainRequested()
         for job_id in await opened.read(partial(_cancellations, worker=worker)):
             yield CancelRequested(job_id)
         while (item := await box.get()) is not None:
@@ -56,9 +64,11 @@ async def _signals(opened: Opened, worker: WorkerId) -> AsyncGenerator[Signal]:
                 yield signal_of(item)
 
 
-def _last(tx: Transaction) -> int:
-    """Return the number of the last signal."""
-    return last_number(tx.db, "signal")
+def _begin(tx: Transaction, *, worker: WorkerId, begins: bool) -> tuple[int, bool]:
+    """Return the number of the last signal, and whether the worker was asked to drain."""
+    if begins:
+        drains.forget(tx, worker)
+    return last_number(tx.db, "signal"), drains.is_asked(tx.db, tx.app, worker)
 
 
 def _cancellations(db: sqlite3.Connection, app: int, worker: WorkerId) -> list[JobId]:

@@ -1,10 +1,11 @@
-"""Workers: who runs jobs now, and what each of them holds."""
+"""Workers: who runs jobs now, and what each of them holds; one is drained."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from headway.dashboard.asking import Done
 from headway.job import JobState
 from headway.server.services.jobs import JobSearch
 
@@ -35,4 +36,12 @@ async def workers(asked: Asked) -> str:
         pushed=[
             name for name, store in asked.services.app.carriers.items() if store.capabilities.push is not None
         ],
+    )
+
+
+async def drain(asked: Asked) -> Done:
+    """Ask one to claim no more, finish what it runs, and end."""
+    drained = await asked.services.workers.drain(asked.caller, asked.path["worker"])
+    return Done(
+        f"Worker {drained.id} drains. It goes when what it runs has ended, or its grace time is over."
     )

@@ -167,4 +167,5 @@ def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
         holds=one.holds + other.holds,
         queues=tuple(sorted({*one.queues, *other.queues})),
         since_ms=min(since, default=None),
+        draining=one.draining or other.draining,
     )

@@ -11,7 +11,7 @@ from headway.server.instants import Instant
 from headway.server.rest.operation import Call, Reply, operation
 from headway.server.rest.wire import milliseconds
 from headway.server.services.queues import MOST_CLEANED, Emptied, Queue
-from headway.server.services.workers import Worker
+from headway.server.services.workers import Drained, Worker
 
 
 class QueueList(Struct, frozen=True):
@@ -94,3 +94,13 @@ async def clean_queue(call: Call) -> Reply:
 async def list_workers(call: Call) -> Reply:
     """List the workers that hold jobs or listen for some."""
     return Reply(WorkerList(await call.state.services.workers.list(call.caller)))
+
+
+@operation(answer=Drained)
+async def drain_worker(call: Call) -> Reply:
+    """Ask a worker to claim no more, to finish what it runs within its grace time, and to end.
+
+    Its supervisor starts a new one in its place at once. What is not finished in time goes back to its queue and costs
+    no attempt. Asked again, it is asked once.
+    """
+    return Reply(await call.state.services.workers.drain(call.caller, call.path["worker"]))

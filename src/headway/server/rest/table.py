@@ -46,6 +46,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/v1/queues/{queue}/drain", _OPERATE, queues.drain_queue),
     Route("POST", "/v1/queues/{queue}/clean", _OPERATE, queues.clean_queue),
     Route("GET", "/v1/workers", _READ, queues.list_workers),
+    Route("POST", "/v1/workers/{worker}/drain", _OPERATE, queues.drain_worker),
     Route("GET", "/v1/schedules", _READ, schedules.list_schedules),
     Route("POST", "/v1/schedules", _OPERATE, schedules.create_schedule),
     Route("GET", "/v1/schedules/{schedule}", _READ, schedules.get_schedule),

@@ -15,6 +15,7 @@
 local worker = ARGV[3]
 must_be_sound()
 redis.call('HDEL', P .. 'hand', worker)
+redis.call('HDEL', P .. 'drains', worker)
 local class = redis.call('HGET', P .. 'at', worker)
 if class then
   redis.call('SREM', P .. 'idle:' .. class, worker)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from headway.brokers.base import CancelRequested, LeaseLost, Wake
+from headway.brokers.base import CancelRequested, DrainRequested, LeaseLost, Wake
 from headway.brokers.sqlite.file.watcher import SignalRow
 from headway.job import JobId
 
@@ -162,4 +162,6 @@ class Listeners:
 
 def signal_of(row: SignalRow) -> Signal:
     """Return the signal for what the watcher has seen."""
-    return LeaseLost() if row.job is None else CancelRequested(JobId(row.job))
+    if row.job is None:
+        return LeaseLost()
+    return CancelRequested(JobId(row.job)) if row.job else DrainRequested()

@@ -151,7 +151,14 @@ CREATE TABLE made_schedule (
 );
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8)
+# drains.py says what this is for.
+_V9: Final = """
+CREATE TABLE drain (
+    app INTEGER NOT NULL, worker TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (app, worker)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8, _V9)
 """Script n brings a file from version n to version n + 1."""
 
 VERSION: Final = len(MIGRATIONS)

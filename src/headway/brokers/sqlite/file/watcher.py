@@ -37,7 +37,7 @@ _GATHER_S: Final = 0.001  # a busy writer is not looked at after each of its com
 
 
 class SignalRow(Struct, frozen=True):
-    """Something for a worker: `job` was asked to be cancelled, or (None) its lease was lost."""
+    """Something for a worker: `job` was asked to be cancelled (none: to drain), or (None) its lease was lost."""
 
     seq: int
     worker: str

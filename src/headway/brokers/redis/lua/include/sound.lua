@@ -16,7 +16,7 @@ end
 local function must_be_sound()
   local fixed = {
     hash = { 'j', 'm', 'run', 'done', 'kinds', 'n', 'creq', 'prog', 'waiters', 'tomb', 'tombs', 'holds', 'at', 'hand', 'keys',
-      'keyof', 'u', 'uof', 'uh', 'fire', 'withdrawn' },
+      'keyof', 'u', 'uof', 'uh', 'fire', 'withdrawn', 'drains' },
     list = { 'done:S' },
     set = { 'live', 'paused', 'classes', 'logged' },
     ['sorted set'] = { 'sched', 'exp', 'leases', 'done:F', 'done:C', 'done:X', 'ux' },
