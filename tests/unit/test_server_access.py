@@ -23,6 +23,7 @@ PATHS: Final = {
     "job_id": "01k3x7m2q9v5c8b4n6t0",
     "queue": "email",
     "schedule": "nightly",
+    "worker": "web-1",
     "task": "welcome",
     "group": "0123",
     "key": "0123456789",
