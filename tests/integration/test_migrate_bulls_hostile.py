@@ -320,17 +320,27 @@ async def test_a_long_set_of_one_score(source: Source, queue: Queue, wire: Conne
     assert sorted(seen) == sorted(f"j{number}" for number in range(total))
 
 
+async def test_large_payloads_are_read_and_taken_a_few_a_call(source: Source, queue: Queue) -> None:
+    """Of a very large one the ends are compared: what was changed there since it was read stays."""
+    large, largest = json.dumps({"text": "x" * 50_000}), json.dumps({"text": "x" * 400_000})
+    for number in range(12):
+        queue.wait(str(number), data=large)
+    queue.wait("changed", data=largest)
+    queue.wait("largest", data=largest)
+    jobs = await read(source, "q")
+    assert [len(job.args[0]["text"]) for job in jobs] == [50_000] * 12 + [400_000] * 2
+    queue.write("changed", data=largest.replace('x"', 'y"'))
+    taken = await take(source, "q", jobs)
+    assert [job.source_id for job, one in zip(jobs, taken, strict=True) if one is None] == ["changed"]
+
+
 async def test_what_is_far_from_both_ends_is_left(source: Source, queue: Queue, wire: Connection) -> None:
     """Walking there would hold the server up: it comes nearer when those before it have gone."""
-    queue.write("deep")
-    for side in "ab":
+    queue.wait("deep")
+    (deep,) = await read(source, "q")
+    for push in ("LPUSH", "RPUSH"):
         for turn in range(11):
-            wire.call(
-                "LPUSH", f"{queue.head}wait", *(f"{side}{turn * 1000 + number}" for number in range(1000))
-            )
-        if side == "a":
-            wire.call("LPUSH", f"{queue.head}wait", "deep")
-    (deep,) = [job for job in await read(source, "q") if not job.refusal]
+            wire.call(push, f"{queue.head}wait", *(f"{push}{turn * 1000 + number}" for number in range(1000)))
     assert await take(source, "q", [deep]) == [None]
     wire.call("LTRIM", f"{queue.head}wait", 0, -5000)
     assert None not in await take(source, "q", [deep])

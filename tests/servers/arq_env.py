@@ -1,7 +1,8 @@
 """arq in an environment of its own: it wants a redis client that is older than ours.
 
 Made once from hashed requirements below `.bench/`, and anew when they change. Where no registry can be reached,
-whoever asks is skipped with the reason.
+whoever asks is skipped with the reason. HEADWAY_ARQ=0.26 runs the same tests with the oldest version that jobs are
+brought along from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,11 @@ from typing import Final
 import pytest
 
 _ROOT: Final = Path(__file__).resolve().parent.parent.parent
-_REQUIREMENTS: Final = Path(__file__).with_name("arq_requirements.txt")
+_FOLDER: Final = Path(__file__).parent
+_REQUIREMENTS: Final = {
+    "": [_FOLDER / "arq_requirements.txt"],
+    "0.26": [_FOLDER / "arq_requirements.txt", _FOLDER / "arq_0_26_requirements.txt"],
+}
 _HOME: Final = _ROOT / ".bench"
 _INSTALL_SECONDS: Final = 240.0
 
@@ -37,17 +43,19 @@ def arq_python() -> Path:
 
 def prepare_arq() -> Path:
     """Make the environment if need be, one process at a time, and return its interpreter; ArqMissingError."""
-    folder = _HOME / "envs" / "arq-tests"
+    version = os.environ.get("HEADWAY_ARQ", "")
+    folder = _HOME / "envs" / f"arq-tests{version}"
     folder.mkdir(parents=True, exist_ok=True)
     (_HOME / ".gitignore").write_text("*\n", encoding="utf-8")
-    with (_HOME / "envs" / "arq-tests.lock").open("w") as lock:
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _prepared(folder)
+        return _prepared(folder, _REQUIREMENTS[version])
 
 
-def _prepared(folder: Path) -> Path:
+def _prepared(folder: Path, requirements: list[Path]) -> Path:
     python, stamp = folder / "bin" / "python", folder / ".pins"
-    wanted = hashlib.sha256(_REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    pins = b"".join(one.read_bytes() for one in requirements)
+    wanted = hashlib.sha256(pins + sys.version.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return python
     shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +65,8 @@ def _prepared(folder: Path) -> Path:
     else:
         _run(sys.executable, "-m", "venv", str(folder))
         install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _run(*install, "--require-hashes", "--no-deps", "-r", str(_REQUIREMENTS))
+    for one in requirements:
+        _run(*install, "--require-hashes", "--no-deps", "-r", str(one))
     stamp.write_text(wanted, encoding="utf-8")
     return python
 

@@ -37,9 +37,19 @@ end
 local clock = redis.call('TIME')
 local found = { string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)) }
 local rows = redis.call('ZRANGE', queue, first, first + most - 1, 'WITHSCORES')
+if #rows == 0 then
+  return found
+end
+local running, retries = {}, {}
+for i = 1, #rows, 2 do
+  running[#running + 1] = 'arq:in-progress:' .. rows[i]
+  retries[#retries + 1] = 'arq:retry:' .. rows[i]
+end
+running, retries = redis.call('MGET', unpack(running)), redis.call('MGET', unpack(retries))
+local aborts = redis.call('TYPE', 'arq:abort').ok == 'zset'
 local bytes = 0
 for i = 1, #rows, 2 do
-  local id = rows[i]
+  local id, n = rows[i], (i + 1) / 2
   local key = 'arq:job:' .. id
   local size, data = redis.pcall('STRLEN', key), ''
   if type(size) ~= 'number' then
@@ -47,20 +57,19 @@ for i = 1, #rows, 2 do
   elseif size == 0 then
     size = -1
   elseif size <= most_one then
+    if i > 1 and bytes + size > most_all then
+      break
+    end
     data = redis.call('GET', key)
     bytes = bytes + size
   end
-  local attempts = redis.pcall('GET', 'arq:retry:' .. id)
   found[#found + 1] = id
   found[#found + 1] = rows[i + 1]
-  found[#found + 1] = redis.call('EXISTS', 'arq:in-progress:' .. id)
+  found[#found + 1] = running[n] and 1 or 0
   found[#found + 1] = size
   found[#found + 1] = data
-  found[#found + 1] = type(attempts) == 'string' and attempts or ''
+  found[#found + 1] = retries[n] or ''
   found[#found + 1] = redis.call('PTTL', key)
-  found[#found + 1] = redis.pcall('ZSCORE', 'arq:abort', id) and 1 or 0
-  if bytes > most_all then
-    break
-  end
+  found[#found + 1] = aborts and redis.call('ZSCORE', 'arq:abort', id) and 1 or 0
 end
 return found

@@ -7,11 +7,11 @@
 -- @include lists
 -- @include holding
 local WORK = 2000 -- entries of lists walked through in one call, before the last one
-local BYTES = 1048576
+local BYTES = 262144 -- of jobs read by one call, but for a first one that is larger
 local LISTS = { wait = true, paused = true }
 local SETS = { delayed = true, prioritized = true, failed = true, completed = true }
 local prefix, taker = KEYS[2], ARGV[1]
-local answer, work, bytes = {}, 0, 0
+local answer, work = {}, 0
 
 local function belongs_to_entry(id, entry)
   if entry == '' or redis.call('TYPE', prefix .. 'repeat').ok ~= 'zset' then
@@ -21,18 +21,20 @@ local function belongs_to_entry(id, entry)
   return score and string.sub(id, -#score - 1) == ':' .. score
 end
 
-local function take(entry_id, head, state, intent, id, place, score, seal, deid, keep)
+local function take(weight, entry_id, head, state, intent, id, place, score, seal, deid, keep)
   local entry = ledger_find(entry_id)
   local may = ledger_may_take(entry, taker)
   if may ~= 'yes' then
     return may == 'again' and entry.lives or -1
   end
-  local key, from = prefix .. id, prefix .. place
-  local found, size, read, data = job_read(key)
-  if not found or redis.call('EXISTS', key .. ':lock') == 1 then
+  if not weight then
     return -1
   end
-  bytes = bytes + read + math.min(size, SEALED)
+  local key, from = prefix .. id, prefix .. place
+  if redis.call('EXISTS', key .. ':lock') == 1 then
+    return -1
+  end
+  local found, size, data = job_read(key, weight)
   if job_seal(key, found, size, data) ~= seal or belongs_to_entry(id, found[12]) then
     return -1
   end
@@ -65,10 +67,13 @@ local function take(entry_id, head, state, intent, id, place, score, seal, deid,
   return entry.lives
 end
 
+local bytes = 0
 for i = 2, #ARGV, 10 do
-  answer[#answer + 1] = take(unpack(ARGV, i, i + 9))
-  if work > WORK or bytes > BYTES then
+  local weight = job_weight(prefix .. ARGV[i + 4])
+  bytes = bytes + (weight or 0)
+  if i > 2 and (work > WORK or bytes > BYTES) then
     break
   end
+  answer[#answer + 1] = take(weight, unpack(ARGV, i, i + 9))
 end
 return answer

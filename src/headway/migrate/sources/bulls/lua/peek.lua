@@ -4,7 +4,7 @@
 -- children it waits for, some of them, score of the repeating entry or nil, whether another job waits for its deduplication,
 -- how many children have ended, field, field ...}.
 -- @include job
-local MOST = 1048576 -- bytes of one answer, roughly
+local MOST = 262144 -- bytes of jobs read by one call, but for a first one that is larger
 local CHILDREN = 100 -- named
 local prefix, largest = KEYS[2], tonumber(ARGV[1])
 
@@ -34,15 +34,18 @@ local answer, bytes = {}, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
   local key = prefix .. id
-  local found, size, read, data = job_read(key)
-  if not found then
+  local weight = job_weight(key)
+  if i > 2 and bytes + (weight or 0) > MOST then
+    break
+  end
+  if not weight then
     answer[#answer + 1] = {}
   else
+    local found, size, data = job_read(key, weight)
     if size > largest then
       data = false
     elseif not data then
       data = redis.call('HGET', key, 'data') or ''
-      read = read + #data
     end
     local waits = count(key .. ':dependencies', 'set', 'SCARD')
     local children = {}
@@ -57,10 +60,7 @@ for i = 2, #ARGV do
       one[9 + j] = field
     end
     answer[#answer + 1] = one
-    bytes = bytes + read
-  end
-  if bytes > MOST then
-    break
+    bytes = bytes + weight
   end
 end
 return answer

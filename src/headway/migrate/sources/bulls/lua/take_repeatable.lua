@@ -22,8 +22,12 @@ if redis.call('TYPE', all).ok ~= 'zset' or redis.call('ZSCORE', all, key) ~= sco
 end
 local found, size
 if id ~= '' then
-  found, size = job_read(job)
-  if not found or redis.call('EXISTS', job .. ':lock') == 1 or job_seal(job, found, size) ~= job_sealed
+  local weight = job_weight(job)
+  if not weight then
+    return -1
+  end
+  found, size = job_read(job, weight)
+  if redis.call('EXISTS', job .. ':lock') == 1 or job_seal(job, found, size) ~= job_sealed
     or (redis.call('ZSCORE', delayed, id) or '') ~= due then
     return -1
   end
