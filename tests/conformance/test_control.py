@@ -122,6 +122,16 @@ async def test_the_history_holds_the_last_hundred_versions(control: ControlStore
     assert len(await control.control_history("routes", 10_000)) == KEPT_VERSIONS
 
 
+async def test_a_writer_may_have_fewer_versions_kept(control: ControlStore) -> None:
+    for version in range(4):
+        await control.write_control("progress", b"%d" % version, expected=version, keep=1)
+    assert [(one.version, one.body) for one in await control.control_history("progress")] == [(4, b"3")]
+    assert await control.write_control("progress", b"again", expected=4, keep=2) == 5
+    assert [one.version for one in await control.control_history("progress")] == [5, 4]
+    with pytest.raises(ConfigError, match="progress"):
+        await control.write_control("progress", b"none", expected=5, keep=0)
+
+
 async def test_a_body_has_a_bound(control: ControlStore) -> None:
     with pytest.raises(BrokerRefusedError, match=r"'routes'.*262145"):
         await control.write_control("routes", b"x" * (MAX_BODY + 1), expected=0)

@@ -97,7 +97,7 @@ ODD: Final = [
 ]  # fmt: skip
 PATHS: Final = [
     "/v1/jobs", "/v1/jobs/{}", "/v1/jobs/{}/cancel", "/v1/queues/{}", "/v1/queues/{}/pause", "/v1/schedules/{}", "/v1/tasks/{}",
-    "/v1/keys/{}", "/v1/acts/{}", "/v1/failures/{}", "/v1/rollouts/{}", "/v1/audit", "/v1/figures", "/v1/http-jobs", "/v1/records", "/{}",
+    "/v1/keys/{}", "/v1/acts/{}", "/v1/failures/{}", "/v1/rollouts/{}", "/v1/migrations/{}", "/v1/audit", "/v1/figures", "/v1/http-jobs", "/v1/records", "/{}",
 ]  # fmt: skip
 
 

@@ -47,13 +47,13 @@ class Mortal:
         self.release_control = inner.release_control
 
     async def write_control(
-        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None, keep: int = 100
     ) -> int | None:
         self.writes += 1
         self._left -= 1
         if self._left == 0 and not self._done:
             raise Killed
-        version = await self._inner.write_control(name, body, expected=expected, fence=fence)
+        version = await self._inner.write_control(name, body, expected=expected, fence=fence, keep=keep)
         if self._left == 0:
             raise Killed
         return version

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import datetime  # noqa: TC003 - an annotation of a task
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from msgspec import structs
 
 from headway import Context, Headway
+from headway.migrate.found import FoundState
+from headway.migrate.keeping import change_migration, list_migration
+from headway.migrate.status import (
+    Command,
+    Migration,
+    MigrationExample,
+    MigrationReason,
+    RepeatingEntry,
+    Row,
+    Run,
+)
 from headway.retry import Retry
 from headway.server.access.caller import EVERYTHING, Role, Scope
 from headway.server.running import Server, ServerOptions
@@ -20,6 +32,8 @@ if TYPE_CHECKING:
     from headway.brokers.base import Store
     from headway.server.access.keyring import Keyring
     from headway.server.rest.state import ServerState
+
+HOSTILE: Final = '"><script>alert(1)</script><b>\u202e'
 
 
 def shop(folder: Path, carrier: Store | Mapping[str, Store] | None = None, **settings: Any) -> Headway:
@@ -93,3 +107,38 @@ async def served(app: Headway, **options: Any) -> AsyncGenerator[Scene]:
             yield scene
         finally:
             await scene.close()
+
+
+async def migrated(app: Headway, **fields: Any) -> Migration:
+    """Keep a migration as its commands do; of the names in it, none is harmless."""
+    control = app.carrier.capabilities.control
+    assert control is not None
+    now_ms = app.clock.now_ms()
+    run = Run(
+        "r1", Command.APPLY, "amy@host", now_ms, now_ms, queues=2, looked_at=9, total=12, rate=3.0, left_s=1.0
+    )
+    reason = MigrationReason(
+        HOSTILE,
+        FoundState.WAITING,
+        refused=True,
+        why=HOSTILE,
+        count=2,
+        examples=(MigrationExample(HOSTILE, "x"),),
+    )
+    migration = Migration(
+        "00000000000000aa",
+        "bullmq",
+        "redis://old:6379/0",
+        "bull",
+        words=("--from", "bullmq", "--map", "map.toml", "--app", "shop:app"),
+        rows=(
+            Row(HOSTILE, FoundState.WAITING, moved=5, refused=2, pending=3),
+            Row("mails", FoundState.DELAYED, moved=2),
+        ),
+        reasons=(reason,),
+        repeating=(RepeatingEntry("mails", HOSTILE, "refused", why="it never fires"),),
+    )
+    migration = structs.replace(migration, **{"runs": (run,), **fields})
+    await change_migration(control, migration.id, lambda *_: migration, app.clock)
+    await list_migration(control, migration.id, now_ms)
+    return migration

@@ -31,7 +31,7 @@ def _words(path: Path) -> list[str]:  # noqa: C901 - a line a command
         return [*words, new_job_id()]
     if path == ("routes", "move"):
         words = [*words, "--from", "main", "--to", "nosuch"]
-    if path[0] == "migrate" and path != ("migrate", "code"):
+    if path[0] == "migrate" and path[1:] not in {("code",), ("status",)}:
         words = [*words, "--from", "arq", "--source", "redis://127.0.0.1:1"]
         words += ["--map", "nosuch.toml"] if has_option(path, "--map") else []
     if path == ("rollout", "start"):

@@ -45,7 +45,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "schedules change", "schedules create", "schedules delete", "schedules list", "schedules pause", "schedules resume",
         "schedules run",
         "migrate code", "migrate inspect", "migrate plan", "migrate apply", "migrate forward", "migrate verify",
-        "migrate revert",
+        "migrate revert", "migrate status",
     }  # fmt: skip
 
 

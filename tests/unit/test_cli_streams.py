@@ -89,6 +89,8 @@ PRINTING: Final = {
     ("doctor",): "",
     ("workers", "list"): "",
     ("workers", "drain"): "nosuch",
+    ("workers",): "",
+    ("migrate", "status"): "",
     ("stats",): "",
     ("top",): "",
 }

@@ -15,8 +15,9 @@ from headway.client import ApiError, ApiUnavailableError, Client, SyncClient
 from headway.client.events import blocks
 from headway.errors import ConfigError
 from headway.runtime.worker import Worker
+from headway.server.access.caller import Scope
 from tests.servers import ApiServer
-from tests.unit.server_scene import Scene, served, shop
+from tests.unit.server_scene import Scene, migrated, served, shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -72,6 +73,19 @@ async def test_a_result_is_waited_for(scene: Scene, client: Client) -> None:
     assert await client.logs(made.id) == []
 
 
+async def test_a_migration_is_seen_as_its_commands_told_it(scene: Scene, client: Client) -> None:
+    kept = await migrated(scene.app)
+    [told] = await client.migrations()
+    assert (told["id"], told["state"], told["found"], told["moved"]) == (kept.id, "running", 12, 7)
+    whole = await client.migration(kept.id)
+    assert [one["queue"] for one in whole["rows"]] == [one.queue for one in kept.rows]
+    assert whole["reasons"][0]["examples"][0]["source_id"] == kept.rows[0].queue
+    with pytest.raises(ApiError, match="no migration"):
+        await client.migration("0" * 16)
+    bound = scene.client(await scene.key("admin", Scope(queues=("email",)), name="bound"))
+    assert (await bound.get("/v1/migrations")).status_code == 403
+
+
 async def test_queues_schedules_and_the_rest(client: Client) -> None:
     until = datetime.now(UTC) + timedelta(hours=1)
     assert (await client.pause("email", until)).paused_until is not None
@@ -90,6 +104,7 @@ async def test_queues_schedules_and_the_rest(client: Client) -> None:
     assert (await client.routes())["carriers"] == ["main"]
     assert await client.workers() == []
     assert await client.rollouts() == []
+    assert await client.migrations() == []
     assert (await client.failures())["groups"] == []
     assert (await client.figures(span="5m"))["span_ms"] == 300_000
     key = await client.create_key("other", "read", queues=["email"])

@@ -31,7 +31,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 async def test_only_tools_that_look_are_offered_unless_writes_are_allowed(client: Client) -> None:
     async with Assistant(mcp_server(client, allow_writes=False)) as assistant:
         found = (await assistant.list_tools()).tools
-        assert len(found) == 10
+        assert len(found) == 12
         assert all(one.annotations is not None and one.annotations.read_only_hint for one in found)
         answer = await assistant.call_tool("create_job", {"task": "welcome", "args": [1]})
         assert answer.is_error
@@ -53,6 +53,7 @@ async def test_an_assistant_looks_and_acts(client: Client) -> None:
             "list_workers",
             "figures",
             "routes",
+            "list_migrations",
         ):
             answer = await assistant.call_tool(name, {})
             assert not answer.is_error

@@ -22,7 +22,7 @@ from headway.server.live.places import read_places, write_places
 from headway.server.live.ring import Ring
 from headway.server.live.stream import Stream, Wanted
 from headway.server.services.problems import MalformedError
-from tests.unit.server_scene import Scene, served, shop
+from tests.unit.server_scene import Scene, migrated, served, shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -196,6 +196,18 @@ async def test_queues_are_told_as_they_are_and_again_with_each_change(
         assert (await reading.until("queue"))["counts"]["ready"] == 1
         await scene.app.queues.pause("email")
         assert (await reading.until("queue"))["paused"]
+
+
+async def test_a_migration_is_told_as_it_is_and_again_when_it_got_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.server.live.board._EVERY", 0.02)
+    kept = await migrated(scene.app)
+    async with Reading(scene, Wanted(topics=frozenset({Topic.MIGRATIONS}))) as reading:
+        first = await reading.until("migration")
+        assert (first["id"], first["moved"], first["state"]) == (kept.id, 7, "running")
+        await migrated(scene.app, rows=kept.rows[1:])
+        assert (await reading.until("migration"))["moved"] == 2
 
 
 async def test_a_quiet_stream_says_that_it_lives_and_how_far_it_is(

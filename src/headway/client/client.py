@@ -299,6 +299,14 @@ class Client:
         """Return the roll-outs that are under way."""
         return list((await self._call("GET", "/v1/rollouts", Document))["rollouts"])
 
+    async def migrations(self) -> list[Document]:
+        """Return the migrations into the app, the one that was worked on last first."""
+        return list((await self._call("GET", "/v1/migrations", Document))["migrations"])
+
+    async def migration(self, migration_id: str) -> Document:
+        """Return one migration: its rows, refusals, runs, verdict, and what to do next."""
+        return await self._call("GET", f"/v1/migrations/{part(migration_id)}", Document)
+
     async def audit(self, *, after: str | None = None, limit: int = 100, **where: Any) -> Document:  # noqa: ANN401 - who, act, subject
         """Return a page of the audit log, the latest change first."""
         return await self._call("GET", "/v1/audit", Document, query={**where, "after": after, "limit": limit})

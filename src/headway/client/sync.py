@@ -232,6 +232,14 @@ class SyncClient:
         """See `Client.rollouts`."""
         return self._portal.call(self._own.rollouts)
 
+    def migrations(self) -> list[Document]:
+        """See `Client.migrations`."""
+        return self._portal.call(self._own.migrations)
+
+    def migration(self, migration_id: str) -> Document:
+        """See `Client.migration`."""
+        return self._portal.call(self._own.migration, migration_id)
+
     def audit(self, *, after: str | None = None, limit: int = 100, **where: Any) -> Document:  # noqa: ANN401 - as `Client`
         """See `Client.audit`."""
         return self._portal.call(self._own.audit, after=after, limit=limit, **where)

@@ -121,7 +121,7 @@ class Queue(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True):
-    """One live event. `type` is `job`, `queue`, `worker`, `rollout`, or what the stream says of itself."""
+    """One live event. `type` is `job`, `queue`, `worker`, `rollout`, `migration`, or what the stream says of itself."""
 
     type: str
     data: dict[str, Any]

@@ -12,6 +12,7 @@ from headway.clock import to_ms
 from headway.dashboard.charts import written
 from headway.dashboard.rendering import Finding
 from headway.job import JobState
+from headway.migrate.standing import MigrationState, MigrationSummary
 from headway.routing.rollout.rollout import Status
 from headway.server.services.queues import Queue
 from headway.server.services.rollouts import RolloutView
@@ -33,6 +34,12 @@ RECENT_MS: Final = 15 * 60_000
 _BEHIND_MS: Final = 60_000
 _NEARLY_FULL: Final = 0.8
 _MOST: Final = 20
+_TROUBLES: Final = {
+    MigrationState.SILENT: "stopped in the middle",
+    MigrationState.STOPPED: "was stopped before its end",
+    MigrationState.FAILED: "failed in the middle",
+    MigrationState.UNSOUND: "does not add up: verify did not find all",
+}
 
 
 class Facts(Struct, frozen=True):
@@ -44,6 +51,7 @@ class Facts(Struct, frozen=True):
     pushed: bool  # a carrier pushes: who serves a queue there is not known here
     schedules: Sequence[ScheduleView] = ()
     rollouts: Sequence[RolloutView] = ()
+    migrations: Sequence[MigrationSummary] = ()
     # Of the last 15 minutes:
     failed: int = 0  # attempts
     ended: int = 0  # attempts, those that failed among them
@@ -69,6 +77,7 @@ def findings(facts: Facts) -> list[Finding]:
         *_away(facts),
         *_spooled(facts),
         *_rolled_back(facts),
+        *_migrating(facts),
         *_missed(facts),
         *_paused(facts),
         *_unrecorded(facts),
@@ -230,6 +239,20 @@ def _rolled_back(facts: Facts) -> list[Finding]:
         )
         for one in facts.rollouts
         if one.status in {Status.ROLLED_BACK, Status.PAUSED}
+    ]
+
+
+def _migrating(facts: Facts) -> list[Finding]:
+    return [
+        Finding(
+            "warn" if one.state is MigrationState.STOPPED else "bad",
+            f"The migration from {one.kind} {_TROUBLES[one.state]}.",
+            one.said,
+            f"/migrations/{one.id}",
+            "To the migration",
+        )
+        for one in facts.migrations
+        if one.state in _TROUBLES
     ]
 
 

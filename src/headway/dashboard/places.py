@@ -27,6 +27,7 @@ PLACES: Final = (
     Place("schedules", "Schedules", "/schedules", "s"),
     Place("workers", "Workers", "/workers", "w"),
     Place("routes", "Routes", "/routes", "r", gap=True),
+    Place("migrations", "Migration", "/migrations", "m"),
     Place("audit", "Audit", "/audit", "a", gap=True),
     Place("keys", "Keys", "/keys", "k"),
 )

@@ -29,6 +29,7 @@ _WITHIN: Final = {
     "act": "jobs",
     "record": "history",
     "route": "routes",
+    "migration": "migrations",
     "new-schedule": "schedules",
 }
 """Pages that are no places of their own: they belong to one."""

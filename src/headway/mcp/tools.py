@@ -31,6 +31,7 @@ def tools(client: Client, *, allow_writes: bool) -> dict[str, Tool]:
     looking: list[Tool] = [
         _list_queues(client), _list_jobs(client), _get_job(client), _job_logs(client), _list_failures(client),
         _list_tasks(client), _list_workers(client), _list_schedules(client), _figures(client), _routes(client),
+        _list_migrations(client), _get_migration(client),
     ]  # fmt: skip
     acting: list[Tool] = [
         _create_job(client),
@@ -128,6 +129,22 @@ def _routes(client: Client) -> Tool:
         return await _told(client.routes())
 
     return routes
+
+
+def _list_migrations(client: Client) -> Tool:
+    async def list_migrations() -> str:
+        """List the migrations of jobs from other systems (BullMQ, Bull, arq), and how far each is."""
+        return await _told(client.migrations())
+
+    return list_migrations
+
+
+def _get_migration(client: Client) -> Tool:
+    async def get_migration(migration_id: str) -> str:
+        """Return one migration: jobs by queue and state, refusals by reason, the last verdict, what to do next."""
+        return await _told(client.migration(migration_id))
+
+    return get_migration
 
 
 def _create_job(client: Client) -> Tool:

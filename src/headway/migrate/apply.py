@@ -62,15 +62,16 @@ class Applier:
         self._meter = meter
         self._pace = pace
         self._states = frozenset(states)
+        self.census = Census()  # as it grows, for whoever tells how far it is
 
     async def once(self, queues: Sequence[str]) -> Applied:
         """Finish what is under way, then bring along what waits.
 
         BrokerError when a side does not answer: the same call goes on where this one ended. Two at once do not fight.
         """
-        census = Census()
+        census = self.census = Census()
         resumed, doubtful = await self._finished(queues)
-        await expect(self._source, queues, self._states, self._meter)
+        await expect(self._source, queues, self._states, self._meter, census)
         for queue in queues:
             await self._pass(queue, census)
         more, doubtful_now = await self._finished(queues, wait=True)
@@ -85,7 +86,7 @@ class Applier:
 
         `told` hears of outages. What is under way when it stops is finished.
         """
-        census = Census()
+        census = self.census = Census()
         total = Finished()
         loop = asyncio.get_running_loop()
         whole_at = loop.time()

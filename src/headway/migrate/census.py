@@ -62,6 +62,9 @@ class Census:
 
     def __init__(self) -> None:
         """Nothing is found yet."""
+        self.expected: dict[
+            tuple[str, FoundState], int
+        ] = {}  # about how many there were before the look began
         self._rows: dict[tuple[str, FoundState], Row] = {}
 
     @property
@@ -96,6 +99,10 @@ class Census:
         if row is None:
             row = self._rows[key] = Row(queue, state)
         return row
+
+    def expect(self, queue: str, state: FoundState, count: int) -> None:
+        """Note about how many there are to look at: for a bar."""
+        self.expected[queue, state] = self.expected.get((queue, state), 0) + count
 
     def note_found(self, job: FoundJob) -> Row:
         """Count a job that was found."""

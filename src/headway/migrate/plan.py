@@ -65,8 +65,18 @@ def note(census: Census, job: FoundJob, decision: Intent | Left | Refused) -> No
             census.note_moved(job, decision)
 
 
-async def expect(source: Source, queues: Sequence[str], states: Collection[FoundState], meter: Meter) -> None:
-    """Tell the meter about how many jobs there are."""
+async def expect(
+    source: Source,
+    queues: Sequence[str],
+    states: Collection[FoundState],
+    meter: Meter,
+    census: Census | None = None,
+) -> None:
+    """Tell the meter, and a census, about how many jobs there are."""
     for queue in queues:
         counts = await source.counts(queue)
-        meter.total += sum(count for state, count in counts.items() if state in states)
+        for state, count in counts.items():
+            if state in states:
+                meter.total += count
+                if census is not None:
+                    census.expect(queue, state, count)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from headway.job import JobState
+from headway.migrate.found import FoundState
 from headway.migrate.notes import Sent, read_note, sent_id
 from headway.migrate.source import Back, Entry, Status
 
@@ -40,8 +41,15 @@ class Reverted(Struct):
     """What came of a way back. `stayed` names at most a thousand; `more_stayed` counts the others."""
 
     reverted: int = 0
+    rows: dict[tuple[str, FoundState], int] = field(default_factory=dict[tuple[str, FoundState], int])
     stayed: list[Stayed] = field(default_factory=list[Stayed])
     more_stayed: int = 0
+
+    def note_back(self, entry: Entry) -> None:
+        """Count one that is back."""
+        self.reverted += 1
+        key = entry.queue, entry.state
+        self.rows[key] = self.rows.get(key, 0) + 1
 
     def note(self, entry: Entry, job_id: str, why: str) -> None:
         """Name one that stays."""
@@ -61,10 +69,11 @@ class Reverting:
         self._carrying = carrying
         self._meter = meter
         self._reason = f"back to {source.kind}"
+        self.done = Reverted()  # as it grows, for whoever tells how far it is
 
     async def revert(self, queues: Sequence[str], *, dry_run: bool = False) -> Reverted:
         """Put back what has not started; errors as `Carrying.carry`, and the same call goes on where this one ended."""
-        done = Reverted()
+        done = self.done = Reverted()
         for queue in queues:
             if not dry_run:
                 await self._carrying.finish(queue)  # so that it is known where each of them is
@@ -150,4 +159,5 @@ class Reverting:
                     await self._destination.take_back(carrier, records[job_id])
                     done.note(sent[job_id][0], job_id, "another job has its id in the source by now")
             await self._destination.remove(carrier, gone)
-            done.reverted += len(gone)
+            for one in gone:
+                done.note_back(sent[one][0])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from headway.control import KEPT_VERSIONS
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
@@ -122,11 +124,18 @@ class ControlStore(Protocol):
         ...
 
     async def write_control(
-        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+        self,
+        name: str,
+        body: bytes,
+        *,
+        expected: int,
+        fence: Fence | None = None,
+        keep: int = KEPT_VERSIONS,
     ) -> int | None:
         """Write the version that follows on `expected` (0: there is no document yet), and return its number.
 
-        None, and nothing is written: another version is there, or `fence` is stale. The last 100 versions are kept.
+        None, and nothing is written: another version is there, or `fence` is stale. The last 100 versions are kept, or
+        as few as `keep`: 1 for a document that is written every other second.
         A body has at most 256 KiB; BrokerRefusedError names the document. The fence may be that of another name.
         """
         ...

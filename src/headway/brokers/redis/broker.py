@@ -32,7 +32,7 @@ from headway.brokers.redis.wait import Waits
 from headway.brokers.redis.wire.commands import Commands
 from headway.brokers.redis.wire.connect import Target
 from headway.brokers.redis.wire.subscriptions import Listener
-from headway.control import check_body, check_limit, check_name, check_ttl
+from headway.control import KEPT_VERSIONS, check_body, check_limit, check_name, check_ttl
 from headway.job import check_unique
 
 if TYPE_CHECKING:
@@ -334,12 +334,18 @@ class RedisBroker:
         return await control.read(self._session, name, newer_than)
 
     async def write_control(
-        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+        self,
+        name: str,
+        body: bytes,
+        *,
+        expected: int,
+        fence: Fence | None = None,
+        keep: int = KEPT_VERSIONS,
     ) -> int | None:
         """Write the version that follows on `expected`."""
         check_name("control document", name)
         check_body(name, body)
-        return await control.write(self._session, name, body, expected, fence)
+        return await control.write(self._session, name, body, expected, fence, keep=check_limit(name, keep))
 
     async def control_history(self, name: str, limit: int = 100) -> list[ControlDocument]:
         """Return the last versions, the present one first."""

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from headway.brokers.redis.records import number
-from headway.control import KEPT_VERSIONS, ControlDocument, Fence
+from headway.control import ControlDocument, Fence
 
 if TYPE_CHECKING:
     from headway.brokers.redis.session import Session
@@ -48,10 +48,12 @@ def _document(name: str, text: bytes, now_ms: int) -> ControlDocument:
     return ControlDocument(name, number(version), body, changed_ms, max(0, now_ms - changed_ms))
 
 
-async def write(session: Session, name: str, body: bytes, expected: int, fence: Fence | None) -> int | None:
+async def write(
+    session: Session, name: str, body: bytes, expected: int, fence: Fence | None, *, keep: int
+) -> int | None:
     """Write the version that follows on `expected`; None when that is not the present one, or the fence is stale."""
     # The call has a name: its repeat, sent when an answer was lost, then gets the answer of the first.
-    arguments: list[Argument] = [secrets.token_hex(8), name, expected, body, KEPT_VERSIONS]
+    arguments: list[Argument] = [secrets.token_hex(8), name, expected, body, keep]
     if fence is not None:
         arguments += [fence.name, f"{fence.token}|{fence.holder}"]
     [version] = await session.run("write_control", *arguments)

@@ -33,7 +33,7 @@ from headway.brokers.sqlite.file.ticks import tick_ms
 from headway.brokers.sqlite.location import parse
 from headway.brokers.sqlite.made import MadeSchedules
 from headway.clock import SystemClock
-from headway.control import check_body, check_limit, check_name, check_ttl
+from headway.control import KEPT_VERSIONS, check_body, check_limit, check_name, check_ttl
 from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
 from headway.job import check_unique
 
@@ -379,12 +379,19 @@ class SqliteBroker:
         return await self._read(lambda db, app: control.read(db, app, name, newer_than, self._clock.now_ms()))
 
     async def write_control(
-        self, name: str, body: bytes, *, expected: int, fence: Fence | None = None
+        self,
+        name: str,
+        body: bytes,
+        *,
+        expected: int,
+        fence: Fence | None = None,
+        keep: int = KEPT_VERSIONS,
     ) -> int | None:
         """Write the version that follows on `expected`."""
         check_name("control document", name)
         check_body(name, body)
-        return await self._write(lambda tx: control.write(tx, name, body, expected, fence))
+        kept = check_limit(name, keep)
+        return await self._write(lambda tx: control.write(tx, name, body, expected, fence, keep=kept))
 
     async def control_history(self, name: str, limit: int = 100) -> builtins.list[ControlDocument]:
         """Return the last versions, the present one first."""

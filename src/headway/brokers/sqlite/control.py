@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.brokers.sqlite.file.ticks import boot
 from headway.brokers.sqlite.records import DamagedRowError, want
-from headway.control import KEPT_VERSIONS, ControlDocument, Fence
+from headway.control import ControlDocument, Fence
 from headway.errors import BrokerRefusedError
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def _check(name: str, row: tuple[object, ...], names: tuple[str, ...], kinds: tu
         raise BrokerRefusedError(msg) from error
 
 
-def write(tx: Transaction, name: str, body: bytes, expected: int, fence: Fence | None) -> int | None:
+def write(
+    tx: Transaction, name: str, body: bytes, expected: int, fence: Fence | None, *, keep: int
+) -> int | None:
     """Write the version that follows on `expected`; None when that is not the present one, or the fence is stale."""
     if fence is not None and not _holds(tx, fence):
         return None
@@ -64,7 +66,7 @@ def write(tx: Transaction, name: str, body: bytes, expected: int, fence: Fence |
     )
     tx.db.execute(
         "DELETE FROM control WHERE app = ? AND name = ? AND version <= ?",
-        (tx.app, name, expected + 1 - KEPT_VERSIONS),
+        (tx.app, name, expected + 1 - keep),
     )
     return expected + 1
 

@@ -7,6 +7,7 @@ import click
 from headway.cli.migrate.code import code
 from headway.cli.migrate.look import inspect, plan, verify
 from headway.cli.migrate.move import apply, forward, revert
+from headway.cli.migrate.status import status
 from headway.cli.options import examples
 
 
@@ -16,6 +17,7 @@ from headway.cli.options import examples
         "headway migrate plan --from arq --source redis://localhost:6379/0 --map map.toml --app shop.jobs:app",
         "headway migrate apply --from arq --source redis://localhost:6379/0 --map map.toml --app shop.jobs:app",
         "headway migrate verify --from arq --source redis://localhost:6379/0 --map map.toml --app shop.jobs:app",
+        "headway migrate status --app shop.jobs:app",
         "headway migrate code --from arq .",
     )
 )
@@ -27,5 +29,5 @@ def migrate() -> None:
     """
 
 
-for command in (inspect, plan, apply, forward, verify, revert, code):
+for command in (inspect, plan, apply, forward, verify, revert, status, code):
     migrate.add_command(command)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+    from headway.app.app import Headway
     from headway.migrate.carrying import Carrying
     from headway.migrate.deciding import Deciding
     from headway.migrate.destination import Destination
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from headway.migrate.repeatables import Repeatables
     from headway.migrate.source import Source
 
+DEFAULT_SERIALIZER: Final = "pickle"
+DEFAULT_MAX_SIZE: Final = 1024 * 1024
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -46,6 +49,8 @@ class Work(NamedTuple):
     destination: Destination
     carrying: Carrying
     repeatables: Repeatables
+    app: Headway
+    words: tuple[str, ...]  # the options, but for the source's URL: so that the command can be shown again
 
 
 def takes_source(function: Callable[Concatenate[Given, P], R]) -> Callable[..., R]:
@@ -75,7 +80,7 @@ def takes_source(function: Callable[Concatenate[Given, P], R]) -> Callable[..., 
     )
     @click.option(
         "--serializer",
-        default="pickle",
+        default=DEFAULT_SERIALIZER,
         metavar="NAME",
         help="arq: pickle, json or msgpack.",
         show_default=True,
@@ -83,7 +88,7 @@ def takes_source(function: Callable[Concatenate[Given, P], R]) -> Callable[..., 
     @click.option(
         "--max-size",
         type=click.IntRange(1024, 64 * 1024 * 1024),
-        default=1024 * 1024,
+        default=DEFAULT_MAX_SIZE,
         metavar="BYTES",
         help="Larger jobs are refused.  [default: 1 MiB]",
     )
@@ -168,11 +173,29 @@ async def opened_work(
         raise click.UsageError(msg)
     app = import_app(path)
     job_map = read_map(map_)
+    words = (*_words(given), "--map", map_, "--app", path)
     async with opened_source(given) as (source, queues), app:
         destination = Destination(app)
         deciding = Deciding(app, job_map, failed=failed, children=children)
         carrying = Carrying(source, destination)
-        yield Work(source, queues, deciding, destination, carrying, Repeatables(source, deciding, app))
+        yield Work(
+            source, queues, deciding, destination, carrying, Repeatables(source, deciding, app), app, words
+        )
+
+
+def _words(given: Given) -> tuple[str, ...]:
+    """Return the options of the source as they were typed, without its URL."""
+    words = ["--from", given.kind]
+    if given.queues:
+        words += ["--queues", ",".join(given.queues)]
+    if given.prefix is not None:
+        words += ["--prefix", given.prefix]
+    if given.serializer != DEFAULT_SERIALIZER:
+        words += ["--serializer", given.serializer]
+    if given.max_size != DEFAULT_MAX_SIZE:
+        words += ["--max-size", str(given.max_size)]
+    words += ["--allow-pickle"] * given.allow_pickle + ["--history"] * given.history
+    return (*words, *(word for one in given.classes for word in ("--allow-class", one)))
 
 
 async def _note_empty(source: Source, queues: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`headway migrate inspect`, `plan` and `verify`: nothing is changed."""
+"""`headway migrate inspect`, `plan` and `verify`: no job is changed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.migrate.given import opened_source, opened_work, states_of, takes_map, takes_source
+from headway.cli.migrate.heard import telling
 from headway.cli.migrate.shown import ProgressLine, print_census, print_lines, print_names, write_report
 from headway.cli.options import examples, json_option
 from headway.cli.streams import emit
@@ -160,17 +161,26 @@ def verify(given: Given, *, map_: str, app: str | None, as_json: bool, report: s
     import asyncio
 
     from headway.cli.output import print_json
+    from headway.cli.routes.known import me
+    from headway.migrate.merging import Glance, of_verified
     from headway.migrate.progress import Meter
     from headway.migrate.report import lines_fields, verified_fields
+    from headway.migrate.status import Command
     from headway.migrate.verify import Verifying
 
     line = ProgressLine(wanted=not as_json)
 
     async def work() -> tuple[Verified, list[Line]]:
         async with opened_work(given, map_, app) as work:
-            verifying = Verifying(work.source, work.deciding, work.destination, Meter(line.show))
-            found = await verifying.verify(work.queues, states_of(given))
-            return found, await work.repeatables.verify(work.queues)
+            meter = Meter(line.show)
+            verifying = Verifying(work.source, work.deciding, work.destination, meter)
+            async with telling(work, given, Command.VERIFY) as heard:
+                heard.glance = lambda: Glance(progress=meter.now())
+                found = await verifying.verify(work.queues, states_of(given))
+                lines = await work.repeatables.verify(work.queues)
+                now_ms = work.app.clock.now_ms()
+                heard.glance = lambda: of_verified(found, meter.now(), lines, who=me(), now_ms=now_ms)
+            return found, lines
 
     try:
         found, lines = asyncio.run(work())

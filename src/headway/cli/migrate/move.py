@@ -8,6 +8,7 @@ import click
 
 from headway.cli.failures import CommandFailed
 from headway.cli.migrate.given import opened_work, states_of, takes_map, takes_source
+from headway.cli.migrate.heard import telling
 from headway.cli.migrate.look import children_option, report_option
 from headway.cli.migrate.shown import ProgressLine, print_census, print_lines, write_report
 from headway.cli.options import examples, json_option, yes_option
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headway.migrate.apply import Applied, Applier
     from headway.migrate.census import Census
     from headway.migrate.found import FoundState
+    from headway.migrate.progress import Meter
     from headway.migrate.repeatables import Line
     from headway.migrate.revert import Reverted
 
@@ -70,8 +72,10 @@ def apply(  # noqa: PLR0913 - each is an option of its own
     line = ProgressLine(wanted=not as_json)
 
     async def work() -> tuple[Applied | Census, list[Line]]:
+        from headway.migrate.merging import of_applied, of_census
         from headway.migrate.plan import plan
         from headway.migrate.progress import Meter
+        from headway.migrate.status import Command
 
         async with opened_work(given, map_, app, failed=failed, children=children) as work:
             states = _moving(failed=failed)
@@ -87,8 +91,13 @@ def apply(  # noqa: PLR0913 - each is an option of its own
                     print_lines(lines)
                 if census.moved or any(one.outcome == "moved" for one in lines):
                     ask(f"Move {census.moved} jobs?", yes=False)
-            done = await _applier(work, states, line, limit_rate).once(work.queues)
-            return done, await work.repeatables.bring(work.queues)
+            applier, meter = _applier(work, states, line, limit_rate)
+            async with telling(work, given, Command.APPLY) as heard:
+                heard.glance = lambda: of_census(applier.census, meter.now())
+                done = await applier.once(work.queues)
+                lines = await work.repeatables.bring(work.queues)
+                heard.glance = lambda: of_applied(done, meter.now(), lines)
+            return done, lines
 
     try:
         done, lines = asyncio.run(work())
@@ -127,15 +136,23 @@ def forward(
     import signal
 
     async def work() -> tuple[Applied, list[Line]]:
+        from headway.migrate.merging import of_applied, of_census, with_lines
+        from headway.migrate.status import Command
+
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, stop.set)
         async with opened_work(given, map_, app, children=children) as work:
-            applier = _applier(work, _moving(failed=False), ProgressLine(wanted=False), limit_rate)
+            applier, meter = _applier(work, _moving(failed=False), ProgressLine(wanted=False), limit_rate)
             say(f"forwarding the jobs of {', '.join(work.queues) or 'no queue'}")
-            lines = await work.repeatables.bring(work.queues)
-            return await applier.forever(work.queues, stop, say), lines
+            async with telling(work, given, Command.FORWARD) as heard:
+                heard.glance = lambda: of_census(applier.census, meter.now())
+                lines = await work.repeatables.bring(work.queues)
+                heard.glance = lambda: with_lines(of_census(applier.census, meter.now()), lines)
+                done = await applier.forever(work.queues, stop, say)
+                heard.glance = lambda: of_applied(done, meter.now(), lines)
+            return done, lines
 
     done, lines = asyncio.run(work())
     _show(done, lines, as_json=as_json, report=report)
@@ -166,15 +183,25 @@ def revert(
     line = ProgressLine(wanted=not as_json)
 
     async def work() -> tuple[Reverted, list[Line]]:
+        from headway.migrate.merging import of_reverted, with_lines
         from headway.migrate.progress import Meter
         from headway.migrate.revert import Reverting
+        from headway.migrate.status import Command
 
         async with opened_work(given, map_, app) as work:
             if not dry_run:
                 ask(f"Put the jobs of {', '.join(work.queues)} back into {given.kind}?", yes=yes)
-            reverting = Reverting(work.source, work.destination, work.carrying, Meter(line.show))
-            done = await reverting.revert(work.queues, dry_run=dry_run)
-            return done, await work.repeatables.revert(work.queues, dry_run=dry_run)
+            meter = Meter(line.show)
+            reverting = Reverting(work.source, work.destination, work.carrying, meter)
+            if dry_run:
+                done = await reverting.revert(work.queues, dry_run=True)
+                return done, await work.repeatables.revert(work.queues, dry_run=True)
+            async with telling(work, given, Command.REVERT) as heard:
+                heard.glance = lambda: of_reverted(reverting.done, meter.now())
+                done = await reverting.revert(work.queues)
+                lines = await work.repeatables.revert(work.queues)
+                heard.glance = lambda: with_lines(of_reverted(done, meter.now()), lines)
+            return done, lines
 
     try:
         done, lines = asyncio.run(work())
@@ -191,20 +218,22 @@ def _moving(*, failed: bool) -> frozenset[FoundState]:
 
 def _applier(
     work: Work, states: frozenset[FoundState], line: ProgressLine, limit_rate: str | None
-) -> Applier:
+) -> tuple[Applier, Meter]:
     from headway.migrate.apply import Applier
     from headway.migrate.pace import Pace, parse_rate
     from headway.migrate.progress import Meter
 
-    return Applier(
+    meter = Meter(line.show)
+    applier = Applier(
         work.source,
         work.deciding,
         work.destination,
         work.carrying,
-        meter=Meter(line.show),
+        meter=meter,
         pace=Pace(None if limit_rate is None else parse_rate(limit_rate)),
         states=states,
     )
+    return applier, meter
 
 
 def _show(done: Applied | Census, lines: Sequence[Line], *, as_json: bool, report: str | None) -> None:

@@ -9,7 +9,7 @@ from headway.clock import from_ms, to_ms
 from headway.dashboard.charts import Chart, Series, written
 from headway.dashboard.findings import MANY_FAIL, OLD_MS, RECENT_MS, Facts, findings
 from headway.dashboard.spans import SPANS, ended_chart, instants, laid, span_of, time_chart, wait_chart
-from headway.errors import HeadwayError
+from headway.errors import CodecError, HeadwayError
 from headway.job import JobState
 from headway.raised import in_one_line
 from headway.server.services.figures import By
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from headway.dashboard.asking import Asked
     from headway.dashboard.spans import Span
+    from headway.migrate.standing import MigrationSummary
     from headway.server.services.figures import Figure
     from headway.server.services.queues import Queue
     from headway.server.services.schedules import ScheduleView
@@ -35,11 +36,12 @@ async def overview(asked: Asked) -> str:
     """Return the page."""
     services, caller = asked.services, asked.caller
     span = span_of(asked.one("span"))
-    queues, workers, rollouts, schedules, figures, leant_on = await asyncio.gather(
+    queues, workers, rollouts, schedules, migrations, figures, leant_on = await asyncio.gather(
         services.queues.list(caller),
         services.workers.list(caller),
         services.rollouts.list(caller),
         _schedules(asked),
+        _migrations(asked),
         read(asked, span),
         asyncio.gather(_told(services.spool.read(caller)), _told(services.records.behind(caller))),
     )
@@ -53,6 +55,7 @@ async def overview(asked: Asked) -> str:
         pushed=any(store.capabilities.push is not None for store in services.app.carriers.values()),
         schedules=schedules,
         rollouts=rollouts,
+        migrations=migrations,
         failed=sum(one.failed for one in recent),
         ended=sum(one.failed + one.succeeded for one in recent),
         dead=sum(one.dead for one in recent),
@@ -123,6 +126,16 @@ async def _schedules(asked: Asked) -> list[ScheduleView]:
     try:
         return await asked.services.schedules.list(asked.caller)
     except ServiceError:  # the key is for some queues only
+        return []
+
+
+async def _migrations(asked: Asked) -> list[MigrationSummary]:
+    try:
+        return await asked.services.migrations.list(asked.caller)
+    except (
+        ServiceError,
+        CodecError,
+    ):  # the key is for some queues only; a damaged list is said on its own page
         return []
 
 

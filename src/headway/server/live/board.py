@@ -1,4 +1,4 @@
-"""How things stand with queues, workers and roll-outs: looked at each second while somebody wants to know.
+"""How things stand with queues, workers, roll-outs and migrations: looked at each second while somebody wants to know.
 
 Each entry has a version. Who reads gets the entries with a later version than the last one they saw: somebody slow
 misses what was in between, never how it is now.
@@ -19,6 +19,8 @@ from headway.service import Services
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from headway.migrate.standing import MigrationSummary
+    from headway.server.services.migrations import Migrations
     from headway.server.services.queues import Queues
     from headway.server.services.rollouts import Rollouts
     from headway.server.services.workers import Workers
@@ -27,7 +29,7 @@ _log: Final = logging.getLogger("headway.server")
 _EVERY: Final = 1.0  # seconds
 _ALL: Final = Caller("live events", Role.READ)
 # What changes with each look and says nothing new.
-_PASSING: Final = frozenset({"oldest_ready_age_ms", "lease_until", "looked_at"})
+_PASSING: Final = frozenset({"oldest_ready_age_ms", "lease_until", "looked_at", "seen_at"})
 
 
 class Topic(StrEnum):
@@ -37,10 +39,11 @@ class Topic(StrEnum):
     QUEUES = "queues"
     WORKERS = "workers"
     ROLLOUTS = "rollouts"
+    MIGRATIONS = "migrations"
 
 
 class Entry(NamedTuple):
-    """One queue, worker or roll-out, as it is now."""
+    """One queue, worker, roll-out or migration, as it is now."""
 
     version: int
     known: Any
@@ -51,12 +54,18 @@ class Board:
     """How things stand."""
 
     def __init__(
-        self, queues: Queues, workers: Workers, rollouts: Rollouts, changed: Callable[[], None]
+        self,
+        queues: Queues,
+        workers: Workers,
+        rollouts: Rollouts,
+        migrations: Migrations,
+        changed: Callable[[], None],
     ) -> None:
         """`changed` is called when there is something new."""
         self._queues = queues
         self._workers = workers
         self._rollouts = rollouts
+        self._migrations = migrations
         self._changed = changed
         self._version = 0
         self._entries: dict[Topic, dict[str, Entry]] = {}
@@ -120,6 +129,8 @@ class Board:
                 return {f"{one.carrier} {one.id}": msgspec.to_builtins(one) for one in workers}
             case Topic.ROLLOUTS:
                 return {one.queue: msgspec.to_builtins(one) for one in await self._rollouts.list(_ALL)}
+            case Topic.MIGRATIONS:
+                return {one.id: _of_migration(one) for one in await self._migrations.list(_ALL)}
             case Topic.JOBS:
                 return {}
             case _:
@@ -140,6 +151,14 @@ class Board:
             last = entries[name].known
             gone = {key: last[key] for key in ("id", "name", "queue", "carrier") if key in last}
             entries[name] = Entry(self._version, None, _frame(kind, {**gone, "gone": True}))
+
+
+def _of_migration(one: MigrationSummary) -> dict[str, Any]:
+    """Return it without the run's own instants, which change with each word of it and say nothing new."""
+    value: dict[str, Any] = msgspec.to_builtins(one)
+    if value["run"] is not None:
+        value["run"] = {key: part for key, part in value["run"].items() if key not in _PASSING}
+    return value
 
 
 def _frame(kind: str, value: Any) -> bytes:  # noqa: ANN401 - any value of JSON

@@ -16,7 +16,9 @@ class Live:
 
     def __init__(self, services: AppServices) -> None:
         self.hub = Hub(services.shared)
-        self.board = Board(services.queues, services.workers, services.rollouts, self.hub.ring_soon)
+        self.board = Board(
+            services.queues, services.workers, services.rollouts, services.migrations, self.hub.ring_soon
+        )
 
     async def open(self) -> None:
         """Begin to read what happens."""

@@ -133,7 +133,7 @@ class Stream:
         return sent
 
     def _may_see(self, topic: Topic, name: str, _: Entry) -> bool:
-        return topic is Topic.WORKERS or self._wanted.has_queue(name)
+        return topic in {Topic.WORKERS, Topic.MIGRATIONS} or self._wanted.has_queue(name)
 
     async def _missed(self) -> AsyncIterator[bytes]:
         """Yield what was missed and is not in memory, and find the place from which to go on."""

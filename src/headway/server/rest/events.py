@@ -35,11 +35,11 @@ class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 @operation(query=EventsQuery, answer=str, media_type=MEDIA_TYPE)
 async def stream_events(call: Call) -> Reply:
-    """Stream what happens, as Server-Sent Events: of jobs, queues, workers and roll-outs.
+    """Stream what happens, as Server-Sent Events: of jobs, queues, workers, roll-outs and migrations.
 
     `Last-Event-ID` goes on behind an event, without a gap and without a duplicate, while the carriers keep what came
-    since; else an event `missed` says what may be missing. Queues, workers and roll-outs are told as they are now,
-    again with each change. A comment comes each 15 s at the latest.
+    since; else an event `missed` says what may be missing. What is no job is told as it is now, again with each
+    change. A comment comes each 15 s at the latest.
     """
     asked: EventsQuery = call.query
     live = call.state.live
@@ -48,8 +48,8 @@ async def stream_events(call: Call) -> Reply:
         msg = "this key is for some tasks only, and events do not name the task"
         raise OutOfScopeError(msg)
     topics = frozenset(asked.topic)
-    if Topic.WORKERS in topics:
-        check_everything(call.caller, "workers")
+    for topic in topics & {Topic.WORKERS, Topic.MIGRATIONS}:
+        check_everything(call.caller, str(topic))
     if live.hub.readers >= MOST_READERS:
         msg = "this server has no place for more streams"
         raise ProblemError(503, "too-many-streams", msg, {"retry-after": "5"})

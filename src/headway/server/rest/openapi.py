@@ -24,6 +24,7 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _PATHS: Final = {
     "job_id": {"type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{20}$"},
     "act_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    "migration": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "group": {"type": "string", "pattern": "^[0-9a-z]{1,40}$"},
     "key": {"type": "string", "pattern": "^[0-9a-hjkmnp-tv-z]{1,40}$"},
 }

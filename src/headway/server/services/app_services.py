@@ -13,6 +13,7 @@ from headway.server.services.http_jobs import HttpJobs
 from headway.server.services.job_acts import JobActs
 from headway.server.services.jobs import Jobs
 from headway.server.services.key_acts import KeyActs
+from headway.server.services.migrations import Migrations
 from headway.server.services.queues import Queues
 from headway.server.services.records import RecordsService
 from headway.server.services.rollouts import Rollouts
@@ -58,6 +59,7 @@ class AppServices:
         self.workers = Workers(shared)
         self.routes = Routes(shared)
         self.rollouts = Rollouts(shared, self.routes)
+        self.migrations = Migrations(shared)
         self.figures = FiguresService(shared)
         self.spool = SpoolService(shared)
         self.tasks = Tasks(shared)
