@@ -89,7 +89,6 @@ PRINTING: Final = {
     ("doctor",): "",
     ("workers", "list"): "",
     ("workers", "drain"): "nosuch",
-    ("workers",): "",
     ("migrate", "status"): "",
     ("stats",): "",
     ("top",): "",

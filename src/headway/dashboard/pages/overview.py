@@ -36,16 +36,17 @@ async def overview(asked: Asked) -> str:
     """Return the page."""
     services, caller = asked.services, asked.caller
     span = span_of(asked.one("span"))
-    queues, workers, rollouts, schedules, migrations, figures, leant_on = await asyncio.gather(
+    queues, workers, rollouts, schedules, figures, beside = await asyncio.gather(
         services.queues.list(caller),
         services.workers.list(caller),
         services.rollouts.list(caller),
         _schedules(asked),
-        _migrations(asked),
         read(asked, span),
-        asyncio.gather(_told(services.spool.read(caller)), _told(services.records.behind(caller))),
+        asyncio.gather(
+            _told(services.spool.read(caller)), _told(services.records.behind(caller)), _migrations(asked)
+        ),
     )
-    (spool, spool_trouble), (records, records_trouble) = leant_on
+    (spool, spool_trouble), (records, records_trouble), migrations = beside
     at = instants(span, asked.now_ms)
     recent = [one for one in figures if to_ms(one.at) + span.step_ms > asked.now_ms - RECENT_MS]
     facts = Facts(
