@@ -23,6 +23,10 @@ PYTEST_INI = """
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 """
+# The plugins of whoever follows the page. All that are installed here would take five times as long to start.
+PLUGINS = (
+    "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-p", "headway.testing.plugin",
+)  # fmt: skip
 SAMPLES = list(samples())
 
 
@@ -80,7 +84,7 @@ def test_the_sample_runs(sample: Sample, tmp_path: Path, monkeypatch: pytest.Mon
     if sample.is_test:
         (tmp_path / "test_sample.py").write_text(sample.code)
         (tmp_path / "pytest.ini").write_text(PYTEST_INI)
-        run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"], tmp_path)
+        run([sys.executable, "-m", "pytest", "-q", "-W", "error", *PLUGINS], tmp_path)
         return
     own = sample.name or "sample.py"
     (tmp_path / own).write_text(sample.code)
