@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 
 class Faulty(FaultyBroker):
-    """As it is, and knows who holds keys."""
+    """As it is, knows who holds keys, and keeps figures."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, keys=self.inner.capabilities.keys)
+        able = self.inner.capabilities
+        return replace(super().capabilities, keys=able.keys, figures=able.figures)
 
 
 class Scene:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway import Headway
-from headway.errors import BrokerRefusedError, BrokerUnavailableError, SpoolError
-from headway.job import JobState
+from headway import Headway, Unique
+from headway.errors import (
+    BrokerRefusedError,
+    BrokerUnavailableError,
+    JobCancelledError,
+    JobNotFoundError,
+    SpoolError,
+)
+from headway.job import JobState, new_job_id
 from headway.routing.failover.breaker import BreakerState
-from headway.routing.failover.carrier import IN_SPOOL
+from headway.routing.failover.waiting import IN_SPOOL
 from headway.testing import FaultyBroker
 from tests.unit.failover_scene import scene
 
@@ -317,3 +323,82 @@ def test_a_blocking_producer_has_it_too(tmp_path: Path) -> None:
     found = app.sync.jobs.get(*handles)
     assert [one.reason for one in found if one is not None] == [IN_SPOOL] * 3
     app.sync.close()
+
+
+# --- cancelling ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_waits_in_the_spool_is_cancelled_at_once_and_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as one:
+        one.breaker().trip("away")
+        handle, other = await one.send.options(key="k").enqueue(1), await one.send.enqueue(2)
+        assert await handle.cancel("a mistake") is JobState.CANCELLED
+        assert await handle.status() is JobState.CANCELLED
+        with pytest.raises(JobCancelledError, match="a mistake"):
+            await handle.result()
+    # Another process brings home what is left: the carrier knows of the job, and that it is cancelled.
+    async with scene(tmp_path, monkeypatch) as one:
+        assert await one.flush() == 2
+        assert await one.run() == [other.id]
+        states = {record.id: (record.state, record.reason) for record in await one.on()}
+        assert states == {
+            handle.id: (JobState.CANCELLED, "a mistake"),
+            other.id: (JobState.SUCCEEDED, ""),
+        }
+        assert await one.waiting() == 0
+        assert await one.app.job(handle.id).cancel() is JobState.CANCELLED
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_job_that_its_carrier_may_have_is_cancelled_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, arrived: bool
+) -> None:
+    async with scene(tmp_path, monkeypatch) as one:
+        one.main.fail_next("enqueue", when="after" if arrived else "before")
+        handle = await one.send.enqueue(1)
+        one.main.fail_next("cancel")
+        assert await handle.cancel("late") is JobState.RUNNING  # nobody knows
+        with pytest.raises(JobNotFoundError):
+            await one.app.job(new_job_id()).cancel()
+        assert await one.flush() == 1
+        assert await one.run() == []
+        [record] = await one.on()
+        assert (record.id, record.state, record.reason) == (handle.id, JobState.CANCELLED, "late")
+
+
+async def test_a_job_that_is_cancelled_while_it_is_brought_is_cancelled_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as one:
+        one.breaker().trip("away")
+        handle = await one.send.enqueue(1)
+        one.breaker().looked()
+        inner, states = one.main.inner.enqueue, list[JobState]()
+
+        async def slow(jobs: Any) -> Any:
+            monkeypatch.setattr(one.main.inner, "enqueue", inner)
+            states.append(await handle.cancel("now"))
+            return await inner(jobs)
+
+        monkeypatch.setattr(one.main.inner, "enqueue", slow)
+        await one.flush()
+        assert states == [JobState.RUNNING]
+        assert await one.waiting() == 0
+        assert await one.run() == []
+        assert await handle.status() is JobState.CANCELLED
+
+
+async def test_a_cancelled_job_of_the_spool_takes_no_other_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch) as one:
+        debounced = one.send.options(unique=Unique(mode="debounce"))
+        live = await debounced.enqueue(1)
+        one.main.fail_next("enqueue")
+        dropped = await debounced.enqueue(2)
+        one.main.fail_next("cancel")
+        await dropped.cancel()
+        await one.flush()
+        assert await one.run() == [live.id]

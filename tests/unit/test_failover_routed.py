@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headway.app.accepted import Accepted
 from headway.job import JobState
 from headway.routing.moving import move_waiting
 from headway.routing.routes import route_of
+from tests.faults.until import until_told
 from tests.unit.failover_scene import scene
 
 if TYPE_CHECKING:
@@ -168,3 +170,65 @@ async def test_both_away_at_the_start(tmp_path: Path, monkeypatch: pytest.Monkey
         main, west = await _on_both(one)
         assert min(len(main), len(west)) > 0
         assert {*main, *west} == {handle.id for handle in handles}
+
+
+# --- figures, shadows ---------------------------------------------------------------------------------------------
+
+
+async def _enqueued(one: Scene) -> dict[tuple[str, str], int]:
+    """Return by carrier and queue how many jobs the figures of the process have as enqueued."""
+    accepted = one.failover._counting
+    assert isinstance(accepted, Accepted)
+    return {
+        (name, queue): count
+        for name, counts in accepted._counts.items()
+        for (queue, _), count in counts.items()
+        if count
+    }
+
+
+async def test_a_job_of_the_spool_is_counted_once_by_the_carrier_that_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, monkeypatch, names=("main", "west"), routes={"only": "west"}) as one:
+        monkeypatch.setattr(Accepted, "_fold", lambda *_: None)
+        for name in ("main", "west"):
+            one.breaker(name).trip("away")
+        ids = [(await one.send.options(queue="only").enqueue(n)).id for n in range(3)]
+        await one.app.enqueue_many([one.send.options(queue="only").job(n) for n in range(2)])
+        assert await _enqueued(one) == {}
+        one.breaker("west").looked()
+        await one.flush("west")
+        assert await _enqueued(one) == {("west", "only"): 5}
+        # One that had arrived before its answer was lost.
+        one.carriers["west"].fail_next("enqueue", when="after")
+        doubtful = await one.send.options(queue="only").enqueue()
+        assert await _enqueued(one) == {("west", "only"): 5}
+        await one.flush("west")
+        assert await _enqueued(one) == {("west", "only"): 6}
+        assert {record.id for record in await one.on("west")} >= {*ids, doubtful.id}
+
+
+async def test_copies_go_neither_into_the_spool_nor_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes = {"default": {"main": 100, "shadow": "west=100"}}
+    async with scene(tmp_path, monkeypatch, names=("main", "west"), routes=routes) as one:
+        one.breaker().trip("away")
+        handle = await one.send.enqueue(1)
+
+        async def copied() -> bool:
+            return len(await one.on("west")) == 1
+
+        await until_told(copied, "a copy")
+        assert await one.waiting() == 1
+        one.breaker("west").trip("away")
+        one.carriers["west"].fail_next("enqueue")
+        await one.send.enqueue(2)
+        one.breaker().looked()
+        assert await one.flush() == 2
+        assert await one.waiting() == 0
+        [copy] = await one.on("west")
+        assert (copy.task, copy.queue) == ("shadow-of-send", "headway-shadows")
+        assert (await one.run())[0] == handle.id
+        assert len(await one.on("west")) == 1

@@ -176,8 +176,8 @@ def test_since_when_a_carrier_may_have_a_job_does_not_change(spool: SpoolFile) -
     spool.put("main", [job()], tried_ms=None, now_ms=1)
     [entry] = spool.head("main", 1)
     assert entry.tried_ms is None
-    assert spool.hand_over("main", [entry.seq], 5) == [entry.seq]
-    assert spool.hand_over("main", [entry.seq], 9) == [entry.seq]
+    assert spool.hand_over("main", [entry], 5) == [entry]
+    assert spool.hand_over("main", [entry], 9) == [entry]
     assert spool.head("main", 1)[0].tried_ms == 5
     spool.rebind([entry.seq], "west")
     assert spool.head("main", 1)[0].carrier == "main"  # it was handed over: it is bound
@@ -185,12 +185,48 @@ def test_since_when_a_carrier_may_have_a_job_does_not_change(spool: SpoolFile) -
 
 def test_of_two_who_want_to_lead_a_job_the_first_decides(spool: SpoolFile) -> None:
     spool.put("main", [job(), job(), job()], tried_ms=None, now_ms=1)
-    first, second, third = (one.seq for one in spool.head("main", 9))
-    spool.rebind([first], "west")
-    spool.park([third], "why")
+    first, second, third = spool.head("main", 9)
+    spool.rebind([first.seq], "west")
+    spool.park([third.seq], "why")
     assert spool.hand_over("main", [first, second, third], 5) == [second]
     assert spool.hand_over("west", [first], 6) == [first]
     assert [one.tried_ms for one in spool.head("west", 9)] == [6]
+
+
+def test_a_job_that_is_cancelled_between_the_look_and_the_hand_over_is_not_handed_over(
+    spool: SpoolFile,
+) -> None:
+    spool.put("main", [job(), job()], tried_ms=None, now_ms=1)
+    seen = spool.head("main", 9)
+    first, second = (one.job.id for one in seen)
+    assert spool.cancel([first, new_job_id()], "no") == {first: False}
+    assert [one.job.id for one in spool.hand_over("main", seen, 5)] == [second]
+    entry = spool.head("main", 1)[0]
+    assert (entry.cancelled, entry.tried_ms) == ("no", None)
+    assert spool.hand_over("main", [entry], 6) == [entry]  # now that it is known
+    assert spool.cancel([first], "again") == {first: True}
+    assert spool.head("main", 1)[0].cancelled == "no"
+
+
+def test_a_job_that_is_cancelled_while_it_is_brought_stays_until_that_is_known_there(
+    spool: SpoolFile,
+) -> None:
+    spool.put("main", [job(), job()], tried_ms=None, now_ms=1)
+    seen = spool.head("main", 9)
+    spool.cancel([seen[1].job.id], "")
+    assert spool.done([one.seq for one in seen]) == 1
+    [left] = spool.head("main", 9)
+    assert (left.job.id, left.cancelled) == (seen[1].job.id, "")
+    assert spool.done([left.seq], cancelled=True) == 1
+    assert spool.contents(1).flushed == 2
+
+
+def test_a_job_that_was_set_aside_is_forgotten_when_it_is_cancelled(spool: SpoolFile) -> None:
+    spool.put("main", [job()], tried_ms=None, now_ms=1)
+    [entry] = spool.head("main", 1)
+    spool.park([entry.seq], "refused")
+    assert spool.cancel([entry.job.id], "") == {entry.job.id: False}
+    assert spool.contents(1).jobs == 0
 
 
 def test_one_process_at_a_time_brings_jobs_home(tmp_path: Path) -> None:
@@ -255,7 +291,34 @@ def test_a_newer_spool_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 9")
     db.close()
-    assert "newer Headway (version 9, this one knows 1)" in refused(path)
+    assert "newer Headway (version 9, this one knows 2)" in refused(path)
+    with pytest.raises(ConfigError, match="newer Headway"):
+        read_spool(path, "shop", 1)
+
+
+def test_a_spool_of_before_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    spool = opened(path)
+    jobs = [job(), job()]
+    spool.put("main", jobs, tried_ms=None, now_ms=1)
+    spool.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE job DROP COLUMN cancelled")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    assert read_spool(path, "shop", 1)[0].jobs == 2
+    again = opened(path)
+    again.cancel([jobs[0].id], "why")
+    assert [(one.job.id, one.cancelled) for one in again.head("main", 9)] == [
+        (jobs[0].id, "why"),
+        (jobs[1].id, None),
+    ]
+    again.close()
+    opened(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 0")
+    db.close()
+    assert "is damaged (its version is 0)" in refused(path)
 
 
 def test_no_folder_is_said(tmp_path: Path) -> None:

@@ -78,6 +78,21 @@ class Accepted:
         if self._counting is not None:
             self._counting.gatherer.enqueued(job.queue, job.task, name, self._clock.now_ms())
 
+    def kept(self, name: str, jobs: Sequence[NewJob]) -> None:
+        """Count these not, of which the carrier answers next: they are in the spool, and count when they leave it."""
+        if (counts := self._counts.get(name)) is not None:
+            for job in jobs:
+                key = job.queue, job.task
+                counts[key] = counts.get(key, 0) - 1
+
+    def brought(self, name: str, jobs: Sequence[NewJob]) -> None:
+        """Count jobs that a carrier has taken from the spool, whichever process had accepted them."""
+        if (counts := self._counts.get(name)) is not None:
+            for job in jobs:
+                key = job.queue, job.task
+                counts[key] = counts.get(key, 0) + 1
+            self._begin()
+
     async def finish(self) -> None:
         """Write the last of it, within a second; copies that were not sent yet are not."""
         if self.shadower is not None:

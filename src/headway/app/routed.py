@@ -49,6 +49,8 @@ def open_routed(
     accepted = accepted_by(stores, clock)
     # To the carriers themselves: neither a breaker nor a spool is to hear of copies.
     accepted.shadower = Shadower(stores, lambda: following.shadows, clock, accepted.shadowed)
+    if failover is not None:
+        failover.count(accepted)
     answered = {name: accepted.of_carrier(name) for name in stores}
     carrier = RoutedBroker(given, router, answered)
     acceptors = {name: acceptor(store, answered[name]) for name, store in given.items()}

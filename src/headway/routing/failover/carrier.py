@@ -10,34 +10,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
 from headway.brokers.base import Enqueued
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, PartlyAcceptedError, SpoolError
-from headway.job import JobRecord, JobState
 from headway.routing.failover.patience import Patience
+from headway.routing.failover.waiting import Waiting
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from headway.brokers.base import Capabilities, Store
+    from headway.brokers.base import CancelResult, Capabilities, Store
     from headway.clock import Clock
-    from headway.job import JobId, NewJob
+    from headway.job import JobId, JobRecord, NewJob
     from headway.routing.failover.breaker import Breaker
-    from headway.routing.failover.entries import Entry
     from headway.routing.failover.spool import Spool
 
 _log = logging.getLogger("headway.failover")
-
-IN_SPOOL: Final = "in the spool of this host"
-"""The reason in the record of a job that its carrier does not have yet."""
-_LOOK_S: Final = (
-    0.2  # from one look to the next, of somebody who waits for the end of a job that is in the spool
-)
 
 
 class SpooledCarrier:
@@ -50,6 +43,9 @@ class SpooledCarrier:
         self.breaker = breaker
         self._spool = spool
         self._watch = spool.watch
+        self._waiting = Waiting(store, spool)
+        self.kept: Callable[[str, Sequence[NewJob]], None] | None = None
+        """Told of the jobs that the spool has taken, which the carrier has not."""
         self._clock = clock
         able = store.capabilities
         self._starter = able.starter
@@ -193,6 +189,8 @@ class SpooledCarrier:
         except SpoolError as error:
             msg = f"carrier {self.name} is away ({self.breaker.why or 'jobs of the queue wait for it'}), and {error}"
             raise SpoolError(msg) from cause or error
+        if self.kept is not None:
+            self.kept(self.name, jobs)
         return [Enqueued(job.id) for job in jobs]
 
     def enqueue_blocking(self, job: NewJob) -> bool:
@@ -234,51 +232,12 @@ class SpooledCarrier:
 
     async def get(self, ids: Sequence[JobId]) -> builtins.list[JobRecord | None]:
         """Return the records; those of jobs in the spool too."""
-        if not self._watch.anything:
-            return await self.store.get(ids)
-        records: list[JobRecord | None] = [None] * len(ids)
-        missed: BrokerUnavailableError | None = None
-        try:
-            records = await self.store.get(ids)
-        except BrokerUnavailableError as error:
-            missed = error
-        unknown = [one for one, record in zip(ids, records, strict=True) if record is None]
-        with contextlib.suppress(SpoolError):
-            here = {entry.job.id: entry for entry in await self._spool.find(unknown)}
-            records = [
-                record_of(here[one]) if record is None and one in here else record
-                for one, record in zip(ids, records, strict=True)
-            ]
-        if missed is not None and None in records:
-            raise missed
-        return records
+        return await self._waiting.get(ids)
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait for the job's end; first until it has left the spool."""
-        began = time.monotonic()
-        while self._watch.anything and (entries := await self._spool.find([job_id])):
-            left_s = _LOOK_S if timeout_ms is None else timeout_ms / 1000 - (time.monotonic() - began)
-            if left_s <= 0:
-                return record_of(entries[0])
-            await asyncio.sleep(min(_LOOK_S, left_s))
-        if timeout_ms is not None:
-            timeout_ms = max(0, timeout_ms - round((time.monotonic() - began) * 1000))
-        return await self.store.wait_finished(job_id, timeout_ms)
+        return await self._waiting.wait_finished(job_id, timeout_ms)
 
-
-def record_of(entry: Entry) -> JobRecord:
-    """Return the record of a job that waits in the spool."""
-    job = entry.job
-    return JobRecord(
-        id=job.id,
-        task=job.task,
-        queue=job.queue,
-        state=JobState.READY if job.due_ms is None else JobState.SCHEDULED,
-        priority=job.priority,
-        payload=job.payload,
-        due_ms=job.due_ms,
-        expires_ms=job.expires_ms,
-        key=job.key,
-        unique=job.unique,
-        reason=entry.parked or IN_SPOOL,
-    )
+    async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
+        """Cancel jobs, those in the spool too."""
+        return await self._waiting.cancel(ids, reason)

@@ -98,7 +98,7 @@ class Database:
         loss = check.loss(now=True)
         # Another process may have brought some of them home meanwhile, so they count as handed over.
         rows = db.execute(
-            "SELECT id, carrier, queue, body, since_ms, coalesce(tried_ms, ?), parked FROM job ORDER BY seq",
+            "SELECT id, carrier, queue, body, since_ms, coalesce(tried_ms, ?), parked, cancelled FROM job ORDER BY seq",
             (round(time.time() * 1000),),
         ).fetchall()
         if loss is not None and loss.whole:
@@ -140,8 +140,10 @@ class Database:
         try:
             db.execute("BEGIN IMMEDIATE")
             db.executemany(
-                "INSERT INTO job (id, carrier, queue, body, since_ms, tried_ms, parked) VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET tried_ms = coalesce(tried_ms, excluded.tried_ms)",
+                "INSERT INTO job (id, carrier, queue, body, since_ms, tried_ms, parked, cancelled) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET tried_ms = coalesce(tried_ms, excluded.tried_ms), "
+                "cancelled = coalesce(cancelled, excluded.cancelled)",
                 rows,
             )
             db.execute("COMMIT")

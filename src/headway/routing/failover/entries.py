@@ -26,6 +26,7 @@ class Entry(Struct, frozen=True):
     since_ms: int
     tried_ms: int | None  # since then its carrier may have it; None: it was never handed to any
     parked: str = ""  # why it is not brought to its carrier without being asked
+    cancelled: str | None = None  # why it is not to run; None: it is
 
 
 class LaneDepth(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from headway.errors import ConfigError, SpoolError
 from headway.routing.carriers.sides import Sides
@@ -19,15 +19,28 @@ from headway.routing.failover.spool import Spool, spool_path
 from headway.routing.failover.spoolfile import Bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import Store
     from headway.clock import Clock
     from headway.config import Settings
+    from headway.job import NewJob
     from headway.routing.failover.entries import Contents
     from headway.routing.following import Following
 
 _PAUSE: Final = 0.2  # seconds
+
+
+class Counting(Protocol):
+    """Counts the jobs that carriers take."""
+
+    def kept(self, carrier: str, jobs: Sequence[NewJob], /) -> None:
+        """Count these not: they are in the spool, though the carrier seems to have taken them."""
+        ...
+
+    def brought(self, carrier: str, jobs: Sequence[NewJob], /) -> None:
+        """Count these: the carrier has taken them from the spool."""
+        ...
 
 
 class Failover:
@@ -53,6 +66,7 @@ class Failover:
             for name, store in stores.items()
         }
         self._router: FailingOver | None = None
+        self._counting: Counting | None = None
         self.flushers: dict[str, Flusher] = {}
 
     @property
@@ -65,6 +79,12 @@ class Failover:
         self._router = FailingOver(router, self.carriers)
         return self._router
 
+    def count(self, counting: Counting) -> None:
+        """Tell this of the jobs that go into the spool and out of it."""
+        self._counting = counting
+        for carrier in self.carriers.values():
+            carrier.kept = counting.kept
+
     async def open(self) -> None:
         """Open the spool; the carriers are opened by whoever has them. ConfigError says what is wrong with the file."""
         await self._spool.open()
@@ -75,6 +95,7 @@ class Failover:
             self.flushers[name] = Flusher(
                 carrier, self._spool, self._memory, self._clock, others=others, router=router
             )
+            self.flushers[name].brought = None if self._counting is None else self._counting.brought
 
     def start(self) -> None:
         """Bring home, from now on, what is in the spool."""

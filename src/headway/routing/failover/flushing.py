@@ -22,14 +22,17 @@ from headway.errors import (
 from headway.job import JobId, new_job_id
 from headway.raised import in_one_line
 from headway.routing.failover.breaker import BreakerState
-from headway.routing.failover.entries import SeenBreaker
 from headway.routing.failover.remembering import Memory, Remembering
+from headway.routing.failover.telling import Telling
+from headway.routing.failover.waiting import cancel_there, to_send
 from headway.service import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from headway.brokers.base import Enqueued
     from headway.clock import Clock
+    from headway.job import NewJob
     from headway.routing.failover.carrier import SpooledCarrier
     from headway.routing.failover.entries import Entry
     from headway.routing.failover.others import Others
@@ -42,7 +45,6 @@ BATCH: Final = 500  # jobs
 _IDLE: Final = 1.0  # seconds between two looks at the file while there is nothing to do
 _BUSY: Final = 0.25  # as above, while there is
 _REFUSED: Final = 5.0  # seconds until a carrier is tried again that takes nothing
-_TELL: Final = 5.0  # seconds: so often other processes are told of a breaker that is not closed
 _PATIENCE: Final = 10.0  # seconds for one batch, at least
 _LEASE_MS: Final = 15_000
 _PROOF: Final = 8  # jobs that are refused one after the other: then it is not they
@@ -74,13 +76,15 @@ class Flusher:
         self._router = router
         self.services = Services(_log, f"spool of {carrier.name}")
         self._holder = f"{os.getpid()}-{new_job_id()}"
-        self._told = (0, 0.0)  # the breaker's changes, and when, on the monotonic clock
+        self._telling = Telling(carrier, spool, clock)
         self._lease_until = 0.0
         self._not_before = 0.0  # on the monotonic clock
         self._lock = asyncio.Lock()
         self._viewed: tuple[
             object, ...
         ] = ()  # what the choices depended on when all jobs were looked through
+        self.brought: Callable[[str, Sequence[NewJob]], None] | None = None
+        """Told of the jobs that the carrier has taken, whichever process put them into the spool."""
         self.flushed = 0
         """Jobs brought home by this process."""
         self.why = ""
@@ -105,7 +109,7 @@ class Flusher:
     async def round(self) -> float:
         """Look whether the carrier is back, and bring it what waits; return the seconds until the next time."""
         carrier, breaker = self._carrier, self._carrier.breaker
-        await self._tell()
+        await self._telling.tell()
         await self._spool.refresh()
         if breaker.look_due:
             await self.look()
@@ -182,27 +186,33 @@ class Flusher:
     async def _send(self, entries: Sequence[Entry]) -> bool:
         try:
             async with asyncio.timeout(max(_PATIENCE, self._carrier.breaker.thresholds.timeout)):
-                await self._carrier.store.enqueue([one.job for one in entries])
+                answers = await self._carrier.store.enqueue([to_send(one) for one in entries])
         except PartlyAcceptedError as error:
             taken = frozenset(error.accepted)
-            await self._home([one for one in entries if one.job.id in taken])
+            await self._accepted([one for one in entries if one.job.id in taken])
             if isinstance(error.__cause__, BrokerUnavailableError):
                 raise error.__cause__ from error
             await self._one_by_one([one for one in entries if one.job.id not in taken])
             return True
         except (BrokerRefusedError, EnqueueError):
             return await self._one_by_one(entries)
-        await self._accepted(entries)
+        await self._accepted(entries, answers)
         return True
 
-    async def _accepted(self, entries: Sequence[Entry]) -> None:
+    async def _accepted(self, entries: Sequence[Entry], answers: Sequence[Enqueued] = ()) -> None:
         self.why = ""
-        await self._home(entries)
+        met = {one.id for one in answers if one.duplicate_of not in {None, one.id}}
+        await self._home(entries, [one.job for one in entries if one.job.id not in met])
         self._carrier.back(self._carrier.breaker.answered())
 
-    async def _home(self, entries: Sequence[Entry]) -> None:
-        await self._spool.done(entries)
-        self.flushed += len(entries)
+    async def _home(self, entries: Sequence[Entry], new: Sequence[NewJob]) -> None:
+        """Let jobs leave the file that their carrier has; `new` are those that it has taken as jobs of their own."""
+        await cancel_there(self._carrier.store, entries)
+        done = await self._spool.done([one for one in entries if one.cancelled is None])
+        done += await self._spool.done([one for one in entries if one.cancelled is not None], cancelled=True)
+        self.flushed += done
+        if self.brought is not None and new:
+            self.brought(self._carrier.name, new)
 
     async def _one_by_one(self, entries: Sequence[Entry]) -> bool:
         """Send each alone: those that the carrier refuses while it takes others are set aside, with the reason."""
@@ -211,7 +221,7 @@ class Flusher:
         for entry in entries:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    await self._carrier.store.enqueue([entry.job])
+                    answers = await self._carrier.store.enqueue([to_send(entry)])
             except EnqueueError as error:
                 await self._park(entry, error)
                 progress = True
@@ -220,7 +230,7 @@ class Flusher:
                 if len(refused) >= _PROOF and not progress:
                     break
             else:
-                await self._accepted([entry])
+                await self._accepted([entry], answers)
                 progress = True
         if progress:
             for entry, why in refused:
@@ -243,7 +253,12 @@ class Flusher:
         old = [
             one for one in entries if one.tried_ms is not None and not await remembering.knows(one.tried_ms)
         ]
-        if old:
+        if over := [one for one in old if one.cancelled is not None]:
+            await self._spool.done(
+                over, cancelled=True
+            )  # nothing is to become of them, so nobody need decide
+            entries = [one for one in entries if one not in over]
+        if old := [one for one in old if one.cancelled is None]:
             await self._spool.park(old, TOO_OLD)
             ids: frozenset[JobId] = frozenset(one.job.id for one in old)
             _log.error("spool: %d jobs are set aside, such as %s: %s", len(old), old[0].job.id, TOO_OLD)
@@ -251,8 +266,10 @@ class Flusher:
         if self._others is None:
             return entries
         met = await self._others.met(entries)
-        await self._home([one for one in entries if one.job.id in met])
-        return [one for one in entries if one.job.id not in met]
+        there = await self._others.cancelled([one for one in entries if one.job.id in met])
+        # Those that it was given before are new jobs of its own; of the others, somebody holds the name.
+        await self._home(there, [one.job for one in there if one.tried_ms is not None])
+        return [one for one in entries if one.job.id not in met or one.job.id in self._others.waiting]
 
     async def _lead_round(self) -> None:
         """Let jobs go to another carrier that were handed to nobody, when their routes have come to lead there."""
@@ -270,16 +287,3 @@ class Flusher:
                 if other != name:
                     await self._spool.rebind(some, other)
         self._viewed = view
-
-    async def _tell(self) -> None:
-        """Let other processes, and commands, see a breaker that is not closed."""
-        breaker, now = self._carrier.breaker, time.monotonic()
-        closed = breaker.state is BreakerState.CLOSED
-        changes, told = self._told
-        if changes == breaker.changes and (closed or now - told < _TELL):
-            return
-        now_ms = self._clock.now_ms()
-        since_ms = now_ms - round((now - breaker.since) * 1000)
-        seen = SeenBreaker(self._carrier.name, os.getpid(), breaker.state, since_ms, now_ms, breaker.why)
-        await self._spool.note_breaker(seen, closed=closed)
-        self._told = (breaker.changes, now)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headway.errors import BrokerUnavailableError
 from headway.routing.carriers.enqueue import Enqueueing
+from headway.routing.failover.waiting import cancel_there, to_send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +43,8 @@ class Others:
                     met |= await _known(store, unknown)
                 except BrokerUnavailableError:
                     waiting.update(unknown)
-        named = [one.job for one in entries if one.job.named and one.job.id not in met | waiting]
-        for job in named:  # in their order: two of them may have one name
+        left = [to_send(one) for one in entries if one.job.id not in met | waiting]
+        for job in (one for one in left if one.named):  # in their order: two of them may have one name
             try:
                 if await self._enqueueing.met_before([job]):
                     met.add(job.id)
@@ -51,6 +52,19 @@ class Others:
                 waiting.add(job.id)
         self.waiting = frozenset(waiting - met)
         return frozenset(met)
+
+    async def cancelled(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Cancel on the other carriers what is to be cancelled, as it may have been moved there.
+
+        Return the jobs that are done with; the others wait for a carrier that is away.
+        """
+        wanted = [one for one in entries if one.cancelled is not None]
+        try:
+            for store in self._others.values() if wanted else ():
+                await cancel_there(store, wanted)
+        except BrokerUnavailableError:
+            self.waiting |= {one.job.id for one in wanted}
+        return [one for one in entries if one.job.id not in self.waiting]
 
 
 class _Pinned:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headway.errors import ConfigError
 from headway.routing.failover.contents import read_contents
 from headway.routing.failover.entries import Contents
-from headway.routing.failover.schema import MARK, explained
+from headway.routing.failover.schema import MARK, VERSION, explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,10 @@ def read_spool(path: Path, app: str, now_ms: int, *, parked: int = 0) -> tuple[C
         try:
             if db.execute("PRAGMA application_id").fetchone() != (MARK,):
                 msg = f"spool {path} is no spool: name the file that the app uses"
+                raise ConfigError(msg)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                msg = f"spool {path} is of a newer Headway (version {version}, this one knows {VERSION}): update it"
                 raise ConfigError(msg)
             row = db.execute("SELECT app FROM about").fetchone()
             if row is not None and app and row[0] != app:

@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
 MARK: Final = 0x48575370
 """`application_id` of a spool: HWSp."""
-VERSION: Final = 1
+VERSION: Final = 2
+_OLDEST: Final = 1
 BUSY_S: Final = 5.0  # seconds that a transaction waits for those of other processes
 
 # Sums are kept by triggers, so that nobody counts a hundred thousand rows to learn that a queue has none.
 _TABLES: Final = """
 CREATE TABLE job (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, carrier TEXT NOT NULL, queue TEXT NOT NULL,
-  body BLOB NOT NULL, since_ms INTEGER NOT NULL, tried_ms INTEGER, parked TEXT NOT NULL DEFAULT '');
+  body BLOB NOT NULL, since_ms INTEGER NOT NULL, tried_ms INTEGER, parked TEXT NOT NULL DEFAULT '',
+  cancelled TEXT);
 CREATE INDEX waiting ON job (carrier, seq) WHERE parked = '';
 CREATE TABLE lane (
   carrier TEXT NOT NULL, queue TEXT NOT NULL, parked INTEGER NOT NULL, jobs INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -88,7 +90,11 @@ def _make(db: sqlite3.Connection, path: Path, app: str) -> None:
     db.execute("PRAGMA journal_mode = WAL").fetchone()
     db.execute("BEGIN IMMEDIATE")
     try:
-        if _check(db, path):
+        found = _check(db, path)
+        if found == _OLDEST:
+            db.execute("ALTER TABLE job ADD COLUMN cancelled TEXT")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        if not found:
             for statement in _statements():
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {MARK}")
@@ -117,20 +123,23 @@ def _statements() -> list[str]:
     return statements
 
 
-def _check(db: sqlite3.Connection, path: Path) -> bool:
-    """Tell whether the file is empty; ConfigError when it is something else than a spool that we can read."""
+def _check(db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the spool, 0 of an empty file; ConfigError when it is something that we cannot read."""
     (mark,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables and mark in {0, MARK}:
-        return True
+        return 0
     if mark != MARK:
         msg = f"spool {path} is a SQLite database, but no spool: name a file that does not exist yet"
         raise ConfigError(msg)
     if version > VERSION:
         msg = f"spool {path} is of a newer Headway (version {version}, this one knows {VERSION}): update this host"
         raise ConfigError(msg)
-    return False
+    if version < _OLDEST:
+        msg = f"spool {path} is damaged (its version is {version}): move it away, keep it, and start again"
+        raise ConfigError(msg)
+    return int(version)
 
 
 def explained(path: Path, error: sqlite3.Error) -> str:

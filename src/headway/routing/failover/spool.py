@@ -13,7 +13,7 @@ from headway.routing.failover.spoolfile import Bounds, SpoolFile
 from headway.routing.failover.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headway.clock import Clock
     from headway.job import JobId, NewJob
@@ -84,15 +84,16 @@ class Spool:
 
     async def hand_over(self, carrier: str, entries: Sequence[Entry]) -> list[Entry]:
         """Bind jobs to their carrier, which may have them from now on; return those that are still to go there."""
-        bound = set(
-            await self._run(SpoolFile.hand_over, carrier, [one.seq for one in entries], self._clock.now_ms())
-        )
-        return [one for one in entries if one.seq in bound]
+        return await self._run(SpoolFile.hand_over, carrier, entries, self._clock.now_ms())
 
-    async def done(self, entries: Iterable[Entry]) -> None:
-        """Remove jobs that their carrier has."""
-        if seqs := [one.seq for one in entries]:
-            await self._run(SpoolFile.done, seqs)
+    async def done(self, entries: Iterable[Entry], *, cancelled: bool = False) -> int:
+        """Remove jobs that their carrier has, and knows as cancelled if they are; return how many."""
+        seqs = [one.seq for one in entries]
+        return await self._run(SpoolFile.done, seqs, cancelled=cancelled) if seqs else 0
+
+    async def cancel(self, ids: Iterable[JobId], reason: str) -> Mapping[JobId, bool]:
+        """See to it that jobs do not run; return those that are here, with whether their carrier may have them."""
+        return await self._run(SpoolFile.cancel, ids, reason)
 
     async def park(self, entries: Iterable[Entry], why: str) -> None:
         """Set jobs aside until somebody decides."""

@@ -73,19 +73,19 @@ class SpoolFile(Database):
         """
         with self.reading() as db:
             rows = db.execute(
-                "SELECT seq, id, body, since_ms, tried_ms FROM job "
+                "SELECT seq, id, body, since_ms, tried_ms, cancelled FROM job "
                 "WHERE carrier = ? AND parked = '' AND seq > ? ORDER BY seq LIMIT ?",
                 (carrier, behind, limit),
             ).fetchall()
         entries: list[Entry] = []
         size = 0
-        for seq, job_id, body, since_ms, tried_ms in rows:
+        for seq, job_id, body, since_ms, tried_ms, cancelled in rows:
             try:
                 job = decode(body, job_id)
             except CodecError as error:
                 self.park([seq], str(error))
                 continue
-            entries.append(Entry(seq, carrier, job, since_ms, tried_ms))
+            entries.append(Entry(seq, carrier, job, since_ms, tried_ms, cancelled=cancelled))
             size += len(body)
             if size > _MOST_BYTES:
                 break
@@ -104,34 +104,63 @@ class SpoolFile(Database):
         with self.reading() as db:
             for job_id in ids:
                 row = db.execute(
-                    "SELECT seq, carrier, body, since_ms, tried_ms, parked FROM job WHERE id = ?", (job_id,)
+                    "SELECT seq, carrier, body, since_ms, tried_ms, parked, cancelled FROM job WHERE id = ?",
+                    (job_id,),
                 ).fetchone()
                 if row is not None:
                     found.append(Entry(row[0], row[1], decode(row[2], job_id), *row[3:]))
         return found
 
-    def hand_over(self, carrier: str, seqs: Sequence[int], now_ms: int) -> list[int]:
+    def hand_over(self, carrier: str, entries: Sequence[Entry], now_ms: int) -> list[Entry]:
         """Bind jobs to their carrier, which may have them from now on; return those that are still to go there.
 
-        In one step with the look: another process may lead them elsewhere, as long as nobody has them.
+        In one step with the look: another process may lead them elsewhere, or cancel them, as long as nobody has them.
         """
         with self.transaction(of_jobs=False) as db:
             db.executemany(
-                "UPDATE job SET tried_ms = ? WHERE seq = ? AND carrier = ? AND parked = '' AND tried_ms IS NULL",
-                [(now_ms, seq, carrier) for seq in seqs],
+                "UPDATE job SET tried_ms = ? "
+                "WHERE seq = ? AND carrier = ? AND parked = '' AND tried_ms IS NULL AND cancelled IS ?",
+                [(now_ms, one.seq, carrier, one.cancelled) for one in entries],
             )
             rows = db.execute(
-                "SELECT seq FROM job WHERE carrier = ? AND parked = '' AND seq BETWEEN ? AND ?",
-                (carrier, min(seqs), max(seqs)),
+                "SELECT seq, cancelled FROM job WHERE carrier = ? AND parked = '' AND seq BETWEEN ? AND ?",
+                (carrier, entries[0].seq, entries[-1].seq),
             ).fetchall()
-        wanted = set(seqs)
-        return [seq for (seq,) in rows if seq in wanted]
+        there = set(rows)
+        return [one for one in entries if (one.seq, one.cancelled) in there]
 
-    def done(self, seqs: Sequence[int]) -> None:
-        """Remove jobs that their carrier has."""
+    def done(self, seqs: Sequence[int], *, cancelled: bool = False) -> int:
+        """Remove jobs that their carrier has; return how many.
+
+        Those that were cancelled while they were brought stay, unless they have been cancelled there (`cancelled`).
+        """
         with self.transaction() as db:
-            db.executemany("DELETE FROM job WHERE seq = ?", [(seq,) for seq in seqs])
-            db.execute("UPDATE about SET flushed = flushed + ?", (len(seqs),))
+            removed = db.executemany(
+                "DELETE FROM job WHERE seq = ? AND (? OR cancelled IS NULL)",
+                [(seq, cancelled) for seq in seqs],
+            ).rowcount
+            db.execute("UPDATE about SET flushed = flushed + ?", (removed,))
+            return removed
+
+    def cancel(self, ids: Iterable[JobId], reason: str) -> dict[JobId, bool]:
+        """See to it that these jobs do not run; return those that are here, with whether their carrier may have them.
+
+        They stay here until their carrier knows that they are cancelled; those that were set aside are forgotten.
+        """
+        found: dict[JobId, bool] = {}
+        with self.transaction() as db:
+            for job_id in ids:
+                row = db.execute("SELECT tried_ms, parked FROM job WHERE id = ?", (job_id,)).fetchone()
+                if row is None:
+                    continue
+                found[job_id] = row[0] is not None
+                if row[1]:
+                    db.execute("DELETE FROM job WHERE id = ?", (job_id,))
+                else:
+                    db.execute(
+                        "UPDATE job SET cancelled = coalesce(cancelled, ?) WHERE id = ?", (reason, job_id)
+                    )
+        return found
 
     def park(self, seqs: Sequence[int], why: str) -> None:
         """Set jobs aside: they keep nobody waiting, and go nowhere before somebody decides."""
