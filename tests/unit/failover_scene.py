@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
 
 class Faulty(FaultyBroker):
-    """As it is, knows who holds keys, and keeps figures."""
+    """As it is, knows who holds keys, and keeps figures where they are wanted."""
+
+    keeps_figures = False
 
     @property
     def capabilities(self) -> Capabilities:
         able = self.inner.capabilities
-        return replace(super().capabilities, keys=able.keys, figures=able.figures)
+        figures = able.figures if self.keeps_figures else None
+        return replace(super().capabilities, keys=able.keys, figures=figures)
 
 
 class Scene:
@@ -89,12 +92,15 @@ async def scene(
     monkeypatch: pytest.MonkeyPatch,
     *,
     names: Sequence[str] = ("main",),
+    figures: bool = False,
     **settings: Any,
 ) -> AsyncGenerator[Scene]:
     """Open an app on SQLite files. Nothing happens in the background."""
     monkeypatch.setattr("headway.routing.failover.failover.Failover.start", lambda _: None)
     urls = {name: f"sqlite:///{folder / name}.db" for name in names}
     carriers = {name: Faulty(pulled(from_url(url, BrokerSettings("shop")))) for name, url in urls.items()}
+    for carrier in carriers.values():
+        carrier.keeps_figures = figures
     given: dict[str, Any] = {
         "breaker_timeout": 30,
         "breaker_pause": 60,

@@ -26,6 +26,8 @@ from tests.unit.failover_scene import scene
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.unit.failover_scene import Scene
+
 
 async def test_a_job_that_its_carrier_does_not_take_comes_home_under_its_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -402,3 +404,27 @@ async def test_a_cancelled_job_of_the_spool_takes_no_other_ones_place(
         await dropped.cancel()
         await one.flush()
         assert await one.run() == [live.id]
+
+
+async def test_two_processes_that_empty_one_spool_bring_each_job_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway.routing.failover.flushing.BATCH", 7)
+    async with scene(tmp_path, monkeypatch) as one, scene(tmp_path, monkeypatch) as other:
+        one.breaker().trip("away")
+        ids = [handle.id for handle in await one.app.enqueue_many([one.send.job(n) for n in range(40)])]
+        await one.app.jobs.cancel(ids[5], ids[30])
+        one.breaker().looked()
+
+        async def empty(scene: Scene) -> int:
+            brought = 0
+            while await scene.waiting():
+                brought += await scene.flush()
+            return brought
+
+        assert sum(await asyncio.gather(empty(one), empty(other))) == 40
+        assert (await one.failover.contents()).flushed == 40
+        assert (
+            one.main.calls["enqueue"] + other.main.calls["enqueue"] == 6
+        )  # nobody sent what another one was sending
+        assert await one.run() == [job_id for job_id in ids if job_id not in {ids[5], ids[30]}]

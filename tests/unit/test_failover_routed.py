@@ -190,7 +190,8 @@ async def _enqueued(one: Scene) -> dict[tuple[str, str], int]:
 async def test_a_job_of_the_spool_is_counted_once_by_the_carrier_that_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene(tmp_path, monkeypatch, names=("main", "west"), routes={"only": "west"}) as one:
+    both = ("main", "west")
+    async with scene(tmp_path, monkeypatch, names=both, routes={"only": "west"}, figures=True) as one:
         monkeypatch.setattr(Accepted, "_fold", lambda *_: None)
         for name in ("main", "west"):
             one.breaker(name).trip("away")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import tempfile
 from dataclasses import dataclass
@@ -319,6 +320,72 @@ def test_a_spool_of_before_is_brought_up_to_date_with_all_that_it_holds(tmp_path
         db.execute("PRAGMA user_version = 0")
     db.close()
     assert "is damaged (its version is 0)" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "back", "said"),
+    [
+        ("max_page_count = 1", "max_page_count = 100000", "the disk is full"),
+        ("query_only = ON", "query_only = OFF", "it cannot be written: check who owns it and its folder"),
+    ],
+    ids=["full", "readonly"],
+)
+def test_what_cannot_be_written_is_said_and_nothing_is_half_done(
+    spool: SpoolFile, pragma: str, back: str, said: str
+) -> None:
+    """Also to let jobs leave, and cancel them, something is written: they stay as they are until there is room."""
+    jobs = [job(payload=b"x" * 500) for _ in range(20)]
+    spool.put("main", jobs, tried_ms=None, now_ms=1)
+    seen, before = spool.head("main", 99), spool.contents(1)
+    assert spool._db is not None
+    spool._db.execute(f"PRAGMA {pragma}")
+    more = [job(payload=b"x" * 50_000) for _ in range(3)]
+    with pytest.raises(SpoolError, match=said) as caught:
+        spool.put("main", more, tried_ms=None, now_ms=1)
+    assert "\n" not in str(caught.value)
+    if "query_only" in pragma:  # a page count bounds what is added alone
+        for write in (
+            lambda: spool.hand_over("main", seen, 5),
+            lambda: spool.done([one.seq for one in seen]),
+            lambda: spool.cancel([jobs[0].id], ""),
+        ):
+            with pytest.raises(SpoolError, match=said):
+                write()
+    assert (spool.head("main", 99), spool.contents(1)) == (seen, before)
+    spool._db.execute(f"PRAGMA {back}")
+    spool.put("main", more, tried_ms=None, now_ms=1)
+    assert [one.job.id for one in spool.head("main", 99)] == [one.id for one in (*jobs, *more)]
+
+
+def test_a_file_that_may_not_grow_is_said(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "spool.db")
+    spool.put("main", [job()], tried_ms=None, now_ms=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        with pytest.raises(SpoolError, match="the disk does not take it") as caught:
+            spool.put("main", [job(payload=b"x" * 90_000)], tried_ms=None, now_ms=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert spool.contents(1).jobs == 1
+    spool.put("main", [job(payload=b"x" * 90_000)], tried_ms=None, now_ms=1)
+    assert spool.contents(1).jobs == 2
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/spool.db", "there is no folder"),
+        ("folder", "it is a folder, and must be a file in one"),
+        ("/proc/spool.db", "its folder cannot be written"),  # by nobody, not even root
+    ],
+)
+def test_a_place_that_takes_no_file_is_said(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    assert said in refused(tmp_path / name)
 
 
 def test_no_folder_is_said(tmp_path: Path) -> None:

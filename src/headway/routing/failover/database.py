@@ -161,6 +161,8 @@ class Database:
             why = f"another process has kept it locked for {BUSY_S:g} s"
         elif "readonly" in text:
             why = "it cannot be written: check who owns it and its folder"
+        elif "disk I/O" in text:
+            why = f"the disk does not take it ({text}): look at its space, its quota, and whether it is sound"
         elif "malformed" in text or "not a database" in text:
             why = f"it is damaged ({text}): move it away, keep it, and start the processes of this host again"
         else:

@@ -150,10 +150,14 @@ def explained(path: Path, error: sqlite3.Error) -> str:
             f"spool {path} is damaged ({text}): move it away with its -wal and -shm, keep it, and start again; "
             "what it held is not at its carrier yet"
         )
+    if path.is_dir():
+        return f"spool {path} cannot be opened: it is a folder, and must be a file in one"
     if "unable to open" in text:
         folder = path.absolute().parent
         why = "its folder cannot be written" if folder.is_dir() else f"there is no folder {folder}"
         return f"spool {path} cannot be opened: {why}"
     if "readonly" in text or "read-only" in text:
         return f"spool {path} cannot be written ({text}): check who owns it and its folder"
+    if "full" in text:
+        return f"spool {path} cannot be opened: the disk is full"
     return f"spool {path} cannot be opened: {text}"
