@@ -76,6 +76,26 @@ async def test_a_job_whose_answer_was_lost_is_one_job(scene: Scene, tmp_path: Pa
         assert await scene.take_ids() == []
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_job_that_is_cancelled_in_the_spool_never_runs(
+    scene: Scene, tmp_path: Path, when: str
+) -> None:
+    """It comes home as a cancelled job, whether its carrier has it already or not; its key is held as by any other."""
+    async with spooled(scene, tmp_path) as (cut, carrier, flusher):
+        cut.cut = when
+        job, later = scene.job(key="k"), scene.job()
+        await carrier.enqueue([job])
+        await carrier.enqueue([later])
+        await carrier._spool.cancel([job.id], "why")
+        cut.cut = ""
+        assert await flusher.flush() == 2
+        assert await scene.take_ids() == [later.id]
+        [record] = await scene.carrier.get([job.id])
+        assert record is not None
+        assert (record.state, record.reason) == (JobState.CANCELLED, "why")
+        assert (await carrier.cancel([job.id]))[0].state is JobState.CANCELLED
+
+
 async def test_a_job_that_ran_meanwhile_does_not_run_again(scene: Scene, tmp_path: Path) -> None:
     async with spooled(scene, tmp_path) as (cut, carrier, flusher):
         cut.cut = "after"
