@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from msgspec.structs import replace
 
-from headway.clock import SystemClock
 from headway.errors import BrokerUnavailableError
 from headway.job import JobState, Succeeded
 from headway.routing.failover.breaker import Breaker, Thresholds
@@ -49,7 +48,7 @@ class Cut:
 @asynccontextmanager
 async def spooled(scene: Scene, folder: Path) -> AsyncGenerator[tuple[Cut, SpooledCarrier, Flusher]]:
     """Put a spool before the carrier; what is in it comes home when the test says so."""
-    clock = SystemClock()
+    clock = scene.clock
     spool = Spool(folder / "spool.db", "shop", Bounds(1000, 10**9), clock)
     await spool.open()
     cut = Cut(cast("Store", scene.carrier))

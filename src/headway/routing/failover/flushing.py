@@ -186,7 +186,9 @@ class Flusher:
     async def _send(self, entries: Sequence[Entry]) -> bool:
         try:
             async with asyncio.timeout(max(_PATIENCE, self._carrier.breaker.thresholds.timeout)):
-                answers = await self._carrier.store.enqueue([to_send(one) for one in entries])
+                answers = await self._carrier.store.enqueue(
+                    [to_send(one, self._clock.now_ms()) for one in entries]
+                )
         except PartlyAcceptedError as error:
             taken = frozenset(error.accepted)
             await self._accepted([one for one in entries if one.job.id in taken])
@@ -221,7 +223,7 @@ class Flusher:
         for entry in entries:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    answers = await self._carrier.store.enqueue([to_send(entry)])
+                    answers = await self._carrier.store.enqueue([to_send(entry, self._clock.now_ms())])
             except EnqueueError as error:
                 await self._park(entry, error)
                 progress = True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from headway.errors import BrokerUnavailableError
 from headway.routing.carriers.enqueue import Enqueueing
-from headway.routing.failover.waiting import cancel_there, to_send
+from headway.routing.failover.waiting import cancel_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +45,7 @@ class Others:
                     met |= await _known(store, unknown)
                 except BrokerUnavailableError:
                     waiting.update(unknown)
-        left = [to_send(one) for one in entries if one.job.id not in met | waiting]
+        left = [_asking(one) for one in entries if one.job.id not in met | waiting]
         for job in (one for one in left if one.named):  # in their order: two of them may have one name
             try:
                 if await self._enqueueing.met_before([job]):
@@ -101,6 +103,11 @@ class _Pinned:
 
     async def close(self) -> None:
         """It is not ours."""
+
+
+def _asking(entry: Entry) -> NewJob:
+    """Return the job whose name others may hold; a cancelled one replaces nobody."""
+    return entry.job if entry.cancelled is None else replace(entry.job, unique=None)
 
 
 async def _known(store: Store, ids: Sequence[JobId]) -> set[JobId]:

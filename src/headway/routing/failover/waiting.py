@@ -26,7 +26,9 @@ IN_SPOOL: Final = "in the spool of this host"
 _LOOK_S: Final = (
     0.2  # from one look to the next, of somebody who waits for the end of a job that is in the spool
 )
-_LONG_AGO_MS: Final = 1
+_EXPIRES_MS: Final = 600_000
+"""So long, at most, it takes from a cancelled job's enqueue at its carrier to its end there."""
+_DUE_MS: Final = 2 * _EXPIRES_MS
 
 
 class Waiting:
@@ -117,14 +119,14 @@ def record_of(entry: Entry) -> JobRecord:
     )
 
 
-def to_send(entry: Entry) -> NewJob:
+def to_send(entry: Entry, now_ms: int) -> NewJob:
     """Return what the carrier is to get: of a cancelled job one that never runs, whose record will say what it was.
 
-    It has expired long ago, for whoever would run it before it is cancelled there; and replaces no unique job.
+    It is due later than it expires, so nobody runs it before it is cancelled there; and it replaces no unique job.
     """
     if entry.cancelled is None:
         return entry.job
-    return replace(entry.job, expires_ms=_LONG_AGO_MS, unique=None)
+    return replace(entry.job, due_ms=now_ms + _DUE_MS, expires_ms=now_ms + _EXPIRES_MS, unique=None)
 
 
 async def cancel_there(store: Store, entries: Sequence[Entry]) -> None:
