@@ -14,7 +14,7 @@ from headway.errors import BrokerUnavailableError, SpoolError
 from headway.job import JobRecord, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.brokers.base import Store
     from headway.job import JobId, NewJob
@@ -79,7 +79,9 @@ class Waiting:
         One that the carrier may have, though it did not say so, counts as running until it is asked: it is cancelled
         there before anything else becomes of it. BrokerUnavailableError when others are asked for and it is away.
         """
-        here = await self._spool.cancel(ids, reason) if self._watch.anything else {}
+        here: Mapping[JobId, bool] = {}
+        if self._watch.anything:
+            here = await self._spool.cancel(ids, reason)
         asked = [one for one in ids if here.get(one) is not False]
         told: dict[JobId, JobState | None] = {}
         try:
