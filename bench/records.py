@@ -1,10 +1,12 @@
 """What records cost, and how fast jobs are found in them.
 
-`python -m bench.records record|search|cost [--jobs N] [--sqlite]`
+`python -m bench.records record|live|cost|search [--jobs N] [--sqlite]`
 
 `record`: a worker drains jobs of a Redis while nobody records; then one recorder writes their lives into a fresh
-PostgreSQL: jobs per second. `search`: a PostgreSQL is filled as a recorder does, and each filter is asked for pages:
-p95. `cost`: workers drain with and without records, figures and metrics, in turns.
+PostgreSQL: jobs per second. `live`: the recorder records while a worker in another process drains. `cost`: workers
+drain with and without records, figures and metrics, in turns. All three also say how much CPU a job cost each process,
+since that differs less than the rate when others use the machine. `search`: a PostgreSQL is filled as a recorder does,
+and each filter is asked for pages: p95. PostgreSQL has its default settings, but for `fsync`, which is off.
 """
 
 from __future__ import annotations
@@ -12,28 +14,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import statistics
 import tempfile
 import time
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.figures import percentile
-from headway import Headway
+from bench.recording import cost, live, record, stored
 from headway.clock import SystemClock
 from headway.job import id_instant_ms
-from headway.records import Recorder, RecordQuery, RecordStore
+from headway.records import RecordQuery
 from headway.records.query import first_id
 from headway.records.terms import argument_term, error_terms, header_term, tag_term
 from headway.records.writing import write
 from headway.records.written import ExecutionRow, GroupRow, JobRow, Rows, TermRow
-from headway.runtime.worker import Worker
 from tests.servers import PostgresServer, RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
-_ROUNDS: Final = 3
 _DAY_MS: Final = 24 * 3600 * 1000
 _LOOKS: Final = 60
 _BATCH: Final = 2000
@@ -50,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("record", "search", "cost"))
+    parser.add_argument("what", choices=("record", "live", "cost", "search"))
     parser.add_argument("--jobs", type=int, help="[default: 30,000; of search 1,000,000]")
     parser.add_argument(
         "--sqlite", action="store_true", help="records in a SQLite file instead of PostgreSQL"
@@ -58,108 +57,20 @@ def main() -> None:
     given = parser.parse_args()
     jobs: int = given.jobs or (1_000_000 if given.what == "search" else 30_000)
     with ExitStack() as stack:
+        watched: dict[str, int] = {}
         if given.sqlite:
             url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/records.db"
         else:
-            url = stack.enter_context(PostgresServer()).url
+            postgres = stack.enter_context(PostgresServer(options={"shared_buffers": "128MB"}))
+            url = postgres.url
+            watched["postgresql"] = postgres.pid
         if given.what == "search":
             asyncio.run(search(url, jobs))
-        else:
-            redis = stack.enter_context(RedisServer())
-            asyncio.run({"record": record, "cost": cost}[given.what](url, redis.url, jobs))
-
-
-def declared(name: str, redis: str, **settings: Any) -> tuple[Headway, Any]:  # noqa: ANN401 - a task
-    """Return an app and its task."""
-    app = Headway(name, url=redis, concurrency=100, **settings)
-
-    @app.task(name="job", tags=["bench"], search=["number"])
-    async def job(number: int, text: str) -> None: ...
-
-    return app, job
-
-
-@asynccontextmanager
-async def stored(url: str, name: str) -> AsyncIterator[RecordStore]:
-    """Make the tables, and open them."""
-    store = RecordStore(url, namespace=name)
-    await store.upgrade()
-    async with store:
-        yield store
-
-
-async def drained(app: Headway, task: Any, jobs: int) -> float:  # noqa: ANN401 - a task
-    """Enqueue jobs, let one worker run them, and return how many it ran in a second."""
-    handles = await app.enqueue_many(task.job(number, "x" * 100) for number in range(jobs))
-    worker = Worker(app)
-    began = time.monotonic()
-    running = asyncio.create_task(worker.run())
-    # Jobs that began last end last, as good as always; whoever is left is waited for below.
-    for handle in handles[-200:]:
-        await handle.result()
-    while any(counts.counts for counts in await app.queues.counts() if _unfinished(counts.counts)):  # noqa: ASYNC110 - asked, not told
-        await asyncio.sleep(0.01)
-    rate = jobs / (time.monotonic() - began)
-    worker.stop()
-    await running
-    return rate
-
-
-def _unfinished(counts: Any) -> bool:  # noqa: ANN401 - by state
-    return any(not state.terminal and number for state, number in counts.items())
-
-
-# --- record ---------------------------------------------------------------------------------------------------------
-
-
-async def record(url: str, redis: str, jobs: int) -> None:
-    """Print how many jobs a second one recorder writes."""
-    app, task = declared("bench-records", redis, records=url)
-    rates: list[float] = []
-    async with stored(url, app.name) as store, app:
-        async with Recorder(app, store):  # makes the feed: what follows is recorded from its stream
-            while not [feed for feed in await store.feeds() if feed.seen_ms]:  # noqa: ASYNC110 - asked, not told
-                await asyncio.sleep(0.05)
-        for _ in range(_ROUNDS):
-            await drained(app, task, jobs)
-            began = time.monotonic()
-            async with Recorder(app, store) as recorder:
-                # Enqueued, started, succeeded.
-                while recorder.told["main"].recorded < 3 * jobs:  # noqa: ASYNC110 - asked, not told
-                    await asyncio.sleep(0.02)
-                rates.append(jobs / (time.monotonic() - began))
-        found = await store.count(RecordQuery(states=("succeeded",)), most=_ROUNDS * jobs)
-        gaps = sum(feed.gaps for feed in await store.feeds())
-    print(
-        f"recorder, into {store.place.name.partition(':')[0]}: {statistics.median(rates):,.0f} jobs/s, rounds: "
-        f"{', '.join(f'{one:,.0f}' for one in rates)}; {found.number:,} recorded; gaps: {gaps}"
-    )
-
-
-# --- cost -----------------------------------------------------------------------------------------------------------
-
-
-async def cost(url: str, redis: str, jobs: int) -> None:
-    """Print what share of its drain rate a worker loses."""
-    plain, plain_task = declared("bench-plain", redis)
-    watched, watched_task = declared("bench-watched", redis, records=url)
-    rates: dict[str, list[float]] = {"without": [], "with": []}
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(plain)
-        await stack.enter_async_context(watched)
-        for _ in range(_ROUNDS * 2):
-            rates["without"].append(await drained(plain, plain_task, jobs))
-            rates["with"].append(await drained(watched, watched_task, jobs))
-    quotients = [
-        1 - having / lacking for having, lacking in zip(rates["with"], rates["without"], strict=True)
-    ]
-    print(
-        f"a worker drains {statistics.median(rates['without']):,.0f} jobs/s without records and "
-        f"{statistics.median(rates['with']):,.0f} with: {statistics.median(quotients):.1%} less"
-    )
-
-
-# --- search ---------------------------------------------------------------------------------------------------------
+            return
+        redis = stack.enter_context(RedisServer())
+        watched["redis"] = redis.pid
+        bench = {"record": record, "live": live, "cost": cost}[given.what]
+        asyncio.run(bench(url, redis.url, jobs, watched))
 
 
 async def search(url: str, jobs: int) -> None:

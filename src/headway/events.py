@@ -32,7 +32,7 @@ class EventKind(StrEnum):
     REMOVED = "removed"
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """One event. `cursor` is opaque: give it back as `after` to go on behind this event.
 
     `attempt` is that which was started, counted from 1; 0 where it is not told, as with all other kinds.

@@ -227,7 +227,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     """All that a carrier knows of a job. Instants are milliseconds since 1970 UTC.
 
     `unique` is the unique key that it holds, or for which it waits. Of a job that was `withdrawn`, it and `key` are
-    what it held until then: it ended here to go on elsewhere.
+    what it held until then: it ended here to go on elsewhere. `logged` is False where it is known to have no log.
     """
 
     id: JobId
@@ -253,6 +253,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
     unique: UniqueLock | None = None
     withdrawn: bool = False
+    logged: bool = True
 
     def as_new(self) -> NewJob:
         """Return the job as another carrier is to take it: under the same id, with the attempts that it has left.
@@ -344,9 +345,7 @@ def marked_ids(mark: str) -> Callable[[], JobId]:
 
 def is_job_id(text: object) -> bool:
     """Tell whether it is a text that has the form of a job id."""
-    return (
-        isinstance(text, str) and len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)
-    )
+    return isinstance(text, str) and len(text) == ID_LENGTH and not text.strip(_ALPHABET)
 
 
 def mark_of(carrier: str) -> str:

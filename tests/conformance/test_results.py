@@ -186,6 +186,7 @@ async def test_log_lines_are_kept_in_their_order(scene: Scene) -> None:
     assert await scene.carrier.logs(delivery.lease.job_id) == lines
     await scene.finish(delivery)
     assert await scene.carrier.logs(delivery.lease.job_id) == lines
+    assert (await scene.record(delivery.lease.job_id)).logged
 
 
 async def test_the_last_log_lines_are_kept(store: Store, scene: Scene) -> None:

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headway.app.task import Task
+    from headway.codec import Format
     from headway.job import JobRecord
 
 MAX_ARGUMENTS: Final = 16 * 1024
 """Bytes of the arguments of one job, as JSON, beyond which they are not recorded."""
 MAX_HEADERS: Final = 4 * 1024
+_FORMS: Final[tuple[Format, ...]] = ("msgpack", "json")
+_READERS: Final = {form: argument_decoder(Any, form) for form in _FORMS}
 
 
 class Call(Struct, frozen=True):
@@ -44,7 +47,7 @@ def recorded_call(record: JobRecord, tasks: Mapping[str, Task[Any, Any]]) -> Cal
         headers = call.headers if sum(map(len, call.headers.values())) <= MAX_HEADERS else {}
         if task is None:
             return Call(headers=headers, tags=tags)
-        read = argument_decoder(Any, form)
+        read = _READERS[form]
         args = [read(raw) for raw in call.args]
         kwargs = {name: read(raw) for name, raw in call.kwargs.items()}
         named = without_hidden(task.signature.by_name(args, kwargs), task.options_declared.hide)

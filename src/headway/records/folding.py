@@ -49,6 +49,16 @@ class Folding:
         for event in events:
             self._happened(self.job(event.job_id), event)
 
+    def attempts(self, events: Iterable[Event]) -> None:
+        """Take events of which only what they say of an attempt is wanted."""
+        for event in events:
+            if event.kind is EventKind.SUPERSEDED:
+                self._superseded(event)
+            elif event.kind is EventKind.STARTED:
+                self._run(event)
+            else:
+                self._ended(event)
+
     def job(self, job_id: str) -> JobRow:
         """Return the row of a job, a new one if there is none."""
         row = self.rows.jobs.get(job_id)
@@ -111,10 +121,13 @@ class Folding:
             late.worker = late.worker or event.worker
 
     def _started(self, row: JobRow, event: Event) -> None:
-        run = self.execution(event.job_id, event.epoch)
-        run.started_ms, run.worker, run.attempt = event.at_ms, event.worker, event.attempt
+        self._run(event)
         row.started_ms, row.worker = event.at_ms, event.worker
         row.attempt = event.attempt or row.attempt
+
+    def _run(self, event: Event) -> None:
+        run = self.execution(event.job_id, event.epoch)
+        run.started_ms, run.worker, run.attempt = event.at_ms, event.worker, event.attempt
 
     def _ended(self, event: Event) -> None:
         if event.worker is None or event.epoch <= 0:

@@ -30,6 +30,9 @@ BATCH: Final = 5000
 """Events of one transaction at most."""
 GATHER: Final = 0.05
 """Seconds for which events are gathered behind the first one."""
+BUSY: Final = 100
+"""Events of a batch from which on the next one is gathered for longer: a transaction costs as much as many jobs."""
+GATHER_BUSY: Final = 0.25
 HELD_MS: Final = 15_000
 """For how long a recorder holds a feed behind its last sign: then another one takes it over."""
 BEAT: Final = 2.0
@@ -99,6 +102,7 @@ class Following:
 
     async def _follow(self) -> None:
         carrier, held = self._preparing.carrier, self._holding()
+        self._preparing.begin()
         if held.cursor == UNREAD:
             end = await carrier.events_end()
             await self._sweeping.all()
@@ -107,9 +111,11 @@ class Following:
             await self._mend()
         async with EventReader(carrier, self._holding().cursor) as reader:
             writing: asyncio.Task[None] | None = None
+            gather = GATHER
             try:
                 while True:
-                    events = await reader.take(BATCH, within=BEAT, gather=GATHER)
+                    events = await reader.take(BATCH, within=BEAT, gather=gather)
+                    gather = GATHER_BUSY if len(events) > BUSY else GATHER
                     self._lag(events, reader)
                     rows = await self._preparing.rows(events, self._clock.now_ms()) if events else None
                     if writing is not None:

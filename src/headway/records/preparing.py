@@ -11,8 +11,9 @@ from headway.codec import decode_history, encode_history
 from headway.events import Event, EventKind
 from headway.job import JobId, is_job_id
 from headway.records.describing import describe, describe_call, remember
-from headway.records.folding import ENDS, Folding
+from headway.records.folding import Folding
 from headway.records.known import known
+from headway.records.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,23 +51,30 @@ class Preparing:
         self.tasks = tasks
         self._routes = routes
         self._alone = alone
+        self._recent = Recent()
 
     def folding(self) -> Folding:
         """Return an empty one of this carrier."""
         return Folding(self.name, self._routes.at)
 
+    def begin(self) -> None:
+        """Rely on nothing that was read before: it may not have been written."""
+        self._recent.clear()
+
     async def rows(self, events: Sequence[Event], now_ms: int) -> Rows:
         """Return the rows of a batch of events, in their order."""
         await self._routes.freshen(now_ms)
-        sound = [event for event in events if is_job_id(event.job_id)]
+        sound, attempts = self._recent.split(event for event in events if is_job_id(event.job_id))
         folding = self.folding()
         folding.events(sound)
+        folding.attempts(attempts)
+        self._recent.number(folding.rows.executions.values())
         read = dict.fromkeys(event.job_id for event in sound if event.kind not in _SAYS_ALL)
-        # A call never changes: it is read once. A log is read when an attempt has ended.
+        # A call never changes: it is read once. A log is read when the job has ended.
         came = {event.job_id for event in sound if event.kind is EventKind.ENQUEUED}
-        ended = {event.job_id for event in sound if event.kind in ENDS}
         records = await self.records(list(read))
-        logs = await self.logs([one.id for one in records if one.state.terminal and one.id in ended])
+        logs = await self.logs(records)
+        self._recent.read((record for record in records if record.id in came), now_ms)
         for record in records:
             describe(folding, record, logs.get(record.id, ()))
             if record.id in came:
@@ -81,8 +89,9 @@ class Preparing:
             found += [one for one in await self.carrier.get(ids[start : start + _AT_ONCE]) if one is not None]
         return found
 
-    async def logs(self, ids: Sequence[JobId]) -> dict[JobId, list[LogLine]]:
-        """Read the logs of jobs that have ended."""
+    async def logs(self, records: Sequence[JobRecord]) -> dict[JobId, list[LogLine]]:
+        """Read the logs of those of the jobs that have ended."""
+        ids = [one.id for one in records if one.logged and one.state.terminal]
         found: dict[JobId, list[LogLine]] = {}
         for start in range(0, len(ids), _LOGS_AT_ONCE):
             some = ids[start : start + _LOGS_AT_ONCE]

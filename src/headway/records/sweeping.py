@@ -56,7 +56,7 @@ class Sweeping:
         if not new:
             return 0
         folding = preparing.folding()
-        logs = await preparing.logs([one.id for one in new if one.state.terminal])
+        logs = await preparing.logs(new)
         for record in new:
             describe(folding, record, logs.get(record.id, ()))
             describe_call(folding, record, preparing.tasks)

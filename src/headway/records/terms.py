@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -27,6 +29,7 @@ def term(kind: str, name: str, value: str) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 1
 
 
+@lru_cache(maxsize=1024)  # most jobs have those of their task
 def tag_term(tag: str) -> int:
     """Return the term of a tag."""
     return term("tag", "", tag)
@@ -83,12 +86,11 @@ def terms_of(
     if key is not None:
         found.add(key_term(key))
     for path in paths if arguments is not None else ():
-        for number, plain in enumerate(_values(arguments, plain_path(path).split("."))):
-            if number == MAX_VALUES:
-                break
+        name = plain_path(path)
+        for plain in islice(_values(arguments, name.split(".")), MAX_VALUES):
             text = value_text(plain)
             if len(text) <= MAX_VALUE:
-                found.add(term("argument", plain_path(path), text))
+                found.add(term("argument", name, text))
     return found
 
 

@@ -1,20 +1,35 @@
 """Writes rows: a statement for each table, idempotent, so that what is written twice is there once.
 
-PostgreSQL gets the rows of a statement as one JSON document: one parameter, whatever their number. SQLite gets them one
-by one, which costs it nothing.
+PostgreSQL gets the rows of a statement as one JSON document: one parameter, whatever their number, which costs less
+than arrays or COPY for rows that say little. SQLite gets them one by one, which costs it nothing.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from sqlalchemy import JSON, Column, Table, and_, bindparam, case, column, func, or_, select
+from msgspec.structs import asdict, fields
+from sqlalchemy import (
+    JSON,
+    Column,
+    Table,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.records.tables import ERROR_GROUP, EXECUTION, HAPPENING, JOB, TERM
 from headway.records.values import REMOVED
+from headway.records.written import ExecutionRow, GroupRow, HappeningRow, JobRow, TermRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +43,13 @@ if TYPE_CHECKING:
     Columns = ReadOnlyColumnCollection[str, Any]
     Insert = postgresql.Insert | sqlite.Insert
 
+_ROWS: Final[dict[str, type[msgspec.Struct]]] = {
+    JOB.name: JobRow,
+    EXECUTION.name: ExecutionRow,
+    HAPPENING.name: HappeningRow,
+    TERM.name: TermRow,
+    ERROR_GROUP.name: GroupRow,
+}
 _NUL: Final = b"\\u0000"
 _encode: Final = msgspec.json.Encoder().encode
 _TERMINAL: Final = ("succeeded", "failed", "cancelled", "expired")
@@ -81,18 +103,34 @@ def insert_once(connection: AsyncConnection, table: Table, row: dict[str, Any]) 
 
 async def _upsert(connection: AsyncConnection, table: Table, rows: Sequence[msgspec.Struct]) -> None:
     if connection.dialect.name == "sqlite":
-        statement = _resolved(table, sqlite.insert(table))
-        await connection.execute(statement, cast("list[dict[str, Any]]", msgspec.to_builtins(rows)))
+        await connection.execute(_for_sqlite(table), [asdict(one) for one in rows])
         return
     document = _encode(rows)
     if _NUL in document:
         document = _encode(_without_nul(msgspec.to_builtins(rows)))
+    await connection.execute(_for_postgresql(table), {"rows": document.decode()})
+
+
+@cache
+def _for_sqlite(table: Table) -> Any:  # noqa: ANN401 - as below
+    return _resolved(table, sqlite.insert(table))
+
+
+@cache
+def _for_postgresql(table: Table) -> Any:  # noqa: ANN401 - as below
     given = func.json_to_recordset(sql_cast(bindparam("rows"), JSON))
     derived = given.table_valued(*(column(one.name, one.type) for one in table.columns))
     source = derived.render_derived("given", with_types=True)
     names = [one.name for one in table.columns]
-    insert = postgresql.insert(table).from_select(names, select(*(source.c[name] for name in names)))
-    await connection.execute(_resolved(table, insert), {"rows": document.decode()})
+    defaults = {one.encode_name: one.default for one in fields(_ROWS[table.name])}
+    values = [
+        # What is not in the document has its default.
+        func.coalesce(source.c[name], literal_column(repr(default)))
+        if isinstance(default := defaults[name], int | str)
+        else source.c[name]
+        for name in names
+    ]
+    return _resolved(table, postgresql.insert(table).from_select(names, select(*values)))
 
 
 def _without_nul(value: Any) -> Any:  # noqa: ANN401 - any value of JSON

@@ -1,11 +1,14 @@
-"""Rows on their way into the tables: as structs, which become JSON at no cost worth naming."""
+"""Rows on their way into the tables: as structs, which become JSON at no cost worth naming.
+
+What has its default is not written into that JSON: most of a row says nothing, and a database reads each word of it.
+"""
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
 
-class JobRow(Struct, kw_only=True):
+class JobRow(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A row of JOB. Without a task only what events tell is known, and the rest stays as it is."""
 
     id: str
@@ -38,7 +41,7 @@ class JobRow(Struct, kw_only=True):
     logs: str | None = None
 
 
-class ExecutionRow(Struct, kw_only=True):
+class ExecutionRow(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A row of EXECUTION."""
 
     job_id: str
@@ -57,7 +60,7 @@ class ExecutionRow(Struct, kw_only=True):
     error_group: str | None = None
 
 
-class HappeningRow(Struct, frozen=True):
+class HappeningRow(Struct, frozen=True, omit_defaults=True, gc=False):
     """A row of HAPPENING."""
 
     job_id: str
@@ -69,14 +72,14 @@ class HappeningRow(Struct, frozen=True):
     detail: str = ""
 
 
-class TermRow(Struct, frozen=True):
+class TermRow(Struct, frozen=True, omit_defaults=True, gc=False):
     """A row of TERM."""
 
     term: int
     job_id: str
 
 
-class GroupRow(Struct, kw_only=True):
+class GroupRow(Struct, kw_only=True, gc=False):
     """A row of ERROR_GROUP."""
 
     fingerprint: str

@@ -155,21 +155,15 @@ def _events(position: str, fields: list[bytes]) -> list[Event]:
     """
     try:
         values = dict(zip(fields[::2], fields[1::2], strict=True))
-        kind, first, at_ms, epoch = values[b"e"].decode().split("|")
-        worker = values.get(b"w", b"").decode()
+        named, first, at, of_epoch = values[b"e"].decode().split("|")
         ids = [first, *values.get(b"i", b"").decode().split()]
+        kind, at_ms, epoch = EventKind(named), int(at), int(of_epoch)
+        queue, by = values.get(b"q", b"").decode(), values.get(b"w", b"").decode()
+        worker, attempt = WorkerId(by) if by else None, int(values.get(b"a") or 0)
+        cursors = [*(f"{position}:{number}" for number in range(1, len(ids))), position]
         return [
-            Event(
-                position if number == len(ids) else f"{position}:{number}",
-                EventKind(kind),
-                JobId(job_id),
-                int(at_ms),
-                queue=values.get(b"q", b"").decode(),
-                epoch=int(epoch),
-                worker=WorkerId(worker) if worker else None,
-                attempt=int(values.get(b"a") or 0),
-            )
-            for number, job_id in enumerate(ids, start=1)
+            Event(cursor, kind, JobId(job_id), at_ms, queue, epoch, worker, attempt)
+            for cursor, job_id in zip(cursors, ids, strict=True)
         ]
     except (ValueError, KeyError):
         return []

@@ -103,6 +103,7 @@ class Columns:
     cancel: bytes | None = None
     withdrawn: bytes | None = None
     unique: bytes | None = None
+    logged: int = 1
 
     def kind(self) -> bytes:
         """Return the number of the job's kind; empty when the record is damaged."""
@@ -143,6 +144,7 @@ def record(job_id: JobId, columns: Columns, kinds: Mapping[bytes, Kind]) -> JobR
         "key": None if columns.key is None else columns.key.decode(errors="replace"),
         "progress": fraction,
         "progress_message": message,
+        "logged": columns.logged == 1,
     }
     if columns.done is not None:
         lost = {"state": JobState.FAILED, "reason": UNREADABLE}  # as the scripts take it

@@ -1,6 +1,6 @@
 -- Duty: all that is known of some jobs, at one instant.
 -- KEYS[1] prefix; ARGV[3..] ids. Returns the columns j, m, run, done, due score, key, progress, cancel reason, what a withdrawn job
--- was, unique key (mode|window|key), and the generation of the kind numbers.
+-- was, unique key (mode|window|key), 1 if it has a log, and the generation of the kind numbers.
 -- @include base
 -- @include unique
 local ids = {}
@@ -25,6 +25,18 @@ for i, key in ipairs(unique) do
     unique[i] = held_as(ids[i], key)
   end
 end
+-- Whether each has a log: 1 or 0.
+local function logged()
+  if redis.call('EXISTS', P .. 'logged') == 1 then
+    return gather('SMISMEMBER', P .. 'logged', ids)
+  end
+  local none = {}
+  for i = 1, #ids do
+    none[i] = 0
+  end
+  return none
+end
+
 return {
   gather('HMGET', P .. 'j', ids),
   gather('HMGET', P .. 'm', ids),
@@ -36,5 +48,6 @@ return {
   gather('HMGET', P .. 'creq', ids),
   rare('withdrawn'),
   unique,
+  logged(),
   redis.call('HGET', P .. 'kinds', '0') or '',
 }
