@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import libcst as cst
 
-from headway.migrate.rewrite.modules import imported
 from headway.migrate.rewrite.site import dotted_name
+from headway.migrate.rewrite.usage import unused_imports, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ _FIRST, _STANDARD, _OTHERS, _PROJECT = range(4)  # in the order in which imports
 
 def with_imports(plan: Plan, module: Module, tree: cst.Module, needs: Mapping[str, Target]) -> cst.Module:
     """Return the module with its imports as they have to be."""
-    used = _used(ast.parse(tree.code))
+    used = used_names(ast.parse(tree.code))
     needs = {local: target for local, target in needs.items() if local in used}
-    body = _taken_out(tree, _TakeOut(_unused(plan, module, used, needs)))
+    body = _taken_out(tree, _TakeOut(unused_imports(plan, module, used, needs)))
     for line in import_lines(needs, module):
         if not _joined(body, line):
             _insert(body, line, plan)
@@ -218,61 +218,6 @@ def relative(name: str, module: Module | None) -> str:
     return "." * (len(here) - same + 1) + ".".join(there[same:]) if same else name
 
 
-def _unused(plan: Plan, module: Module, after: set[str], needs: Mapping[str, Target]) -> set[str]:
-    """Return the imported names that were used and are not any more; all of arq's that are not used."""
-    before = _used(module.tree)
-    others = {
-        target.attr
-        for one in plan.project.modules.values()
-        if one is not module
-        for target in one.imports.values()
-        if target.module == module.name
-    }
-    gone: set[str] = set()
-    for local, target in module.imports.items():
-        arqs = target.module.partition(".")[0] == "arq"
-        if (local in after and not (arqs and local in needs)) or local in others:
-            continue
-        if arqs or (local in before and not module.is_package):
-            gone.add(local)
-    return gone
-
-
-def _used(tree: ast.Module) -> set[str]:
-    names = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
-    for node in ast.walk(tree):
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)
-            ):
-                names |= {
-                    one.value for one in items if isinstance(one, ast.Constant) and isinstance(one.value, str)
-                }
-            case ast.arg(annotation=ast.expr() as quoted) | ast.AnnAssign(annotation=quoted):
-                names |= _quoted(quoted)
-            case (
-                ast.FunctionDef(returns=ast.expr() as quoted)
-                | ast.AsyncFunctionDef(returns=ast.expr() as quoted)
-            ):
-                names |= _quoted(quoted)
-            case _:
-                pass
-    return names
-
-
-def _quoted(annotation: ast.expr) -> set[str]:
-    """Return the names in an annotation that is written as a text."""
-    found: set[str] = set()
-    for node in ast.walk(annotation):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            try:
-                inner = ast.parse(node.value, mode="eval")
-            except (SyntaxError, ValueError):
-                continue
-            found |= {one.id for one in ast.walk(inner) if isinstance(one, ast.Name)}
-    return found
-
-
 class _TakeOut(cst.CSTTransformer):
     """Takes names out of imports, and the imports that have none left."""
 
@@ -331,15 +276,3 @@ def _place(body: Sequence[cst.BaseStatement]) -> int:
             case _:
                 pass
     return at
-
-
-def still_arq(module: Module, code: str) -> list[str]:
-    """Return the names of arq that a changed module still imports."""
-    tree = ast.parse(code)
-    return sorted(
-        local
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for local, target in imported(node, module.package)
-        if target.module.partition(".")[0] == "arq"
-    )

@@ -89,8 +89,8 @@ def comparison(site: Site, original: cst.Comparison, updated: cst.Comparison) ->
     negated = isinstance(target.operator, cst.IsNot | cst.NotEqual)
     if not isinstance(target.operator, cst.Is | cst.IsNot | cst.Equal | cst.NotEqual):
         return None
-    if m.matches(right, m.Name("None")) and isinstance(left, cst.Name) and site.is_enqueued(left.value):
-        return expression(f"not {left.value}.duplicate" if negated else f"{left.value}.duplicate")
+    if m.matches(right, m.Name("None")) and (said := duplicate_of(site, left, updated.left)) is not None:
+        return expression(f"not {said}" if negated else said)
     if asks_complete(site, original):
         code = site.code(updated.left)
         wrapped = f"({code})" if isinstance(updated.left, cst.Await) and not updated.left.lpar else code
@@ -117,11 +117,24 @@ def is_state(site: Site, node: cst.Attribute) -> bool:
     return site.arq(node.value) == "JobStatus"
 
 
-def truth(site: Site, node: cst.BaseExpression) -> cst.BaseExpression | None:
-    """Return the test in the place of `if job`; None where the name is no job."""
-    if isinstance(node, cst.Name) and site.is_enqueued(node.value):
-        return expression(f"not {node.value}.duplicate")
-    return None
+def truth(site: Site, original: cst.BaseExpression, updated: cst.BaseExpression) -> cst.BaseExpression | None:
+    """Return the test in the place of one that asks whether a job was made; None where it asks nothing such."""
+    if isinstance(original, cst.BooleanOperation) and isinstance(updated, cst.BooleanOperation):
+        right = truth(site, original.right, updated.right)  # the left side is changed wherever it stands
+        return None if right is None else updated.with_changes(right=right)
+    duplicate = duplicate_of(site, original, updated)
+    return None if duplicate is None else expression(f"not {duplicate}")
+
+
+def duplicate_of(site: Site, original: cst.BaseExpression, updated: cst.BaseExpression) -> str | None:
+    """Return what says that no job was made, of a name for a job or an awaited enqueue; None where it is neither."""
+    if isinstance(original, cst.Name):
+        return f"{original.value}.duplicate" if site.is_enqueued(original.value) else None
+    inner = original.value if isinstance(original, cst.NamedExpr) else original
+    if not isinstance(inner, cst.Await) or not is_enqueue(inner.expression):
+        return None
+    code = site.code(updated)
+    return f"{code}.duplicate" if updated.lpar else f"({code}).duplicate"
 
 
 def state(site: Site, node: cst.Attribute, line: int) -> cst.BaseExpression | None:

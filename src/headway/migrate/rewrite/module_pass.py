@@ -5,26 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
-import libcst.matchers as m
 from libcst.metadata import PositionProvider
 
 from headway.migrate.rewrite import contexting, enqueueing, jobs, pools
-from headway.migrate.rewrite.importing import relative
+from headway.migrate.rewrite.frames import jobs_of, with_imports, with_typed_context, wrapped_context
+from headway.migrate.rewrite.names_only import NamesOnly
 from headway.migrate.rewrite.site import Frame, Site, dotted_name, expression
 from headway.migrate.rewrite.workers import TaskKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libcst.metadata import CodeRange
 
-    from headway.migrate.rewrite.modules import Module
     from headway.migrate.rewrite.tasks import TaskPlan
 
 _RENAMED: Final = {"ArqRedis": "Headway", "Job": "JobHandle", "Retry": "RetryLater"}
 
 
-class ModulePass(cst.CSTTransformer):
+class ModulePass(NamesOnly):
     """Changes one module; what it needs and tells is in its site."""
 
     METADATA_DEPENDENCIES = (PositionProvider,)  # type: ignore[mutable-override]
@@ -34,7 +31,6 @@ class ModulePass(cst.CSTTransformer):
         super().__init__()
         self._site = site
         self._classes = 0
-        self._names_only = 0  # within a part that is a name and no expression
         self._left_out: set[cst.CSTNode] = set()  # changed with what they are in
         self._statement: list[cst.BaseExpression] | None = None  # what is to be done before the statement
 
@@ -59,6 +55,8 @@ class ModulePass(cst.CSTTransformer):
         if not self._site.frames and not self._classes:
             key = TaskKey(self._site.module.name, node.name.value)
             frame.context = self._site.plan.contexts.get(key, "")
+        elif self._site.frames and not self._classes:
+            frame.context = wrapped_context(self._site, node)
         jobs_of(self._site, node, frame)
         self._site.frames.append(frame)
 
@@ -73,7 +71,9 @@ class ModulePass(cst.CSTTransformer):
             return updated_node
         key = TaskKey(self._site.module.name, updated_node.name.value)
         if frame.context:
-            updated_node = self._typed(updated_node, frame.context, always=key in self._site.plan.tasks)
+            updated_node = with_typed_context(
+                self._site, updated_node, frame.context, always=key in self._site.plan.tasks
+            )
         task = self._site.plan.tasks.get(key)
         if task is None:
             return updated_node
@@ -97,20 +97,6 @@ class ModulePass(cst.CSTTransformer):
             updated = updated.with_changes(leading_lines=[cst.EmptyLine(indent=False)] * 2)
         return updated.with_changes(decorators=[*made, *updated.decorators])
 
-    def _typed(self, node: cst.FunctionDef, context: str, *, always: bool) -> cst.FunctionDef:
-        """Annotate the context."""
-
-        def annotated(param: cst.Param) -> cst.Param:
-            if param.name.value != context or not (always or param.annotation is not None):
-                return param
-            return param.with_changes(annotation=cst.Annotation(cst.Name(self._site.headway("Context"))))
-
-        params = node.params.with_changes(
-            params=[annotated(one) for one in node.params.params],
-            posonly_params=[annotated(one) for one in node.params.posonly_params],
-        )
-        return node.with_changes(params=params)
-
     # --- statements ---------------------------------------------------------------------------------------------
 
     def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> None:
@@ -127,14 +113,6 @@ class ModulePass(cst.CSTTransformer):
         lines = [cst.SimpleStatementLine([cst.Expr(one)]) for one in before]
         lines[0] = lines[0].with_changes(leading_lines=updated_node.leading_lines)
         return cst.FlattenSentinel([*lines, updated_node.with_changes(leading_lines=())])
-
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        """Leave imports alone: what is used of them is seen when all else is changed."""
-        return False
-
-    def visit_Import(self, node: cst.Import) -> bool:
-        """As above."""
-        return False
 
     def visit_AssignTarget(self, node: cst.AssignTarget) -> None:
         """Leave `ctx["key"] = ...` to what follows it."""
@@ -231,28 +209,39 @@ class ModulePass(cst.CSTTransformer):
         self, original_node: cst.UnaryOperation, updated_node: cst.UnaryOperation
     ) -> cst.BaseExpression:
         """Change `not job`."""
-        name = original_node.expression
-        if (
-            isinstance(original_node.operator, cst.Not)
-            and isinstance(name, cst.Name)
-            and self._site.is_enqueued(name.value)
-        ):
-            return expression(f"{name.value}.duplicate")
-        return updated_node
+        if not isinstance(original_node.operator, cst.Not):
+            return updated_node
+        said = jobs.duplicate_of(self._site, original_node.expression, updated_node.expression)
+        return updated_node if said is None else expression(said)
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If:
         """Change `if job`."""
-        return updated_node.with_changes(test=jobs.truth(self._site, original_node.test) or updated_node.test)
+        return updated_node.with_changes(test=self._asked(original_node.test, updated_node.test))
+
+    def leave_While(self, original_node: cst.While, updated_node: cst.While) -> cst.While:
+        """Change `while job`."""
+        return updated_node.with_changes(test=self._asked(original_node.test, updated_node.test))
+
+    def leave_Assert(self, original_node: cst.Assert, updated_node: cst.Assert) -> cst.Assert:
+        """Change `assert job`."""
+        return updated_node.with_changes(test=self._asked(original_node.test, updated_node.test))
+
+    def _asked(self, original: cst.BaseExpression, updated: cst.BaseExpression) -> cst.BaseExpression:
+        return jobs.truth(self._site, original, updated) or updated
+
+    def leave_CompIf(self, original_node: cst.CompIf, updated_node: cst.CompIf) -> cst.CompIf:
+        """Change `[... for job in jobs if job]`."""
+        return updated_node.with_changes(test=self._asked(original_node.test, updated_node.test))
 
     def leave_IfExp(self, original_node: cst.IfExp, updated_node: cst.IfExp) -> cst.IfExp:
         """Change `... if job else ...`."""
-        return updated_node.with_changes(test=jobs.truth(self._site, original_node.test) or updated_node.test)
+        return updated_node.with_changes(test=self._asked(original_node.test, updated_node.test))
 
     def leave_BooleanOperation(
         self, original_node: cst.BooleanOperation, updated_node: cst.BooleanOperation
     ) -> cst.BooleanOperation:
         """Change `job and ...`."""
-        return updated_node.with_changes(left=jobs.truth(self._site, original_node.left) or updated_node.left)
+        return updated_node.with_changes(left=self._asked(original_node.left, updated_node.left))
 
     def visit_Call(self, node: cst.Call) -> None:
         """Tell what is called from what is only named."""
@@ -282,7 +271,7 @@ class ModulePass(cst.CSTTransformer):
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
         """Change arq's names."""
-        if self._names_only:
+        if self.in_name:
             return updated_node
         return self._renamed(original_node) or updated_node
 
@@ -305,89 +294,3 @@ class ModulePass(cst.CSTTransformer):
     def leave_Annotation(self, original_node: cst.Annotation, updated_node: cst.Annotation) -> cst.Annotation:
         """Change the types that have become texts, and those that are quoted."""
         return updated_node.with_changes(annotation=pools.annotation(self._site, updated_node.annotation))
-
-    # Parts that are names and no expressions.
-
-    def visit_Attribute_attr(self, node: cst.Attribute) -> None:
-        """Enter one."""
-        self._names_only += 1
-
-    def leave_Attribute_attr(self, node: cst.Attribute) -> None:
-        """Leave it."""
-        self._names_only -= 1
-
-    def visit_Arg_keyword(self, node: cst.Arg) -> None:
-        """Enter one."""
-        self._names_only += 1
-
-    def leave_Arg_keyword(self, node: cst.Arg) -> None:
-        """Leave it."""
-        self._names_only -= 1
-
-    def visit_Param_name(self, node: cst.Param) -> None:
-        """Enter one."""
-        self._names_only += 1
-
-    def leave_Param_name(self, node: cst.Param) -> None:
-        """Leave it."""
-        self._names_only -= 1
-
-
-def with_imports(function: cst.FunctionDef, frame: Frame, module: Module) -> cst.FunctionDef:
-    """Put imports at the beginning of a function, behind its docstring."""
-    body: Sequence[cst.BaseStatement | cst.BaseSmallStatement] = function.body.body
-    if not isinstance(function.body, cst.IndentedBlock):
-        return function
-    lines = [
-        cst.parse_statement(
-            f"from {relative(target.module, module)} import {target.attr}"
-            + ("" if local == target.attr else f" as {local}")
-        )
-        for local, target in sorted(frame.imports.items())
-    ]
-    at = (
-        1
-        if body
-        and m.matches(
-            body[0], m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
-        )
-        else 0
-    )
-    return function.with_changes(body=function.body.with_changes(body=[*body[:at], *lines, *body[at:]]))
-
-
-def jobs_of(site: Site, function: cst.FunctionDef, frame: Frame) -> None:
-    """Find the local names of a function that stand for jobs."""
-    for one in m.findall(
-        function, m.Assign(targets=[m.AssignTarget(m.Name())]) | m.NamedExpr(target=m.Name())
-    ):
-        value = one.value if isinstance(one, cst.Assign | cst.NamedExpr) else None
-        target = (
-            one.targets[0].target
-            if isinstance(one, cst.Assign)
-            else one.target
-            if isinstance(one, cst.NamedExpr)
-            else None
-        )
-        inner = value.expression if isinstance(value, cst.Await) else value
-        if not isinstance(target, cst.Name) or not isinstance(inner, cst.Call):
-            continue
-        if enqueueing.is_enqueue(inner):
-            frame.enqueued.add(target.value)
-            frame.jobs.add(target.value)
-        elif site.arq(inner.func) == "Job" or _answers_job(site, inner):
-            frame.jobs.add(target.value)
-    for param in m.findall(function.params, m.Param()):
-        if isinstance(param, cst.Param) and param.annotation is not None:
-            names = m.findall(param.annotation, m.Name() | m.Attribute())
-            if any(site.arq(one) == "Job" for one in names if isinstance(one, cst.BaseExpression)):
-                frame.jobs.add(param.name.value)
-
-
-def _answers_job(site: Site, call: cst.Call) -> bool:
-    ref = site.resolve(call.func)
-    return (
-        ref is not None
-        and ref.module is not None
-        and TaskKey(ref.module.name, ref.name) in site.plan.job_functions
-    )

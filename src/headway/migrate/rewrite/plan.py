@@ -12,12 +12,15 @@ from headway.migrate.rewrite.findings import Finding, Kind
 from headway.migrate.rewrite.graph import Imports
 from headway.migrate.rewrite.home import Home, find_home
 from headway.migrate.rewrite.hooks import Hooks, plan_hooks
+from headway.migrate.rewrite.overlooked import tell_of_overlooked
 from headway.migrate.rewrite.pool_names import pools_of
 from headway.migrate.rewrite.tasks import TaskPlan, plan_tasks
 from headway.migrate.rewrite.vocabulary import OPTIONS
 from headway.migrate.rewrite.workers import TaskKey, find_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from headway.migrate.rewrite.findings import Report
     from headway.migrate.rewrite.modules import Function, Module
     from headway.migrate.rewrite.project import Project
@@ -44,6 +47,8 @@ class Plan:
     """By module: dotted names that stand for arq's pool; see `pool_names`."""
     job_functions: set[TaskKey] = field(default_factory=set)
     """Functions that answer a job."""
+    decorators: set[TaskKey] = field(default_factory=set)
+    """Functions that stand above tasks: what they make is called with a context."""
     removed: dict[str, set[str]] = field(default_factory=dict)
     """By module: names of its top level that go, because only arq's worker used them."""
 
@@ -61,6 +66,7 @@ class Plan:
 def make_plan(project: Project, root_name: str, report: Report) -> Plan:
     """Decide what becomes of the project."""
     workers = find_workers(project, report)
+    tell_of_overlooked(project, workers, report)
     retries = any(_may_retry(module) for module in project.modules.values())
     tasks = plan_tasks(project, workers, report, retries=retries)
     contexts = context_functions(project, tasks)
@@ -92,6 +98,7 @@ def make_plan(project: Project, root_name: str, report: Report) -> Plan:
     )
     using = [module for module in project.modules.values() if uses_arq(module)]
     plan.pools = pools_of(project, using)
+    plan.decorators = _decorators(project, tasks)
     plan.job_functions = {
         TaskKey(module.name, name)
         for module in using
@@ -135,17 +142,39 @@ def _is_enqueue(node: ast.expr) -> bool:
     )
 
 
+def _decorators(project: Project, tasks: Iterable[TaskKey]) -> set[TaskKey]:
+    found: set[TaskKey] = set()
+    for key in tasks:
+        module = project.modules[key.module]
+        function = module.function(key.function)
+        for one in function.decorator_list if function else ():
+            ref = project.resolve(module, ast.unparse(one.func if isinstance(one, ast.Call) else one))
+            if ref is not None and ref.module is not None:
+                found.add(TaskKey(ref.module.name, ref.name))
+    return found
+
+
 def _passes_options(project: Project) -> bool:
     return any(
-        isinstance(node, ast.Call)
-        and not (isinstance(node.func, ast.Attribute) and node.func.attr == "enqueue_job")
-        and any(one.arg in OPTIONS for one in node.keywords)
+        _gives_option(node)
         for module in project.modules.values()
         if "_defer" in module.source.text
         or "_job_id" in module.source.text
         or "_queue_name" in module.source.text
         for node in ast.walk(module.tree)
     )
+
+
+def _gives_option(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(attr="enqueue_job")):
+            return False
+        case ast.Call(keywords=keywords):
+            return any(one.arg in OPTIONS for one in keywords)
+        case ast.Dict(keys=keys):
+            return any(isinstance(one, ast.Constant) and one.value in OPTIONS for one in keys)
+        case _:
+            return False
 
 
 def _only_listed(project: Project, workers: list[Worker]) -> list[TaskKey]:

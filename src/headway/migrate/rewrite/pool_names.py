@@ -29,18 +29,39 @@ def pools_of(project: Project, modules: Iterable[Module]) -> dict[str, set[str]]
                     | ast.AnnAssign(target=target, value=ast.expr() as value)
                 ):
                     inner = value.value if isinstance(value, ast.Await) else value
-                    if isinstance(inner, ast.Call) and _means(project, module, inner.func, "create_pool"):
+                    if isinstance(inner, ast.Call) and (
+                        _means(project, module, inner.func, "create_pool")
+                        or _answers_pool(project, module, inner.func)
+                    ):
                         names.add(ast.unparse(target))
                     elif isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Constant):
                         names |= {ast.unparse(target)} if inner.slice.value == POOL else set()
                 case ast.arg(arg=name, annotation=ast.expr() as annotation):
-                    parts = [one for one in ast.walk(annotation) if isinstance(one, ast.Name | ast.Attribute)]
-                    if any(_means(project, module, one, "ArqRedis") for one in parts):
+                    if _is_type_of_pool(project, module, annotation):
                         names.add(name)
                 case _:
                     pass
         found[""] |= {".".join(name.split(".")[-SHARED:]) for name in names if name.count(".") >= SHARED}
     return found
+
+
+def _answers_pool(project: Project, module: Module, called: ast.expr) -> bool:
+    ref = (
+        project.resolve(module, ast.unparse(called)) if isinstance(called, ast.Name | ast.Attribute) else None
+    )
+    if ref is None or ref.module is None:
+        return False
+    function = ref.module.function(ref.name)
+    return (
+        function is not None
+        and function.returns is not None
+        and _is_type_of_pool(project, ref.module, function.returns)
+    )
+
+
+def _is_type_of_pool(project: Project, module: Module, annotation: ast.expr) -> bool:
+    parts = [one for one in ast.walk(annotation) if isinstance(one, ast.Name | ast.Attribute)]
+    return any(_means(project, module, one, "ArqRedis") for one in parts)
 
 
 def _means(project: Project, module: Module, node: ast.expr, name: str) -> bool:

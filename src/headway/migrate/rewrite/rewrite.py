@@ -12,13 +12,14 @@ from headway.migrate.rewrite import commands
 from headway.migrate.rewrite.assembly import assemble
 from headway.migrate.rewrite.changes import Change, Rewriting
 from headway.migrate.rewrite.findings import Finding, Kind
-from headway.migrate.rewrite.importing import import_lines, still_arq, with_imports
+from headway.migrate.rewrite.importing import import_lines, with_imports
 from headway.migrate.rewrite.module_pass import ModulePass
 from headway.migrate.rewrite.modules import Target
 from headway.migrate.rewrite.plan import make_plan, uses_arq
 from headway.migrate.rewrite.project import read_project
 from headway.migrate.rewrite.site import Site
 from headway.migrate.rewrite.sources import Source, files_below, read_python, read_text
+from headway.migrate.rewrite.usage import still_arq
 
 if TYPE_CHECKING:
     from collections.abc import Callable

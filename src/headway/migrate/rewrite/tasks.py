@@ -68,6 +68,14 @@ class _Planner:
     def add(self, worker: Worker, key: TaskKey, options: Mapping[str, Given]) -> None:
         module = self._project.modules[key.module]
         if key in self.plans:
+            other = self._name(module, key, options)
+            if other != self.plans[key].name:
+                what = (
+                    f"{key.function} is also listed as {other}; it is one task here, {self.plans[key].name}"
+                )
+                todo = f"declare a second task, {other}, that calls {key.function}.fn"
+                self._say(module, key, Kind.HAND, what, todo)
+                return
             what = f"task {key.function} belongs to several workers; it goes to the queue of the first"
             self._say(module, key, Kind.CHECK, what, "enqueue with options(queue=...) for the others")
             return
