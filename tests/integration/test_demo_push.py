@@ -117,9 +117,9 @@ def test_the_database_notes_every_change(tmp_path: Path) -> None:
     from headway.clock import SystemClock  # noqa: PLC0415 - as above
     from headway.demo.push_audit import Audit  # noqa: PLC0415 - as above
     from headway.guards.beginning import Started  # noqa: PLC0415 - as above
+    from headway.guards.document import PushedJob  # noqa: PLC0415 - as above
     from headway.guards.guard import Guard  # noqa: PLC0415 - as above
     from headway.guards.stores.sqlite import SqliteStore  # noqa: PLC0415 - as above
-    from headway.guards.transitions import PushedJob  # noqa: PLC0415 - as above
     from headway.job import NewJob, Succeeded, WorkerId, new_job_id  # noqa: PLC0415 - as above
 
     async def live() -> None:

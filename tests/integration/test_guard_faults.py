@@ -18,10 +18,10 @@ from headway.codec import decode_history
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.guards.base import Entry
 from headway.guards.beginning import Started
-from headway.guards.document import entry_key
+from headway.guards.document import PushedJob, entry_key
 from headway.guards.guard import Guard
 from headway.guards.reservations import _entry_key
-from headway.guards.transitions import Busy, Complete, PushedJob
+from headway.guards.transitions import Busy, Complete
 from headway.guards.url import from_url
 from headway.job import Fire, JobState, NewJob, Succeeded, WorkerId, new_job_id
 from headway.storage import patience

@@ -379,14 +379,14 @@ GUARD: Final[tuple[Mutant, ...]] = (
     mutant(
         "guard-running-withdrawn",
         "a job that runs is given away",
-        ("guards/transitions.py", "    if document.removed or document.state not in WAITING or overdue:", "    if document.removed or document.state.terminal or overdue:"),
+        ("guards/acts.py", "    if document.removed or document.state not in WAITING or overdue:", "    if document.removed or document.state.terminal or overdue:"),
         carrier="cloudtasks",
         conformance="test_withdraw.py",
     ),
     mutant(
         "guard-withdrawn-revived",
         "a mover that is late brings a job back that went on meanwhile",
-        ("guards/transitions.py", "        if not left or past.epoch <= document.last_epoch:", "        if not left:"),
+        ("guards/acts.py", "        if not left or past.epoch <= document.last_epoch:", "        if not left:"),
         carrier="cloudtasks",
         conformance="test_withdraw.py",
     ),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headway.brokers.cloudtasks.message import VERSION, decode, encode, refusal
 from headway.errors import CodecError
-from headway.guards.transitions import PushedJob
+from headway.guards.document import PushedJob
 from headway.job import Fire, JobId, NewJob, new_job_id
 
 _names = st.from_regex(r"\A[^\s,{}\x00-\x1f\x7f\ud800-\udfff][^,{}\x00-\x1f\x7f\ud800-\udfff]{0,50}\Z")

@@ -11,8 +11,8 @@ from headway.app.opening import broker_settings
 from headway.brokers.base import BrokerSettings
 from headway.config import Settings
 from headway.guards.beginning import Started
+from headway.guards.document import PushedJob
 from headway.guards.guard import Guard
-from headway.guards.transitions import PushedJob
 from headway.guards.url import from_url
 from headway.job import NewJob, Succeeded, WorkerId, new_job_id
 from headway.testing import FakeClock

@@ -19,8 +19,9 @@ from headway.brokers.base import (
 from headway.codec import decode_history
 from headway.errors import BrokerRefusedError, BrokerUnavailableError
 from headway.guards.beginning import Started
+from headway.guards.document import PushedJob
 from headway.guards.guard import Guard
-from headway.guards.transitions import Busy, Complete, PushedJob
+from headway.guards.transitions import Busy, Complete
 from headway.guards.url import from_url
 from headway.job import Failed, Fire, JobState, NewJob, Released, RetryAt, Succeeded, WorkerId, new_job_id
 from headway.storage.redis.replies import ServerRefusesError

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from headway.brokers.base import JobPage, LogLine
-from headway.guards import transitions
+from headway.guards import acts
 from headway.guards.document import PushedJob, fresh, tombstone
+from headway.guards.transitions import WAITING
 from headway.job import JobRecord, JobState
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Desk:
         return await asyncio.gather(*(self._cancel(job_id, reason) for job_id in ids))
 
     async def _cancel(self, job_id: JobId, reason: str) -> Acted:
-        settled = await self._change(job_id, partial(transitions.cancel, reason=reason))
+        settled = await self._change(job_id, partial(acts.cancel, reason=reason))
         document = settled.document
         record = self._changes.record(document)
         state = None if record is None else record.state
@@ -75,7 +76,7 @@ class Desk:
     async def cancel_waiting(self, pushed: PushedJob, reason: str) -> Acted:
         """Cancel a job that was never delivered."""
         now = self._changes.now_ms()
-        document = transitions.cancel_unknown(pushed, reason, now_ms=now)
+        document = acts.cancel_unknown(pushed, reason, now_ms=now)
         if await self._store.insert(self._changes.entry(document, 1), now_ms=now) is not None:
             return await self._cancel(pushed.job.id, reason)
         await self._changes.keep_key(document)
@@ -86,7 +87,7 @@ class Desk:
         return await asyncio.gather(*(self._withdraw(job_id, reason) for job_id in ids))
 
     async def _withdraw(self, job_id: JobId, reason: str) -> Withdrawn:
-        settled = await self._change(job_id, partial(transitions.withdraw, reason=reason))
+        settled = await self._change(job_id, partial(acts.withdraw, reason=reason))
         document = settled.document
         if document is None or not document.withdrawn or document.reason != reason:
             return Withdrawn(known=document is not None)
@@ -95,7 +96,7 @@ class Desk:
     async def withdraw_waiting(self, pushed: PushedJob, reason: str) -> Withdrawn:
         """End one that was never delivered, and that is to go on elsewhere."""
         now = self._changes.now_ms()
-        document = transitions.withdraw(fresh(pushed, JobState.READY), reason, now_ms=now)
+        document = acts.withdraw(fresh(pushed, JobState.READY), reason, now_ms=now)
         if document is None:
             return Withdrawn(known=False)
         if await self._store.insert(self._changes.entry(document, 1), now_ms=now) is not None:
@@ -105,17 +106,17 @@ class Desk:
     async def _withdrawn(self, document: Document) -> Withdrawn:
         """Hold its key as long as its record, also of one that was withdrawn before: its process may have died then."""
         await self._changes.keep_key(document)
-        before = self._changes.record(transitions.before_withdrawal(document))
+        before = self._changes.record(acts.before_withdrawal(document))
         return Withdrawn(known=True, before=before, left=document.pushed)
 
     async def admit(self, job: NewJob, past: Past) -> PushedJob | None:
         """Take in a job that comes from elsewhere; the turn whose task is to be made, None: it is here, or has gone."""
         settled = await self._changes.change(
             job.id,
-            lambda document: transitions.admit(document, job, past, now_ms=self._changes.now_ms()),
+            lambda document: acts.admit(document, job, past, now_ms=self._changes.now_ms()),
         )
         document = settled.document
-        if document is None or document.removed or document.state not in transitions.WAITING:
+        if document is None or document.removed or document.state not in WAITING:
             return None
         # Also when it was taken in before: that process may have died before the task was made.
         return document.pushed
@@ -125,7 +126,7 @@ class Desk:
         return await asyncio.gather(*(self._remove(job_id) for job_id in ids))
 
     async def _remove(self, job_id: JobId) -> Acted:
-        settled = await self._change(job_id, transitions.remove)
+        settled = await self._change(job_id, acts.remove)
         if settled.applied and settled.before is not None and settled.before.key is not None:
             await self._changes.reservations.free(settled.before.key, job_id)
         document = settled.document
@@ -147,16 +148,16 @@ class Desk:
 
     async def retry(self, job_id: JobId) -> Acted:
         """Give a completed job a new life."""
-        return await self._next_turn(job_id, transitions.retry)
+        return await self._next_turn(job_id, acts.retry)
 
     async def promote(self, job_id: JobId) -> Acted:
         """Make a scheduled retry ready."""
-        return await self._next_turn(job_id, transitions.promote)
+        return await self._next_turn(job_id, acts.promote)
 
     async def _next_turn(self, job_id: JobId, step: Callable[..., Document | None]) -> Acted:
         settled = await self._change(job_id, step)
         document = settled.document
-        if document is None or document.removed or document.state not in transitions.WAITING:
+        if document is None or document.removed or document.state not in WAITING:
             return Acted(done=False)
         if not settled.applied:
             # An earlier call may have failed between the guard and the dispatcher.

@@ -1,4 +1,4 @@
-"""What becomes of a pushed job: pure functions from what the guard keeps of it to what it keeps next.
+"""What becomes of a pushed job as it runs: pure functions from what the guard keeps of it to what it keeps next.
 
 Each returns the next document, or says why there is none. The guard swaps it in by comparing versions; when somebody
 else was faster, it reads again and asks again.
@@ -12,17 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headway.brokers.base import LogLine, Progress
-from headway.guards.document import Document, Line, PushedJob, fresh, tombstone
+from headway.guards.document import Document, Line, PushedJob, fresh
 from headway.job import (
     Cancelled,
     Expired,
     Failed,
-    JobId,
     JobState,
-    Lease,
-    NewJob,
     Outcome,
-    Past,
     Released,
     RetryAt,
     Succeeded,
@@ -32,10 +28,9 @@ from headway.job import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PushedJob"]
+    from headway.job import JobId, Lease
 
 WAITING: Final = frozenset({JobState.SCHEDULED, JobState.READY})
-RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 _LOG_BYTES: Final = 128 * 1024  # of a job's log: it is written anew with each change of the job
 
 
@@ -144,17 +139,17 @@ def settle(  # noqa: PLR0911 - one for each outcome
     cancelled = document.cancel_requested
     match outcome:
         case Succeeded(result=result):
-            return _end(replace(document, result=result), JobState.SUCCEEDED, now_ms)
+            return end(replace(document, result=result), JobState.SUCCEEDED, now_ms)
         case Failed(history=history):
-            return _end(replace(document, history=history), JobState.FAILED, now_ms)
+            return end(replace(document, history=history), JobState.FAILED, now_ms)
         case Cancelled(reason=reason):
-            return _end(document, JobState.CANCELLED, now_ms, reason=reason or document.reason)
+            return end(document, JobState.CANCELLED, now_ms, reason=reason or document.reason)
         case Expired():
-            return _end(document, JobState.EXPIRED, now_ms)
+            return end(document, JobState.EXPIRED, now_ms)
         case RetryAt(at_ms=at_ms, history=history, counted=counted):
             document = replace(document, history=history)
             if cancelled:
-                return _end(document, JobState.CANCELLED, now_ms, reason=document.reason)
+                return end(document, JobState.CANCELLED, now_ms, reason=document.reason)
             return replace(
                 document,
                 state=JobState.READY if at_ms <= now_ms else JobState.SCHEDULED,
@@ -165,7 +160,7 @@ def settle(  # noqa: PLR0911 - one for each outcome
             )
         case Released():
             if cancelled:
-                return _end(document, JobState.CANCELLED, now_ms, reason=document.reason)
+                return end(document, JobState.CANCELLED, now_ms, reason=document.reason)
             return replace(document, state=JobState.READY, attempt=document.attempt - 1, worker=None)
         case _:
             assert_never(outcome)
@@ -218,110 +213,6 @@ def report(
     return replace(document, progress=fraction, progress_message=message, log=_last(lines, max_lines))
 
 
-def cancel(document: Document, reason: str, *, now_ms: int) -> Document | None:
-    """Cancel a waiting job, ask the holder of a running one; None: it has completed."""
-    if document.removed or document.state.terminal:
-        return None
-    if document.state is JobState.RUNNING:
-        if document.lease_until_ms <= now_ms:
-            return _end(document, JobState.CANCELLED, now_ms, reason=reason)
-        return replace(document, cancel_requested=True, reason=reason)
-    return _end(document, JobState.CANCELLED, now_ms, reason=reason)
-
-
-def cancel_unknown(pushed: PushedJob, reason: str, *, now_ms: int) -> Document:
-    """Cancel a job that was never delivered."""
-    return _end(fresh(pushed, JobState.READY), JobState.CANCELLED, now_ms, reason=reason)
-
-
-def withdraw(document: Document, reason: str, *, now_ms: int) -> Document | None:
-    """End a waiting job that is to go on elsewhere; None: it runs, has ended, or is overdue."""
-    overdue = document.expires_ms is not None and document.expires_ms <= now_ms
-    if document.removed or document.state not in WAITING or overdue:
-        return None
-    return replace(_end(document, JobState.CANCELLED, now_ms, reason=reason), withdrawn=True)
-
-
-def before_withdrawal(document: Document) -> Document:
-    """Return a withdrawn job as it was before."""
-    return replace(
-        document,
-        state=JobState.READY
-        if document.due_ms is None
-        else JobState.SCHEDULED,  # of one that is due it is seen
-        finished_ms=None,
-        reason="",
-        withdrawn=False,
-        epoch=document.last_epoch,
-    )
-
-
-def admit(document: Document | None, job: NewJob, past: Past, *, now_ms: int) -> Document | None:
-    """Take in a job that comes from elsewhere; None: it is here, or went from here under no lower epoch.
-
-    Its first turn has the number of its epoch: a name that no task of the job has had here before.
-    """
-    if document is not None:
-        left = document.removed or document.withdrawn
-        if not left or past.epoch <= document.last_epoch:
-            return None
-    later = job.due_ms is not None and job.due_ms > now_ms
-    return replace(
-        fresh(PushedJob(job, past.epoch), JobState.SCHEDULED if later else JobState.READY),
-        attempt=past.attempt,
-        crashes=past.crashes,
-        history=past.history,
-        epoch=past.epoch,
-        left_due_ms=None if document is None else document.last_due_ms or None,
-    )
-
-
-def remove(document: Document, *, now_ms: int) -> Document | None:
-    """Forget a job that does not run; None: it runs, or is gone already."""
-    if document.removed or (document.state is JobState.RUNNING and document.lease_until_ms > now_ms):
-        return None
-    return tombstone(document)
-
-
-def retry(document: Document, *, now_ms: int) -> Document | None:
-    """A new life with fresh attempts; None: it has not failed, been cancelled or expired.
-
-    An expiry that has passed is dropped: it would end the new life at once. A body that was not read names no task.
-    """
-    overdue = document.expires_ms is not None and document.expires_ms <= now_ms
-    waiting_overdue = overdue and document.state in WAITING
-    unknown = document.removed or document.cut or document.withdrawn or not document.task
-    if unknown or not (document.state in RETRYABLE or waiting_overdue):
-        return None
-    return Document(
-        id=document.id,
-        task=document.task,
-        queue=document.queue,
-        payload=document.payload,
-        priority=document.priority,
-        state=JobState.READY,
-        turn=document.turn + 1,
-        epoch=document.epoch,
-        expires_ms=None if overdue else document.expires_ms,
-        key=document.key,
-        log=document.log,
-        left_due_ms=document.last_due_ms or None,
-    )
-
-
-def promote(document: Document, *, now_ms: int) -> Document | None:
-    """Make a scheduled retry ready now, by a turn of its own; None: it is not scheduled."""
-    if document.removed or document.state is not JobState.SCHEDULED or (document.due_ms or 0) <= now_ms:
-        return None
-    return replace(
-        document,
-        state=JobState.READY,
-        due_ms=now_ms,
-        turn=document.turn + 1,
-        left_due_ms=document.last_due_ms,
-    )
-
-
 def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms: int) -> Document:
     """The dead-letter record of a body that could not be read."""
     document = Document(
@@ -333,7 +224,7 @@ def malformed(job_id: JobId, queue: str, body: bytes, history: bytes, *, now_ms:
         state=JobState.READY,
         history=history,
     )
-    return _end(document, JobState.FAILED, now_ms, reason="the body of its task cannot be read")
+    return end(document, JobState.FAILED, now_ms, reason="the body of its task cannot be read")
 
 
 def without_log(document: Document | None) -> Document | None:
@@ -345,18 +236,17 @@ def refused(document: Document, history: bytes, *, now_ms: int, whole: bool) -> 
     """The dead-letter record of a job of which the store refuses to keep more. Not `whole`: without its call, too."""
     document = replace(document, history=history, result=b"", log=(), progress_message="")
     document = document if whole else replace(document, payload=b"", cut=True)
-    return _end(
-        document, JobState.FAILED, now_ms, reason="the guard's store refuses what is to be kept of it"
-    )
+    return end(document, JobState.FAILED, now_ms, reason="the guard's store refuses what is to be kept of it")
 
 
 def damaged(pushed: PushedJob, history: bytes, *, now_ms: int) -> Document:
     """The dead-letter record of a job whose entry cannot be read: whether it has run, only people can find out."""
     document = replace(fresh(pushed, JobState.READY), history=history)
-    return _end(document, JobState.FAILED, now_ms, reason="what the guard kept of it cannot be read")
+    return end(document, JobState.FAILED, now_ms, reason="what the guard kept of it cannot be read")
 
 
-def _end(document: Document, state: JobState, now_ms: int, *, reason: str | None = None) -> Document:
+def end(document: Document, state: JobState, now_ms: int, *, reason: str | None = None) -> Document:
+    """End a job, for the reason it has already unless another is given."""
     return replace(
         document,
         state=state,

@@ -20,7 +20,7 @@ from headway.clock import to_ms
 from headway.codec import encode_history
 from headway.errors import CodecError
 from headway.guards.beginning import Started
-from headway.guards.transitions import Behind, Busy, Complete, PushedJob
+from headway.guards.transitions import Behind, Busy, Complete
 from headway.job import AttemptError, Delivery, JobId, JobState, id_instant_ms, new_job_id
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headway.brokers.cloudtasks.auth.verifier import Verifier
     from headway.brokers.cloudtasks.settle import Settling
     from headway.clock import Clock
+    from headway.guards.document import PushedJob
     from headway.guards.guard import Guard
     from headway.job import WorkerId
 

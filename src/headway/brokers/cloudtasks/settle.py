@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from headway.brokers.base import PushResponse
 from headway.brokers.cloudtasks.answers import answer, come_back, done
 from headway.errors import BrokerError, BrokerRefusedError, ConfigError
-from headway.guards.transitions import WAITING, PushedJob
+from headway.guards.transitions import WAITING
 from headway.job import Delivery, JobState, RetryAt
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import Report, SettleResult
     from headway.brokers.cloudtasks.guard import Keeping
+    from headway.guards.document import PushedJob
     from headway.guards.guard import Guard
     from headway.job import Outcome
 
