@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
-from zoneinfo import ZoneInfo
 
 from headway.clock import LONGEST_MS
 from headway.schedules.cron import CronTimes, ScheduleError, parse
+from headway.schedules.walltime import instant_of, wall_of, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
 
 __all__ = ["CatchUp", "Cron", "Every", "Schedule", "ScheduleError", "due_fires", "fires_between", "next_wake"]
 
@@ -62,7 +63,7 @@ class Cron:
                 raise ScheduleError(message)
         object.__setattr__(self, "expression", " ".join(self.expression.split()))
         object.__setattr__(self, "_times", parse(self.expression))
-        object.__setattr__(self, "_zone", _zone(self.timezone))
+        object.__setattr__(self, "_zone", zone_of(self.timezone))
 
     def __str__(self) -> str:
         """Describe the schedule for logs and lists."""
@@ -72,9 +73,9 @@ class Cron:
         """Return the first fire time later than `instant`, in UTC; `ScheduleError` past year 9999."""
         instant = _utc(instant)
         try:
-            wall = self._times.next_match(_wall(instant, self._zone))
+            wall = self._times.next_match(wall_of(instant, self._zone))
             while wall is not None:
-                fire = _instant(wall, self._zone)
+                fire = instant_of(wall, self._zone)
                 if fire > instant:
                     return fire
                 wall = self._times.next_match(wall)
@@ -86,9 +87,9 @@ class Cron:
         """Return the last fire time no later than `instant`, in UTC; `ScheduleError` before year 1."""
         instant = _utc(instant)
         try:
-            wall = self._times.previous_match(_wall(instant, self._zone))
+            wall = self._times.previous_match(wall_of(instant, self._zone))
             if wall is not None:
-                return _instant(wall, self._zone)
+                return instant_of(wall, self._zone)
         except OverflowError:
             pass
         raise _out_of_calendar(self, "up to", instant)
@@ -258,56 +259,11 @@ def _is_a(value: object, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # OSError: a folder such as "Europe"
-        message = (
-            f"time zone {name!r} is not known; write a name of the IANA database, such as 'Europe/Zurich'"
-        )
-        raise ScheduleError(message) from None
-
-
 def _utc(instant: datetime, what: str = "the instant") -> datetime:
     if instant.utcoffset() is None:
         message = f"{what} {instant!r} has no time zone: give an aware datetime, such as datetime.now(UTC)"
         raise ScheduleError(message)
     return instant.astimezone(UTC)
-
-
-def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Give the instant at which a wall-clock time runs: its first occurrence, or the end of its gap."""
-    first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    # PEP 495: in a fold `first` is the earlier of two; in a gap the order is reversed, around the jump.
-    return first if first <= second else _transition(second, first, zone)
-
-
-def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
-    """Give the latest wall-clock second whose turn has come by `instant`, or would have if it matched.
-
-    That is the local time, but while an hour repeats, it is the end of that hour: all of its times ran in the
-    first pass, and none is left to run until the clock has passed them again.
-    """
-    local = instant.astimezone(zone)
-    if local.fold:
-        first_pass = local.replace(fold=0).astimezone(UTC)
-        local = (_transition(first_pass, instant, zone) - _SECOND).astimezone(zone)
-    return local.replace(tzinfo=None, fold=0, microsecond=0)
-
-
-def _transition(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """Find, by bisection, the first second of the zone's new offset, later than `before`, up to `after`."""
-    before = before.replace(microsecond=0)
-    offset = before.astimezone(zone).utcoffset()
-    low, high = 0, (after - before) // _SECOND
-    while high - low > 1:
-        middle = (low + high) // 2
-        if (before + middle * _SECOND).astimezone(zone).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return before + high * _SECOND
 
 
 def _out_of_calendar(schedule: Schedule, side: str, instant: datetime) -> ScheduleError:
