@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from headway.errors import CodecError, ConfigError, PayloadTooLargeError, SerialisationError
+from headway.compression import MAX_EXPANDED, compressor, expand
+from headway.errors import CodecError, PayloadTooLargeError, SerialisationError
 from headway.extent import MAX_VALUES, holds_too_many
 from headway.job import AttemptError
 from headway.raised import message_of
@@ -31,8 +32,6 @@ PLAIN_HEAD: Final = bytes([_VERSION << 4])
 """The first byte of an envelope in MessagePack, neither compressed nor offloaded."""
 REFERENCE: Final = _VERSION << 4 | 4
 _REFERENCE_HEAD: Final = bytes([REFERENCE])
-# What is larger is stored as it is: so a small compressed envelope that claims more is an attack or damage.
-_MAX_EXPANDED: Final = 64 * 1024 * 1024
 
 
 class Call(Struct, array_like=True, frozen=True):
@@ -63,7 +62,7 @@ class Codec:
         self._encode: Callable[[Any], bytes] = (
             _encode_json if format == "json" else msgspec.msgpack.Encoder(enc_hook=to_builtin).encode
         )
-        self._compress: Callable[[bytes], bytes] | None = _zstd_compressor() if compress else None
+        self._compress: Callable[[bytes], bytes] | None = compressor() if compress else None
         self._compress_over = compress_over
         self.limit = limit
         self._limit_name = limit_name
@@ -133,7 +132,7 @@ class Codec:
         return holds_too_many(body, json=bool(self._flags & _JSON))
 
     def _frame(self, body: bytes) -> bytes:
-        if self._compress is not None and self._compress_over < len(body) <= _MAX_EXPANDED:
+        if self._compress is not None and self._compress_over < len(body) <= MAX_EXPANDED:
             packed = self._compress(body)
             if len(packed) < len(body):
                 return bytes([self._flags | _ZSTD]) + packed
@@ -241,7 +240,7 @@ def _open(payload: bytes) -> tuple[bytes | memoryview, Format]:
         raise CodecError(msg)
     body: bytes | memoryview = memoryview(payload)[1:]
     if first & _ZSTD:
-        body = _zstd_expand(payload[1:])
+        body = expand(payload[1:])
     if holds_too_many(body, json=bool(first & _JSON)):
         msg = f"the payload holds more than {MAX_VALUES:,} values"
         raise CodecError(msg)
@@ -301,31 +300,6 @@ def _refuse_lost_number(value: Any) -> None:  # noqa: ANN401 - any value
     elif isinstance(value, list | tuple | set | frozenset):
         for item in cast("list[object]", value):
             _refuse_lost_number(item)
-
-
-def _zstd_compressor() -> Callable[[bytes], bytes]:
-    try:
-        import zstandard  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        msg = "compression = zstd needs the extra: pip install 'headway[zstd]'"
-        raise ConfigError(msg) from error
-    return zstandard.ZstdCompressor(level=3).compress
-
-
-def _zstd_expand(body: bytes) -> bytes:
-    try:
-        import zstandard  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        msg = "the payload is compressed with Zstandard: pip install 'headway[zstd]' where it is read"
-        raise CodecError(msg) from error
-    try:
-        if zstandard.frame_content_size(body) > _MAX_EXPANDED:
-            msg = "the compressed payload claims an unreasonable size"
-            raise CodecError(msg)
-        return zstandard.ZstdDecompressor().decompress(body, max_output_size=_MAX_EXPANDED)
-    except zstandard.ZstdError as error:
-        msg = f"the compressed payload is damaged: {error}"
-        raise CodecError(msg) from error
 
 
 _JSON_ENCODER: Final = msgspec.json.Encoder(enc_hook=to_builtin)

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway import codec as codec_module
+from headway import compression
 from headway.codec import (
     Codec,
     Format,
@@ -164,7 +164,7 @@ def test_an_unknown_envelope_is_refused(first: int) -> None:
 
 
 def test_a_bomb_is_refused_before_it_expands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec_module, "_MAX_EXPANDED", 1000)
+    monkeypatch.setattr(compression, "MAX_EXPANDED", 1000)
     told = zstandard.ZstdCompressor(level=19).compress(bytes(1_000_000))
     untold = zstandard.ZstdCompressor(level=19, write_content_size=False).compress(bytes(1_000_000))
     assert len(told) < 1000
