@@ -3,22 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from types import NoneType, SimpleNamespace, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    NamedTuple,
-    Never,
-    NoReturn,
-    Protocol,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never, NoReturn, Protocol, cast
 
 import msgspec
 
@@ -33,7 +19,8 @@ from headway.app.arrival import (
     typed_change,
 )
 from headway.app.constraints import readable
-from headway.app.context import Context
+from headway.app.hints import hints_of, is_context, sound_classes, without_extras
+from headway.app.parameters import Parameters
 from headway.codec import PLAIN_HEAD, Codec, argument_decoder, decode_call, decode_result, from_builtin
 from headway.errors import ArgumentsError, CodecError, DeclarationError, SerialisationError
 from headway.extent import MAX_VALUES
@@ -46,7 +33,6 @@ if TYPE_CHECKING:
 _MAX_SHAPES: Final = 64  # a parameter that takes anything has as many types as there are
 _NEVER: Final = (Never, NoReturn)
 _TEXT: Final = frozenset({str})
-_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class _Plan(NamedTuple):
@@ -78,33 +64,23 @@ class Signature:
         self.task = task
         self._form: Format = form
         parameters = list(inspect.signature(function).parameters.values())
-        hints = _hints(function)
-        self.takes_context = bool(parameters) and _is_context(
+        hints = hints_of(function)
+        self.takes_context = bool(parameters) and is_context(
             hints.get(parameters[0].name, parameters[0].annotation)
         )
         if self.takes_context:
             parameters = parameters[1:]
         returns = hints.get("return", Any)
-        self.result_type: Any = Any if returns in _NEVER else _without_extras(returns)
+        self.result_type: Any = Any if returns in _NEVER else without_extras(returns)
         self._checked("it returns", self.result_type)
-        self._sound_results = _sound(self.result_type)
+        self._sound_results = sound_classes(self.result_type)
         self._may_be_none = self._sound_results is None or NoneType in self._sound_results
-        self._positional = [p.name for p in parameters if p.kind in _POSITIONAL]
-        self._by_name = frozenset(
-            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        )
-        self._required = [
-            p.name
-            for p in parameters
-            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-        self._varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        self._varkwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        self.parameters = Parameters(task, parameters)
         self._types: dict[str, Any] = {}
         self._infos: dict[str, msgspec.inspect.Type] = {}
         self._accepts: dict[str, Accepted] = {}
         for p in parameters:
-            if _is_context(hints.get(p.name, p.annotation)):
+            if is_context(hints.get(p.name, p.annotation)):
                 msg = f"task {task!r}: the Context must be the first parameter, not {p.name!r}"
                 raise DeclarationError(msg)
             kind = hints.get(p.name, Any)
@@ -114,7 +90,6 @@ class Signature:
         # What the types of the arguments and the names of those by keyword leave to be seen: found out once.
         self._plans: dict[tuple[object, ...], _Plan | None] = {}
         self._decoders: dict[tuple[str, Format], Callable[[msgspec.Raw], Any]] = {}
-        self._needs_names = not set(self._required) <= set(self._positional)
         self._whole: Callable[[bytes | memoryview], PositionalCall] | None = None
 
     def type_of(self, parameter: str) -> Any:  # noqa: ANN401 - any annotation
@@ -136,11 +111,11 @@ class Signature:
         try:
             plan = self._plans[shape]
         except KeyError:
-            self._bind(args, kwargs)
+            self.parameters.bind(args, kwargs)
             plan = self._plan(args, kwargs)
             if len(self._plans) < _MAX_SHAPES:
                 self._plans[shape] = plan
-        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self._positional)
+        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self.parameters.positional)
         if plan is not None:
             self._look(plan, args, kwargs, payload)
         return payload
@@ -153,7 +128,7 @@ class Signature:
         decode = False
         places: list[int | str] = [*range(len(args)), *kwargs]
         for at, value in zip(places, (*args, *kwargs.values()), strict=True):
-            parameter = self._parameter(at)
+            parameter = self.parameters.at(at)
             match self._accepts[parameter].need(type(value), self._form):
                 case Need.NOTHING:
                     pass
@@ -204,21 +179,15 @@ class Signature:
             self._refuse_change(at, args[at] if isinstance(at, int) else kwargs[at])
 
     def _refuse_change(self, at: int | str, value: object) -> None:
-        change = typed_change(self._infos[self._parameter(at)], value, self._form)
+        change = typed_change(self._infos[self.parameters.at(at)], value, self._form)
         if change is not None:
-            name = at if isinstance(at, str) else self._parameter(at)
+            name = at if isinstance(at, str) else self.parameters.at(at)
             what = f"{change.path} is" if change.path else "is"
             msg = (
                 f"task {self.task!r}: argument {name!r}: {what} of type {change.given} and would arrive as "
                 f"{change.arrives}: annotate the parameter with the type, or convert it first"
             )
             raise ArgumentsError(msg)
-
-    def _parameter(self, at: int | str) -> str:
-        """Name the parameter of the argument at this position or with this name."""
-        if isinstance(at, int):
-            return self._positional[at] if at < len(self._positional) else self._varargs or ""
-        return at if at in self._by_name else self._varkwargs or ""
 
     def encode_result(self, codec: Codec, value: object) -> bytes:
         """Encode what was returned; SerialisationError when it cannot be written, or is not what is declared."""
@@ -241,7 +210,7 @@ class Signature:
 
         None for any other call, sound or not: `decode` reads it, or says what is wrong with it.
         """
-        if self._needs_names or payload[:1] != PLAIN_HEAD or len(payload) > MAX_VALUES:
+        if self.parameters.needs_names or payload[:1] != PLAIN_HEAD or len(payload) > MAX_VALUES:
             return None
         decode = self._whole
         if decode is None:
@@ -253,7 +222,7 @@ class Signature:
         return None if call.kwargs else call
 
     def _whole_decoder(self) -> Callable[[bytes | memoryview], PositionalCall]:
-        kinds: Any = tuple(self._types[name] for name in self._positional)
+        kinds: Any = tuple(self._types[name] for name in self.parameters.positional)
         shape: Any = msgspec.defstruct(
             "WholeCall",
             [
@@ -273,25 +242,17 @@ class Signature:
     def decode(self, call: Call, name: Format) -> tuple[list[Any], dict[str, Any]]:
         """Read the raw arguments by their annotated types; CodecError names the argument that does not fit."""
         try:
-            self._bind(call.args, call.kwargs)
+            self.parameters.bind(call.args, call.kwargs)
         except ArgumentsError as error:
             raise CodecError(str(error)) from error
-        args: list[Any] = []
-        positional = self._positional
-        for n, raw in enumerate(call.args):
-            args.append(self._read(positional[n] if n < len(positional) else self._varargs or "", raw, name))
-        kwargs = {
-            key: self._read(key if key in self._by_name else self._varkwargs or "", raw, name, key)
-            for key, raw in call.kwargs.items()
-        }
+        at = self.parameters.at
+        args = [self._read(at(n), raw, name) for n, raw in enumerate(call.args)]
+        kwargs = {key: self._read(at(key), raw, name, key) for key, raw in call.kwargs.items()}
         return args, kwargs
 
     def by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters, whether they fit or not."""
-        named = dict(zip(self._positional, args, strict=False))
-        if len(args) > len(self._positional):
-            named[f"*{self._varargs or 'args'}"] = list(args[len(self._positional) :])
-        return {**named, **kwargs}
+        return self.parameters.named(args, kwargs)
 
     def _read(self, parameter: str, raw: msgspec.Raw, name: Format, shown: str = "") -> Any:  # noqa: ANN401
         decoder = self._decoders.get((parameter, name))
@@ -304,26 +265,6 @@ class Signature:
             # Also whatever a model's own validation raises.
             msg = f"task {self.task!r}: argument {shown or parameter!r} does not fit: {error}"
             raise CodecError(msg) from error
-
-    def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
-        positional = self._positional
-        given = len(args)
-        if given > len(positional) and self._varargs is None:
-            msg = f"task {self.task!r} takes {len(positional)} positional arguments, {given} were given"
-            raise ArgumentsError(msg)
-        for name in kwargs:
-            if name in self._by_name:
-                if name in positional[:given]:
-                    msg = f"task {self.task!r}: argument {name!r} was given twice"
-                    raise ArgumentsError(msg)
-            elif self._varkwargs is None:
-                msg = f"task {self.task!r} has no parameter {name!r}"
-                raise ArgumentsError(msg)
-        for name in self._required:
-            # A positional-only name among the keywords goes to **kwargs, in Python as here.
-            if name not in positional[:given] and not (name in kwargs and name in self._by_name):
-                msg = f"task {self.task!r}: argument {name!r} is missing"
-                raise ArgumentsError(msg)
 
     def _checked(self, what: str, kind: Any) -> msgspec.inspect.Type:  # noqa: ANN401 - any annotation
         """Return what msgspec says of the type; DeclarationError when it cannot be read and written."""
@@ -341,43 +282,3 @@ class Signature:
                 )
                 raise DeclarationError(msg)
         return info
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Type hints, each on its own: one name that only a type checker can see must not hide the others."""
-    try:
-        return _with_any(get_type_hints(function, include_extras=True))
-    except Exception:  # noqa: BLE001, S110 - an annotation may raise anything; each is tried alone below
-        pass
-    inner = inspect.unwrap(function)
-    scope = {**vars(sys.modules.get(inner.__module__, inspect)), "Context": Context}
-    found: dict[str, Any] = {}
-    for name, annotation in getattr(inner, "__annotations__", {}).items():
-        try:
-            found[name] = eval(annotation, scope) if isinstance(annotation, str) else annotation  # noqa: S307 - the author's own
-        except Exception:  # noqa: BLE001 - unknown here: not checked at run time
-            found[name] = Context if _is_context(annotation) else Any
-    return _with_any(found)
-
-
-def _sound(kind: Any) -> frozenset[type] | None:  # noqa: ANN401 - any annotation
-    """Return the classes whose values fit a declared result without a check; None: every value fits."""
-    if kind is Any:
-        return None
-    alternatives: tuple[Any, ...] = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-    return frozenset(one for one in alternatives if isinstance(one, type) and get_origin(one) is None)
-
-
-def _without_extras(kind: Any) -> Any:  # noqa: ANN401 - any annotation
-    """Return the type alone: constraints of a result are its handler's to keep."""
-    return get_type_hints(SimpleNamespace(__annotations__={"return": kind}))["return"]
-
-
-def _with_any(hints: dict[str, Any]) -> dict[str, Any]:
-    return {name: Any if kind is object else kind for name, kind in hints.items()}
-
-
-def _is_context(annotation: object) -> bool:
-    return annotation is Context or (
-        isinstance(annotation, str) and annotation.rpartition(".")[2] == "Context"
-    )

@@ -162,9 +162,9 @@ def test_stubs_of_any_payload_are_python_and_take_it(payloads: list[Any], name: 
     (task,) = app.tasks.values()
     for one in payloads:
         if fields["job"][0]["arguments"] == "fields":
-            task.signature._bind((), one)
+            task.signature.parameters.bind((), one)
         else:
-            task.signature._bind((one,), {})
+            task.signature.parameters.bind((one,), {})
 
 
 @pytest.mark.parametrize(
