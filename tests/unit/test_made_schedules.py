@@ -238,7 +238,7 @@ async def test_names_in_code_and_at_run_time_do_not_collide(
     await app.carrier.declare_schedules([record, replace(record, name="later")])
     with pytest.raises(ScheduleConflictError, match="another version of it"):
         await app.schedules.put("later", job(box, 1), every="1h")
-    app._schedules["later"] = replace(app.schedules["in-code"], name="later")
+    app._declared.schedules["later"] = replace(app.schedules["in-code"], name="later")
     scheduler = MadeScheduler(app, Remarks(_LOG, "worker x"))
     for _ in range(3):
         box.clock.advance(HOUR)
@@ -257,7 +257,7 @@ async def test_a_task_that_is_not_known_here_is_named_once_and_keeps_no_other_fr
     app = box.app
     await app.schedules.create("a unknown", job(box, 1), every="1h")
     await app.schedules.create("b known", app.find_task("tick").job(), every="1h")
-    report = app._known.pop("report")
+    report = app._declared.known.pop("report")
     scheduler = MadeScheduler(app, Remarks(_LOG, "worker x"))
     for hours in range(1, 4):
         box.clock.advance(HOUR)
@@ -269,7 +269,7 @@ async def test_a_task_that_is_not_known_here_is_named_once_and_keeps_no_other_fr
     assert caplog.text.count("schedule 'a unknown', made at run time: has made no job") == 1
     assert "Traceback" not in caplog.text
     assert "app 'shop' has no task 'report'" in str([one.problem for one in await app.schedules.list()])
-    app._known["report"] = report
+    app._declared.known["report"] = report
     assert (await scheduler.look()).errors == {}
     assert len((await app.jobs.list(task="report")).jobs) == 1
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, overload
 
+from headway.app.declared import Declared, make_task, shadow_of
 from headway.app.functions import alias_hint, check_function, qualified_name
 from headway.app.handle import JobHandle
+from headway.app.including import import_each
 from headway.app.lifespan import make_resource
 from headway.app.middleware import check_enqueue_hook, check_middleware
 from headway.app.opening import OpenApps, partly_accepted
@@ -26,12 +27,12 @@ from headway.app.options import (
 from headway.app.portal import Portal
 from headway.app.scheduled import ScheduledTask
 from headway.app.sync import SyncApp
-from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator, make_task, shadow_of
+from headway.app.task import AsyncTask, PlainTask, Task, TaskDecorator
 from headway.clock import SystemClock
 from headway.codec import Codec
 from headway.config import MAIN, load_settings
-from headway.errors import ConfigError, DeclarationError, UnknownTaskError
-from headway.job import PRIORITY_DEFAULT, SHADOW_TASK, JobId, NewJob, is_job_id
+from headway.errors import DeclarationError, UnknownTaskError
+from headway.job import PRIORITY_DEFAULT, JobId, NewJob, is_job_id
 from headway.names import checked_name
 from headway.schedules.schedule import CatchUp, Cron, Every, Schedule
 
@@ -104,19 +105,15 @@ class Headway:
         self.offload = self._offload()
         self.portal = Portal(self.open, self.close)
         self.sync = SyncApp(self)
-        self._tasks: dict[str, Task[Any, Any]] = {}
-        self._known: dict[str, Task[Any, Any]] = {}  # the same, and by their aliases
-        self._schedules: dict[str, ScheduledTask] = {}
-        self._resources: dict[str, Resource[Any]] = {}
-        self._middleware: list[Middleware] = []
-        self.enqueue_hooks: list[EnqueueHook] = []  # by `on_enqueue`; the tasks look into this very list
+        self._declared = Declared()
+        self.enqueue_hooks = self._declared.enqueue_hooks  # the tasks look into this very list
         self._opened = OpenApps(
             self.name,
             self.settings,
             _named(carrier),
             clock,
             offload=self.offload,
-            tasks=self._tasks,
+            tasks=self._declared.tasks,
             elsewhere=self.portal.loop_for_others,
         )
 
@@ -189,13 +186,7 @@ class Headway:
             check_function(written, name)
             chosen = checked_name("task", qualified_name(written) if name is None else name)
             names = (chosen, *checked_names(f"task {chosen!r}: aliases", aliases))
-            for one in names:
-                if one.startswith(SHADOW_TASK):
-                    msg = f"task {one!r}: a name cannot begin with {SHADOW_TASK!r}: those are copies of jobs"
-                    raise DeclarationError(msg)
-                if one in self._known or names.count(one) > 1:
-                    msg = f"task {one!r} is declared twice, as a name or an alias; give one of them another name"
-                    raise DeclarationError(msg)
+            self._declared.check_new(names)
             options = task_options(
                 chosen,
                 is_async=inspect.iscoroutinefunction(written),
@@ -212,9 +203,7 @@ class Headway:
             )
             task = make_task(self, chosen, written, options)
             task.shadow = None if shadow is None else shadow_of(task, shadow)
-            self._tasks[chosen] = task
-            for one in names:
-                self._known[one] = task
+            self._declared.add_task(task, names)
             return task
 
         return declare if function is None else declare(function)
@@ -265,16 +254,7 @@ class Headway:
         def declare(task: AnyTask) -> AnyTask:
             _refuse_function(task)
             chosen = checked_name("schedule", task.name if name is None else name)
-            if chosen in self._schedules:
-                msg = f"schedule {chosen!r} is declared twice; give one of them another name="
-                raise DeclarationError(msg)
-            scheduled = ScheduledTask(chosen, schedule, task, policy, args, dict(kwargs))
-            try:
-                scheduled.check()
-            except Exception as error:
-                msg = f"schedule {chosen!r}: its task cannot be called with these args and kwargs: {error}"
-                raise DeclarationError(msg) from error
-            self._schedules[chosen] = scheduled
+            self._declared.add_schedule(ScheduledTask(chosen, schedule, task, policy, args, dict(kwargs)))
             return task
 
         return declare
@@ -295,17 +275,12 @@ class Headway:
         that are open. While one cannot be opened the process runs no job and tries again. DeclarationError names what
         is wrong.
         """
-        resource = make_resource(function)
-        if resource.name in self._resources:
-            msg = f"resource {resource.name!r} is declared twice; give one of the functions another name"
-            raise DeclarationError(msg)
-        self._resources[resource.name] = resource
-        return resource
+        return self._declared.add_resource(make_resource(function))
 
     @property
     def resources(self) -> Mapping[str, Resource[Any]]:
         """The declared resources by name, in the order in which they are opened."""
-        return MappingProxyType(self._resources)
+        return MappingProxyType(self._declared.resources)
 
     def middleware(self, function: AnyMiddleware, /) -> AnyMiddleware:
         """Put a function around each run of a job: `async def name(call: JobCall, proceed: Proceed) -> Any`.
@@ -315,13 +290,13 @@ class Headway:
         a task with `run_in="process"` in that process. DeclarationError says what is wrong.
         """
         check_middleware(function)
-        self._middleware.append(function)
+        self._declared.middleware.append(function)
         return function
 
     @property
     def middlewares(self) -> Sequence[Middleware]:
         """What is around each run, the outermost first."""
-        return tuple(self._middleware)
+        return tuple(self._declared.middleware)
 
     def on_enqueue(self, function: AnyHook, /) -> AnyHook:
         """Call a function for each job that is about to be made: `def name(call: EnqueueCall) -> None`.
@@ -336,26 +311,26 @@ class Headway:
     @property
     def tasks(self) -> Mapping[str, Task[Any, Any]]:
         """The declared tasks by name."""
-        return MappingProxyType(self._tasks)
+        return MappingProxyType(self._declared.tasks)
 
     @property
     def known_tasks(self) -> Mapping[str, Task[Any, Any]]:
         """The tasks by all names under which a job of theirs may wait: their own and their aliases."""
-        return MappingProxyType(self._known)
+        return MappingProxyType(self._declared.known)
 
     @property
     def schedules(self) -> Schedules:
         """The declared schedules by name; its methods make, change and list those made at run time as well."""
         from headway.app.schedules import Schedules  # noqa: PLC0415 - `import headway` need not pay for it
 
-        return Schedules(self, self._schedules)
+        return Schedules(self, self._declared.schedules)
 
     @property
     def queues(self) -> Queues:
         """The names of the queues of the declared tasks, sorted; it has `counts`, `pause`, `resume` and `drain`."""
         from headway.app.managing import Queues  # noqa: PLC0415 - `import headway` need not pay for it
 
-        return Queues(self, sorted({task.options_declared.queue for task in self._tasks.values()}))
+        return Queues(self, sorted({task.options_declared.queue for task in self._declared.tasks.values()}))
 
     @property
     def jobs(self) -> Jobs:
@@ -371,16 +346,16 @@ class Headway:
         modules import the one that makes it. ConfigError names a module that is not there; what a module itself raises
         passes through, with a note that names it.
         """
-        for module in self.settings.include:
-            _import(module)
+        import_each(self.settings.include)
         return self
 
     def find_task(self, name: str) -> Task[Any, Any]:
         """Return the task of that name or alias; UnknownTaskError names the ones there are."""
-        task = self._known.get(name)
+        task = self._declared.known.get(name)
         if task is None:
-            known = ", ".join(sorted(self._tasks)) or "none"
-            msg = f"app {self.name!r} has no task {name!r}; declared: {known}{alias_hint(name, self._tasks)}"
+            tasks = self._declared.tasks
+            known = ", ".join(sorted(tasks)) or "none"
+            msg = f"app {self.name!r} has no task {name!r}; declared: {known}{alias_hint(name, tasks)}"
             raise UnknownTaskError(msg)
         return task
 
@@ -512,23 +487,7 @@ class Headway:
 
     def __repr__(self) -> str:
         """Show the name."""
-        return f"<Headway {self.name!r}, {len(self._tasks)} tasks>"
-
-
-def _import(module: str) -> None:
-    try:
-        import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            msg = f"include: there is no module {error.name!r} here or on the Python path"
-            if error.name != module:
-                msg = f"include: {module!r} cannot be imported: there is no module {error.name!r}"
-            raise ConfigError(msg) from error
-        error.add_note(f"raised while {module!r} was imported, which the setting include names")
-        raise
-    except BaseException as error:
-        error.add_note(f"raised while {module!r} was imported, which the setting include names")
-        raise
+        return f"<Headway {self.name!r}, {len(self._declared.tasks)} tasks>"
 
 
 def _named(carrier: Store | Mapping[str, Store] | None) -> Mapping[str, Store] | None:

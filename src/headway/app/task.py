@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, UnsetType
 
 from headway.app.handle import JobHandle, SyncJobHandle
 from headway.app.options import NO_OPTIONS, JobOptions, TaskOptions, checked_headers, job_options
 from headway.app.prepared import GivenCall, PreparedJob
 from headway.app.signature import Signature
-from headway.errors import DeclarationError
-from headway.job import SHADOW_TASK, Fire, JobId, NewJob, new_job_id
-from headway.retry import Retry
+from headway.job import Fire, JobId, NewJob, new_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -41,9 +39,10 @@ class Task(Generic[P, R]):
         self.hooks = app.enqueue_hooks
         self.codec = app.codec
         self.signature = Signature(name, function, app.codec.format)
-        self._inspected = _without_context(function, takes_context=self.signature.takes_context)
+        self.inspected = _without_context(function, takes_context=self.signature.takes_context)
+        """Its parameters and result as Python sees them, without the Context."""
         if options.unique is not None:
-            options.unique.check(name, self._inspected)
+            options.unique.check(name, self.inspected)
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
         self.__wrapped__ = function
@@ -168,7 +167,7 @@ class Task(Generic[P, R]):
             due_ms,
             expires_ms,
             options.key,
-            unique.lock(self.name, self._inspected, args, kwargs) if unique else None,
+            unique.lock(self.name, self.inspected, args, kwargs) if unique else None,
             fire,
             options.headers,
         )
@@ -285,45 +284,6 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> PlainTask[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> PlainTask[P, R]: ...
-
-
-def make_task(app: App, name: str, function: Callable[..., Any], options: TaskOptions) -> Task[Any, Any]:
-    """Make the task that fits the function; DeclarationError when it cannot run as asked."""
-    is_async = inspect.iscoroutinefunction(function)
-    if options.run_in == "async" and not is_async:
-        msg = f"task {name!r}: run_in='async' needs an async def; a def runs in a thread or a process"
-        raise DeclarationError(msg)
-    if options.run_in == "thread" and is_async:
-        msg = (
-            f"task {name!r}: run_in='thread' is for def; an async def runs on the event loop or in a process"
-        )
-        raise DeclarationError(msg)
-    return (AsyncTask if is_async else PlainTask)(app, name, function, options)
-
-
-def shadow_of(task: Task[Any, Any], function: Callable[..., Any]) -> Task[Any, Any]:
-    """Return the task of a function that runs in the place of another task's, for copies of its jobs.
-
-    DeclarationError when it does not take the same arguments.
-    """
-    if not inspect.isfunction(function):
-        msg = f"task {task.name!r}: shadow must be a function, got {function!r}"
-        raise DeclarationError(msg)
-    options = structs.replace(
-        task.options_declared,
-        run_in="async" if inspect.iscoroutinefunction(function) else "thread",
-        retry=Retry.never(),
-        unique=None,
-    )
-    made = make_task(task.app, f"{SHADOW_TASK}{task.name}", function, options)
-    names = [
-        list(_without_context(one.fn, takes_context=one.signature.takes_context).parameters)
-        for one in (task, made)
-    ]
-    if names[0] != names[1]:
-        msg = f"task {task.name!r}: shadow must take the same arguments, {names[0]}, not {names[1]}"
-        raise DeclarationError(msg)
-    return made
 
 
 def _without_context(function: Callable[..., Any], *, takes_context: bool) -> inspect.Signature:
