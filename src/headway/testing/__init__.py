@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from headway.testing.clock import FakeClock
     from headway.testing.context import FakeContext
     from headway.testing.faults import FaultyBroker, RandomFaults
-    from headway.testing.inlining import Inline, InlineCarrier, inline
+    from headway.testing.inlined import Inline, InlineCarrier
+    from headway.testing.inlining import inline
     from headway.testing.seen import SeenJob
     from headway.testing.waiting import wait_for
     from headway.testing.wrapper import CarrierWrapper
@@ -38,8 +39,8 @@ _HOMES: Final = {
     "FakeClock": "clock",
     "FakeContext": "context",
     "FaultyBroker": "faults",
-    "Inline": "inlining",
-    "InlineCarrier": "inlining",
+    "Inline": "inlined",
+    "InlineCarrier": "inlined",
     "InlineSync": "blocking",
     "RandomFaults": "faults",
     "SeenJob": "seen",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headway.job import JobState
     from headway.testing.clock import FakeClock
     from headway.testing.faults import FaultyBroker
-    from headway.testing.inlining import Inline
+    from headway.testing.inlined import Inline
     from headway.testing.seen import SeenJob
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headway.app.app import Headway
     from headway.app.lifespan import Resource
     from headway.testing.clock import FakeClock
-    from headway.testing.inlining import Inline
+    from headway.testing.inlined import Inline
 
 
 class InlineFactory(Protocol):
