@@ -600,7 +600,7 @@ OWNERS: Final[dict[str, Any]] = {
     "server.live.hub": server_hub,
     "server.live.source": server_source,
     "server.running": serving,
-    "testing.inlining": inlined,
+    "testing.inlined": inlined,
 }
 ELSEWHERE: Final = {
     ("push.opened", "rollouts"): "the round of the workers' own; it runs in test_rollout_app",
