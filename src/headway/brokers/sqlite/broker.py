@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from headway.brokers.base import Capabilities
 from headway.brokers.sqlite import (
@@ -23,6 +23,7 @@ from headway.brokers.sqlite import (
     schedules,
     settle,
     signals,
+    steps,
     upkeep,
     wait,
     withdraw,
@@ -34,7 +35,7 @@ from headway.brokers.sqlite.location import parse
 from headway.brokers.sqlite.made import MadeSchedules
 from headway.clock import SystemClock
 from headway.control import KEPT_VERSIONS, check_body, check_limit, check_name, check_ttl
-from headway.errors import BrokerError, BrokerUnavailableError, ConfigError
+from headway.errors import BrokerError, BrokerUnavailableError
 from headway.job import check_unique
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ if TYPE_CHECKING:
     from headway.job import Delivery, Fire, JobId, JobRecord, JobState, NewJob, WorkerId
 
     T = TypeVar("T")
-
-_TRIES: Final = 5  # each waits as long as ?timeout= says
 
 
 class SqliteBroker:
@@ -137,24 +136,6 @@ class SqliteBroker:
 
     def _read(self, operation: Callable[[sqlite3.Connection, int], T]) -> asyncio.Future[T]:
         return self._renewal.opened.read(operation)
-
-    async def _in_steps(self, ids: Sequence[JobId], act: Callable[..., builtins.list[T]]) -> builtins.list[T]:
-        """Change many jobs in several transactions, so that other processes can write in between.
-
-        Once some are done, the rest is tried again while the file is busy: an error would make the caller repeat the
-        call, and its answer would say of the first ones that nothing was to be done.
-        """
-        answers: builtins.list[T] = []
-        tries = 0
-        while len(answers) < len(ids):
-            some = ids[len(answers) : len(answers) + manage.IDS_STEP]
-            try:
-                answers += await self._write(partial(act, ids=some))
-            except BrokerUnavailableError:
-                tries += 1
-                if not answers or tries > _TRIES:
-                    raise
-        return answers
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> builtins.list[Enqueued]:
         """Accept the jobs in one transaction."""
@@ -247,11 +228,11 @@ class SqliteBroker:
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
         """Cancel waiting jobs; send a request to the workers of running ones."""
-        return await self._in_steps(ids, partial(manage.cancel, reason=reason))
+        return await steps.in_steps(self._write, ids, partial(manage.cancel, reason=reason))
 
     async def withdraw(self, ids: Sequence[JobId], reason: str) -> builtins.list[JobRecord | None]:
         """End waiting jobs that move to another carrier; return them as they were."""
-        return await self._in_steps(ids, partial(withdraw.withdraw, reason=reason))
+        return await steps.in_steps(self._write, ids, partial(withdraw.withdraw, reason=reason))
 
     async def wait_finished(self, job_id: JobId, timeout_ms: int | None) -> JobRecord | None:
         """Wait until the job is terminal, or gone, or the time is over; return its record as it is then."""
@@ -313,41 +294,25 @@ class SqliteBroker:
 
     async def remove(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Remove jobs that are not running, with their payloads and logs."""
-        return await self._in_steps(ids, manage.remove)
+        return await steps.in_steps(self._write, ids, manage.remove)
 
     async def retry(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Give failed, cancelled or expired jobs a new life."""
-        return await self._in_steps(ids, manage.retry)
+        return await steps.in_steps(self._write, ids, manage.retry)
 
     async def promote(self, ids: Sequence[JobId]) -> builtins.list[bool]:
         """Make scheduled jobs ready."""
-        return await self._in_steps(ids, manage.promote)
+        return await steps.in_steps(self._write, ids, manage.promote)
 
     async def drain(self, queue: str) -> int:
         """Remove the jobs that wait in the queue now, in steps."""
-        until = await self._write(manage.last_seq)
-        total = 0
-        while removed := await self._write(lambda tx: manage.drain(tx, queue, until)):
-            total += removed
-        return total
+        return await steps.drain(self._write, queue)
 
     async def clean(
         self, state: JobState, *, older_than_ms: int, queue: str | None = None, limit: int = 10_000
     ) -> int:
         """Remove completed jobs, in steps; ConfigError when the state is not terminal."""
-        if not state.terminal:
-            msg = f"clean: {state.value} is not a terminal state; use drain for jobs that wait"
-            raise ConfigError(msg)
-        total = 0
-        while total < limit:
-            step = min(manage.STEP, limit - total)
-            removed = await self._write(
-                partial(manage.clean, state=state, older_than_ms=older_than_ms, queue=queue, limit=step)
-            )
-            total += removed
-            if removed < step:
-                break
-        return total
+        return await steps.clean(self._write, state, older_than_ms, queue, limit)
 
     async def declare_schedules(self, schedules_: Sequence[ScheduleRecord]) -> None:
         """Make these schedules known."""
