@@ -70,11 +70,10 @@ def demo(
         from headway.cli.demo_push import demo_push
 
         return demo_push(limit=limit, seed=seed, keep=keep, as_json=as_json)
-    import asyncio
     import logging
     import os
 
-    from headway.cli.demo_output import Screen, outcome_fields, print_outcome
+    from headway.cli.demo_output import outcome_fields, print_outcome, watched
     from headway.cli.output import print_json
     from headway.demo.place import place
     from headway.runtime.limits import cpu_quota
@@ -85,11 +84,7 @@ def demo(
         from headway.demo.run import Plan, run
 
         plan = Plan(processes or max(2, min(4, cpu_quota())), seed, limit)
-        screen = Screen()
-        try:
-            outcome = asyncio.run(run(here, plan, screen))
-        finally:
-            screen.close()
+        outcome = watched(lambda screen: run(here, plan, screen))
         if as_json:
             print_json(outcome_fields(outcome, seed))
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from headway.cli.output import Column, alarming, fitting, print_fields, print_table
 from headway.cli.streams import emit, say
@@ -12,8 +13,12 @@ from headway.demo.watch import Watcher
 from headway.runtime.stderr import write_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from headway.demo.push import PushOutcome
     from headway.demo.run import Outcome
+
+T = TypeVar("T")
 
 _BAR: Final = 30  # characters
 _QUIET_STEPS: Final = 4  # lines instead of the bar where stderr is no terminal
@@ -109,3 +114,12 @@ def outcome_fields(outcome: Outcome | PushOutcome, seed: int) -> dict[str, Any]:
 
     fields: dict[str, Any] = msgspec.to_builtins(outcome)
     return {**fields, "seed": seed, "ok": outcome.ledger.sound}
+
+
+def watched(run: Callable[[Screen], Coroutine[Any, Any, T]]) -> T:
+    """Run a demo with the bar of how far it is; return its outcome."""
+    screen = Screen()
+    try:
+        return asyncio.run(run(screen))
+    finally:
+        screen.close()

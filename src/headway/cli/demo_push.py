@@ -18,11 +18,10 @@ def check_packages(option: str) -> None:
 def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int:
     """Run, print, and return the exit code: 1 when a job was lost or completed twice."""
     check_packages("--push")
-    import asyncio
     import logging
     import os
 
-    from headway.cli.demo_output import Screen, outcome_fields, print_outcome
+    from headway.cli.demo_output import outcome_fields, print_outcome, watched
     from headway.cli.output import print_json
     from headway.demo.push_place import push_place
 
@@ -32,11 +31,7 @@ def demo_push(*, limit: int | None, seed: int, keep: bool, as_json: bool) -> int
         from headway.demo.push import run
         from headway.demo.run import Plan
 
-        screen = Screen()
-        try:
-            outcome = asyncio.run(run(here, Plan(2, seed, limit), screen))
-        finally:
-            screen.close()
+        outcome = watched(lambda screen: run(here, Plan(2, seed, limit), screen))
         if as_json:
             print_json(outcome_fields(outcome, seed))
         else:

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 def demo_rollout(*, seed: int, keep: bool, as_json: bool) -> int:
     """Run, print, and return the exit code: 1 when a job was lost or completed twice, or a roll-out ended amiss."""
     check_packages("--rollout")
-    import asyncio
     import logging
     import os
 
-    from headway.cli.demo_output import Screen
+    from headway.cli.demo_output import watched
     from headway.cli.demo_rollout_output import print_rolling
     from headway.cli.output import print_json
     from headway.demo.push_place import push_place
@@ -28,11 +27,7 @@ def demo_rollout(*, seed: int, keep: bool, as_json: bool) -> int:
         # The app reads its settings when it is imported: only now.
         from headway.demo.rolling import run
 
-        screen = Screen()
-        try:
-            outcome = asyncio.run(run(here, seed, screen))
-        finally:
-            screen.close()
+        outcome = watched(lambda screen: run(here, seed, screen))
         if as_json:
             print_json(_fields(outcome, seed))
         else:

@@ -11,12 +11,11 @@ import click
 from headway.cli.failures import StdoutError
 from headway.cli.options import examples, json_option, log_options
 from headway.cli.output import announce
+from headway.cli.stopping import stop_signal
 from headway.cli.streams import abandon_stdout, emit, say
 from headway.errors import ConfigError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from headway.emulator.server import Emulator
 
 
@@ -141,25 +140,13 @@ def emulator(  # noqa: PLR0913 - one for each option
             issuer=issuer or GOOGLE_ISSUER,
             pubsub_host=os.environ.get("PUBSUB_EMULATOR_HOST") or None,
         ) as started:
-            stopped = _stop_signal()
+            stopped = stop_signal()
             _announce(started, state, as_json=as_json)
             await stopped.wait()
             say("headway: emulator ends; what is under way will be sent again")
 
     asyncio.run(serve())
     return 0
-
-
-def _stop_signal() -> asyncio.Event:
-    import asyncio
-    import signal
-
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, stopped.set)
-    return stopped
 
 
 def _announce(started: Emulator, state: Path | None, *, as_json: bool) -> None:

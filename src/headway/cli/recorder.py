@@ -11,10 +11,10 @@ import click
 from headway.cli.given_app import takes_app
 from headway.cli.options import examples, json_option, log_options, metrics_options
 from headway.cli.output import announce
+from headway.cli.stopping import stop_signal
 from headway.cli.streams import say
 
 if TYPE_CHECKING:
-    import asyncio
     from contextlib import AbstractContextManager
 
     from headway.app.app import Headway
@@ -48,7 +48,7 @@ def recorder(app: str, /, *, metrics_port: int | None, metrics_host: str, as_jso
         from headway.records import Recorder
 
         async with store, found, Recorder(found, store):
-            stopped = _stop_signal()
+            stopped = stop_signal()
             with ExitStack() as stack:
                 port = None
                 if metrics_port is not None:
@@ -96,15 +96,3 @@ def records_of(app: Headway) -> RecordStore:
         msg = f"records need the package {error.name}: pip install 'headway[records]'"
         raise ConfigError(msg) from error
     return RecordStore(app.settings.records, namespace=app.settings.namespace or app.name)
-
-
-def _stop_signal() -> asyncio.Event:
-    import asyncio
-    import signal
-
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, stopped.set)
-    return stopped
