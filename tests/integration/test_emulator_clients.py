@@ -38,7 +38,7 @@ from headway.emulator.http import HttpServer
 from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.requests import Request
 
@@ -69,12 +69,6 @@ class Receiver:
         async with asyncio.timeout(20), self.came:
             await self.came.wait_for(lambda: len(self.requests) >= count)
         return self.requests
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
 
 
 @pytest.fixture

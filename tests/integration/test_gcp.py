@@ -17,17 +17,12 @@ from google.type import expr_pb2  # type: ignore[import-untyped]
 
 from headway.cli.root import cli
 from tests.integration.gcp_shop import ALL, Shop, open_shop
-from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
+    from tests.servers import EmulatorServer
 
 
 @pytest.fixture

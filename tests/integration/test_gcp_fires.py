@@ -30,20 +30,14 @@ from headway.runtime.scheduler import Scheduler
 from headway.service import Services
 from headway.testing import FakeClock
 from tests.integration.gcp_scheduled import THREE, Scheduled, make_app
-from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from headway import Headway
     from headway.emulator.target import HttpCall
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
+    from tests.servers import EmulatorServer
 
 
 @pytest.fixture

@@ -10,17 +10,12 @@ from google.cloud import run_v2, scheduler_v1
 from google.pubsub_v1.types import Topic
 
 from tests.integration.gcp_shop import Shop, open_shop
-from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
+    from tests.servers import EmulatorServer
 
 
 @pytest.fixture

@@ -15,17 +15,12 @@ from headway.gcp.desired import desired, place_of
 from headway.gcp.switch import switch
 from headway.testing import FakeClock
 from tests.integration.gcp_scheduled import THREE, Scheduled, make_app
-from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
+    from tests.servers import EmulatorServer
 
 
 @pytest.fixture

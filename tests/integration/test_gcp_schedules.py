@@ -11,17 +11,12 @@ from headway.brokers.base import MadeSchedule
 from headway.clock import to_ms
 from headway.testing import FakeClock
 from tests.integration.gcp_scheduled import THREE, Scheduled, make_app
-from tests.servers import EmulatorServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
+    from tests.servers import EmulatorServer
 
 
 @pytest.fixture

@@ -92,12 +92,6 @@ def stuck() -> int:
 """
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorServer]:
-    with EmulatorServer() as server:
-        yield server
-
-
 @pytest.fixture
 def port() -> int:
     return free_port()
