@@ -16,13 +16,13 @@ _FURTHER: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Parameters:
-    """Those that arguments are given for. `positional` are the names of those that take one by its position."""
+    """Those that arguments are given for. `positional` and `by_name`: those that take one by position, or by name."""
 
     def __init__(self, task: str, parameters: Sequence[Parameter]) -> None:
         """`task` is named by errors."""
         self._task = task
         self.positional = [p.name for p in parameters if p.kind in _POSITIONAL]
-        self._by_name = frozenset(p.name for p in parameters if p.kind in _NAMED)
+        self.by_name = frozenset(p.name for p in parameters if p.kind in _NAMED)
         self._required = [p.name for p in parameters if p.default is p.empty and p.kind not in _FURTHER]
         self._varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self._varkwargs = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
@@ -33,7 +33,7 @@ class Parameters:
         """Name the parameter of the argument at this position or with this name; empty: there is none."""
         if isinstance(place, int):
             return self.positional[place] if place < len(self.positional) else self._varargs or ""
-        return place if place in self._by_name else self._varkwargs or ""
+        return place if place in self.by_name else self._varkwargs or ""
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters, whether they fit or not."""
@@ -50,7 +50,7 @@ class Parameters:
             msg = f"task {self._task!r} takes {len(positional)} positional arguments, {given} were given"
             raise ArgumentsError(msg)
         for name in kwargs:
-            if name in self._by_name:
+            if name in self.by_name:
                 if name in positional[:given]:
                     msg = f"task {self._task!r}: argument {name!r} was given twice"
                     raise ArgumentsError(msg)
@@ -59,6 +59,6 @@ class Parameters:
                 raise ArgumentsError(msg)
         for name in self._required:
             # A positional-only name among the keywords goes to **kwargs, in Python as here.
-            if name not in positional[:given] and not (name in kwargs and name in self._by_name):
+            if name not in positional[:given] and not (name in kwargs and name in self.by_name):
                 msg = f"task {self._task!r}: argument {name!r} is missing"
                 raise ArgumentsError(msg)

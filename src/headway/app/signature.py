@@ -76,6 +76,7 @@ class Signature:
         self._sound_results = sound_classes(self.result_type)
         self._may_be_none = self._sound_results is None or NoneType in self._sound_results
         self.parameters = Parameters(task, parameters)
+        self._positional = self.parameters.positional
         self._types: dict[str, Any] = {}
         self._infos: dict[str, msgspec.inspect.Type] = {}
         self._accepts: dict[str, Accepted] = {}
@@ -115,7 +116,7 @@ class Signature:
             plan = self._plan(args, kwargs)
             if len(self._plans) < _MAX_SHAPES:
                 self._plans[shape] = plan
-        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self.parameters.positional)
+        payload = codec.encode_call(self.task, args, kwargs, headers, timeout_ms, self._positional)
         if plan is not None:
             self._look(plan, args, kwargs, payload)
         return payload
@@ -222,7 +223,7 @@ class Signature:
         return None if call.kwargs else call
 
     def _whole_decoder(self) -> Callable[[bytes | memoryview], PositionalCall]:
-        kinds: Any = tuple(self._types[name] for name in self.parameters.positional)
+        kinds: Any = tuple(self._types[name] for name in self._positional)
         shape: Any = msgspec.defstruct(
             "WholeCall",
             [
@@ -245,9 +246,15 @@ class Signature:
             self.parameters.bind(call.args, call.kwargs)
         except ArgumentsError as error:
             raise CodecError(str(error)) from error
-        at = self.parameters.at
-        args = [self._read(at(n), raw, name) for n, raw in enumerate(call.args)]
-        kwargs = {key: self._read(at(key), raw, name, key) for key, raw in call.kwargs.items()}
+        positional, named, at = self._positional, self.parameters.by_name, self.parameters.at
+        args = [
+            self._read(positional[n] if n < len(positional) else at(n), raw, name)
+            for n, raw in enumerate(call.args)
+        ]
+        kwargs = {
+            key: self._read(key if key in named else at(key), raw, name, key)
+            for key, raw in call.kwargs.items()
+        }
         return args, kwargs
 
     def by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
