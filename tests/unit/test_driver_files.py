@@ -15,7 +15,21 @@ DRIVERS: Final = sorted(
 )
 
 EVERY: Final = frozenset(
-    ["broker", "location", "records", "enqueue", "settle", "lease", "wait", "inspect", "manage", "schedules"]
+    [
+        "broker",
+        "location",
+        "records",
+        "enqueue",
+        "holding",
+        "settle",
+        "lease",
+        "wait",
+        "withdraw",
+        "inspect",
+        "manage",
+        "schedules",
+        "made",
+    ]
 )
 PULL: Final = EVERY | {"claim", "upkeep", "signals", "events"}
 PUSH: Final = EVERY | {"receive"}

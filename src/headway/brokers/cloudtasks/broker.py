@@ -8,12 +8,12 @@ from headway.brokers.base import Capabilities, GuardStats
 from headway.brokers.cloudtasks import lease, settle
 from headway.brokers.cloudtasks.api.calls import Calls
 from headway.brokers.cloudtasks.auth.choice import make_verifier
-from headway.brokers.cloudtasks.counts import Counting
 from headway.brokers.cloudtasks.enqueue import MAX_DELAY_MS, MAX_PAYLOAD, MAX_WAIT_MS, Enqueuer
 from headway.brokers.cloudtasks.guard import Keeping
 from headway.brokers.cloudtasks.holding import Holding
-from headway.brokers.cloudtasks.inspect import Inspection
+from headway.brokers.cloudtasks.inspect import Counting, Inspection
 from headway.brokers.cloudtasks.location import parse
+from headway.brokers.cloudtasks.made import MadeSchedules
 from headway.brokers.cloudtasks.manage import Acts
 from headway.brokers.cloudtasks.queue_names import QueueNames
 from headway.brokers.cloudtasks.receive import Receiving, admitted
@@ -99,6 +99,7 @@ class CloudTasksBroker:
         self._withdrawal = Withdrawal(self._acts, self._keeping, self._clock)
         self._holding = Holding(self._api, self._target, self._keeping)
         self._schedules = KeptSchedules(self._keeping)
+        self._made = MadeSchedules(self._keeping)
         self._verifier = verifier
         self._proving: Verifier | None = None
         self._receiving: Receiving | None = None
@@ -367,9 +368,9 @@ class CloudTasksBroker:
     async def made_schedules(self) -> builtins.list[MadeSchedule]:
         """Return those made at run time."""
         self._check_open()
-        return await self._schedules.read_made()
+        return await self._made.read()
 
     async def write_schedule(self, made: MadeSchedule, /, *, expected: int) -> bool:
         """Keep one made at run time, where the expected revision stands."""
         self._check_open()
-        return await self._schedules.write_made(made, expected)
+        return await self._made.write(made, expected)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headway.brokers.base import MadeSchedule, ScheduleRecord
+    from headway.brokers.base import ScheduleRecord
     from headway.brokers.cloudtasks.guard import Keeping
     from headway.job import Fire
 
-_NEEDED_FOR: Final = "an app with schedules"
+NEEDED_FOR: Final = "an app with schedules"
 
 
 class KeptSchedules:
@@ -24,32 +24,20 @@ class KeptSchedules:
         """Make these known and forget all others. Without a guard, an app that declares none has nothing to forget."""
         if not schedules and await self._keeping.store() is None:
             return
-        guard = await self._keeping.guard(_NEEDED_FOR)
+        guard = await self._keeping.guard(NEEDED_FOR)
         await guard.declare_schedules(schedules)
 
     async def read(self) -> list[ScheduleRecord]:
         """Return all, sorted by name."""
-        guard = await self._keeping.guard(_NEEDED_FOR)
+        guard = await self._keeping.guard(NEEDED_FOR)
         return await guard.schedules()
 
     async def pause(self, name: str, *, paused: bool) -> bool:
         """Pause or resume; false when there is no such schedule."""
-        guard = await self._keeping.guard(_NEEDED_FOR)
+        guard = await self._keeping.guard(NEEDED_FOR)
         return await guard.pause_schedule(name, paused=paused)
 
     async def skip(self, fire: Fire) -> None:
         """Mark the fire time as done without a job."""
-        guard = await self._keeping.guard(_NEEDED_FOR)
+        guard = await self._keeping.guard(NEEDED_FOR)
         await guard.skip_fire(fire)
-
-    async def read_made(self) -> list[MadeSchedule]:
-        """Return those made at run time; none without a guard."""
-        if await self._keeping.store() is None:
-            return []
-        guard = await self._keeping.guard(_NEEDED_FOR)
-        return await guard.made_schedules()
-
-    async def write_made(self, made: MadeSchedule, expected: int) -> bool:
-        """Keep one made at run time, where the expected revision stands."""
-        guard = await self._keeping.guard(_NEEDED_FOR)
-        return await guard.write_schedule(made, expected)
