@@ -12,7 +12,7 @@ import pytest
 from headway.brokers.redis.location import parse
 from headway.brokers.redis.wire import blocking as module
 from headway.brokers.redis.wire.blocking import NO_ANSWER, Blocking
-from headway.brokers.redis.wire.connect import Target
+from headway.brokers.redis.wire.connect import Connector
 from headway.brokers.redis.wire.errors import ErrorReply
 from headway.brokers.redis.wire.greeting import pack
 from headway.brokers.redis.wire.socket import Handle
@@ -32,7 +32,7 @@ class Scene:
         self.server.settimeout(WAIT)
         self.address = ("127.0.0.1", self.server.getsockname()[1])
         self.blocking = Blocking(
-            Target(parse(f"redis://127.0.0.1:{self.address[1]}"), namespace="n", key="k")
+            Connector(parse(f"redis://127.0.0.1:{self.address[1]}"), namespace="n", key="k")
         )
         self.blocking.allow(self.address)
         self.answers: list[Any] = []

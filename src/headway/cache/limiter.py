@@ -110,7 +110,7 @@ class RedisLimiter:
                 for caller in callers:
                     caller.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - their callers are told
+        except Exception as error:  # noqa: BLE001 - their callers get it
             _fail(asked, error)
         else:
             for number, (call, callers) in enumerate(asked.items()):

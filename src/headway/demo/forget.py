@@ -15,10 +15,10 @@ async def forget_namespace(url: str, namespace: str) -> int:
 
     All of them are on one server, also in a Cluster. No process may use the namespace any more.
     """
-    from headway.brokers.redis.wire.connect import Target  # noqa: PLC0415 - needs the extra
+    from headway.brokers.redis.wire.connect import Connector  # noqa: PLC0415 - needs the extra
 
     start = prefix(namespace)
-    wire = await Target(parse(url), namespace=namespace, key=start).connect("demo")
+    wire = await Connector(parse(url), namespace=namespace, key=start).connect("demo")
     try:
         removed, cursor = 0, "0"
         while True:

@@ -1,4 +1,4 @@
-"""Jobs in traces: the trace of whoever enqueues goes on in each attempt, on whichever carrier; OpenTelemetry.
+"""Jobs in traces: the trace of the enqueuer goes on in each attempt, on whichever carrier; OpenTelemetry.
 
 ```
 from headway.telemetry.otel import instrument

@@ -177,7 +177,7 @@ class CloudTasksBroker:
         return [None for _ in check_unique(jobs)]
 
     async def cancel(self, ids: Sequence[JobId], reason: str = "") -> builtins.list[CancelResult]:
-        """Cancel waiting jobs; those that run are told at their next renewal."""
+        """Cancel waiting jobs; those that run hear of it when their lease is extended."""
         self._check_open()
         return await self._acts.cancel(ids, reason)
 

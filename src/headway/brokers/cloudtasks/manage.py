@@ -1,4 +1,4 @@
-"""What is done to jobs by hand. The guard is told first: a delivery that comes meanwhile finds it told."""
+"""What is done to jobs by hand. The guard notes it first: a delivery that comes meanwhile sees it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Acts:
         self._clock = clock
 
     async def cancel(self, ids: Sequence[JobId], reason: str) -> list[CancelResult]:
-        """Cancel waiting jobs; those that run are told at their next renewal."""
+        """Cancel waiting jobs; those that run hear of it when their lease is extended."""
         guard = await self._keeping.guard("cancelling a job")
         acted = dict(zip(ids, await guard.desk.cancel(ids, reason), strict=True))
         await self.leave(acted.values())

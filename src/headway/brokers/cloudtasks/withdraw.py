@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Withdrawal:
     """Withdraws jobs.
 
-    The guard is told first that the job has ended here, then its task is deleted; its key is held until it is removed.
+    The guard notes first that the job has ended here, then its task is deleted; its key is held until it is removed.
     So a delivery that comes in between, or whose task could not be deleted, finds the job complete and runs nothing: it
-    cannot be doubled. Whoever dies in between leaves a record with the whole job, under the reason of the move: it
+    cannot be doubled. One that dies in between leaves a record with the whole job, under the reason of the move: it
     cannot be lost. A delivery that came first holds the job, and it stays.
     """
 

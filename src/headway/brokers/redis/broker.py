@@ -30,7 +30,7 @@ from headway.brokers.redis.settle import Settles
 from headway.brokers.redis.signals import mailbox
 from headway.brokers.redis.wait import Waits
 from headway.brokers.redis.wire.commands import Commands
-from headway.brokers.redis.wire.connect import Target
+from headway.brokers.redis.wire.connect import Connector
 from headway.brokers.redis.wire.subscriptions import Listener
 from headway.control import KEPT_VERSIONS, check_body, check_limit, check_name, check_ttl
 from headway.job import check_unique
@@ -79,9 +79,9 @@ class RedisBroker:
         """Nothing is connected before `open`. Without a clock the server's own counts."""
         self._settings = settings
         start = prefix(settings.namespace)
-        target = Target(location, namespace=settings.namespace, key=start)
-        self._listener = Listener(target)
-        self._commands = Commands(target, on_elsewhere=self._listener.reconnect)
+        connector = Connector(location, namespace=settings.namespace, key=start)
+        self._listener = Listener(connector)
+        self._commands = Commands(connector, on_elsewhere=self._listener.reconnect)
         self._session = Session(
             self._commands,
             start,
@@ -96,7 +96,7 @@ class RedisBroker:
         self._events = EventStream(self._session, self._listener)
         self._mailboxes: set[Mailbox] = set()
         self._listened: set[WorkerId] = set()  # for whom somebody has listened here
-        self._name = target.name
+        self._name = connector.name
 
     @classmethod
     def from_url(cls, url: str, settings: BrokerSettings, *, clock: Clock | None = None) -> Self:

@@ -39,7 +39,7 @@ class Requests:
     ) -> None:
         """`tell` is called on the loop, for each request at least once after its job was delivered.
 
-        `drain` is called when the worker was asked to drain. `begins`: whoever had its name before is gone.
+        `drain` is called when the worker was asked to drain. `begins`: an earlier worker of its name is gone.
         """
         self._session = session
         self._worker = worker

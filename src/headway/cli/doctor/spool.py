@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from headway.routing.failover.entries import Contents
 
 _NEARLY_FULL: Final = 0.8
-_LONG_MS: Final = 60_000  # ms that a job has waited: an outage, or nobody is there to bring it home
+_LONG_MS: Final = 60_000  # ms that a job has waited: an outage, or nobody is there to flush it
 
 
 @dataclass(frozen=True, slots=True)

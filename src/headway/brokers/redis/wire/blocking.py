@@ -19,7 +19,7 @@ from headway.brokers.redis.wire.socket import Handle, connect
 
 if TYPE_CHECKING:
     from headway.brokers.redis.location import Address
-    from headway.brokers.redis.wire.connect import Target
+    from headway.brokers.redis.wire.connect import Connector
 
 NO_ANSWER: Final = object()
 PATIENCE: Final = 0.25  # seconds a caller waits by itself; then the loop does, with its deadlines
@@ -32,11 +32,11 @@ _NOTHING: Final = object()  # hiredis returns it when no whole reply has arrived
 class Blocking:
     """The connection of one link for blocking calls. `call` is for any thread, all else for the loop's."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, connector: Connector) -> None:
         """Nothing is opened before there is an address, and a call."""
-        self._target = target
+        self._connector = connector
         self._turn = threading.Lock()
-        self._place: _Place | None = None
+        self._stay: _Stay | None = None
         self._open: _Open | None = None  # whoever has the turn may use and change it
         self._pause_until = 0.0  # an instant of time.monotonic()
 
@@ -47,12 +47,12 @@ class Blocking:
 
     def allow(self, address: Address) -> None:
         """Let calls go to the server at this address, until `drop`."""
-        self._place = _Place(address)
+        self._stay = _Stay(address)
         self._pause_until = 0.0
 
     def drop(self) -> None:
         """Let no more calls begin, and close the connection; under a caller, the caller does when it is done."""
-        self._place = None
+        self._stay = None
         self._tidy()
 
     def call(self, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
@@ -60,12 +60,12 @@ class Blocking:
 
         After NO_ANSWER it may have been applied, or be applied yet.
         """
-        place = self._place
-        if place is None or not self._turn.acquire(blocking=False):
+        stay = self._stay
+        if stay is None or not self._turn.acquire(blocking=False):
             return NO_ANSWER
         sound = False
         try:
-            answer = self._ask(place, packed)
+            answer = self._ask(stay, packed)
             sound = True
         except (WireError, OSError):
             return NO_ANSWER
@@ -73,29 +73,29 @@ class Blocking:
             if not sound:  # part of a call or of its answer may be under way, after Ctrl-C as well
                 self._end(abruptly=True)
             self._turn.release()
-            if self._place is not place:
+            if self._stay is not stay:
                 self._tidy()
         return answer
 
-    def _ask(self, place: _Place, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
+    def _ask(self, stay: _Stay, packed: bytes) -> Any:  # noqa: ANN401 - whatever the server answers
         held = self._open
-        if held is None or held.place is not place:
+        if held is None or held.stay is not stay:
             self._end()
             if time.monotonic() < self._pause_until:
                 return NO_ANSWER
-            held = self._opened(place)
+            held = self._opened(stay)
         try:
             return held.ask(packed)
         except TimeoutError:
             self._pause_until = time.monotonic() + PAUSE
             raise
 
-    def _opened(self, place: _Place) -> _Open:
+    def _opened(self, stay: _Stay) -> _Open:
         self._pause_until = time.monotonic() + PAUSE
         held = self._open = _Open(
-            place, Handle(connect(self._target.location, place.address, CONNECT_PATIENCE), PATIENCE)
+            stay, Handle(connect(self._connector.location, stay.address, CONNECT_PATIENCE), PATIENCE)
         )
-        for command in self._target.greeting("blocking"):
+        for command in self._connector.greeting("blocking"):
             answer = held.ask(pack(*command))
             if isinstance(answer, Exception):
                 raise answer
@@ -108,17 +108,17 @@ class Blocking:
             held.handle.close(abruptly=abruptly)
 
     def _tidy(self) -> None:
-        """Close a connection to a place that is no longer the one; nobody's turn, or whoever has it does so."""
+        """Close the connection of a stay that is over; the caller whose turn it is does so, if there is one."""
         if self._turn.acquire(blocking=False):
             try:
-                if self._open is not None and self._open.place is not self._place:
+                if self._open is not None and self._open.stay is not self._stay:
                     self._end()
             finally:
                 self._turn.release()
 
 
-class _Place:
-    """One stay of the loop's connection at an address: another one there is another place."""
+class _Stay:
+    """One stay of the loop's connection at an address: another one there is another stay."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -127,8 +127,8 @@ class _Place:
 class _Open:
     """The connection while it is open."""
 
-    def __init__(self, place: _Place, handle: Handle) -> None:
-        self.place = place
+    def __init__(self, stay: _Stay, handle: Handle) -> None:
+        self.stay = stay
         self.handle = handle
         self._reader = hiredis.Reader(
             protocolError=ProtocolError, replyError=error_of, notEnoughData=_NOTHING

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.brokers.redis.location import Address
-    from headway.brokers.redis.wire.connect import Target
+    from headway.brokers.redis.wire.connect import Connector
     from headway.brokers.redis.wire.greeting import Wire
 
 log = logging.getLogger("headway.redis")
@@ -57,10 +57,10 @@ _CUT: Final = (WireError, OSError, TimeoutError)
 class Commands:
     """The connection for commands to the server of an app; made anew after each cut, until it is closed."""
 
-    def __init__(self, target: Target, *, on_elsewhere: Callable[[], None]) -> None:
+    def __init__(self, connector: Connector, *, on_elsewhere: Callable[[], None]) -> None:
         """Nothing is connected before `open`. `on_elsewhere` is called when another server has taken over."""
-        self._target = target
-        self._remarks = Remarks(log, target.name)
+        self._connector = connector
+        self._remarks = Remarks(log, connector.name)
         self._on_elsewhere = on_elsewhere
         self._outbox: deque[Call] = deque()
         self._in_flight: deque[Call] = deque()
@@ -69,14 +69,14 @@ class Commands:
         self.sent = 0  # commands written since the start
         self._flush_is_due = False
         self._spin = SpinWait(lambda: self._in_flight)
-        self.blocking = Blocking(target)
+        self.blocking = Blocking(connector)
         self._runner: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._last_answer = 0.0
         self._down_since = 0.0  # an instant of the loop's clock
         self._stalled = asyncio.Event()
         self._problem: Exception | str = ""  # what kept calls from being answered last
-        self._unopened = f"{target.name}: the broker is not open; use `async with` or await open()"
+        self._unopened = f"{connector.name}: the broker is not open; use `async with` or await open()"
 
     async def open(self) -> None:
         """Connect, with a few tries; raises BrokerUnavailableError or BrokerRefusedError."""
@@ -87,7 +87,7 @@ class Commands:
         delay = _BACKOFF_FIRST
         while True:
             try:
-                wire = await self._target.connect("command")
+                wire = await self._connector.connect("command")
             except _CUT as error:
                 self._check_refusal(error)
                 if loop.time() + delay > deadline:
@@ -122,7 +122,7 @@ class Commands:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        self._fail_all(BrokerUnavailableError(f"{self._target.name}: the broker was closed"))
+        self._fail_all(BrokerUnavailableError(f"{self._connector.name}: the broker was closed"))
 
     def submit(self, call: Call, *, at_once: bool = False, look: bool = False) -> asyncio.Future[Any]:
         """Put a call on its way; the future gets the reply or the error.
@@ -174,7 +174,7 @@ class Commands:
         # Full jitter: the processes of a fleet must not come back in step.
         await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
         try:
-            return await self._target.connect("command")
+            return await self._connector.connect("command")
         except Exception as error:  # noqa: BLE001 - as above
             self._note(error)
             try:
@@ -221,8 +221,8 @@ class Commands:
                 continue
             try:
                 packed = call.packed()
-            except Exception as error:  # noqa: BLE001 - its caller is told; all others must leave
-                call.future.set_exception(unwritable(self._target.name, error))
+            except Exception as error:  # noqa: BLE001 - its caller gets it; all others must leave
+                call.future.set_exception(unwritable(self._connector.name, error))
                 continue
             # Written first, noted then: an answer goes to the call that stands first here.
             batch.append(packed)
@@ -251,7 +251,7 @@ class Commands:
     def _read(self, call: Call, read: Callable[[Any], Any], reply: Any) -> None:  # noqa: ANN401 - as above
         try:
             result = read(reply)
-        except Exception as error:  # noqa: BLE001 - its caller is told; the connection is sound
+        except Exception as error:  # noqa: BLE001 - its caller gets it; the connection is sound
             call.future.set_exception(error)
             return
         if isinstance(result, Call):
@@ -274,14 +274,14 @@ class Commands:
                 self._problem = error
                 self._delayed.add(call)
                 asyncio.get_running_loop().call_later(_AGAIN_SOON, self._send_delayed, call)
-            case Answer.ELSEWHERE if self._target.movable:
+            case Answer.ELSEWHERE if self._connector.movable:
                 self._problem = error
                 self._outbox.append(call)
-                self._target.moved(_new_address(error))
+                self._connector.moved(_new_address(error))
                 self._on_elsewhere()
                 self._stalled.set()
             case _:
-                call.future.set_exception(refused(self._target.name, error))
+                call.future.set_exception(refused(self._connector.name, error))
 
     def _send_delayed(self, call: Call) -> None:
         self._delayed.discard(call)
@@ -324,10 +324,10 @@ class Commands:
     def _check_refusal(self, error: Exception) -> None:
         self._problem = error
         if isinstance(error, ErrorReply) and classify(error) is Answer.REFUSED:
-            raise refused(self._target.name, error) from error
+            raise refused(self._connector.name, error) from error
 
     def _unavailable(self) -> BrokerUnavailableError:
-        return unavailable(self._target.name, self._problem)
+        return unavailable(self._connector.name, self._problem)
 
 
 def _new_address(error: Exception) -> Address | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SLOTS: Final = 16384  # of a Cluster
 
 
-class Target:
+class Connector:
     """Opens connections. One for each process and URL; it remembers which servers it has learnt of."""
 
     def __init__(self, location: Location, *, namespace: str, key: str) -> None:

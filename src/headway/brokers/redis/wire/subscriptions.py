@@ -18,7 +18,7 @@ from headway.service import Remarks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from headway.brokers.redis.wire.connect import Target
+    from headway.brokers.redis.wire.connect import Connector
     from headway.brokers.redis.wire.greeting import Wire
     from headway.errors import BrokerRefusedError
 
@@ -47,9 +47,9 @@ class Subscription:
 class Listener:
     """One connection for all channels; it is made when the first is wanted."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, connector: Connector) -> None:
         """Nothing is connected yet."""
-        self._target = target
+        self._connector = connector
         self._channels: dict[bytes, list[Subscription]] = {}
         self._connection: Connection | None = None
         self._runner: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class Listener:
         self._heard = False  # anything since the last look
         self._awaited: set[bytes] = set()  # channels that were listened to before a cut
         self._problem: Exception | str = ""
-        self._remarks = Remarks(log, target.name)
+        self._remarks = Remarks(log, connector.name)
         self._refusal: BrokerRefusedError | None = None
 
     @property
@@ -80,7 +80,7 @@ class Listener:
                 await asyncio.shield(subscription.confirmed)
         except TimeoutError as error:
             await self.unsubscribe(channel, subscription)
-            raise self._refusal or unavailable(self._target.name, self._problem) from error
+            raise self._refusal or unavailable(self._connector.name, self._problem) from error
         except BaseException:
             await self.unsubscribe(channel, subscription)
             raise
@@ -116,7 +116,7 @@ class Listener:
         cut = False
         while True:
             try:
-                wire = await self._target.connect("listen")
+                wire = await self._connector.connect("listen")
             except Exception as error:  # noqa: BLE001 - whatever ended it, all channels are wanted again
                 self._note(error)
             else:
@@ -139,7 +139,7 @@ class Listener:
             what = f"connected anew after {in_one_line(error)}"
             self._remarks.say("the listening connection", what, detail=trace_of(error))
         if isinstance(error, ErrorReply) and classify(error) is Answer.REFUSED:
-            self._refusal = refused(self._target.name, error)
+            self._refusal = refused(self._connector.name, error)
 
     async def _listen(self, wire: Wire, *, cut: bool) -> None:
         """Pass on messages as they arrive, until the connection ends or another server holds the keys."""
