@@ -44,11 +44,14 @@ class Accepted:
         self._counts[name] = counts
 
         def count(jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
-            kinds = {(job.queue, job.task) for job in jobs}
-            if len(kinds) == 1:  # the usual case
-                [key] = kinds
-                new = len([None for answer in answers if answer.duplicate_of is None])
-                counts[key] = counts.get(key, 0) + new
+            if not jobs:
+                return
+            key = queue, task = jobs[0].queue, jobs[0].task
+            if len(jobs) == 1 or len(
+                [None for job in jobs if job.task == task and job.queue == queue]
+            ) == len(jobs):
+                met = len([None for answer in answers if answer.duplicate_of is not None])
+                counts[key] = counts.get(key, 0) + len(jobs) - met
             else:
                 for job, answer in zip(jobs, answers, strict=True):
                     if answer.duplicate_of is None:
@@ -56,7 +59,7 @@ class Accepted:
                         counts[key] = counts.get(key, 0) + 1
             if not self._begun or len(counts) > MAX_ROWS:
                 self._begin()
-            if self.shadower is not None:
+            if self.shadower is not None and self.shadower.shadows():
                 self.shadower.copy(name, jobs, answers)
 
         return count

@@ -62,7 +62,7 @@ class Shadower:
         """For the running loop. `shadows` returns those of the present routes, by queue: none, mostly."""
         self._loop = asyncio.get_running_loop()
         self._stores = stores
-        self._shadows = shadows
+        self.shadows = shadows
         self._clock = clock
         self._told = told
         self._ids = {name: marked_ids(mark_of(name)) for name in stores}
@@ -74,7 +74,7 @@ class Shadower:
 
     def copy(self, name: str, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
         """Copy those that are to be, of jobs that this carrier has accepted; on the app's loop. Never raises."""
-        shadows = self._shadows()
+        shadows = self.shadows()
         if not shadows:
             return
         for job, answer in zip(jobs, answers, strict=True):
@@ -86,7 +86,7 @@ class Shadower:
 
     def copy_one(self, name: str, job: NewJob) -> None:
         """Do the same for a job that was accepted without the loop, from any thread."""
-        if job.queue in self._shadows():
+        if job.queue in self.shadows():
             with contextlib.suppress(RuntimeError):  # it has just been closed
                 self._loop.call_soon_threadsafe(self.copy, name, [job], [Enqueued(job.id)])
 
