@@ -85,7 +85,7 @@ class Scene:
     def migrated(self, act: str, *words: str) -> tuple[int, bytes]:
         """Run `headway migrate` to its end."""
         process = self.migrate(act, *words)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=60 + 5 * _KILLS)
         return process.returncode, out + errors
 
     def tags_told(self) -> list[str]:

@@ -22,6 +22,7 @@ _GONE: Final = {
     "score": "(await ctx.app.job(ctx.job_id).record()) tells when it was due",
     "worker_id": "headway workers shows who runs what",
 }
+_METHODS: Final = ("items", "keys", "values", "update", "setdefault", "pop", "popitem", "copy", "clear")
 
 
 def key_of(node: cst.BaseExpression, context: str) -> str | None:
@@ -74,9 +75,34 @@ def written(site: Site, line: int, shown: str) -> None:
     site.by_hand(line, what, "use a local variable, or pass it on as an argument")
 
 
+def as_dict(site: Site, node: cst.CSTNode, line: int) -> None:
+    """Tell of what only a dict can do: its other methods, `in`, `**`."""
+    context = site.context
+    if context and any(m.matches(node, one) for one in _dict_uses(context)):
+        shown = site.code(node).rstrip(" ,")
+        what = f"{shown} takes the context for a dict"
+        site.by_hand(line, what, "ask for what is needed: ctx.resource(...), ctx.job_id, ctx.attempt")
+
+
+def _dict_uses(context: str) -> tuple[m.BaseMatcherNode, ...]:
+    name = m.Name(context)
+    methods = m.OneOf(*(m.Name(one) for one in _METHODS))
+    inside = m.ComparisonTarget(operator=m.In() | m.NotIn(), comparator=name)
+    return (
+        m.Attribute(value=name, attr=methods),
+        m.Comparison(comparisons=[inside]),
+        m.StarredDictElement(value=name),
+        m.Arg(value=name, star="**"),
+    )
+
+
 def passed(site: Site, call: cst.Call, line: int) -> None:
     """Tell of the dict given to something that is not known here."""
-    given = [one for one in call.args if isinstance(one.value, cst.Name) and one.value.value == site.context]
+    given = [
+        one
+        for one in call.args
+        if one.star != "**" and isinstance(one.value, cst.Name) and one.value.value == site.context
+    ]
     if not given or not site.context:
         return
     ref = site.resolve(call.func)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import libcst as cst
@@ -9,6 +10,7 @@ import libcst.matchers as m
 
 from headway.migrate.rewrite.site import expression, text_of
 from headway.migrate.rewrite.vocabulary import ARQ_QUEUE, OPTIONS
+from headway.migrate.rewrite.workers import TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,7 @@ def enqueue(site: Site, call: cst.Call, line: int, *, in_statement: bool) -> Enq
         what = "enqueue_job gets keyword arguments from its caller, and some callers give options such as _defer_by"
         site.by_hand(line, what, "pass options apart: app.find_task(name).options(...).enqueue(...)")
         return None
-    name = text_of(named)
+    name = text_of(named) or _known(site, named)
     acts = bool(m.findall(receiver, m.OneOf(m.Call(), m.Await())))
     if name is None:
         base = _by_name(site, receiver if acts else None, site.code(named))
@@ -65,6 +67,22 @@ def enqueue(site: Site, call: cst.Call, line: int, *, in_statement: bool) -> Enq
         _ = site.task(task)
         return Enqueue(_with_options(site, call, _by_name(site, receiver, site.code(named)), rest, line))
     return Enqueue(_with_options(site, call, site.task(task), rest, line), receiver if acts else None)
+
+
+def _known(site: Site, named: cst.BaseExpression) -> str | None:
+    """Return the name of a task that is given as `task.__name__`, or by a constant of the project; None otherwise."""
+    of_function = isinstance(named, cst.Attribute) and named.attr.value in {"__name__", "__qualname__"}
+    ref = site.resolve(named.value if of_function and isinstance(named, cst.Attribute) else named)
+    if ref is None or ref.module is None:
+        return None
+    if of_function:
+        task = site.plan.tasks.get(TaskKey(ref.module.name, ref.name))
+        return None if task is None or task.name != ref.name else task.name
+    match ref.module.assigned(ref.name):
+        case ast.Constant(value=str() as name) if site.plan.named(name, site.module.name) is not None:
+            return name
+        case _:
+            return None
 
 
 def _by_name(site: Site, receiver: cst.BaseExpression | None, name: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from headway.migrate.rewrite.tasks import TaskPlan
 
+_AS_DICT: Final = (cst.Attribute, cst.Comparison, cst.StarredDictElement, cst.Arg)
 _RENAMED: Final = {"ArqRedis": "Headway", "Job": "JobHandle", "Retry": "RetryLater"}
 
 
@@ -242,6 +243,12 @@ class ModulePass(NamesOnly):
     ) -> cst.BooleanOperation:
         """Change `job and ...`."""
         return updated_node.with_changes(left=self._asked(original_node.left, updated_node.left))
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        """Tell of contexts that are taken for dicts."""
+        if isinstance(node, _AS_DICT):
+            contexting.as_dict(self._site, node, self._line(node))
+        return super().on_visit(node)
 
     def visit_Call(self, node: cst.Call) -> None:
         """Tell what is called from what is only named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from headway.migrate.rewrite.plan import make_plan, uses_arq
 from headway.migrate.rewrite.project import read_project
 from headway.migrate.rewrite.site import Site
 from headway.migrate.rewrite.sources import Source, files_below, read_python, read_text
-from headway.migrate.rewrite.usage import still_arq
+from headway.migrate.rewrite.usage import still_arq, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,7 @@ def _tell_of_rest(plan: Plan, module: Module, after: str, report: Callable[[Find
         )
     for worker in plan.workers:
         if module is worker.module:
+            _tell_of_gone(plan, module, worker.node.name, after, report)
             continue
         for local, target in module.imports.items():
             if target == (worker.module.name, worker.node.name):
@@ -133,6 +135,18 @@ def _tell_of_rest(plan: Plan, module: Module, after: str, report: Callable[[Find
                             f"use {plan.home.command if plan.home else 'the app'}",
                         )
                     )
+
+
+def _tell_of_gone(
+    plan: Plan, module: Module, name: str, after: str, report: Callable[[Finding], None]
+) -> None:
+    """Name a class of settings that its own module still uses."""
+    if name not in used_names(ast.parse(after)):
+        return
+    lines = [one.lineno for one in ast.walk(module.tree) if isinstance(one, ast.Name) and one.id == name]
+    todo = f"use {plan.home.command if plan.home else 'the app'}"
+    for line in sorted(set(lines)):
+        report(Finding(module.file, line, Kind.HAND, f"{name} is still used, and is gone", todo))
 
 
 def _held(plan: Plan, changes: list[Change]) -> bool:
