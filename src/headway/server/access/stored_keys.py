@@ -57,11 +57,12 @@ async def key_by_name_or_id(database: Database, named: str) -> list[KeyRecord]:
 
 
 async def note_uses(database: Database, uses: Mapping[str, int]) -> None:
-    """Keep when keys were used last, by their ids."""
+    """Keep when keys were used last, by their ids; another server may have kept a later instant already."""
+    used, at = KEYS.c.last_used_ms, bindparam("at", type_=KEYS.c.last_used_ms.type)
     statement = (
         update(KEYS)
-        .where(KEYS.c.app == database.app, KEYS.c.id == bindparam("key"))
-        .values(last_used_ms=bindparam("at"))
+        .where(KEYS.c.app == database.app, KEYS.c.id == bindparam("key"), or_(used.is_(None), used < at))
+        .values(last_used_ms=at)
     )
     await database.write(statement, [{"key": key, "at": at} for key, at in uses.items()])
 
