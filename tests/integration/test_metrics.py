@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEADLINE = 40.0
+PROMTOOL = shutil.which("promtool")
+PROMETHEUS = shutil.which("prometheus")
+needs_prometheus = pytest.mark.skipif(
+    not (PROMTOOL and PROMETHEUS),
+    reason="no prometheus and promtool here: Debian's package prometheus has both",
+)
 SHOP = """
 import os
 from headway import Headway, Retry
@@ -62,10 +68,9 @@ def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def checked(text: str) -> str:
     """The text, of which promtool has nothing to say."""
-    promtool = shutil.which("promtool")
-    if promtool is not None:
+    if PROMTOOL is not None:
         done = subprocess.run(
-            [promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False
+            [PROMTOOL, "check", "metrics"], input=text, text=True, capture_output=True, check=False
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return text
@@ -98,9 +103,7 @@ def working(folder: Path, environ: Mapping[str, str]) -> Iterator[int]:
 
 
 @pytest.mark.timeout(120)
-async def test_a_worker_tells_what_its_processes_did_and_prometheus_reads_it(
-    tmp_path: Path, redis_url: str, namespace: str
-) -> None:
+async def test_a_worker_tells_what_its_processes_did(tmp_path: Path, redis_url: str, namespace: str) -> None:
     environ = {"SHOP": namespace, "SHOP_URL": redis_url, "PYTHONPATH": str(tmp_path)}
     app = declared(namespace, redis_url)
     async with app:
@@ -128,14 +131,26 @@ async def test_a_worker_tells_what_its_processes_did_and_prometheus_reads_it(
             assert {one.name for one in text_string_to_metric_families(text)} == {
                 one.name.removesuffix("_total") for one in OF_PROCESSES
             }
+
+
+@needs_prometheus
+@pytest.mark.timeout(120)
+async def test_a_real_prometheus_scrapes_a_worker(tmp_path: Path, redis_url: str, namespace: str) -> None:
+    environ = {"SHOP": namespace, "SHOP_URL": redis_url, "PYTHONPATH": str(tmp_path)}
+    app = declared(namespace, redis_url)
+    async with app:
+        with working(tmp_path, environ) as port:
+            jobs = [await app.find_task("good").enqueue() for _ in range(20)]
+            await asyncio.gather(*(job.result(timeout=DEADLINE) for job in jobs))
             await asyncio.to_thread(scraped, tmp_path, port, "headway_process_jobs_succeeded_total", 20)
+    async with app:
+        checked((await AppMetrics(app).text()).decode())
 
 
 def scraped(folder: Path, port: int, metric: str, value: float) -> None:
     """A real Prometheus scrapes the port, and answers with the value."""
-    program = shutil.which("prometheus")
-    if program is None:
-        return  # the test before says what promtool would; a machine with nothing but Python has neither
+    program = PROMETHEUS
+    assert program is not None
     config, listen = folder / "prometheus.yml", free_port()
     config.write_text(
         f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n",
@@ -228,6 +243,31 @@ async def test_of_an_app_all_is_told_that_its_carriers_records_and_routes_say(
         assert named <= {one.name.removesuffix("_total") for one in OF_APP}
         again = samples((await metrics.text()).decode())
         assert again["headway_jobs_succeeded_total", ("main", "mail", "good")] == 5
+
+
+async def test_the_spool_and_the_breakers_of_this_host_are_told(tmp_path: Path, namespace: str) -> None:
+    app = declared(
+        namespace,
+        "redis://127.0.0.1:1/0",
+        spool=f"sqlite:///{tmp_path}/spool.db",
+        breaker_timeout=0.2,
+        breaker_pause=60,
+    )
+    async with app:
+        metrics = AppMetrics(app)
+        for _ in range(3):
+            await app.find_task("good").enqueue()
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found = samples(checked((await metrics.text()).decode()))
+                if found["headway_breakers_open", ("main",)]:
+                    break
+                await asyncio.sleep(0.02)
+    assert found["headway_spool_jobs", ("main", "mail")] == 3
+    assert found["headway_breakers_open", ("main",)] == 1
+    assert found["headway_spool_bytes", ()] > 0
+    nothing = ("headway_spool_parked_jobs", "headway_spool_flushed_total")
+    assert [found[name, ()] for name in nothing] == [0, 0]
 
 
 async def test_a_carrier_that_is_away_is_said_to_be(tmp_path: Path, namespace: str) -> None:

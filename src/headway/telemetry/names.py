@@ -114,6 +114,42 @@ OF_APP: Final = (
         "Times that events were lost before they were recorded.",
     ),
     Metric("headway_records_up", Kind.GAUGE, (), "1 when the database of the records answered."),
+    Metric(
+        "headway_spool_jobs",
+        Kind.GAUGE,
+        ("queue", "carrier"),
+        "Jobs in this host's spool that wait for their carrier to come back.",
+    ),
+    Metric(
+        "headway_spool_parked_jobs",
+        Kind.GAUGE,
+        (),
+        "Jobs in this host's spool that were set aside, since only people can decide about them.",
+    ),
+    Metric(
+        "headway_spool_oldest_seconds",
+        Kind.GAUGE,
+        (),
+        "For how long the oldest job has waited in this host's spool; 0: none waits.",
+    ),
+    Metric(
+        "headway_spool_bytes",
+        Kind.GAUGE,
+        (),
+        "Bytes of the jobs in this host's spool.",
+    ),
+    Metric(
+        "headway_spool_flushed_total",
+        Kind.COUNTER,
+        (),
+        "Jobs that were brought from this host's spool to their carrier.",
+    ),
+    Metric(
+        "headway_breakers_open",
+        Kind.GAUGE,
+        ("carrier",),
+        "Processes of this host for which the carrier is away.",
+    ),
 )
 """What one process, the server or a recorder, says of the whole app."""
 

@@ -12,6 +12,7 @@ from headway.app.rollouts import figures_of
 from headway.errors import HeadwayError
 from headway.figures.values import COARSE_KEPT_MS, MINUTE_MS, OTHER, Counts
 from headway.routing.changing import control_carrier, read_routes
+from headway.routing.failover.breaker import BreakerState
 from headway.routing.keeping import read_listed, read_rollout
 from headway.telemetry.families import Labels, of_counts, of_values
 from headway.telemetry.names import OF_APP, OF_FIGURES
@@ -66,10 +67,10 @@ class AppMetrics:
     async def _families(self) -> list[Family]:
         """Return the metrics; never raises for what does not answer."""
         carriers = self._app.carriers
-        figures, states, routes, records = await asyncio.gather(
-            self._figures(), self._jobs(carriers), self._routes(carriers), self._recorded()
+        figures, states, routes, records, spooled = await asyncio.gather(
+            self._figures(), self._jobs(carriers), self._routes(carriers), self._recorded(), self._spooled()
         )
-        values = states | routes | records
+        values = states | routes | records | spooled
         made: list[Family] = []
         if figures is not None:
             made += of_counts(OF_APP[: len(OF_FIGURES)], figures)
@@ -192,6 +193,32 @@ class AppMetrics:
                 (one.carrier,): max(0, now - one.seen_ms) / 1000 for one in feeds if one.seen_ms
             },
             "headway_records_gaps_total": {(one.carrier,): one.gaps for one in feeds},
+        }
+
+    # --- the spool of this host ---------------------------------------------------------------------------------
+
+    async def _spooled(self) -> dict[str, Values]:
+        failover = self._app.failover
+        if failover is None:
+            return {}
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                contents = await failover.contents()
+        except (HeadwayError, TimeoutError):
+            return {}
+        waiting: Values = {}
+        for number, lane in enumerate(contents.lanes):
+            key = (lane.queue if number < MAX_QUEUES else OTHER), lane.carrier
+            waiting[key] = waiting.get(key, 0) + lane.jobs
+        now, oldest = self._app.clock.now_ms(), contents.oldest_ms
+        away = [one.carrier for one in contents.breakers if one.state == BreakerState.OPEN]
+        return {
+            "headway_spool_jobs": waiting,
+            "headway_spool_parked_jobs": {(): contents.parked},
+            "headway_spool_oldest_seconds": {(): 0.0 if oldest is None else max(0, now - oldest) / 1000},
+            "headway_spool_bytes": {(): contents.size},
+            "headway_spool_flushed_total": {(): contents.flushed},
+            "headway_breakers_open": {(name,): away.count(name) for name in self._app.carriers},
         }
 
 
