@@ -246,13 +246,13 @@ class Signature:
             self.parameters.bind(call.args, call.kwargs)
         except ArgumentsError as error:
             raise CodecError(str(error)) from error
-        positional, named, at = self._positional, self.parameters.by_name, self.parameters.at
-        args = [
-            self._read(positional[n] if n < len(positional) else at(n), raw, name)
-            for n, raw in enumerate(call.args)
-        ]
+        parameters = self.parameters
+        positional, named = parameters.positional, parameters.by_name
+        args: list[Any] = []
+        for n, raw in enumerate(call.args):
+            args.append(self._read(positional[n] if n < len(positional) else parameters.at(n), raw, name))
         kwargs = {
-            key: self._read(key if key in named else at(key), raw, name, key)
+            key: self._read(key if key in named else parameters.at(key), raw, name, key)
             for key, raw in call.kwargs.items()
         }
         return args, kwargs
