@@ -28,6 +28,7 @@ PATHS: Final = {
     "group": "0123",
     "key": "0123456789",
     "act_id": "0123456789",
+    "migration": "0123456789",
 }
 GUARDED: Final = [route for route in ROUTES if route.role is not None]
 BELOW: Final = [(route, role) for route in GUARDED for role in Role if not role.includes(route.role or role)]
