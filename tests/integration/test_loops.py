@@ -686,20 +686,20 @@ async def test_a_connection_is_made_anew_whatever_ended_it(
         signals = broker.signals(WorkerId("w"))
         await anext(signals)
         owner: Any = broker._commands if role == "command" else broker._listener
-        runner, target = owner._runner, owner._target
-        whole, errors = target.connect, [RuntimeError("a defect"), RecursionError("too deep")]
+        runner, connector = owner._runner, owner._connector
+        whole, errors = connector.connect, [RuntimeError("a defect"), RecursionError("too deep")]
 
         async def connect(asked: str) -> object:
             if asked == role and errors:
                 raise errors.pop()
             return await whole(asked)
 
-        target.connect = connect
+        connector.connect = connect
         try:
             owner._connection._end(ValueError("damaged"))
             await until(lambda: not errors and owner._connection is not None)
         finally:
-            target.connect = whole
+            connector.connect = whole
         assert owner._runner is runner
         assert not runner.done()
         await broker.enqueue([NewJob(id=new_job_id(), task="t", queue="q", payload=b"")])
