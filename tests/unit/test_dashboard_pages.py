@@ -23,6 +23,7 @@ from headway.dashboard.serving import pages_of
 from headway.dashboard.sessions import begin, form_token, read, same_token, written
 from headway.dashboard.table import ACTS, PAGES, find
 from headway.errors import BrokerUnavailableError, HeadwayError
+from headway.http import call
 from headway.job import JobState, WorkerId
 from headway.records.store import RecordStore
 from headway.server.access.caller import Role
@@ -273,8 +274,107 @@ async def test_what_is_wrong_is_said_on_the_form_which_keeps_the_rest(
     told = await act(scene.client(), "/new", task="welcome", key="kept", **form)
     assert told.status_code == 422
     assert said in told.text
+    assert 'class="wrong"' in told.text
+    assert 'aria-invalid="true"' in told.text
     assert 'value="kept"' in told.text
+    assert not form.get("arg.user") or f'value="{form["arg.user"]}"' in told.text
     assert (await scene.app.carrier.list(_all())).jobs == []
+
+
+HTTP: Final = {
+    "task": "headway.http.call",
+    "method": "PUT",
+    "url": "https://crm.example/hooks?x=1",
+    "headers": "Accept: application/json\n\nAuthorization: Bearer secret://CRM",
+    "kind": "JSON",
+    "body": '{"id": 42,\r\n "name": "<b>"}',
+    "timeout": "2m",
+    "attempts": "3",
+}
+
+
+@pytest.fixture
+async def http_scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    app = shop(tmp_path)
+    call(app)
+    async with served(app) as scene:
+        yield scene
+
+
+async def test_an_http_job_is_made_from_its_form(http_scene: Scene) -> None:
+    client = http_scene.client()
+    assert "Call a URL" in (await client.get("/new")).text
+    told = await act(client, "/new", **HTTP, delay="1h", priority="7", key="once")
+    assert told.json()["said"] == "The job was enqueued.", told.text
+    again = await act(client, "/new", **HTTP, key="once")
+    assert again.json()["location"] == told.json()["location"]
+    [job] = (await client.get("/v1/jobs")).json()["jobs"]
+    assert (job["state"], job["priority"], job["queue"]) == ("scheduled", 7, "http")
+    [made] = job["args"]
+    assert (made["method"], made["url"], made["json"]) == ("PUT", HTTP["url"], {"id": 42, "name": "<b>"})
+    assert made["headers"] == {"Accept": "application/json", "Authorization": "Bearer secret://CRM"}
+    assert (made["timeout"], made["attempts"]) == (120.0, 3)
+    like = await client.get("/new", params={"like": job["id"]})
+    for kept in (
+        'value="https://crm.example/hooks?x=1"',
+        "Accept: application/json",
+        "&lt;b&gt;",
+        'value="120s"',
+    ):
+        assert kept in like.text
+    told = await act(client, "/schedules", **HTTP, name="ping", every="1h")
+    assert told.status_code == 200, told.text
+    [made] = [one for one in await http_scene.app.schedules.list() if one.name == "ping"]
+    assert made.task == "headway.http.call"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("method", "POST\r\nHost: evil", "method must be"),
+        ("method", "CONNECT", "method must be"),
+        ("url", "", "url must have"),
+        ("url", "javascript:alert(1)", "must begin with http"),
+        ("url", "http://user:pw@crm.example/", "no user name"),
+        ("url", "http://crm.example/\u202e", "is not allowed"),
+        ("url", 'http://"><script>alert(1)</script>', "is no host"),
+        ("headers", "Accept", "line 1: must be a name"),
+        ("headers", "A: 1\na: 2", "line 2: a is there already"),
+        ("headers", "Authorization: Basic dXNlcjpwdw==", "is a secret"),
+        ("headers", "Host: evil.example", "is not yours to set"),
+        ("headers", "<script>: x", "no name of a header"),
+        ("body", "{", "is no JSON"),
+        ("body", "[NaN]", "no value of JSON"),
+        ("body", "null", "that is no body"),
+        ("body", "[" * 100_000, "body"),
+        ("timeout", "soon", "not a duration"),
+        ("timeout", "2h", "timeout must be"),
+        ("attempts", "1e3", "whole number"),
+        ("delay", "soon", "not a duration"),
+        ("priority", "99", "priority"),
+        ("priority", "\u0663", "priority"),
+        ("queue", "a\x00b", "queue"),
+    ],
+)
+async def test_what_is_wrong_with_an_http_job_is_said_beside_its_field(
+    http_scene: Scene, name: str, value: str, said: str
+) -> None:
+    told = await act(http_scene.client(), "/new", **{**HTTP, name: value})
+    assert told.status_code == 422
+    [beside] = re.findall(rf'<span id="h-{name}" class="wrong">([^<]*)</span>', told.text)
+    assert said in html.unescape(beside) or name == said
+    assert 'aria-invalid="true"' in told.text
+    assert "<script>alert" not in told.text
+    if name != "url":
+        assert 'value="https://crm.example/hooks?x=1"' in told.text  # what was right is kept
+    assert (await http_scene.app.carrier.list(_all())).jobs == []
+
+
+async def test_an_app_without_http_jobs_has_no_form_for_them(scene: Scene) -> None:
+    client = scene.client()
+    assert "Call a URL" not in (await client.get("/new")).text
+    assert (await client.get("/new", params={"task": HTTP["task"]})).status_code == 404
+    assert (await act(client, "/new", **HTTP)).status_code == 404
 
 
 async def test_marked_jobs_are_acted_on_and_told_of(scene: Scene) -> None:

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from headway.server.services.problems import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Kind = Literal["text", "number", "switch", "choice", "json"]
 PREFIX: Final = "arg."
@@ -69,6 +69,27 @@ def values_of(fields: list[Field], form: Mapping[str, tuple[str, ...]]) -> dict[
 def raw_arguments(values: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
     """Return the values of a form as the arguments of a job that is to be made."""
     return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in values.items()}
+
+
+def refilled(fields: Sequence[Field], form: Mapping[str, tuple[str, ...]], said: str) -> list[Field]:
+    """Return the fields as they were filled in, with what is said of an argument beside its field."""
+    return [
+        structs.replace(
+            one,
+            value=next(iter(form.get(one.field, ())), one.value),
+            wrong=said if said.startswith(f"{one.name}: ") or f": argument {one.name!r} " in said else "",
+        )
+        for one in fields
+    ]
+
+
+def beside(said: str, names: Iterable[str]) -> dict[str, str]:
+    """Return what is said of one of these options, by its name; nothing where it is said of none of them."""
+    what = said.removeprefix("options: ")
+    for name in names:
+        if what.startswith((f"{name}:", f"{name} ")):
+            return {name: what}
+    return {}
 
 
 def _value(field: Field, text: str) -> object:

@@ -30,6 +30,7 @@ _WITHIN: Final = {
     "record": "history",
     "route": "routes",
     "migration": "migrations",
+    "new-http": "new",
     "new-schedule": "schedules",
 }
 """Pages that are no places of their own: they belong to one."""

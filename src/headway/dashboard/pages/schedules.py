@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from headway.dashboard.asking import Done, Shown
-from headway.dashboard.fields import fields_of, raw_arguments, values_of
+from headway.dashboard.fields import beside, fields_of, raw_arguments, refilled, values_of
+from headway.dashboard.httpform import KINDS, METHODS
+from headway.dashboard.httpform import read as read_http
+from headway.dashboard.pages import new_http
 from headway.dashboard.pages.overview import read
 from headway.dashboard.spans import instants, laid, span_of
 from headway.errors import HeadwayError
 from headway.server.services.creating import CreateJob
 from headway.server.services.figures import By
+from headway.server.services.http_jobs import HTTP_TASK, NewHttpJob
+from headway.server.services.problems import InvalidError
 from headway.server.services.schedules import NewSchedule, Timing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headway.dashboard.asking import Asked
+
+_WHEN: Final = ("name", "cron", "every", "timezone")
+_NONE: Final[Mapping[str, str]] = {}
 
 
 async def schedules(asked: Asked) -> str:
@@ -36,26 +46,32 @@ async def schedules(asked: Asked) -> str:
 
 async def new(asked: Asked) -> str:
     """Return the page on which a schedule is made: choose a task, then fill in its form."""
-    return _page(asked, asked.one("task"), {})
+    return _page(asked, asked.one("task"))
 
 
 async def create(asked: Asked) -> Done | Shown:
     """Make it; what is wrong is said on the form, which keeps what was filled in."""
     task = asked.services.tasks.get(asked.caller, asked.needed("task"))
-    given: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
     try:
-        given = values_of(fields_of(task.arguments, {}), asked.form)
         when = Timing(
             cron=asked.field("cron") or None,
             every=asked.field("every") or None,
             timezone=asked.field("timezone") or None,
         )
-        job = CreateJob(task=task.name, kwargs=raw_arguments(given))
+        if task.name == HTTP_TASK:
+            values, wrong = read_http(new_http.sent(asked))
+            if wrong:
+                raise InvalidError(new_http.MARKED)
+            job = asked.services.http_jobs.job(NewHttpJob(**values))
+        else:
+            given = values_of(fields_of(task.arguments, {}), asked.form)
+            job = CreateJob(task=task.name, kwargs=raw_arguments(given))
         made = await asked.services.schedules.create(
             asked.caller, NewSchedule(name=asked.needed("name"), job=job, when=when)
         )
     except HeadwayError as error:
-        return Shown(_page(asked, task.name, given, str(error)), 422)
+        return Shown(_page(asked, task.name, str(error), wrong), 422)
     return Done(
         f"Schedule {made.name} was made: every scheduler knows of it within 10 seconds.", go="/schedules"
     )
@@ -68,16 +84,23 @@ async def delete(asked: Asked) -> Done:
     return Done(f"Schedule {name} was deleted. The jobs that it has made stay.")
 
 
-def _page(asked: Asked, name: str, given: dict[str, Any], wrong: str = "") -> str:
+def _page(asked: Asked, name: str, said: str = "", wrong: Mapping[str, str] = _NONE) -> str:
     task = asked.services.tasks.get(asked.caller, name) if name else None
+    http = task is not None and task.name == HTTP_TASK
+    fields = [] if task is None or http else refilled(fields_of(task.arguments, {}), asked.form, said)
+    odd = {**beside(said, _WHEN), **wrong}
     return asked.render(
         "new-schedule",
         "New schedule",
         tasks=asked.services.tasks.list(asked.caller),
         task=task,
-        fields=[] if task is None else fields_of(task.arguments, given),
-        wrong=wrong,
-        kept={name: asked.field(name) for name in ("name", "cron", "every", "timezone")},
+        fields=fields,
+        request=new_http.sent(asked) if http else None,
+        methods=METHODS,
+        kinds=KINDS,
+        odd=new_http.shown(odd, *_WHEN),
+        wrong=new_http.MARKED if odd or any(one.wrong for one in fields) else said,
+        kept={name: asked.field(name) for name in _WHEN},
     )
 
 

@@ -10,6 +10,8 @@ from headway.errors import HeadwayError
 from headway.raised import in_one_line
 from headway.server.live.ring import Ring
 from headway.server.live.source import Source
+from headway.server.live.stopping import EVERY as LOOK_EVERY
+from headway.server.live.stopping import host_stops
 from headway.server.live.watching import EVERY, PAUSE_MS, last_watch, note_watch
 from headway.service import Services
 
@@ -64,6 +66,7 @@ class Hub:
         for source in self.sources.values():
             source.start()
         self.services.start("watch", self._note)
+        self.services.start("host", self._look_at_host)
 
     async def close(self) -> None:
         """Read no more, and end all streams."""
@@ -118,6 +121,12 @@ class Hub:
         if before is not None:
             self.since_ms = self.shared.app.clock.now_ms()
         return end
+
+    async def _look_at_host(self) -> float:
+        """End all streams once the server of an application that this stands in was told to stop: it waits for them."""
+        if not self.closed and host_stops():
+            self.end_streams()
+        return LOOK_EVERY
 
     async def _note(self) -> float:
         now = self.shared.app.clock.now_ms()

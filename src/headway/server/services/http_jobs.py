@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -14,9 +14,15 @@ from headway.server.services.creating import Created, CreateJob, Options
 from headway.server.services.problems import CannotError, InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headway.server.access.caller import Caller
     from headway.server.services.creating import Creating
     from headway.server.services.shared import Shared
+
+
+HTTP_TASK: Final = TASK
+"""The name of the task whose jobs are HTTP calls."""
 
 
 class NewHttpJob(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,6 +59,10 @@ class HttpJobs:
 
     async def create(self, caller: Caller, wish: NewHttpJob, *, key: str | None = None) -> Created:
         """Make one. CannotError where the app declares none; InvalidError names what is wrong with the request."""
+        return await self._creating.create(caller, self.job(wish), key=key)
+
+    def job(self, wish: NewHttpJob) -> CreateJob:
+        """Return the job that is to be made, now or by a schedule. The errors are `create`'s."""
         if TASK not in self._shared.app.known_tasks:
             msg = "this app has no HTTP jobs: headway.http.call(app) beside its tasks declares them"
             raise CannotError(msg)
@@ -62,5 +72,10 @@ class HttpJobs:
             call = msgspec.json.encode(HttpCall(**fields))
         except ValueError as error:
             raise InvalidError(str(error)) from error
-        job = CreateJob(TASK, args=[Raw(call)], options=wish.options)
-        return await self._creating.create(caller, job, key=key)
+        return CreateJob(TASK, args=[Raw(call)], options=wish.options)
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Check some parts of a request by themselves; ValueError names what is wrong with one of them."""
+    fields: dict[str, Any] = {"method": "GET", "url": "https://example.com/", **parts}
+    HttpCall(**fields)
