@@ -16,7 +16,9 @@ from headway.migrate.plan import expect, judge, note
 from headway.migrate.source import Entry, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Sequence
+    from types import TracebackType
+    from typing import Self
 
     from headway.migrate.carrying import Carrying
     from headway.migrate.deciding import Deciding
@@ -133,20 +135,22 @@ class Applier:
     ) -> None:
         """Look at a queue once; `counts`: what stays is counted, which `forward` sees again and again."""
         wanted: list[tuple[FoundJob, Intent]] = []
-        async for page in self._source.pages(queue, self._states, fresh_since_ms=fresh_since_ms):
-            await self._destination.freshen()
-            for job in page:
-                decision = judge(self._source, job, self._deciding, self._destination)
-                if isinstance(decision, Intent):
-                    wanted.append((job, decision))
-                elif counts:
-                    census.note_found(job)
-                    note(census, job, decision)
-            if len(wanted) >= _TOGETHER:
-                await self._move(queue, wanted, census)
-                wanted = []
-            self._meter.add(len(page))
-        await self._move(queue, wanted, census)
+        async with _OneAtATime() as moving:
+            async for page in self._source.pages(queue, self._states, fresh_since_ms=fresh_since_ms):
+                await self._destination.freshen()
+                for job in page:
+                    decision = judge(self._source, job, self._deciding, self._destination)
+                    if isinstance(decision, Intent):
+                        wanted.append((job, decision))
+                    elif counts:
+                        census.note_found(job)
+                        note(census, job, decision)
+                if len(wanted) >= _TOGETHER:
+                    # The next page is read and judged while the source and the carrier are busy with this one.
+                    await moving.begin(self._move(queue, wanted, census))
+                    wanted = []
+                self._meter.add(len(page))
+            await moving.begin(self._move(queue, wanted, census))
 
     async def _move(self, queue: str, wanted: Sequence[tuple[FoundJob, Intent]], census: Census) -> None:
         most = self._pace.most(max(len(wanted), 1))
@@ -163,6 +167,40 @@ class Applier:
                     census.note_refused(job, outcome.why)
                 else:
                     census.note_gone(job)
+
+
+class _OneAtATime:
+    """Runs one thing beside its caller, the next when that has ended. What it raises is raised to the caller."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def begin(self, work: Coroutine[None, None, None]) -> None:
+        """Begin this when what was begun before has ended."""
+        try:
+            await self._ended()
+        except BaseException:
+            work.close()
+            raise
+        self._task = asyncio.create_task(work)
+
+    async def _ended(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the last; whoever leaves by an error does not, and what is under way stays in the ledger."""
+        if error is None:
+            await self._ended()
+        elif self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 async def _stopped(stop: asyncio.Event, seconds: float) -> None:
