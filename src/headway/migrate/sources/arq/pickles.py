@@ -9,7 +9,6 @@ allows.
 
 from __future__ import annotations
 
-import pickletools
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
@@ -32,9 +31,15 @@ from headway.migrate.sources.arq.objects import (
     put_pairs,
     revived,
 )
+from headway.migrate.sources.arq.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from headway.migrate.sources.arq.operations import Reader
+
+    _Step: TypeAlias = "Callable[[_Machine, object], None]"
 
 MAX_OPERATIONS: Final = 200_000
 _MARK: Final = object()
@@ -71,38 +76,42 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> Any:  # noqa: ANN401 - any plain value
-        for count, (opcode, arg, _) in enumerate(pickletools.genops(data), 1):
-            if count > MAX_OPERATIONS:
-                msg = f"it has more than {MAX_OPERATIONS:,} operations"
+        stack, memo = self._stack, self._memo
+        at, end = 0, len(data)
+        for count in range(1, MAX_OPERATIONS + 1):
+            if at >= end:
+                msg = "it has no end"
                 raise PickleRefusedError(msg)
-            name = opcode.name
-            if name in _LITERALS:
-                self._stack.append(arg)
-            elif name == "STOP":
-                (value,) = self._stack
-                return value
-            elif name in _PUTS:
+            code = data[at]
+            at += 1
+            read, step = _READ.get(code, _UNKNOWN)
+            arg = None
+            if read is not None:
+                arg, at = read(data, at)
+            if step is None:
+                stack.append(arg)
+            elif code in _PUT_CODES:
                 # A memo is filled in order; one that jumps ahead wants memory.
-                at = len(self._memo) if name == "MEMOIZE" else int(cast("int", arg))
-                if not 0 <= at <= count:
-                    msg = f"its memo jumps to {at}"
+                place = len(memo) if arg is None else arg
+                if not 0 <= place <= count:
+                    msg = f"its memo jumps to {place}"
                     raise PickleRefusedError(msg)
-                self._memo[at] = self._stack[-1]
-            elif name in _GETS:
-                self._stack.append(self._memo[int(cast("int", arg))])
+                memo[place] = stack[-1]
+            elif code == _STOP:
+                (value,) = stack
+                return value
             else:
-                step = _STEPS.get(name)
-                if step is None:
-                    msg = f"it uses the operation {name}, which plain data does not need"
-                    raise PickleRefusedError(msg)
                 step(self, arg)
-        msg = "it has no end"
+        msg = f"it has more than {MAX_OPERATIONS:,} operations"
         raise PickleRefusedError(msg)
 
     # --- operations ---------------------------------------------------------------------------------------------
 
     def frame(self, _: object) -> None:
         """PROTO and FRAME: nothing that matters here."""
+
+    def get(self, arg: object) -> None:
+        self._stack.append(self._memo[cast("int", arg)])
 
     def mark(self, _: object) -> None:
         self._stack.append(_MARK)
@@ -260,7 +269,7 @@ _LITERALS: Final = frozenset(
 )
 _PUTS: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 _GETS: Final = frozenset({"GET", "BINGET", "LONG_BINGET"})
-_STEPS: Final[dict[str, Callable[[_Machine, object], None]]] = {
+_STEPS: Final[dict[str, _Step]] = {
     "PROTO": _Machine.frame,
     "FRAME": _Machine.frame,
     "MARK": _Machine.mark,
@@ -292,3 +301,28 @@ _STEPS: Final[dict[str, Callable[[_Machine, object], None]]] = {
     "NEWOBJ": _Machine.new_object,
     "BUILD": _Machine.build,
 }
+
+
+def _step_of(name: str) -> _Step | None:
+    """Return what an operation does; None: it pushes its argument."""
+    if name in _LITERALS:
+        return None
+
+    def refuse(_: _Machine, arg: object) -> None:
+        del arg
+        msg = f"it uses the operation {name}, which plain data does not need"
+        raise PickleRefusedError(msg)
+
+    return _Machine.get if name in _GETS else _STEPS.get(name, refuse)
+
+
+def _unknown(_: _Machine, arg: object) -> None:
+    del arg
+    msg = "it uses an operation that there is not"
+    raise PickleRefusedError(msg)
+
+
+_READ: Final = {code: (read, _step_of(name)) for code, (name, read) in OPERATIONS.items()}
+_PUT_CODES: Final = frozenset(code for code, (name, _) in OPERATIONS.items() if name in _PUTS)
+_UNKNOWN: Final[tuple[Reader | None, _Step]] = (None, _unknown)
+_STOP: Final = ord(".")
