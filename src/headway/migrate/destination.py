@@ -24,7 +24,7 @@ from headway.offload.payloads import whole
 from headway.routing.carriers.broker import RoutedBroker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from headway.app.app import Headway
     from headway.brokers.base import Enqueued, Store
@@ -58,12 +58,12 @@ class Destination:
         if isinstance(front, RoutedBroker) and front.router.stale:
             await front.router.freshen()
 
-    def routed(self, intent: Intent, entry: str) -> Intent | Refused:
-        """Return the intent with its carrier; or why that cannot take the job."""
+    def routed(self, intent: Intent, entry: Callable[[], str]) -> Intent | Refused:
+        """Return the intent with its carrier; or why that cannot take the job. `entry` makes the name of its entry."""
         front = self._app.carrier
         name = self._first
         if isinstance(front, RoutedBroker):
-            name = front.router.choose(intent.as_job(entry, 0))
+            name = front.router.choose(intent.as_job(entry(), 0))
         why = self._unfit(name, intent)
         return Refused(why) if why else with_carrier(intent, name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from headway.job import ID_LENGTH, JobId, mark_of
+from headway.job import JobId, mark_of
 
 if TYPE_CHECKING:
     from headway.migrate.found import FoundJob, FoundSchedule
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _HASHED: Final = 52  # bits, behind those of the instant
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_SHIFTS: Final = tuple(range(90, -1, -10))  # of pairs: 20 characters
 _LATEST: Final = (1 << 48) - 1
 _NO_MARK: Final = "0"
 
@@ -33,16 +35,19 @@ def schedule_entry_id(source: Source, one: FoundSchedule) -> str:
 
 def job_id(entry: str, lives: int, carrier: str) -> JobId:
     """Return the id of the job on our side: one for each life, as the id of an ended job is not used again."""
-    instant = 0
-    for character in entry:
-        instant = instant << 5 | _ALPHABET.index(character)
-    name = entry if not lives else _name(instant >> _HASHED, entry, str(lives))
+    name = _name(_instant_of(entry), entry, str(lives)) if lives else entry
     return JobId(name[:-1] + mark_of(carrier))
+
+
+def _instant_of(entry: str) -> int:
+    value = 0
+    for character in entry:
+        value = value << 5 | _ALPHABET.index(character)
+    return value >> _HASHED
 
 
 def _name(instant_ms: int, *parts: str) -> str:
     text = "\0".join((*parts, str(instant_ms))).encode(errors="surrogatepass")
     hashed = int.from_bytes(blake2b(text, digest_size=8).digest()) >> (64 - _HASHED)
     value = min(max(instant_ms, 0), _LATEST) << _HASHED | hashed
-    shifts = range((ID_LENGTH - 1) * 5, -1, -5)
-    return "".join([_ALPHABET[value >> shift & 31] for shift in shifts])[:-1] + _NO_MARK
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])[:-1] + _NO_MARK

@@ -29,7 +29,7 @@ def judge(
     decision = deciding.decide(job)
     if isinstance(decision, Left | Refused):
         return decision
-    return destination.routed(decision, entry_id(source, job))
+    return destination.routed(decision, lambda: entry_id(source, job))
 
 
 async def plan(

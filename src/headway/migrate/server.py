@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -17,7 +18,7 @@ from headway.storage.redis.location import parse
 from headway.storage.redis.replies import UnknownScriptError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from headway.storage.redis.location import Location
@@ -32,6 +33,8 @@ _REPLIES: Final = (
     exceptions.BusyLoadingError,
     exceptions.ClusterError,
 )
+# hiredis annotates it as taking one part, and says nothing of the result.
+_pack = cast("Callable[[Sequence[Word]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _SCANNED: Final = 500  # keys looked at by one call: well below a millisecond
 
 
@@ -144,9 +147,23 @@ class SourceServer:
                 **_tls(where),
             }
             self._sentinel = cast("Any", Sentinel)(list(where.addresses), sentinel_kwargs=login, **options)
-            return cast("Any", self._sentinel).master_for(where.service)
+            return _packing(cast("Any", self._sentinel).master_for(where.service))
         ((host, port),) = where.addresses
-        return Redis(host=host, port=port, **options)
+        return _packing(Redis(host=host, port=port, **options))
+
+
+def _packing(client: Any) -> Any:  # noqa: ANN401 - a client of one server
+    """Make its connections pack scripts' words in C: redis-py joins them one by one, ten a job."""
+    pool = client.connection_pool
+    pool.connection_class = type("Packing", (_Packing, pool.connection_class), {})
+    return client
+
+
+class _Packing:
+    def pack_command(self, *words: Any) -> Any:  # noqa: ANN401 - as redis-py's
+        if words[0] == "EVALSHA":
+            return [_pack(words)]
+        return cast("Any", super()).pack_command(*words)
 
 
 def _tls(where: Location) -> Mapping[str, Any]:
