@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -12,23 +13,25 @@ from headway.migrate.carrying import STALE_MS, Finished
 from headway.migrate.census import Census
 from headway.migrate.deciding import Intent
 from headway.migrate.found import WAITING_STATES
+from headway.migrate.inturn import InTurn
 from headway.migrate.plan import expect, judge, note
 from headway.migrate.source import Entry, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Callable, Collection, Sequence
 
     from headway.migrate.carrying import Carrying
     from headway.migrate.deciding import Deciding
     from headway.migrate.destination import Destination
     from headway.migrate.found import FoundJob, FoundState
+    from headway.migrate.inturn import Turn
     from headway.migrate.pace import Pace
     from headway.migrate.progress import Meter
     from headway.migrate.source import Source
 
 _TOGETHER: Final = 400  # jobs given to a carrier at once: what it costs to store is shared by them
+_BYTES_TOGETHER: Final = 4 * 1024 * 1024  # of their arguments, about
+_BATCHES: Final = 3  # that are on their way at once: neither side waits for the other, and memory stays small
 _LOOK_S: Final = 0.4  # between two looks of `forward`: what is added is here within a second
 _WHOLE_S: Final = 30.0  # between looks at everything: what failed there, or was not fresh
 _AGAIN_S: Final = 1.0
@@ -97,6 +100,9 @@ class Applier:
         while not stop.is_set():
             try:
                 began_ms = await self._source.now_ms()
+                if away:  # what was under way then comes first
+                    for queue in queues:
+                        total = await self._carrying.finish(queue)
                 whole = loop.time() >= whole_at
                 for queue in queues:
                     fresh = None if whole else since_ms
@@ -135,72 +141,49 @@ class Applier:
     ) -> None:
         """Look at a queue once; `counts`: what stays is counted, which `forward` sees again and again."""
         wanted: list[tuple[FoundJob, Intent]] = []
-        async with _OneAtATime() as moving:
+        size = 0
+        async with InTurn(_BATCHES) as turns:
             async for page in self._source.pages(queue, self._states, fresh_since_ms=fresh_since_ms):
                 await self._destination.freshen()
                 for job in page:
                     decision = judge(self._source, job, self._deciding, self._destination)
                     if isinstance(decision, Intent):
                         wanted.append((job, decision))
+                        size += job.size
                     elif counts:
                         census.note_found(job)
                         note(census, job, decision)
-                if len(wanted) >= _TOGETHER:
-                    # The next page is read and judged while the source and the carrier are busy with this one.
-                    await moving.begin(self._move(queue, wanted, census))
-                    wanted = []
+                if len(wanted) >= _TOGETHER or size >= _BYTES_TOGETHER:
+                    await self._begin(turns, queue, wanted, census)
+                    wanted, size = [], 0
                 self._meter.add(len(page))
-            await moving.begin(self._move(queue, wanted, census))
+            await self._begin(turns, queue, wanted, census)
 
-    async def _move(self, queue: str, wanted: Sequence[tuple[FoundJob, Intent]], census: Census) -> None:
+    async def _begin(
+        self, turns: InTurn, queue: str, wanted: Sequence[tuple[FoundJob, Intent]], census: Census
+    ) -> None:
         most = self._pace.most(max(len(wanted), 1))
         for first in range(0, len(wanted), most):
-            some = wanted[first : first + most]
-            await self._pace.passed(len(some))
-            outcomes = await self._carrying.carry(queue, some)
-            for (job, intent), outcome in zip(some, outcomes, strict=True):
-                if outcome.status is Status.ENQUEUED:
-                    census.note_found(job)
-                    census.note_moved(job, intent)
-                elif outcome.status is Status.REFUSED:
-                    census.note_found(job)
-                    census.note_refused(job, outcome.why)
-                else:
-                    census.note_gone(job)
+            await turns.begin(partial(self._move, queue, wanted[first : first + most], census))
 
-
-class _OneAtATime:
-    """Runs one thing beside its caller, the next when that has ended. What it raises is raised to the caller."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def begin(self, work: Coroutine[None, None, None]) -> None:
-        """Begin this when what was begun before has ended."""
-        try:
-            await self._ended()
-        except BaseException:
-            work.close()
-            raise
-        self._task = asyncio.create_task(work)
-
-    async def _ended(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            await task
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    async def _move(
+        self, queue: str, some: Sequence[tuple[FoundJob, Intent]], census: Census, turn: Turn
     ) -> None:
-        """Wait for the last; whoever leaves by an error does not, and what is under way stays in the ledger."""
-        if error is None:
-            await self._ended()
-        elif self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Take a batch, and send it: the one before is sent meanwhile, the next one read and judged."""
+        async with turn("take"):
+            await self._pace.passed(len(some))
+            load = await self._carrying.take(queue, some)
+        async with turn("send"):
+            outcomes = await self._carrying.send(load)
+        for (job, intent), outcome in zip(some, outcomes, strict=True):
+            if outcome.status is Status.ENQUEUED:
+                census.note_found(job)
+                census.note_moved(job, intent)
+            elif outcome.status is Status.REFUSED:
+                census.note_found(job)
+                census.note_refused(job, outcome.why)
+            else:
+                census.note_gone(job)
 
 
 async def _stopped(stop: asyncio.Event, seconds: float) -> None:

@@ -58,8 +58,17 @@ class _UnderWay(Struct, frozen=True):
     intent: Intent
 
 
+class Load(Struct, frozen=True):
+    """Jobs of one queue that are out of the source, and not yet here."""
+
+    queue: str
+    asked: int  # jobs in all, also those that were not there
+    under_way: dict[int, _UnderWay]  # by their places among those
+    began: float
+
+
 class Carrying:
-    """Carries jobs from a source to a destination."""
+    """Carries jobs from a source to a destination: taken first, then sent. Loads may overtake each other nowhere."""
 
     def __init__(
         self, source: Source, destination: Destination, clock: Callable[[], float] = time.monotonic
@@ -74,8 +83,11 @@ class Carrying:
 
         BrokerError when the source or a carrier does not answer: what is under way then stays in the ledger.
         """
+        return await self.send(await self.take(queue, pairs))
+
+    async def take(self, queue: str, pairs: Sequence[tuple[FoundJob, Intent]]) -> Load:
+        """Take jobs of one queue out of the source. BrokerError: what was taken stays in the ledger."""
         began = self._clock()
-        outcomes = [GONE] * len(pairs)
         under_way: dict[int, _UnderWay] = {}
         left = list(range(len(pairs)))
         for salt in range(_SALTS):
@@ -90,8 +102,13 @@ class Carrying:
             left = await self._namesakes(queue, missed, pairs, salt)
             if not left:
                 break
-        sent = await self._send(queue, list(under_way.values()), began)
-        for n, outcome in zip(under_way, sent, strict=True):
+        return Load(queue, len(pairs), under_way, began)
+
+    async def send(self, load: Load) -> list[Outcome]:
+        """Enqueue what was taken and mark it; return what became of each. BrokerError: it stays in the ledger."""
+        outcomes = [GONE] * load.asked
+        sent = await self._send(load.queue, list(load.under_way.values()), load.began)
+        for n, outcome in zip(load.under_way, sent, strict=True):
             outcomes[n] = outcome
         return outcomes
 

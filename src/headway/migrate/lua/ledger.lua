@@ -14,15 +14,27 @@ local base = KEYS[1]
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 
+-- Returns the entries that there are, by their ids: as many calls for one as for many.
+local function ledger_find_all(entry_ids)
+  local found, known, numbers = {}, {}, {}
+  for i, number in ipairs(#entry_ids > 0 and redis.call('HMGET', base .. ':ids', unpack(entry_ids)) or {}) do
+    if number then
+      known[#known + 1], numbers[#numbers + 1] = entry_ids[i], number
+    end
+  end
+  for i, row in ipairs(#numbers > 0 and redis.call('HMGET', base .. ':rows', unpack(numbers)) or {}) do
+    if row then
+      local status, since, lives, taker, state = string.match(row, '^(%a)|(%d+)|(%d+)|([^|]*)|(.*)$')
+      found[known[i]] = { number = numbers[i], status = status, since = since, lives = tonumber(lives), taker = taker,
+        state = state }
+    end
+  end
+  return found
+end
+
 -- Returns the entry, nil when there is none.
 local function ledger_find(entry_id)
-  local number = redis.call('HGET', base .. ':ids', entry_id)
-  local row = number and redis.call('HGET', base .. ':rows', number)
-  if not row then
-    return nil
-  end
-  local status, since, lives, taker, state = string.match(row, '^(%a)|(%d+)|(%d+)|([^|]*)|(.*)$')
-  return { number = number, status = status, since = since, lives = tonumber(lives), taker = taker, state = state }
+  return ledger_find_all({ entry_id })[entry_id]
 end
 
 local function ledger_held(entry, suffix)
@@ -41,39 +53,95 @@ local function ledger_may_take(entry, taker)
   return entry.status == 'T' and entry.taker == taker and 'again' or 'no'
 end
 
-local function ledger_write(entry, status, taker)
+-- What is noted is written by ledger_flush: once for all entries of a call.
+local noted = { ids = {}, heads = {}, places = {}, intents = {}, rows = {}, notes = {} }
+local opened, closed, anew, counted = {}, {}, {}, {}
+
+local function ledger_add(part, field, value)
+  local words = noted[part]
+  words[#words + 1] = field
+  words[#words + 1] = value
+end
+
+local function ledger_count(entry, by)
+  local key = entry.state .. '|' .. entry.status
+  counted[key] = (counted[key] or 0) + by
+end
+
+local function ledger_note(entry, status, taker)
   if entry.status then
-    redis.call('HINCRBY', base .. ':counts', entry.state .. '|' .. entry.status, -1)
+    ledger_count(entry, -1)
   end
-  redis.call('HINCRBY', base .. ':counts', entry.state .. '|' .. status, 1)
   entry.status, entry.taker = status, taker or entry.taker or ''
-  redis.call('HSET', base .. ':rows', entry.number,
+  ledger_count(entry, 1)
+  ledger_add('rows', entry.number,
     status .. '|' .. now .. '|' .. string.format('%d', entry.lives) .. '|' .. entry.taker .. '|' .. entry.state)
   if status == 'T' then
-    redis.call('ZADD', base .. ':open', now, entry.number)
+    opened[#opened + 1] = now
+    opened[#opened + 1] = entry.number
   else
-    redis.call('ZREM', base .. ':open', entry.number)
-    redis.call('HDEL', base .. ':intents', entry.number)
+    closed[#closed + 1] = entry.number
   end
 end
 
 -- Notes that a job is taken; the caller moves what it holds to ledger_held of the entry that this returns.
-local function ledger_take(entry, entry_id, head, state, place, intent, taker)
+local function ledger_note_taken(entry, entry_id, head, state, place, intent, taker)
   if entry then
     if entry.status ~= 'T' and entry.state ~= state then -- counted where it is now
-      redis.call('HINCRBY', base .. ':counts', entry.state .. '|' .. entry.status, -1)
+      ledger_count(entry, -1)
       entry.status, entry.state = nil, state
     end
+    anew[#anew + 1] = entry.number
   else
     entry = { number = tostring(redis.call('INCR', base .. ':n')), lives = 0, state = state }
-    redis.call('HSET', base .. ':ids', entry_id, entry.number)
+    ledger_add('ids', entry_id, entry.number)
   end
-  redis.call('HSET', base .. ':heads', entry.number, head)
-  redis.call('HSET', base .. ':places', entry.number, place)
-  redis.call('HSET', base .. ':intents', entry.number, intent)
-  redis.call('HDEL', base .. ':notes', entry.number)
-  ledger_write(entry, 'T', taker)
+  ledger_add('heads', entry.number, head)
+  ledger_add('places', entry.number, place)
+  ledger_add('intents', entry.number, intent)
+  ledger_note(entry, 'T', taker)
   return entry
+end
+
+local function ledger_flush()
+  if #anew > 0 then
+    redis.call('HDEL', base .. ':notes', unpack(anew))
+  end
+  for part, words in pairs(noted) do
+    if #words > 0 then
+      redis.call('HSET', base .. ':' .. part, unpack(words))
+    end
+    noted[part] = {}
+  end
+  if #opened > 0 then
+    redis.call('ZADD', base .. ':open', unpack(opened))
+  end
+  if #closed > 0 then
+    redis.call('ZREM', base .. ':open', unpack(closed))
+    redis.call('HDEL', base .. ':intents', unpack(closed))
+  end
+  for key, by in pairs(counted) do
+    if by ~= 0 then
+      redis.call('HINCRBY', base .. ':counts', key, by)
+    end
+  end
+  opened, closed, anew, counted = {}, {}, {}, {}
+end
+
+-- Notes that a job is taken, and writes it.
+local function ledger_take(entry, entry_id, head, state, place, intent, taker)
+  entry = ledger_note_taken(entry, entry_id, head, state, place, intent, taker)
+  ledger_flush()
+  return entry
+end
+
+-- Does something to many jobs, which may fail at one: what was noted until then is written all the same.
+local function ledger_flush_after(act)
+  local done, problem = pcall(act)
+  ledger_flush()
+  if not done then
+    error(problem)
+  end
 end
 
 -- Whether an entry may go back under this status: one that is on its way only by whom it is with.
@@ -87,8 +155,9 @@ end
 local function ledger_returned(entry, status, note)
   entry.lives = entry.lives + 1
   redis.call('HDEL', base .. ':places', entry.number)
-  ledger_write(entry, status)
+  ledger_note(entry, status)
   if note ~= '' then
-    redis.call('HSET', base .. ':notes', entry.number, note)
+    ledger_add('notes', entry.number, note)
   end
+  ledger_flush()
 end

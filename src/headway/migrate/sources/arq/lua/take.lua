@@ -6,30 +6,36 @@
 -- @include ledger
 local queue, taker = KEYS[2], ARGV[1]
 
-local function token_of(id, score)
-  local key, attempts = 'arq:job:' .. id, redis.call('GET', 'arq:retry:' .. id)
-  return score .. '|' .. redis.call('STRLEN', key) .. '|' .. (attempts or '') .. '|' .. redis.call('GETRANGE', key, -96, -1)
+local aborts = redis.call('EXISTS', 'arq:abort') == 1
+local ids = {}
+for at = 2, #ARGV, 6 do
+  ids[#ids + 1] = ARGV[at]
 end
-
-local function is_there(id, token)
-  local score = redis.call('ZSCORE', queue, id)
-  return score and redis.call('EXISTS', 'arq:in-progress:' .. id) == 0 and redis.call('EXISTS', 'arq:job:' .. id) == 1
-    and not redis.call('ZSCORE', 'arq:abort', id) and token_of(id, score) == token and score
-end
+local entries = ledger_find_all(ids)
 
 local function take(entry, id, at)
-  local score = is_there(id, ARGV[at + 2])
-  if not score then
+  local key, retry, running = 'arq:job:' .. id, 'arq:retry:' .. id, 'arq:in-progress:' .. id
+  local score = redis.call('ZSCORE', queue, id)
+  local size = redis.pcall('STRLEN', key) -- no number: something else lies there
+  if not score or type(size) ~= 'number' or size == 0 or redis.call('EXISTS', running) == 1 or aborts and redis.call('ZSCORE', 'arq:abort', id) then
     return -1
   end
-  local key, retry, running = 'arq:job:' .. id, 'arq:retry:' .. id, 'arq:in-progress:' .. id
-  local attempts = redis.call('GET', retry)
-  local place = score .. '|' .. redis.call('PTTL', key) .. '|' .. (attempts or '') .. '|' .. redis.call('PTTL', retry)
-  entry = ledger_take(entry, ARGV[at], ARGV[at + 3], ARGV[at + 5], place, ARGV[at + 4], taker)
+  local attempts = redis.call('GET', retry) or ''
+  if score .. '|' .. size .. '|' .. attempts .. '|' .. redis.call('GETRANGE', key, -96, -1) ~= ARGV[at + 2] then
+    return -1
+  end
+  local kept, attempts_kept = redis.call('PTTL', key), attempts ~= '' and redis.call('PTTL', retry) or -2
+  local place = score .. '|' .. kept .. '|' .. attempts .. '|' .. attempts_kept
+  entry = ledger_note_taken(entry, ARGV[at], ARGV[at + 3], ARGV[at + 5], place, ARGV[at + 4], taker)
+  entries[ARGV[at]] = entry
   redis.call('RENAME', key, ledger_held(entry))
-  redis.call('PERSIST', ledger_held(entry))
   redis.call('ZREM', queue, id)
-  redis.call('DEL', retry)
+  if kept >= 0 then
+    redis.call('PERSIST', ledger_held(entry))
+  end
+  if attempts ~= '' then
+    redis.call('DEL', retry)
+  end
   -- A worker that has just looked at the queue watches this key: touched, it lets the job alone.
   redis.call('SET', running, '0', 'PX', 1)
   redis.call('DEL', running)
@@ -37,9 +43,11 @@ local function take(entry, id, at)
 end
 
 local lives = {}
-for at = 2, #ARGV, 6 do
-  local entry = ledger_find(ARGV[at])
-  local may = ledger_may_take(entry, taker)
-  lives[#lives + 1] = may == 'again' and entry.lives or may == 'yes' and take(entry, ARGV[at + 1], at) or -1
-end
+ledger_flush_after(function()
+  for at = 2, #ARGV, 6 do
+    local entry = entries[ARGV[at]]
+    local may = ledger_may_take(entry, taker)
+    lives[#lives + 1] = may == 'again' and entry.lives or may == 'yes' and take(entry, ARGV[at + 1], at) or -1
+  end
+end)
 return lives

@@ -12,6 +12,7 @@ local LISTS = { wait = true, paused = true }
 local SETS = { delayed = true, failed = true, completed = true }
 local prefix, taker = KEYS[2], ARGV[1]
 local answer, work = {}, 0
+local returned = redis.call('EXISTS', base .. ':back') == 1
 
 local function belongs_to_entry(id, opts)
   if string.sub(id, 1, 7) ~= 'repeat:' or redis.call('TYPE', prefix .. 'repeat').ok ~= 'zset' then
@@ -29,13 +30,19 @@ local function unlimit(id)
   local index = prefix .. 'limiter:index'
   local limited = redis.call('TYPE', index).ok == 'hash' and redis.call('HGET', index, id)
   if limited then
-    redis.call('SREM', limited, id)
+    redis.pcall('SREM', limited, id) -- whatever lies there
     redis.call('HDEL', index, id)
   end
 end
 
+local entries = {}
+for i = 2, #ARGV, 10 do
+  entries[#entries + 1] = ARGV[i]
+end
+entries = ledger_find_all(entries)
+
 local function take(weight, entry_id, head, state, intent, id, place, score, seal, deid, keep)
-  local entry = ledger_find(entry_id)
+  local entry = entries[entry_id]
   local may = ledger_may_take(entry, taker)
   if may ~= 'yes' then
     return may == 'again' and entry.lives or -1
@@ -44,7 +51,8 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
     return -1
   end
   local key, from = prefix .. id, prefix .. place
-  if redis.call('EXISTS', key .. ':lock') == 1 then
+  local alone = beside(key) == 0
+  if not alone and redis.call('EXISTS', key .. ':lock') == 1 then
     return -1
   end
   local found, size, data = job_read(key, weight)
@@ -53,12 +61,12 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
   end
   local where = { id = id, place = place, score = score }
   if LISTS[place] then
-    local at, side, walked = list_find(from, id)
-    work = work + (walked or REACH)
-    if not at then
+    local right, walked = list_take(from, id)
+    work = work + walked
+    if not right then
       return -1
     end
-    where.right = list_remove(from, id, at, side)
+    where.right = right
     where.priority = redis.call('ZSCORE', prefix .. 'priority', id)
     redis.call('ZREM', prefix .. 'priority', id)
   elseif SETS[place] then
@@ -71,19 +79,24 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
     return -1
   end
   where.dedup = dedup_release(prefix, id, deid, keep)
-  redis.call('ZREM', base .. ':back', id)
-  entry = ledger_take(entry, entry_id, head, state, cmsgpack.pack(where), intent, taker)
-  hold(key, ledger_held(entry))
+  if returned then
+    redis.call('ZREM', base .. ':back', id)
+  end
+  entry = ledger_note_taken(entry, entry_id, head, state, cmsgpack.pack(where), intent, taker)
+  entries[entry_id] = entry
+  hold(key, ledger_held(entry), alone)
   return entry.lives
 end
 
 local bytes = 0
-for i = 2, #ARGV, 10 do
-  local weight = job_weight(prefix .. ARGV[i + 4])
-  bytes = bytes + (weight or 0)
-  if i > 2 and (work > WORK or bytes > BYTES) then
-    break
+ledger_flush_after(function()
+  for i = 2, #ARGV, 10 do
+    local weight = job_weight(prefix .. ARGV[i + 4])
+    bytes = bytes + (weight or 0)
+    if i > 2 and (work > WORK or bytes > BYTES) then
+      break
+    end
+    answer[#answer + 1] = take(weight, unpack(ARGV, i, i + 9))
   end
-  answer[#answer + 1] = take(weight, unpack(ARGV, i, i + 9))
-end
+end)
 return answer

@@ -12,6 +12,7 @@ local LISTS = { wait = true, paused = true }
 local SETS = { delayed = true, prioritized = true, failed = true, completed = true }
 local prefix, taker = KEYS[2], ARGV[1]
 local answer, work = {}, 0
+local returned = redis.call('EXISTS', base .. ':back') == 1
 
 local function belongs_to_entry(id, entry)
   if entry == '' or redis.call('TYPE', prefix .. 'repeat').ok ~= 'zset' then
@@ -21,8 +22,14 @@ local function belongs_to_entry(id, entry)
   return score and string.sub(id, -#score - 1) == ':' .. score
 end
 
+local entries = {}
+for i = 2, #ARGV, 10 do
+  entries[#entries + 1] = ARGV[i]
+end
+entries = ledger_find_all(entries)
+
 local function take(weight, entry_id, head, state, intent, id, place, score, seal, deid, keep)
-  local entry = ledger_find(entry_id)
+  local entry = entries[entry_id]
   local may = ledger_may_take(entry, taker)
   if may ~= 'yes' then
     return may == 'again' and entry.lives or -1
@@ -31,7 +38,8 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
     return -1
   end
   local key, from = prefix .. id, prefix .. place
-  if redis.call('EXISTS', key .. ':lock') == 1 then
+  local alone = beside(key) == 0
+  if not alone and redis.call('EXISTS', key .. ':lock') == 1 then
     return -1
   end
   local found, size, data = job_read(key, weight)
@@ -41,17 +49,17 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
   if found[11] ~= '' and redis.call('EXISTS', prefix .. 'dn:' .. found[11]) == 1 then
     return -1
   end
-  if redis.call('TYPE', key .. ':dependencies').ok == 'set' then
+  if not alone and redis.call('TYPE', key .. ':dependencies').ok == 'set' then
     return -1 -- it waits for children, or will
   end
   local where = { id = id, place = place, score = score }
   if LISTS[place] then
-    local at, side, walked = list_find(from, id)
-    work = work + (walked or REACH)
-    if not at then
+    local right, walked = list_take(from, id)
+    work = work + walked
+    if not right then
       return -1
     end
-    where.right = list_remove(from, id, at, side)
+    where.right = right
   elseif SETS[place] then
     if redis.call('TYPE', from).ok ~= 'zset' or redis.call('ZSCORE', from, id) ~= score then
       return -1
@@ -61,19 +69,24 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
     return -1
   end
   where.dedup = dedup_release(prefix, id, deid, keep)
-  redis.call('ZREM', base .. ':back', id)
-  entry = ledger_take(entry, entry_id, head, state, cmsgpack.pack(where), intent, taker)
-  hold(key, ledger_held(entry))
+  if returned then
+    redis.call('ZREM', base .. ':back', id)
+  end
+  entry = ledger_note_taken(entry, entry_id, head, state, cmsgpack.pack(where), intent, taker)
+  entries[entry_id] = entry
+  hold(key, ledger_held(entry), alone)
   return entry.lives
 end
 
 local bytes = 0
-for i = 2, #ARGV, 10 do
-  local weight = job_weight(prefix .. ARGV[i + 4])
-  bytes = bytes + (weight or 0)
-  if i > 2 and (work > WORK or bytes > BYTES) then
-    break
+ledger_flush_after(function()
+  for i = 2, #ARGV, 10 do
+    local weight = job_weight(prefix .. ARGV[i + 4])
+    bytes = bytes + (weight or 0)
+    if i > 2 and (work > WORK or bytes > BYTES) then
+      break
+    end
+    answer[#answer + 1] = take(weight, unpack(ARGV, i, i + 9))
   end
-  answer[#answer + 1] = take(weight, unpack(ARGV, i, i + 9))
-end
+end)
 return answer

@@ -1,8 +1,17 @@
 -- Duty: move what belongs to a job between the queue and the ledger; by RENAME, which costs the same whatever it holds.
 local PARTS = { ':logs', ':dependencies', ':processed', ':failed', ':unsuccessful' }
 
-local function hold(key, held)
+-- Returns how many keys lie beside a job's own, its lock among them; for most jobs none.
+local function beside(key)
+  return redis.call('EXISTS', key .. ':lock', key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed',
+    key .. ':unsuccessful')
+end
+
+local function hold(key, held, alone)
   redis.call('RENAME', key, held)
+  if alone then
+    return
+  end
   for _, part in ipairs(PARTS) do
     if redis.call('EXISTS', key .. part) == 1 then
       redis.call('RENAME', key .. part, held .. part)

@@ -16,10 +16,11 @@ local DATA = #FIELDS + 1
 
 -- Returns about how many bytes a job has; nil when there is no such hash.
 local function job_weight(key)
-  if redis.call('TYPE', key).ok ~= 'hash' then
+  local fields = redis.pcall('HLEN', key)
+  if type(fields) ~= 'number' or fields == 0 then
     return nil
   end
-  local size = redis.call('HLEN', key) <= FEW and redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 0)
+  local size = fields <= FEW and redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 0)
   if type(size) == 'number' then
     return size
   end

@@ -19,11 +19,20 @@ local function list_find(key, id)
   return nil
 end
 
--- Removes it there, and returns its neighbour on the right, '' when there is none.
-local function list_remove(key, id, at, side)
+-- Removes a job. Returns its neighbour on the right, '' when there is none, and how many entries were walked through; nil:
+-- it is not within reach.
+local function list_take(key, id)
+  if redis.pcall('LINDEX', key, -1) == id then
+    redis.call('RPOP', key)
+    return '', 1
+  end
+  local at, side, walked = list_find(key, id)
+  if not at then
+    return nil, REACH
+  end
   local right = redis.call('LINDEX', key, at + 1) or ''
   redis.call('LREM', key, side == 'right' and -1 or 1, id)
-  return right
+  return right, walked
 end
 
 -- Inserts it so that `depth` entries stay to the right of it.

@@ -47,14 +47,18 @@ for i = 2, #ARGV do
     elseif not data then
       data = redis.call('HGET', key, 'data') or ''
     end
-    local waits = count(key .. ':dependencies', 'set', 'SCARD')
-    local children = {}
+    local waits, children, ended, locked = 0, {}, 0, 0
+    -- For most jobs there is none of these.
+    if redis.call('EXISTS', key .. ':lock', key .. ':dependencies', key .. ':processed', key .. ':failed') > 0 then
+      locked = redis.call('EXISTS', key .. ':lock')
+      waits = count(key .. ':dependencies', 'set', 'SCARD')
+      ended = count(key .. ':processed', 'hash', 'HLEN') + count(key .. ':failed', 'hash', 'HLEN')
+    end
     if waits > 0 then
       children = redis.call('SSCAN', key .. ':dependencies', 0, 'COUNT', CHILDREN)[2]
     end
-    local ended = count(key .. ':processed', 'hash', 'HLEN') + count(key .. ':failed', 'hash', 'HLEN')
     local follows = found[11] ~= '' and redis.call('EXISTS', prefix .. 'dn:' .. found[11]) or 0
-    local one = { job_seal(key, found, size, data or nil), size, data, redis.call('EXISTS', key .. ':lock'), waits, children,
+    local one = { job_seal(key, found, size, data or nil), size, data, locked, waits, children,
       repeats(id, found) or false, follows, ended }
     for j, field in ipairs(found) do
       one[9 + j] = field
