@@ -81,6 +81,7 @@ class Telling:
         )
         self._last: Glance | None = None  # what was written last
         self._said_at = 0.0
+        self._writing: asyncio.Task[None] | None = None
         self.services = Services(_log, f"migrate {command}")
 
     @property
@@ -104,6 +105,8 @@ class Telling:
         outcome, why = _ending(error)
         try:
             async with asyncio.timeout(_PATIENCE):
+                if self._writing is not None:
+                    await asyncio.gather(self._writing, return_exceptions=True)
                 await self._tell(self.glance(), outcome, why)
         except (HeadwayError, TimeoutError) as failed:
             _log.warning(
@@ -115,7 +118,9 @@ class Telling:
         now = asyncio.get_running_loop().time()
         if not self._is_news(glance) and now - self._said_at < AT_LEAST:
             return EVERY
-        await self._tell(glance)
+        # Not cut off when the command ends: nobody would know what was written, and it might be counted twice.
+        self._writing = asyncio.create_task(self._tell(glance))
+        await asyncio.shield(self._writing)
         self._said_at = now
         return EVERY
 
