@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -48,6 +49,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
         yield site
     finally:
         site.close()
+
+
+@pytest.fixture(scope="module")
+def migrated(site: Site) -> None:
+    """Migrations of the site's app, as their commands would have told them."""
+    (site.folder / "migrated.py").write_bytes(Path(__file__).with_name("migrated.py").read_bytes())
+    site.python("migrated.py")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAIN: Final = "from headway.cli import main; main()"
 SOURCE: Final = '''
 import asyncio, pathlib
+import headway.http
 from headway import Headway, Retry
 
 HERE = pathlib.Path(__file__).parent
@@ -49,6 +50,7 @@ async def make_report(customer: int, month: str = "2026-11", options: dict = {})
     return {"pages": 3}
 
 
+headway.http.call(app)
 app.cron("0 3 * * *", name="nightly", args=(3,))(make_report)
 '''
 

@@ -14,6 +14,8 @@ from headway.brokers.redis.broker import RedisBroker
 from headway.brokers.url import from_url, pulled
 from headway.errors import BrokerRefusedError, BrokerUnavailableError, CodecError
 from headway.job import JobState, NewJob, WorkerId, new_job_id
+from headway.migrate.status import Command, Migration
+from headway.migrate.telling import Telling
 from headway.push import receiver
 from headway.records import Recorder, RecordQuery, RecordStore
 from headway.routing.carriers.opening import Opening
@@ -585,7 +587,39 @@ async def spooling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGene
         yield Tried(services, fail, lambda: not faulty.pending, works, lambda: asyncio.sleep(0))
 
 
+@asynccontextmanager
+async def migration_telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tried]:
+    monkeypatch.setattr("headway.migrate.telling.EVERY", 0.01)
+    monkeypatch.setattr("headway.migrate.telling.AT_LEAST", 0.0)
+    errors: list[BaseException] = []
+    rounds: list[int] = []
+
+    async def change(*_: object) -> None:
+        if errors:
+            raise errors.pop()
+        rounds.append(1)
+
+    async def listed(*_: object) -> None: ...
+
+    monkeypatch.setattr("headway.migrate.telling.change_migration", change)
+    monkeypatch.setattr("headway.migrate.telling.list_migration", listed)
+    app = Headway("loops", url=f"sqlite:///{tmp_path}/jobs.db")
+    migration = Migration("00000000000000a1", "arq", "redis://localhost/0", "")
+    async with app, Telling(app, migration, Command.APPLY, "amy", ["arq:queue"]) as telling:
+
+        def fail(error: Callable[[], BaseException]) -> None:
+            errors.extend(error() for _ in range(TIMES))
+
+        async def works() -> None:
+            count = len(rounds)
+            await until(lambda: len(rounds) > count)
+
+        yield Tried(telling.services, fail, lambda: not errors, works, lambda: asyncio.sleep(0))
+        errors.clear()
+
+
 OWNERS: Final[dict[str, Any]] = {
+    "migrate.telling": migration_telling,
     "records.following": following,
     "records.recorder": forgetting,
     "routing.carriers.opening": opening,
