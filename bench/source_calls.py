@@ -55,15 +55,18 @@ class Clocked:
         """Note each call of sources from now on."""
         plain: Any = SourceServer._try  # noqa: SLF001 - the one door of all calls
 
+        one_at_a_time = asyncio.Lock()
+
         async def clocked(server: SourceServer, *words: Word) -> Any:  # noqa: ANN401 - whatever it answers
-            before = self._ns()
-            try:
-                return await plain(server, *words)
-            finally:
-                name = str(words[0])
-                if name == "EVALSHA":
-                    name = self._names.get(str(words[1]), name)
-                self.times[name].append((self._ns() - before) / 1e6)
+            name = str(words[0])
+            if name == "EVALSHA":
+                name = self._names.get(str(words[1]), name)
+            async with one_at_a_time:
+                before = self._ns()
+                try:
+                    return await plain(server, *words)
+                finally:
+                    self.times[name].append((self._ns() - before) / 1e6)
 
         cast("Any", SourceServer)._try = clocked  # noqa: SLF001 - as above
 

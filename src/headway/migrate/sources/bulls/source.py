@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "bull"  # of both libraries, unless they are told another
 MAX_BYTES: Final = 1024 * 1024
 _TITLES: Final = {"bull": "Bull", "bullmq": "BullMQ"}
-_TAKEN_AT_ONCE: Final = 16  # jobs a call: about a millisecond
+_TAKEN_AT_ONCE: Final = 12  # jobs a call: about a millisecond
 _BACK_AT_ONCE: Final = 10
 _OLDEST: Final = (6, 2)  # LPOS, and RPOP with a count
 _VERSION: Final = re.compile(r"redis_version:(\d+)\.(\d+)")
