@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headway.migrate import ids
 from headway.migrate.found import FoundState
-from headway.migrate.source import Back, Status, Wanted, WantedSchedule
+from headway.migrate.source import Back, Status, Stays, Wanted, WantedSchedule
 from headway.migrate.sources.bull import BullSource
 from headway.migrate.sources.bullmq import BullmqSource
 
@@ -48,9 +48,18 @@ async def read(source: Source, queue: str, states: Collection[FoundState] = ALL)
     return [job async for page in source.pages(queue, states) for job in page]
 
 
-async def take(source: Source, queue: str, jobs: Sequence[FoundJob]) -> list[Taken | None]:
+async def answers(source: Source, queue: str, jobs: Sequence[FoundJob]) -> list[Taken | Stays | None]:
     """Take jobs."""
     return await source.take(queue, [Wanted(job, ids.entry_id(source, job), b"intent", "") for job in jobs])
+
+
+async def take(source: Source, queue: str, jobs: Sequence[FoundJob]) -> list[Taken | None]:
+    """Take jobs of which none lies too far away."""
+    taken: list[Taken | None] = []
+    for one in await answers(source, queue, jobs):
+        assert not isinstance(one, Stays)
+        taken.append(one)
+    return taken
 
 
 async def take_schedule(source: Source, one: FoundSchedule) -> Taken | None:

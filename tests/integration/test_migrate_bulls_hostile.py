@@ -9,8 +9,9 @@ import pytest
 
 from headway.errors import BrokerRefusedError
 from headway.migrate.found import FoundState
+from headway.migrate.source import Stays, Taken
 from headway.migrate.sources.bulls import walking
-from tests.integration.bulls import is_bullmq, read, revert_all, source_of, take, take_schedule
+from tests.integration.bulls import answers, is_bullmq, read, revert_all, source_of, take, take_schedule
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
@@ -341,9 +342,12 @@ async def test_what_is_far_from_both_ends_is_left(source: Source, queue: Queue, 
     for push in ("LPUSH", "RPUSH"):
         for turn in range(11):
             wire.call(push, f"{queue.head}wait", *(f"{push}{turn * 1000 + number}" for number in range(1000)))
-    assert await take(source, "q", [deep]) == [None]
+    (left,) = await answers(source, "q", [deep])
+    assert isinstance(left, Stays)
+    assert "10,000" in left.why
     wire.call("LTRIM", f"{queue.head}wait", 0, -5000)
-    assert None not in await take(source, "q", [deep])
+    (taken,) = await take(source, "q", [deep])
+    assert isinstance(taken, Taken)
 
 
 async def test_a_fresh_look_at_long_places_finds_what_is_new(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from headway.errors import BrokerUnavailableError
 from headway.migrate.found import FoundJob, FoundState
 from headway.migrate.ledger import head_of
-from headway.migrate.source import Entry, EntryPage, Status, Taken
+from headway.migrate.source import Entry, EntryPage, Status, Stays, Taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -77,8 +77,8 @@ class MemorySource:
     async def now_ms(self) -> int:
         return 1_800_000_000_000
 
-    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | None]:
-        answers: list[Taken | None] = []
+    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | Stays | None]:
+        answers: list[Taken | Stays | None] = []
         for one in wanted:
             known = self.ledger.get(one.entry_id)
             if one.job not in self.jobs[queue] or (

@@ -154,20 +154,33 @@ class Applier:
                         census.note_found(job)
                         note(census, job, decision)
                 if len(wanted) >= _TOGETHER or size >= _BYTES_TOGETHER:
-                    await self._begin(turns, queue, wanted, census)
+                    await self._begin(turns, queue, wanted, census, counts=counts)
                     wanted, size = [], 0
                 self._meter.add(len(page))
-            await self._begin(turns, queue, wanted, census)
+            await self._begin(turns, queue, wanted, census, counts=counts)
 
     async def _begin(
-        self, turns: InTurn, queue: str, wanted: Sequence[tuple[FoundJob, Intent]], census: Census
+        self,
+        turns: InTurn,
+        queue: str,
+        wanted: Sequence[tuple[FoundJob, Intent]],
+        census: Census,
+        *,
+        counts: bool,
     ) -> None:
         most = self._pace.most(max(len(wanted), 1))
         for first in range(0, len(wanted), most):
-            await turns.begin(partial(self._move, queue, wanted[first : first + most], census))
+            some = wanted[first : first + most]
+            await turns.begin(partial(self._move, queue, some, census, counts=counts))
 
     async def _move(
-        self, queue: str, some: Sequence[tuple[FoundJob, Intent]], census: Census, turn: Turn
+        self,
+        queue: str,
+        some: Sequence[tuple[FoundJob, Intent]],
+        census: Census,
+        turn: Turn,
+        *,
+        counts: bool,
     ) -> None:
         """Take a batch, and send it: the one before is sent meanwhile, the next one read and judged."""
         async with turn("take"):
@@ -182,6 +195,10 @@ class Applier:
             elif outcome.status is Status.REFUSED:
                 census.note_found(job)
                 census.note_refused(job, outcome.why)
+            elif outcome.why:
+                if counts:
+                    census.note_found(job)
+                    census.note_left(job, outcome.why)
             else:
                 census.note_gone(job)
 

@@ -16,7 +16,7 @@ from headway.errors import ConfigError
 from headway.migrate.deciding import Intent, decode_intent, encode_intent
 from headway.migrate.ids import entry_id
 from headway.migrate.notes import Sent, encode_note
-from headway.migrate.source import Back, Entry, Status, Wanted
+from headway.migrate.source import Back, Entry, Status, Stays, Taken, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +32,11 @@ _DOUBTFUL_MS: Final = 60_000  # carriers keep what has completed at least so lon
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a job: MOVED, REFUSED with the reason, or GONE from where it was."""
+    """What became of a job: MOVED, REFUSED or left with the reason, or GONE from where it was."""
 
-    status: Status | None  # ENQUEUED, REFUSED; None: it was not there to be taken, or is with somebody else
+    status: (
+        Status | None
+    )  # ENQUEUED, REFUSED; None: it was left, was not there to be taken, or is with somebody else
     why: str = ""
 
 
@@ -65,6 +67,7 @@ class Load(Struct, frozen=True):
     asked: int  # jobs in all, also those that were not there
     under_way: dict[int, _UnderWay]  # by their places among those
     began: float
+    stays: dict[int, str]  # why jobs are left, by their places
 
 
 class Carrying:
@@ -89,24 +92,28 @@ class Carrying:
         """Take jobs of one queue out of the source. BrokerError: what was taken stays in the ledger."""
         began = self._clock()
         under_way: dict[int, _UnderWay] = {}
+        stays: dict[int, str] = {}
         left = list(range(len(pairs)))
         for salt in range(_SALTS):
             wanted = [self._wanted(*pairs[n], salt) for n in left]
             taken = await self._source.take(queue, wanted)
             missed: list[int] = []
             for n, one, answer in zip(left, wanted, taken, strict=True):
-                if answer is None:
-                    missed.append(n)
-                else:
-                    under_way[n] = _UnderWay(one.entry_id, one.job.source_id, answer.lives, pairs[n][1])
+                match answer:
+                    case None:
+                        missed.append(n)
+                    case Stays(why=why):
+                        stays[n] = why
+                    case Taken():
+                        under_way[n] = _UnderWay(one.entry_id, one.job.source_id, answer.lives, pairs[n][1])
             left = await self._namesakes(queue, missed, pairs, salt)
             if not left:
                 break
-        return Load(queue, len(pairs), under_way, began)
+        return Load(queue, len(pairs), under_way, began, stays)
 
     async def send(self, load: Load) -> list[Outcome]:
         """Enqueue what was taken and mark it; return what became of each. BrokerError: it stays in the ledger."""
-        outcomes = [GONE] * load.asked
+        outcomes = [Outcome(None, load.stays.get(n, "")) for n in range(load.asked)]
         sent = await self._send(load.queue, list(load.under_way.values()), load.began)
         for n, outcome in zip(load.under_way, sent, strict=True):
             outcomes[n] = outcome

@@ -71,6 +71,12 @@ class Taken(Struct, frozen=True):
     lives: int = 0
 
 
+class Stays(Struct, frozen=True):
+    """The answer for a job that is where it was, and cannot be taken now."""
+
+    why: str
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """One entry of the ledger."""
 
@@ -166,9 +172,10 @@ class Source(Protocol):
 
     # --- moving -------------------------------------------------------------------------------------------------
 
-    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | None]:
+    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | Stays | None]:
         """Take jobs of a queue out of the source and into its ledger, as TAKEN, each in one step.
 
+        Stays, and nothing happens: the source would be held up by taking it; it is left, and tried again later.
         None, and nothing happens: the job is no longer where and what its token says; it runs or is locked; or it is in
         the ledger already, TAKEN by somebody else or ENQUEUED. A call repeated by the same object answers as before.
         """

@@ -16,7 +16,7 @@ from headway.migrate.found import FoundState
 from headway.migrate.ledger import Ledger, head_of, letter_of
 from headway.migrate.scripts import load_script
 from headway.migrate.server import SourceServer
-from headway.migrate.source import Taken
+from headway.migrate.source import Stays, Taken
 from headway.migrate.sources.arq.reading import ReadAs, Row, Serializer, read_job, read_result
 
 if TYPE_CHECKING:
@@ -151,10 +151,10 @@ class ArqSource:
 
     # --- moving -------------------------------------------------------------------------------------------------
 
-    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | None]:
+    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | Stays | None]:
         """Take jobs, each in one step."""
         script = load_script(_PACKAGE, "take")
-        taken: list[Taken | None] = []
+        taken: list[Taken | Stays | None] = []
         for first in range(0, len(wanted), _TAKEN):
             some = wanted[first : first + _TAKEN]
             words: list[bytes | str | int] = [self._taker]

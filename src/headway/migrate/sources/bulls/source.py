@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from headway.errors import BrokerRefusedError, ConfigError
 from headway.migrate.ledger import Ledger, head_of, letter_of
 from headway.migrate.server import SourceServer
-from headway.migrate.source import Taken
+from headway.migrate.source import Stays, Taken
 from headway.migrate.sources.bulls.keys import Keys, ledger_pattern, queue_pattern
 from headway.migrate.sources.bulls.pages import Pages
 from headway.migrate.sources.bulls.places import usual_state
@@ -30,6 +30,10 @@ PREFIX: Final = "bull"  # of both libraries, unless they are told another
 MAX_BYTES: Final = 1024 * 1024
 _TITLES: Final = {"bull": "Bull", "bullmq": "BullMQ"}
 _TAKEN_AT_ONCE: Final = 12  # jobs a call: about a millisecond
+_BEYOND: Final = -2  # of take.lua: not found, in a list that is longer than it looks through
+_FAR: Final = (
+    "it lies over 10,000 entries from both ends of its list, and is reached when those before it have gone"
+)
 _BACK_AT_ONCE: Final = 10
 _OLDEST: Final = (6, 2)  # LPOS, and RPOP with a count
 _VERSION: Final = re.compile(r"redis_version:(\d+)\.(\d+)")
@@ -154,19 +158,16 @@ class BullsSource(ABC):
 
     # --- moving --------------------------------------------------------------------------------------------------
 
-    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | None]:
+    async def take(self, queue: str, wanted: Sequence[Wanted]) -> list[Taken | Stays | None]:
         """Take jobs out of the source and into its ledger."""
         keys = self._keys(queue)
         script = load_script(self._package, "take")
-        answers: list[Taken | None] = []
+        answers: list[Taken | Stays | None] = []
         while len(answers) < len(wanted):
             batch = wanted[len(answers) : len(answers) + _TAKEN_AT_ONCE]
             words = [word for one in batch for word in _words(one)]
             lives: list[int] = await self._server.run(script, [keys.ledger, keys.head], [self._taker, *words])
-            answers += [
-                None if count < 0 else Taken(one.entry_id, count)
-                for one, count in zip(batch, lives, strict=False)
-            ]
+            answers += [_answer(one.entry_id, count) for one, count in zip(batch, lives, strict=False)]
         return answers
 
     async def mark(self, queue: str, entry_ids: Sequence[str], notes: Sequence[str]) -> None:
@@ -223,6 +224,12 @@ class BullsSource(ABC):
 
     def _keys(self, queue: str) -> Keys:
         return Keys(self._prefix, queue)
+
+
+def _answer(entry_id: str, count: int) -> Taken | Stays | None:
+    if count == _BEYOND:
+        return Stays(_FAR)
+    return None if count < 0 else Taken(entry_id, count)
 
 
 def _words(one: Wanted) -> Sequence[str | bytes | int]:

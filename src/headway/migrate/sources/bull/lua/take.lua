@@ -1,7 +1,8 @@
 -- Duty: take jobs out of a queue of Bull and into the ledger, each whole or not at all.
 -- KEYS[1] base of the ledger; KEYS[2] the queue's prefix; ARGV[1] taker; then ten words a job: entry id, head, state, intent,
 -- id, place (the name of its list or set), score there, seal, deduplication id, whether its key goes on to hold.
--- Returns for each job, as far as they fit into one call: -1 not taken, else how often it was put back before.
+-- Returns for each job, as far as they fit into one call: -1 not taken, -2 it may be beyond reach in its
+-- list, else how often it was put back before.
 -- @include ledger
 -- @include job
 -- @include lists
@@ -64,7 +65,7 @@ local function take(weight, entry_id, head, state, intent, id, place, score, sea
     local right, walked = list_take(from, id)
     work = work + walked
     if not right then
-      return -1
+      return list_is_long(from) and -2 or -1
     end
     where.right = right
     where.priority = redis.call('ZSCORE', prefix .. 'priority', id)

@@ -35,6 +35,11 @@ local function list_take(key, id)
   return right, walked
 end
 
+-- Whether a job of a list may lie where nobody looks for it.
+local function list_is_long(key)
+  return redis.call('LLEN', key) > 2 * REACH
+end
+
 -- Inserts it so that `depth` entries stay to the right of it.
 local function list_insert_at(key, id, depth)
   if depth == 0 then
