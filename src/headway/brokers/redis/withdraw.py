@@ -20,10 +20,10 @@ async def withdraw(session: Session, ids: Sequence[JobId], reason: str) -> list[
     found: list[JobRecord | None] = []
     for first in range(0, len(ids), _BATCH):
         some = ids[first : first + _BATCH]
-        marks, done, blobs, generation = await session.run("withdraw", reason, *some)
+        marks, done, blobs, logged, generation = await session.run("withdraw", reason, *some)
         rows = [
-            Columns(blob, done=ended, withdrawn=mark)
-            for mark, ended, blob in zip(marks, done, blobs, strict=True)
+            Columns(blob, done=ended, withdrawn=mark, logged=log)
+            for mark, ended, blob, log in zip(marks, done, blobs, logged, strict=True)
         ]
         kinds = await session.kinds((kind for row in rows if (kind := row.kind())), generation)
         for job_id, row in zip(some, rows, strict=True):

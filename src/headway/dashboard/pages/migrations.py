@@ -73,7 +73,7 @@ def _parts(one: MigrationSummary | MigrationRow) -> list[Part]:
 
 def _numbers(one: MigrationSummary) -> list[tuple[str, str, str, str]]:
     """Return the figures at the top: name, value, more, tone."""
-    share = f"{100 * one.moved / one.found:.0f} % of them" if one.found else ""
+    share = f"{100 * one.moved // one.found} % of them" if one.found else ""
     numbers = [
         ("Jobs found", f"{one.found:,}", "in all states", ""),
         ("Moved", f"{one.moved:,}", share, ""),

@@ -1,6 +1,6 @@
 -- Duty: end waiting jobs that are to go on elsewhere; tell of them all that is known.
 -- KEYS[1] prefix; ARGV[3] reason, [4..] ids. Returns the columns withdrawn, done and j, false for what was not withdrawn, now or
--- before; then the generation of the kind numbers.
+-- before, and 1 if it has a log; then the generation of the kind numbers.
 -- hash withdrawn: id -> state before|mode|window|length of the idempotency key or -|that key, unique key.
 -- @include base
 -- @include regardless
@@ -75,4 +75,8 @@ local function columns_of(suffix)
   end
   return columns
 end
-return { withdrawn, columns_of('done'), columns_of('j'), redis.call('HGET', P .. 'kinds', '0') or '' }
+local known, logged = redis.call('EXISTS', P .. 'logged') == 1 and gather('SMISMEMBER', P .. 'logged', ids), {}
+for i = 1, #ids do
+  logged[i] = known and known[i] or 0
+end
+return { withdrawn, columns_of('done'), columns_of('j'), logged, redis.call('HGET', P .. 'kinds', '0') or '' }
