@@ -28,7 +28,7 @@ from headway.migrate.keeping import (
 )
 from headway.migrate.merging import Glance, Stays, begun, merged, told
 from headway.migrate.progress import Progress
-from headway.migrate.standing import MigrationState, state_of, view
+from headway.migrate.standing import MigrationState, state_of
 from headway.migrate.status import (
     MAX_ROWS,
     MAX_RUNS,
@@ -48,6 +48,7 @@ from headway.migrate.status import (
     words_of,
 )
 from headway.migrate.telling import Telling, about
+from headway.migrate.viewing import view
 from headway.testing import FakeClock
 from tests.unit import memory_source
 from tests.unit.memory_source import PATH, MemorySource

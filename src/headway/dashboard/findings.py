@@ -12,7 +12,8 @@ from headway.clock import to_ms
 from headway.dashboard.charts import written
 from headway.dashboard.rendering import Finding
 from headway.job import JobState
-from headway.migrate.standing import MigrationState, MigrationSummary
+from headway.migrate.standing import MigrationState
+from headway.migrate.viewing import MigrationSummary
 from headway.routing.rollout.rollout import Status
 from headway.server.services.queues import Queue
 from headway.server.services.rollouts import RolloutView

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from headway.brokers.base import ControlStore
     from headway.cli.target import OpenTarget
-    from headway.migrate.standing import MigrationView
+    from headway.migrate.viewing import MigrationView
 
 _AGAIN_S = 2.0  # commands tell how they get on as often
 
@@ -83,7 +83,7 @@ def _control(here: OpenTarget) -> ControlStore:
 
 async def _read(control: ControlStore) -> list[MigrationView]:
     from headway.migrate.keeping import read_migrations
-    from headway.migrate.standing import view
+    from headway.migrate.viewing import view
 
     return [view(one) for one in await read_migrations(control)]
 

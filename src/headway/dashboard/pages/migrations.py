@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headway.dashboard.asking import Asked
-    from headway.migrate.standing import MigrationRow, MigrationSummary
+    from headway.migrate.viewing import MigrationRow, MigrationSummary
 
 TONES: Final[Mapping[MigrationState, str]] = {
     MigrationState.RUNNING: "accent",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headway.dashboard.asking import Asked
     from headway.dashboard.spans import Span
-    from headway.migrate.standing import MigrationSummary
+    from headway.migrate.viewing import MigrationSummary
     from headway.server.services.figures import Figure
     from headway.server.services.queues import Queue
     from headway.server.services.schedules import ScheduleView

@@ -19,7 +19,7 @@ from headway.service import Services
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from headway.migrate.standing import MigrationSummary
+    from headway.migrate.viewing import MigrationSummary
     from headway.server.services.migrations import Migrations
     from headway.server.services.queues import Queues
     from headway.server.services.rollouts import Rollouts

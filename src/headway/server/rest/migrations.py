@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from headway.migrate.standing import MigrationSummary, MigrationView
+from headway.migrate.viewing import MigrationSummary, MigrationView
 from headway.server.rest.operation import Call, Reply, operation
 
 

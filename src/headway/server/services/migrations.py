@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from headway.errors import CodecError
 from headway.migrate.keeping import read_migration, read_migrations
-from headway.migrate.standing import summary, view
+from headway.migrate.viewing import summary, view
 from headway.server.services.problems import CannotError, NotFoundError
 from headway.server.services.shared import check_everything
 
 if TYPE_CHECKING:
-    from headway.migrate.standing import MigrationSummary, MigrationView
+    from headway.migrate.viewing import MigrationSummary, MigrationView
     from headway.server.access.caller import Caller
     from headway.server.services.shared import Shared
 
